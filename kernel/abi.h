@@ -1,0 +1,241 @@
+// The border between the kernel and the runtime: exports, statuses, events, outbox records, report.
+//
+// Nothing here is copied by hand into Python: k_abi() prints every constant and offset as text
+// ("status.READY 1"), and the runtime reads that text at start. A change that alters a meaning bumps
+// ABI_VERSION in the same commit. All fields are little-endian; 64-bit fields are 8-aligned.
+#pragma once
+#include "types.h"
+
+#define ABI_VERSION 1
+#define MACHINE_BASE 0x04000000u // first byte of the machine region; below it everything is private
+#define HART_MAX 8
+#define CALL_WINDOW 0x80000u // bytes of memory that one agent call can read and write (512 KiB)
+
+// ---- Statuses of k_step (docs/architecture.md) -------------------------------------------------
+#define STATUS_TABLE(X)                                                                            \
+    X(READY, 1)        /* budget spent, mail waiting or a freeze asked for */                      \
+    X(FUTEX_WAIT, 2)   /* nothing left to run on this hart; named after the last */                \
+    X(PIPE_WAIT, 3)    /*   task that blocked. The loop treats these alike. */                     \
+    X(EPOLL_WAIT, 4)                                                                               \
+    X(SOCKET_WAIT, 5)                                                                              \
+    X(TTY_WAIT, 6)                                                                                 \
+    X(CHILD_WAIT, 7)                                                                               \
+    X(VFORK_WAIT, 8)                                                                               \
+    X(SLEEP, 9)                                                                                    \
+    X(FS_WAIT, 10)      /* idle until file data comes from the host */                             \
+    X(CLONE_SPAWN, 11)  /* a clone passed all checks; owner answers with ADMIT */                  \
+    X(EXECVE_SPAWN, 12) /* an exec passed all checks; owner answers with ADMIT */                  \
+    X(JIT_READY, 13)    /* module bytes are waiting to be compiled (reserved for the compiler) */  \
+    X(EXITED, 14)       /* a process ended: report.pid, report.detail = wait status */             \
+    X(PANIC, 15)        /* our bug: report.detail = address of the message */
+
+// ---- Events: the only way in -------------------------------------------------------------------
+#define EVENT_TABLE(X)                                                                             \
+    X(BOOT, 1)     /* struct event_boot, then `index_len` bytes of the root image's index */       \
+    X(CLOCK, 2)    /* struct event_clock */                                                        \
+    X(CALL, 3)     /* struct event_call, then `data_len` bytes: a host operation */                \
+    X(CANCEL, 4)   /* struct event_cancel: a waiting CALL ends with -EINTR */                      \
+    X(ADMIT, 5)    /* struct event_admit: answer to CLONE_SPAWN / EXECVE_SPAWN */                  \
+    X(LIMITS, 6)   /* struct event_limits */                                                       \
+    X(BLOCK_IN, 7) /* struct event_block, then the chunk's bytes: answer to OUT_BLOCK */           \
+    X(HOSTFS, 8)   /* struct event_hostfs, then data: answer to OUT_HOSTFS */                      \
+    X(RESEED, 9)   /* 32 bytes of entropy */
+
+struct event {
+    u32 kind; // EVENT_*
+    u32 len;  // bytes, this header included
+};
+
+struct event_boot {
+    struct event event;
+    u64 ram_bytes;   // size of the machine region
+    u64 realtime_ns; // CLOCK_REALTIME at tick 0
+    u32 cpus;        // what nproc shows
+    u32 harts;       // harts that will step (1 when recorded)
+    u32 index_len;   // bytes of the image index after this struct
+    u32 flags;       // BOOT_*
+    u8 seed[32];     // for the random generator
+    char hostname[64];
+};
+enum { BOOT_STRACE = 1 };
+
+// virtual_now = base_ns + ((tick - tick_at_delivery) * mul >> 24); base never goes back.
+struct event_clock {
+    struct event event;
+    u64 base_ns;    // CLOCK_MONOTONIC now
+    u32 mul;        // ns per tick, 8.24 fixed point
+    u32 pad;
+    u64 suspend_ns; // REALTIME and BOOTTIME jump ahead by this
+};
+
+// Runs system call `nr` in an agent task. Argument i is a scalar, or, if bit i of `window_args` is set, an
+// offset into the agent's window, into which the data was copied at offset 0. When the call ends,
+// OUT_CALL carries the result and window[out_off, out_off + n), n = out_len or, with CALL_OUT_RESULT,
+// min(out_len, result), and nothing if the call failed.
+struct event_call {
+    struct event event;
+    u32 id; // chosen by the runtime, returned by OUT_CALL
+    u32 nr;
+    u32 flags; // CALL_*
+    u32 window_args;
+    u32 out_off;
+    u32 out_len;
+    u64 args[6];
+    u32 data_len;
+    u32 pad;
+};
+enum { CALL_OUT_RESULT = 1 };
+
+// Calls that only agents may make, numbered above Linux's.
+#define AGENT_CALL_TABLE(X)                                                                        \
+    X(SPAWN, 1000)     /* (struct spawn in window, its length, out fds offset) -> pid */           \
+    X(SETCRED, 1001)   /* (uid, gid): whom later calls of this agent act for */                    \
+    X(KILL_TREE, 1002) /* (pid, signal): a process, its group and descendants */
+
+// In the window at args[0]; strings follow, NUL-terminated, at the given offsets from the struct.
+struct spawn {
+    u32 flags; // SPAWN_*
+    u32 uid, gid;
+    u32 argc, argv_off; // argc strings
+    u32 envc, envp_off; // envc strings
+    u32 cwd_off;
+    u16 rows, cols;
+    i32 fds[3]; // agent descriptors that become 0, 1, 2; -1: /dev/null; -2: a new pipe; unused with PTY
+};
+// The host's ends are stored at args[2]: i32[3] (stdin writer, stdout reader, stderr reader or -1); with
+// SPAWN_PTY the master stands in [0] and [1]. argv[0] without a slash is looked up in the PATH of envp.
+enum { SPAWN_PTY = 1, SPAWN_STDERR_TO_STDOUT = 2, SPAWN_NEW_SESSION = 4 };
+enum { SPAWN_FD_NULL = -1, SPAWN_FD_PIPE = -2 };
+
+struct event_cancel {
+    struct event event;
+    u32 id;
+    u32 pad;
+};
+
+struct event_admit {
+    struct event event;
+    u32 tid;
+    u32 seq;   // report.call_seq of the status answered
+    i32 error; // 0 or -errno
+    u32 pad;
+};
+
+struct event_limits {
+    struct event event;
+    u32 tasks; // guest tasks at most (EAGAIN above); 0 leaves it
+    u32 files; // RLIMIT_NOFILE of new processes; 0 leaves it
+    u32 admit; // ADMIT_*: which statuses are raised
+    u32 pad;
+};
+enum { ADMIT_CLONE = 1, ADMIT_EXEC = 2 };
+
+struct event_block {
+    struct event event;
+    u32 chunk; // index into the image's chunk table
+    i32 error; // 0 or -EIO
+    u32 data_len;
+    u32 pad;
+};
+
+struct event_hostfs {
+    struct event event;
+    u32 id; // of the OUT_HOSTFS answered
+    i32 error;
+    u32 data_len;
+    u32 pad;
+    u64 value;
+};
+
+// ---- Outbox: the only way out ------------------------------------------------------------------
+#define OUT_TABLE(X)                                                                               \
+    X(CALL, 1)   /* struct out_call, then data: an agent call has ended */                         \
+    X(BLOCK, 2)  /* struct out_block: a chunk of the image is needed */                            \
+    X(HOSTFS, 3) /* struct out_hostfs, then data */                                                \
+    X(LOG, 4)    /* struct out_log, then text */                                                   \
+    X(NOTICE, 5) /* struct out_notice: a process was made, ran exec, or ended */
+
+struct out {
+    u32 kind; // OUT_*
+    u32 len;  // bytes, this header included
+};
+
+struct out_call {
+    struct out out;
+    u32 id;
+    u32 data_len;
+    i64 result;
+};
+
+struct out_block {
+    struct out out;
+    u32 chunk;
+    u32 size;
+    u8 hash[32]; // SHA-256 of the chunk's bytes: its name in the store
+};
+
+struct out_hostfs {
+    struct out out;
+    u32 id;
+    u32 mount; // index of the host mount
+    u32 op;    // HOSTFS_*
+    u32 data_len;
+    u64 args[4];
+};
+
+struct out_log {
+    struct out out;
+    u32 level; // LOG_*
+    u32 pad;
+};
+enum { LOG_INFO = 1, LOG_WARN = 2, LOG_STRACE = 3 };
+
+struct out_notice {
+    struct out out;
+    u32 what; // NOTICE_*
+    u32 pid;
+    u32 ppid;
+    u32 status; // wait status of EXITED
+};
+enum { NOTICE_SPAWNED = 1, NOTICE_EXEC = 2, NOTICE_EXITED = 3 };
+
+// ---- Per-hart report, filled before k_step returns ---------------------------------------------
+struct report {
+    u32 status;
+    u32 tid, pid; // task the status is about
+    u32 nr;       // its system call
+    u64 pc;
+    u64 tick;        // machine tick after the step
+    u64 now_ns;      // virtual CLOCK_MONOTONIC after the step
+    u64 deadline_ns; // earliest timer, virtual; ~0 when there is none
+    u64 retired;     // instructions retired by this hart since attach
+    u64 steps;
+    u32 seen;     // doorbell value for k_park
+    u32 call_seq; // for ADMIT
+    u32 outbox;   // bytes waiting in the outbox
+    u32 detail;
+};
+
+// Private counters that tests read (struct host). Never part of a decision.
+struct counters {
+    u32 harts_inside;     // harts inside k_step now
+    u32 harts_inside_max; // and at most
+    u32 guest_inside_max; // harts executing guest code at the same time, at most
+    u32 outbox_records;
+};
+
+// ---- Exports: i32 only (law 23) ----------------------------------------------------------------
+// k_abi()                     -> address of NUL-terminated text, "group.NAME value" per line
+// k_attach(ram_pages, harts)  -> builds the private region over any machine region (fresh or restored); once a memory
+// k_hart(hart)                -> address of its struct report; makes its stack and caches on first use
+// k_stack(hart)               -> top of its stack: set __stack_pointer to it before any other call
+// k_step(hart, budget_lo, budget_hi) -> status
+// k_deliver(hart, event)      -> 0; event as taken from the inbox, or any private memory
+// k_park(hart, seen, timeout_ns_lo, timeout_ns_hi) -> 0 woken, 1 doorbell had moved, 2 timed out
+// k_ring(hart)                -> adds 1 to its doorbell and wakes it
+// k_mail_alloc(len) k_mail_post(event) k_mail_take(hart) k_mail_free(event): the inbox
+// k_out_take() k_out_free(record): the outbox, oldest first; 0 when empty
+// k_out_wait(seen, timeout_ns_lo, hi) k_out_bell(): waiting for it; its doorbell's address
+// k_freeze(on)                -> harts return READY and stay out; answers how many are still inside
+// k_digest(out32)             -> SHA-256 over all machine pages, 32 bytes at out32
+// k_span(which)               -> extent of used machine memory, in pages (0: heap end, 1: first frame, 2: end)

@@ -1,0 +1,37 @@
+// The processor: RV64GC, user level. Knows registers, memory through the TLB, and nothing of Linux.
+#pragma once
+#include "../lib/clock.h"
+#include "../mem/tlb.h"
+
+// Guest registers. Machine memory, embedded in struct task; belongs to the hart inside k_step.
+struct cpu {
+    u64 x[32]; // x[0] is 0 between instructions
+    u64 f[32]; // single values NaN-boxed
+    u64 pc;
+    u64 instret; // instructions this task has retired
+    u32 fcsr;    // frm << 5 | fflags
+    u32 lr_size; // 0: no reservation
+    u64 lr_va;
+    u64 lr_value;
+};
+
+enum cpu_exit {
+    CPU_FUEL,       // exactly `fuel` instructions retired
+    CPU_ATTN,       // hart->attn is set; fewer may have retired
+    CPU_ECALL,      // pc on the ecall, which is not retired
+    CPU_EBREAK,     // pc on the ebreak, not retired
+    CPU_ILLEGAL,    // pc on it, not retired
+    CPU_FAULT,      // hart->fault; pc on the instruction, nothing of it done
+    CPU_MISALIGNED, // LR, SC or AMO on a misaligned address (hart->fault.va): SIGBUS, BUS_ADRALN
+};
+
+// Run guest code until one of the above. *retired is what was retired; cpu->instret is advanced by it. With
+// several harts (`smp`) LR/SC, AMO and fences are atomic, else plain. Tick-exact: for any split of
+// `fuel` the registers and memory after each part are the same.
+enum cpu_exit cpu_run(struct hart *hart, struct cpu *cpu, u64 fuel, u64 *retired);
+
+void cpu_cache_init(struct hart *hart); // once a hart, from the private heap
+void cpu_reservation_clear(struct cpu *cpu);
+
+// One instruction as text, for reports ("addi a0,a0,1"). Returns its length in bytes, 2 or 4.
+u32 cpu_disasm(u32 insn, u64 pc, char *out, u32 size);

@@ -1,0 +1,60 @@
+// A hart: what one worker needs to run guest code. Private memory, rebuilt by k_attach, so nothing
+// here may decide the guest's future.
+//
+// Translation caches: a pool of TLBs, one per recently used address space, each with separate read and
+// write halves. The hot test is one 64-bit compare:
+//     entry->tag == (va & (~PAGE_MASK | (size - 1)))      host address = (u32)va + entry->delta
+// which covers range, page, alignment (a misaligned access misses), presence and permission. An empty
+// entry's tag is ~0. There is no execute half: fetches go through tlb_fetch, once per decoded page.
+#pragma once
+#include "../abi.h"
+
+#define TLB_ENTRIES 1024u
+#define TLB_POOL 16u
+
+struct tlb_entry {
+    u64 tag;
+    u32 delta;
+    u32 pad;
+};
+
+struct tlb {
+    struct tlb_entry r[TLB_ENTRIES];
+    struct tlb_entry w[TLB_ENTRIES];
+    u64 mm_id; // generation-checked name of the address space, 0 = free
+    u64 used;  // for replacement
+};
+
+enum access { ACCESS_READ, ACCESS_WRITE, ACCESS_FETCH };
+
+// Why an access failed; read after a translate call returned 0 or cpu_run returned CPU_FAULT.
+struct fault {
+    u64 va;
+    u32 access; // enum access
+};
+
+struct cpu_cache; // decoded code; belongs to cpu/
+struct mm;
+struct task;
+
+// Reasons to leave guest code, OR-ed into hart->attn by anyone, atomically.
+enum { ATTN_MAIL = 1, ATTN_FREEZE = 2, ATTN_SHOOTDOWN = 4, ATTN_RESCHED = 8, ATTN_PANIC = 16 };
+
+struct hart {
+    u32 id;
+    u32 attn;           // [atomic] tested at least every 4,096 ticks
+    struct tlb *tlb;    // the current address space's; set before cpu_run
+    struct mm *mm;      // address space being run
+    struct task *task;  // task being run (0 between tasks)
+    struct fault fault; // set by tlb_miss / tlb_fetch
+    bool code_changed;  // a store hit decoded code: leave the block after it retires
+    u64 tick;           // machine tick at entry of cpu_run; rdtime adds what has retired since
+    struct cpu_cache *cpu;
+
+    struct report report;
+    u32 doorbell;       // [atomic] k_park waits on it
+    u32 in_guest;       // [atomic] 1 while inside cpu_run: shootdowns wait for such harts only
+    u32 shootdown_seen; // [atomic] last shootdown generation acknowledged
+    u32 stack_top;
+    struct tlb pool[TLB_POOL];
+};

@@ -1,0 +1,29 @@
+// Translation: the slow path behind every TLB miss, and taking rights away from all harts.
+// None of these cost ticks: whether a TLB hits is private. They take the kernel lock themselves.
+#pragma once
+#include "hart.h"
+
+// Translate one access that lies inside one page. Returns the host address of `va`, or 0 with hart->fault set.
+// Demand-zero, copy-on-write and page-cache faults that need no waiting are resolved here; a fault that must wait or is an error
+// returns 0 and is dealt with by the kernel when cpu_run returns CPU_FAULT.
+// May fill the TLB (not for writes to frames that hold decoded code; such a write drops
+// that code on all harts and sets hart->code_changed before returning).
+must_check maddr tlb_miss(struct hart *hart, u64 va, enum access access);
+
+// Translate a fetch. Returns the host address of the page that holds `va` (page-aligned), or 0 with
+// hart->fault set. From then on the frame counts as holding code: no write entry for it exists in any TLB.
+must_check maddr tlb_fetch(struct hart *hart, u64 va);
+
+// Generation of the code in the frame at `page`: changes whenever a byte of it may have changed.
+u32 code_generation(maddr page);
+
+// Generation of this address space's fetch translations: changes on unmap, protect, exec and copy-on-write of
+// executable pages. A cache of (va page -> host page) for fetches is valid while it stands.
+u32 fetch_generation(const struct hart *hart);
+
+void tlb_select(struct hart *hart, struct mm *mm); // make it the hart's current address space
+void tlb_acknowledge(struct hart *hart);           // at a safepoint with ATTN_SHOOTDOWN set; no lock
+
+static inline struct tlb_entry *tlb_slot(struct tlb_entry *half, u64 va) {
+    return &half[(va >> PAGE_SHIFT) & (TLB_ENTRIES - 1)];
+}
