@@ -53,8 +53,9 @@ struct kernel {
     u64 mm_next_id;
     u32 call_seq;
     u64 forks, switches;
-    u32 exited_head; // processes whose EXITED status is still to be raised
-    struct list exited;
+    struct list exited;     // struct exit_record.link
+    struct list admissions; // struct task.admission_link: statuses still to be raised
+    struct task *buried;    // the last task that ended: freed by the next, for its hart still holds it
     struct process *agent;
     struct agent *agents;
     struct list agent_idle;
