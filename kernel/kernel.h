@@ -57,9 +57,8 @@ struct kernel {
     u32 fetch_gen_next;
     u32 call_seq;
     u64 forks, switches;
-    struct list exited;     // struct exit_record.link
-    struct list admissions; // struct task.admission_link: statuses still to be raised
-    struct task *buried;    // the last task that ended: freed by the next, for its hart still holds it
+    struct list exited;     // struct exit_note: EXITED statuses still to be raised
+    struct list admissions; // struct task.admission_link: SPAWN statuses still to be raised
     struct process *agent;
     struct agent *agents;
     struct list agent_idle;
@@ -130,6 +129,8 @@ void klog(u32 level, const char *fmt, ...) __attribute__((format(printf, 2, 3)))
 // syscall.c
 void syscall_enter(struct hart *hart, struct task *task); // from an ecall, or again after a wait
 const char *syscall_name(u32 nr);
+// The call ends without an answer: its phase is undone and what it held is dropped.
+void call_abort(struct task *task);
 // agent.c (task/): host operations
 void agent_call(const struct event_call *event);
 void agent_cancel(u32 id);

@@ -1,7 +1,6 @@
 // Making, replacing and ending processes.
 //
-// A process struct lives while refs > 0: one until it is reaped, one per task struct, and its holders'. Its leader
-// stays in process->tasks as TASK_DEAD until then.
+// A process struct lives while refs > 0: one until it is reaped, one per task struct of it, and its holders'. Its leader stays in process->tasks as TASK_DEAD until it is reaped.
 #pragma once
 #include "../fs/path.h"
 #include "../task/signal.h"
@@ -11,11 +10,6 @@ struct clone_args { // clone3(2)
 };
 
 // ---- fork.c ----
-// An empty process below `parent` (NULL: the first), with its identity, limits and terminal; no task yet.
-must_check struct process *process_new(struct process *parent);
-// A task of `process`, TASK_IDLE and numbered, with nothing but lists set up; the first one is the leader. NULL:
-// out of memory or numbers. Its mm, files, fs and sighand are the caller's to give.
-must_check struct task *process_add_task(struct process *process);
 // May one more task be made now (kernel->task_max, RLIMIT_NPROC)? 0, -EAGAIN.
 must_check i64 process_limit(struct task *task);
 // Everything clone(2) does after its checks; the child is runnable when this returns its tid.
@@ -25,8 +19,6 @@ must_check i64 process_clone(struct task *task, const struct clone_args *args, s
 must_check i64 process_spawn(struct task *agent, struct task **child);
 must_check struct fs_context *fs_context_clone(struct fs_context *from);
 void fs_context_put(struct fs_context *fs);
-void process_get(struct process *process);
-void process_put(struct process *process);
 
 // ---- exec.c ----
 // exec in phases (law 21); state is kept in the call (scratch[3]). `path` stays valid until the call ends. E_DONE.
@@ -39,10 +31,6 @@ must_check i64 process_exec_kernel(struct task *task, struct call *call, const c
 void task_exit(struct task *task, u32 status); // this task ends; called with the task off the run queue
 void process_exit(struct process *process, u32 status); // exit_group: marks, kills the others
 void task_release_mm(struct task *task); // robust list, clear_child_tid, vfork parent: leaves its address space
-struct exit_record {
-    u32 pid, status;
-};
-bool exited_next(struct exit_record *out); // the next EXITED status to raise
 
 // ---- reap.c ----
 void process_reparent(struct process *process); // its children go to a subreaper or the agent
@@ -63,8 +51,6 @@ void process_times(struct process *process, u64 *utime_ns, u64 *stime_ns); // of
 u64 ticks_to_ns(u64 ticks);
 
 // ---- ids.c ----
-must_check i64 pid_alloc(struct task *task); // number for a new task
-void pid_free(u32 tid);
 void process_new_session(struct process *process); // setsid(2) after its checks
 
 // ---- admit.c ----
@@ -72,5 +58,5 @@ enum { ADMISSION_NONE, ADMISSION_ASKED, ADMISSION_ANSWERED };
 // Asks the owner once: 0 admitted (or nobody asks), -errno refused, E_WAIT until then. Condition wait.
 must_check i64 admission(struct task *task, struct call *call, u8 status);
 void admission_answer(u32 tid, u32 seq, i32 error); // deliver(ADMIT)
-struct task *admission_next(void); // the next task whose status is to be raised, removed from the list; or NULL
+struct task *admission_next(void); // the next task whose status (admission_status) is to be raised, once; or NULL
 void admission_drop(struct task *task);

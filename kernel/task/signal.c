@@ -148,10 +148,8 @@ void signal_kick(struct task *task) {
         wait_wake(task);
     else if (task->state == TASK_STOPPED && task->killed)
         sched_enqueue(task);
-    else if (task->state == TASK_RUNNING)
-        for (u32 i = 0; i < HART_MAX; i++)
-            if (kernel->current[i] == task && host.hart[i] && host.hart[i] != host.running)
-                atomic_or(&host.hart[i]->attn, ATTN_RESCHED); // it leaves guest code at its next safepoint
+    else
+        sched_kick(task);
 }
 
 static bool accepts(struct task *task, u32 signo) {
