@@ -1,0 +1,4 @@
+# For login shells.
+if [ -n "$BASH_VERSION" ] && [ -f ~/.bashrc ]; then
+    . ~/.bashrc
+fi
