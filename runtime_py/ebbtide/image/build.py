@@ -6,6 +6,7 @@ the lock (or the archive given) and on this code, never on when or where it is b
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import stat
 import tarfile
@@ -24,8 +25,11 @@ from .tree import Tree
 from .unpack import unpack_deb, unpack_directory, unpack_tar
 
 FORMAT = 1
+BOOT = "boot"  # the pack that is fetched at start
 FIRST = "base-files"  # brings /bin -> usr/bin and its like, so it is unpacked first
 GROWTH = 6  # disk needed per byte of package, generously
+
+Packs = dict[str, list[str]]
 
 
 def manifest_path(out: Path, name: str) -> Path:
@@ -35,13 +39,13 @@ def manifest_path(out: Path, name: str) -> Path:
 
 def build_image(
     source: str | Lock, out: Path, progress: Progress = no_progress, *,
-    mirror: str | None = None, cache: Cache | None = None, boot: list[str] | None = None,
+    mirror: str | None = None, cache: Cache | None = None, packs: Packs | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Build a known image, or the one a lock describes, below out; return its manifest."""
     if isinstance(source, str):
         wanted = read_list(source)
         lock = read_lock(lock_path(source))
-        boot = wanted.boot if boot is None else boot
+        packs = wanted.packs if packs is None else packs
     else:
         lock = source
     cache = cache or Cache()
@@ -68,10 +72,10 @@ def build_image(
         {"name": p.name, "version": p.version, "source": p.source, "source_version": p.source_version}
         for p in lock.packages
     ]
-    return finish(tree, lock.name, out, packages, boot or [], {"release": lock.release})
+    return finish(tree, lock.name, out, packages, packs or {}, {"release": lock.release})
 
 
-def build_from(path: Path, name: str, out: Path, boot: list[str] | None = None) -> dict[str, Any]:
+def build_from(path: Path, name: str, out: Path, packs: Packs | None = None) -> dict[str, Any]:
     """Build an image from a directory or a tar archive."""
     tree = Tree(BlobStore(out / "blobs"))
     if path.is_dir():
@@ -84,11 +88,11 @@ def build_from(path: Path, name: str, out: Path, boot: list[str] | None = None) 
             raise ImageError(f"there is no {path}") from None
         except tarfile.TarError as error:
             raise ImageError(f"{path} is neither a directory nor a tar archive: {error}") from None
-    return finish(tree, name, out, [], boot or [], {})
+    return finish(tree, name, out, [], packs or {}, {})
 
 
 def finish(
-    tree: Tree, name: str, out: Path, packages: list[dict[str, str]], boot: list[str],
+    tree: Tree, name: str, out: Path, packages: list[dict[str, str]], packs: Packs,
     more: dict[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
     """Write index, packs and manifest of a tree."""
@@ -100,10 +104,9 @@ def finish(
         "format": FORMAT, "name": name, "arch": ARCH, **more,
         "index": sha, "index_size": len(data), "chunk_size": CHUNK_SIZE,
         "files": len(index.entries), "bytes": sum(e.size for e in regular),
-        "packages": packages, "boot": boot, "packs": [],
+        "packages": packages, "boot": [BOOT] if BOOT in packs else [],
+        "packs": [write_pack(tree, index, pack, paths) for pack, paths in packs.items()],
     }  # fmt: skip
-    if boot:
-        manifest["packs"].append(write_pack(tree, index, boot))
     path = manifest_path(out, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".part")
@@ -112,20 +115,23 @@ def finish(
     return manifest
 
 
-def write_pack(tree: Tree, index: Index, paths: list[str]) -> dict[str, Any]:
-    """Store the chunks of the files at some paths as one blob, each chunk once."""
-    at = {path: entry for path, entry in index.walk()}
+def write_pack(tree: Tree, index: Index, name: str, paths: list[str]) -> dict[str, Any]:
+    """Store the chunks of the files at some paths (or glob patterns) as one blob, each chunk once."""
+    at = dict(index.walk())
     numbers: dict[str, int] = {}
-    for path in paths:
-        real = tree.resolve(path)
-        entry = at.get(real) if real else None
-        if entry is None:
-            raise ImageError(f"the boot list names {path}, which is not in the image")
-        if stat.S_ISREG(entry.mode):
-            for number in range(entry.first, entry.first + entry.count):
-                numbers.setdefault(index.chunks[number].sha256, number)
+    for pattern in paths:
+        real = tree.resolve(pattern)
+        found = [real] if real else fnmatch.filter(at, pattern)
+        if not found:
+            raise ImageError(f"pack {name} names {pattern}, which is not in the image")
+        for path in found:
+            entry = at[path]
+            if stat.S_ISREG(entry.mode):
+                for number in range(entry.first, entry.first + entry.count):
+                    numbers.setdefault(index.chunks[number].sha256, number)
     blob = b"".join(tree.store.get(sha) for sha in numbers)
-    return {"blob": tree.store.put(blob), "size": len(blob), "chunks": list(numbers.values())}
+    chunks = list(numbers.values())
+    return {"name": name, "blob": tree.store.put(blob), "size": len(blob), "chunks": chunks}
 
 
 def check_image(out: Path, name: str, progress: Progress = no_progress) -> int:

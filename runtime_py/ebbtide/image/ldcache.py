@@ -100,12 +100,10 @@ def _libraries(tree: Tree, top: str, node: Node) -> dict[str, str]:
         if key is None:
             continue
         if is_link:
-            # A link is its own entry only when it leads to the soname or to a development name.
-            base = posixpath.basename(tree.resolve(f"{top}/{name}") or "")
-            if base == key or (base.endswith(".so") and key.startswith(base)):
+            # A link counts as one when it is the soname or the development name; else as a file.
+            if name.endswith(".so") and key.startswith(name):
                 key = name
-            else:
-                is_link = False
+            is_link = key == name
         old = found.get(key)
         if old is None or (not is_link and old[0]) or (
             is_link == old[0] and libcmp_key(old[1]) < libcmp_key(name)
@@ -129,14 +127,12 @@ def pack(rows: list[tuple[str, str]]) -> bytes:
     """Lay out (name, path) rows; of equal names the directory named first stays first."""
     order = sorted(rows, key=lambda row: libcmp_key(row[0]), reverse=True)
     strings = bytearray()
-    places: dict[str, int] = {}
     base = HEADER.size + ENTRY.size * len(order)
     table = bytearray()
-    for row in order:
-        for text in row:
-            if text not in places:
-                places[text] = base + len(strings)
-                strings += text.encode() + b"\0"
-        table += ENTRY.pack(FLAGS, places[row[0]], places[row[1]], 0, 0)
+    for name, path in order:
+        value = base + len(strings)
+        strings += path.encode() + b"\0"
+        key = base + len(strings) - 1 - len(name.encode())  # a path ends with its name
+        table += ENTRY.pack(FLAGS, key, value, 0, 0)
     head = HEADER.pack(b"glibc-ld.so.cache", b"1.1", len(order), len(strings), LITTLE_ENDIAN, 0)
     return head + bytes(table) + bytes(strings)

@@ -25,12 +25,12 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class PackageList:
-    """What is asked for: package names, what is not to come, and which paths a boot touches."""
+    """What is asked for: package names, what is not to come, and paths that are fetched together."""
 
     name: str
     packages: list[str]
     leave_out: list[str] = field(default_factory=list)
-    boot: list[str] = field(default_factory=list)
+    packs: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,11 @@ def read_list(name: str, lists: Path = LISTS) -> PackageList:
         raise ImageError(
             f"there is no image {name!r}; known are {', '.join(known_images(lists))}"
         ) from None
-    packages, boot = list(table["packages"]), list(table.get("boot", []))
+    packages, packs = list(table["packages"]), dict(table.get("packs", {}))
     if "include" in table:
         below = read_list(table["include"], lists)
-        packages, boot = below.packages + packages, below.boot + boot
-    return PackageList(name, packages, list(table.get("leave_out", [])), boot)
+        packages, packs = below.packages + packages, below.packs | packs
+    return PackageList(name, packages, list(table.get("leave_out", [])), packs)
 
 
 def lock_packages(name: str, date: int, release: str, packages: Iterable[Package]) -> Lock:

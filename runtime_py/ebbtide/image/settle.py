@@ -11,6 +11,7 @@ from pathlib import Path
 
 from . import alternatives, dpkgdb, ldcache
 from .accounts import MASTERS, USER, write_accounts
+from .pam import write_pam
 from .tree import Tree
 
 SKEL = Path(__file__).parent / "skel"
@@ -80,6 +81,7 @@ def settle(tree: Tree, packages: list[dpkgdb.Installed]) -> None:
         if path in ALWAYS or tree.find(there) is not None:
             tree.symlink(path, target)
     shells(tree)
+    write_pam(tree)
     certificates(tree)
     scripts = [p.control.get("postinst", b"").decode("utf-8", "replace") for p in packages]
     alternatives.apply(tree, [call for text in scripts for call in alternatives.read_calls(text)])
