@@ -1,6 +1,7 @@
 """Images: how a root file system is made, stored and read back.
 
-Rule: reading (index, store) needs the standard library only and runs in Pyodide; building is imported when asked for.
+Rule: reading (index, store) needs the standard library only and runs in Pyodide; building is
+imported when asked for.
 """
 
 from __future__ import annotations
@@ -11,8 +12,26 @@ from .errors import CorruptBlob, ImageError, MissingBlob
 from .index import Chunk, Entry, Index, read_index
 from .store import BlobStore
 
-_BUILDING = ("build_from", "build_image", "check_image", "extract", "read_manifest")
-__all__ = ["BlobStore", "Chunk", "CorruptBlob", "Entry", "ImageError", "Index", "MissingBlob", "read_index", *_BUILDING]
+_BUILDING = (
+    "build_from",
+    "build_image",
+    "check_image",
+    "ensure_image",
+    "extract",
+    "prune",
+    "read_manifest",
+)
+__all__ = [
+    "BlobStore",
+    "Chunk",
+    "CorruptBlob",
+    "Entry",
+    "ImageError",
+    "Index",
+    "MissingBlob",
+    "read_index",
+    *_BUILDING,
+]
 
 
 def __getattr__(name: str) -> Any:

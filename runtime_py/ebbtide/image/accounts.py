@@ -1,9 +1,12 @@
 """Users and groups: Debian's master files plus the one user of the guest.
 
-Rule: passwd and shadow (group and gshadow) always name the same accounts; no account has a password.
+Rule: passwd and shadow (group and gshadow) always name the same accounts; no account has a
+password.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from .tree import Tree
 
@@ -21,11 +24,11 @@ def write_accounts(tree: Tree) -> None:
     passwd.append([name, "*", str(number), str(number), "", home, shell])
     group.append([name, "*", str(number), ""])
     shadow_gid = next((int(row[2]) for row in group if row[0] == "shadow"), 0)
-    day = tree.mtime // 86400
+    day = str(tree.mtime // 86400)
     tree.write("/etc/passwd", _join([row[0], "x", *row[2:]] for row in passwd))
     tree.write("/etc/group", _join([row[0], "x", *row[2:]] for row in group))
     tree.write(
-        "/etc/shadow", _join([row[0], "*", str(day), "0", "99999", "7", "", "", ""] for row in passwd),
+        "/etc/shadow", _join([row[0], "*", day, "0", "99999", "7", "", "", ""] for row in passwd),
         0o640, gid=shadow_gid,
     )  # fmt: skip
     tree.write(
@@ -38,5 +41,5 @@ def _rows(tree: Tree, path: str) -> list[list[str]]:
     return [line.split(":") for line in tree.read(path).decode().splitlines() if line]
 
 
-def _join(rows) -> bytes:  # noqa: ANN001 - any iterable of string lists
+def _join(rows: Iterable[list[str]]) -> bytes:
     return "".join(":".join(row) + "\n" for row in rows).encode()

@@ -1,7 +1,7 @@
 """Debian's alternatives: which of several programs a common name means.
 
-Rule: the calls are read from the packages' own scripts, the highest priority wins, and both the links and
-update-alternatives' records are left as it would leave them.
+Rule: the calls are read from the packages' own scripts, the highest priority wins, and both the
+links and update-alternatives' records are left as it would leave them.
 """
 
 from __future__ import annotations
@@ -14,8 +14,22 @@ from .tree import Tree
 
 DIRECTORY = "/etc/alternatives"
 RECORDS = "/var/lib/dpkg/alternatives"
-CALL = re.compile(r"--install\s+(?P<link>/\S+)\s+(?P<name>\S+)\s+(?P<path>/\S+)\s+(?P<priority>\d+)")
+CALL = re.compile(
+    r"--install\s+(?P<link>/\S+)\s+(?P<name>\S+)\s+(?P<path>/\S+)\s+(?P<priority>\d+)"
+)
 SLAVE = re.compile(r"--slave\s+(/\S+)\s+(\S+)\s+(/\S+)")
+
+# What a script computes in a loop cannot be read from it: name -> slave, link, program.
+COMPUTED = {
+    "lzma": [
+        (old, f"/usr/bin/{old}", f"/usr/bin/{new}")
+        for old, new in [
+            ("unlzma", "unxz"), ("lzcat", "xzcat"), ("lzmore", "xzmore"), ("lzless", "xzless"),
+            ("lzdiff", "xzdiff"), ("lzcmp", "xzcmp"), ("lzgrep", "xzgrep"), ("lzegrep", "xzegrep"),
+            ("lzfgrep", "xzfgrep"),
+        ]
+    ],
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -38,6 +52,7 @@ def read_calls(script: str) -> list[Choice]:
         call = CALL.search(line)
         if call and "update-alternatives" in line:
             slaves = {name: (link, path) for link, name, path in SLAVE.findall(line)}
+            slaves |= {name: (link, path) for name, link, path in COMPUTED.get(call["name"], [])}
             found.append(
                 Choice(call["name"], call["link"], call["path"], int(call["priority"]), slaves)
             )

@@ -1,12 +1,14 @@
 """Building an image: fetch, unpack, settle, write index, packs and manifest.
 
-Rule: the manifest is written last, so a name is there only when everything it points to is; the index depends on
-the lock (or the archive given) and on this code, never on when or where it is built.
+Rule: the manifest is written last, so a name is there only when everything it points to is; the
+index depends on the lock (or the archive given) and on this code, never on when or where it is
+built.
 """
 
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 import json
 import stat
 import tarfile
@@ -15,9 +17,9 @@ from typing import Any
 
 from .deb import open_deb
 from .errors import ImageError
-from .fetch import Cache, Progress, need_disk, no_progress
+from .fetch import Cache, Progress, file_sha256, need_disk, no_progress
 from .index import CHUNK_SIZE, Index, read_index, write_index
-from .lock import Lock, lock_path, read_list, read_lock
+from .lock import Lock, known_images, lock_path, read_list, read_lock
 from .mirror import ARCH, find_mirror
 from .settle import settle
 from .store import BlobStore
@@ -42,8 +44,10 @@ def build_image(
     mirror: str | None = None, cache: Cache | None = None, packs: Packs | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Build a known image, or the one a lock describes, below out; return its manifest."""
+    more: dict[str, Any] = {}
     if isinstance(source, str):
         wanted = read_list(source)
+        more["recipe"] = recipe(source)
         lock = read_lock(lock_path(source))
         packs = wanted.packs if packs is None else packs
     else:
@@ -69,10 +73,42 @@ def build_image(
     installed.sort(key=lambda package: package.name)
     settle(tree, installed)
     packages = [
-        {"name": p.name, "version": p.version, "source": p.source, "source_version": p.source_version}
+        {
+            "name": p.name,
+            "version": p.version,
+            "source": p.source,
+            "source_version": p.source_version,
+        }
         for p in lock.packages
     ]
-    return finish(tree, lock.name, out, packages, packs or {}, {"release": lock.release})
+    return finish(tree, lock.name, out, packages, packs or {}, more | {"release": lock.release})
+
+
+def recipe(name: str) -> str:
+    """Return a hash of all that a known image is made by: its lock, its lists and this code."""
+    here = Path(__file__).parent
+    files = [
+        *here.glob("*.py"),
+        *(here / "skel").rglob("*"),
+        *here.glob("lists/*.toml"),
+        lock_path(name),
+    ]
+    total = hashlib.sha256()
+    for path in sorted(files):
+        if path.is_file():
+            total.update(f"{path.relative_to(here).as_posix()} {file_sha256(path)}\n".encode())
+    return total.hexdigest()
+
+
+def ensure_image(name: str, out: Path, progress: Progress = no_progress) -> dict[str, Any]:
+    """Return an image's manifest; a known image that is not built, or built otherwise, is built."""
+    if name not in known_images():
+        return read_manifest(out, name)
+    if manifest_path(out, name).exists():
+        manifest = read_manifest(out, name)
+        if manifest.get("recipe") == recipe(name):
+            return manifest
+    return build_image(name, out, progress)
 
 
 def build_from(path: Path, name: str, out: Path, packs: Packs | None = None) -> dict[str, Any]:
@@ -116,7 +152,7 @@ def finish(
 
 
 def write_pack(tree: Tree, index: Index, name: str, paths: list[str]) -> dict[str, Any]:
-    """Store the chunks of the files at some paths (or glob patterns) as one blob, each chunk once."""
+    """Store the chunks of some files (paths or glob patterns) as one blob, each chunk once."""
     at = dict(index.walk())
     numbers: dict[str, int] = {}
     for pattern in paths:
@@ -152,7 +188,9 @@ def read_manifest(out: Path, name: str) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
-        raise ImageError(f"image {name} is not built ({path}). Run: ebb image build {name}") from None
+        raise ImageError(
+            f"image {name} is not built ({path}). Run: ebb image build {name}"
+        ) from None
     except ValueError:
         raise ImageError(f"{path} is damaged. Run: ebb image build {name}") from None
     if manifest.get("arch") != ARCH:
@@ -162,8 +200,24 @@ def read_manifest(out: Path, name: str) -> dict[str, Any]:
     return manifest
 
 
+def prune(out: Path) -> tuple[int, int]:
+    """Delete the blobs that no built image needs; return how many and their bytes."""
+    store = BlobStore(out / "blobs")
+    needed: set[str] = set()
+    for path in out.glob("*/manifest.json"):
+        manifest = read_manifest(out, path.parent.name)
+        needed.add(manifest["index"])
+        needed.update(pack["blob"] for pack in manifest["packs"])
+        needed.update(chunk.sha256 for chunk in read_index(store.get(manifest["index"])).chunks)
+    gone = [path for path in (out / "blobs").glob("*/*") if path.name not in needed]
+    size = sum(path.stat().st_size for path in gone)
+    for path in gone:
+        path.unlink()
+    return len(gone), size
+
+
 def extract(out: Path, name: str, to: Path) -> None:
-    """Write an image's files to a directory of the host (owners, devices and times are not kept)."""
+    """Write an image's files to a directory of the host, without owners, devices and times."""
     store = BlobStore(out / "blobs")
     index = read_index(store.get(read_manifest(out, name)["index"]))
     links: dict[int, Path] = {}
@@ -193,4 +247,3 @@ def _field(stanza: bytes, name: str) -> str:
         if key.lower() == name.lower():
             return value.strip()
     return ""
-

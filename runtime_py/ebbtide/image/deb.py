@@ -1,7 +1,7 @@
 """Debian binary packages: an ar archive with two tar archives inside.
 
-Rule: nothing is executed and nothing lands outside the tree; what a package's scripts would do is the
-business of settle.py.
+Rule: nothing is executed and nothing lands outside the tree; what a package's scripts would do is
+the business of settle.py.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ def open_tar(data: bytes, member: str, name: str) -> tarfile.TarFile:
         try:
             import zstandard
         except ImportError:
-            raise ImageError(f"{name}: {member} is compressed with zstd. pip install zstandard") from None
+            raise ImageError(
+                f"{name}: {member} is compressed with zstd. pip install zstandard"
+            ) from None
         data = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data)).read()
     try:
         return tarfile.open(fileobj=io.BytesIO(data), mode="r:*")

@@ -1,6 +1,7 @@
 """dpkg's database: what is installed, and which files belong to it.
 
-Rule: it says of each package what dpkg would have recorded after configuring it, so that dpkg -l, -L and -S answer.
+Rule: it says of each package what dpkg would have recorded after configuring it, so that dpkg -l,
+-L and -S answer.
 """
 
 from __future__ import annotations
@@ -30,7 +31,11 @@ def write_database(tree: Tree, packages: list[Installed]) -> None:
         stanza = package.control["control"].decode("utf-8").strip()
         lines = stanza.splitlines()
         multi = any(line.lower() == "multi-arch: same" for line in lines)
-        arch = next(l.partition(":")[2].strip() for l in lines if l.lower().startswith("architecture:"))
+        arch = next(
+            row.partition(":")[2].strip()
+            for row in lines
+            if row.lower().startswith("architecture:")
+        )
         lines.insert(1, "Status: install ok installed")
         conffiles = package.control.get("conffiles", b"").decode("utf-8").split("\n")
         rows = [

@@ -1,7 +1,7 @@
 """Downloads, kept in a cache and named by the SHA-256 of their content.
 
-Rule: a file is in the cache under its name only after its size and hash were right; a broken download goes
-on where it stopped; what is in the cache costs no network.
+Rule: a file is in the cache under its name only after its size and hash were right; a broken
+download goes on where it stopped; what is in the cache costs no network.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .errors import ImageError
 
@@ -58,12 +59,14 @@ def need_disk(where: Path, size: int) -> None:
         )
 
 
-def open_url(url: str, start: int = 0):  # noqa: ANN201 - urllib's own response type
-    """Open an http(s) address through the proxies of the environment; name and password in it are sent."""
+def open_url(url: str, start: int = 0) -> Any:
+    """Open an http(s) address through the environment's proxies, with the name and password in it."""
     split = urllib.parse.urlsplit(url)
     headers = {"User-Agent": "ebb"}
     if split.username:
-        secret = f"{urllib.parse.unquote(split.username)}:{urllib.parse.unquote(split.password or '')}"
+        secret = (
+            f"{urllib.parse.unquote(split.username)}:{urllib.parse.unquote(split.password or '')}"
+        )
         headers["Authorization"] = "Basic " + base64.b64encode(secret.encode()).decode()
         url = split._replace(netloc=split.netloc.rpartition("@")[2]).geturl()
     if start:
@@ -97,7 +100,7 @@ class Cache:
         return self.root / "files" / sha[:2] / sha
 
     def has(self, wanted: Wanted) -> bool:
-        """Tell whether the file is there with the right size (content is checked when it is used)."""
+        """Tell whether the file is there with the right size; content is checked when used."""
         try:
             return self.path(wanted.sha256).stat().st_size == wanted.size
         except FileNotFoundError:
@@ -144,7 +147,9 @@ class Cache:
                 self._receive(url, part, wanted, meter)
             except urllib.error.HTTPError as error:
                 if error.code in (404, 410):
-                    raise ImageError(f"{shown} is not on the mirror any more. {gone}".rstrip()) from None
+                    raise ImageError(
+                        f"{shown} is not on the mirror any more. {gone}".rstrip()
+                    ) from None
                 failure = str(error)
             except (OSError, ValueError) as error:
                 failure = str(getattr(error, "reason", error)) or type(error).__name__

@@ -1,7 +1,7 @@
 """The binary index of an image: its layout, one writer and one reader (docs/image.md).
 
-Rule: the bytes depend on the tree alone, so equal trees have equal hashes; the reader trusts nothing
-and checks every offset. Runs in Pyodide: standard library only.
+Rule: the bytes depend on the tree alone, so equal trees have equal hashes; the reader trusts
+nothing and checks every offset. Runs in Pyodide: standard library only.
 """
 
 from __future__ import annotations
@@ -183,8 +183,8 @@ def read_index(data: bytes) -> Index:
 
     rows: list[Entry] = []
     packed = data[entries_off : entries_off + entries * ENTRY.size]
-    for name_off, name_len, mode, uid, gid, size, mtime, first, count, link, _ in (
-        ENTRY.iter_unpack(packed)
+    for name_off, name_len, mode, uid, gid, size, mtime, first, count, link, _ in ENTRY.iter_unpack(
+        packed
     ):
         kind, target = stat.S_IFMT(mode), b""
         if kind == stat.S_IFDIR:

@@ -1,7 +1,7 @@
 """/etc/ld.so.cache, as ldconfig would write it for the libraries of a tree.
 
-Rule: same directories, same choice and same order as glibc's; Debian's dynamic loader finds the libraries of the
-multiarch directory through this file.
+Rule: same directories, same choice and same order as glibc's; Debian's dynamic loader finds the
+libraries of the multiarch directory through this file.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def soname(data: bytes, name: str) -> str | None:
         struct.unpack_from("<Q", data, 32)[0], *struct.unpack_from("<HH", data, 54),
     )  # fmt: skip
     heads = [struct.unpack_from("<IIQQQQQQ", data, table + i * size) for i in range(count)]
-    loads = [(h[3], h[2], h[5]) for h in heads if h[0] == PT_LOAD]
+    loads: list[tuple[int, int, int]] = [(h[3], h[2], h[5]) for h in heads if h[0] == PT_LOAD]
 
     def offset(address: int) -> int:
         return next(address - va + off for va, off, length in loads if va <= address < va + length)
@@ -44,7 +44,9 @@ def soname(data: bytes, name: str) -> str | None:
     for head in heads:
         if head[0] == PT_DYNAMIC:
             rows = dict(
-                reversed(list(struct.iter_unpack("<QQ", data[head[2] : head[2] + head[5] // 16 * 16])))
+                reversed(
+                    list(struct.iter_unpack("<QQ", data[head[2] : head[2] + head[5] // 16 * 16]))
+                )
             )
             if DT_SONAME in rows:
                 start = offset(rows[DT_STRTAB]) + rows[DT_SONAME]
@@ -105,8 +107,10 @@ def _libraries(tree: Tree, top: str, node: Node) -> dict[str, str]:
                 key = name
             is_link = key == name
         old = found.get(key)
-        if old is None or (not is_link and old[0]) or (
-            is_link == old[0] and libcmp_key(old[1]) < libcmp_key(name)
+        if (
+            old is None
+            or (not is_link and old[0])
+            or (is_link == old[0] and libcmp_key(old[1]) < libcmp_key(name))
         ):
             found[key] = (is_link, name)
     return {key: name for key, (_, name) in found.items()}

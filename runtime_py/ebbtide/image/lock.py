@@ -1,7 +1,7 @@
 """Lists of packages and their locks: what an image is made of, to the byte.
 
-Rule: an image is built from its lock alone. The lock was written after the archive's signature was checked, and is
-committed; so its hashes are what is trusted from then on.
+Rule: an image is built from its lock alone. The lock was written after the archive's signature
+was checked, and is committed; so its hashes are what is trusted from then on.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class PackageList:
-    """What is asked for: package names, what is not to come, and paths that are fetched together."""
+    """What is asked for: package names, what is left out, and paths that are fetched together."""
 
     name: str
     packages: list[str]
@@ -116,7 +116,9 @@ def read_lock(path: Path) -> Lock:
     try:
         table = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
-        raise ImageError(f"there is no lock {path}. Run: ebb image lock {path.stem.split('.')[0]}") from None
+        raise ImageError(
+            f"there is no lock {path}. Run: ebb image lock {path.stem.split('.')[0]}"
+        ) from None
     if table.get("format") != FORMAT:
         raise ImageError(f"{path} has format {table.get('format')}, not {FORMAT}")
     if table["arch"] != ARCH:

@@ -1,7 +1,8 @@
 """Which Debian mirror to use: --mirror, $EBB_MIRROR, else those the host's apt is set up with.
 
-Rule: no address is written here. A candidate counts when its Release says Origin: Debian and offers the
-suite for riscv64; when none does, the error lists what was tried and why it was not taken.
+Rule: no address is written here. A candidate counts when its Release says Origin: Debian and
+offers the suite for riscv64; when none does, the error lists what was tried and why it was not
+taken.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ SUITE = "trixie"
 COMPONENT = "main"
 ARCH = "riscv64"
 APT = Path("/etc/apt")
-MEND = "Set EBB_MIRROR=URL (or --mirror URL) to a Debian mirror, the address that has dists/ and pool/ below it"
+MEND = (
+    "Set EBB_MIRROR=URL (or --mirror URL) to a Debian mirror: "
+    "the address that has dists/ and pool/ below it"
+)
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ def apt_uris(apt: Path = APT) -> list[str]:
 
 
 def release_fields(inrelease: bytes) -> dict[str, str]:
-    """Return the fields of a Release, signed inline or not. What is not verified is only looked at."""
+    """Return the fields of a Release, signed inline or not; verified is another matter."""
     text = inrelease.decode("utf-8", "replace")
     if text.startswith("-----BEGIN PGP SIGNED MESSAGE"):
         text = text.partition("\n\n")[2].partition("\n-----BEGIN PGP SIGNATURE")[0]

@@ -1,6 +1,7 @@
 """The common PAM files, as pam-auth-update makes them from the profiles that packages bring.
 
-Rule: profiles that are on by default, highest priority first; the first of a block takes its -Initial lines.
+Rule: profiles that are on by default, highest priority first; the first of a block takes its
+-Initial lines.
 """
 
 from __future__ import annotations
@@ -44,5 +45,6 @@ def _block(profiles: list[dict[str, str]], kind: str, quiet: str | None, block: 
         rows = ["[default=1]\t\t\tpam_permit.so"]
     # "end" jumps over what is left of the block and over the pam_deny behind it.
     return "\n".join(
-        f"{kind}\t{row.strip().replace('=end', f'={len(rows) - at}')}" for at, row in enumerate(rows)
+        f"{kind}\t{row.strip().replace('=end', f'={len(rows) - at}')}"
+        for at, row in enumerate(rows)
     )

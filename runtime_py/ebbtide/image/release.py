@@ -1,6 +1,7 @@
 """What a Debian archive offers, from its signed Release down to each package's hash.
 
-Rule: nothing below the signature is believed unless its size and SHA-256 stand in what was believed before.
+Rule: nothing below the signature is believed unless its size and SHA-256 stand in what was
+believed before.
 """
 
 from __future__ import annotations
@@ -15,11 +16,16 @@ from .errors import ImageError
 from .fetch import Cache, Progress, Wanted, no_progress
 from .mirror import ARCH, COMPONENT, SUITE, Mirror, refusal, release_fields
 
-KEYRINGS = ("/usr/share/keyrings", "/etc/apt/keyrings", "/etc/apt/trusted.gpg.d", "/etc/apt/trusted.gpg")
+KEYRINGS = (
+    "/usr/share/keyrings",
+    "/etc/apt/keyrings",
+    "/etc/apt/trusted.gpg.d",
+    "/etc/apt/trusted.gpg",
+)
 KEYS = Path(__file__).parent / "lists" / "debian-keys.txt"
 
 Verifier = Callable[[bytes], bytes]
-"""Takes an InRelease file, returns what was signed, raises ImageError if the signature is not good."""
+"""Takes an InRelease file, returns what was signed, raises ImageError if that is not good."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +75,17 @@ def _keyring_files(places: Iterable[str]) -> list[Path]:
     return found
 
 
-def verify_inrelease(inrelease: bytes, places: Sequence[str] = KEYRINGS) -> bytes:
-    """Check an inline signature against the host's copies of the keys we name; return what was signed."""
+def verify_inrelease(
+    inrelease: bytes, places: Sequence[str] = KEYRINGS, fingerprints: frozenset[str] | None = None
+) -> bytes:
+    """Check an inline signature with the host's copies of the keys we name; return what was signed."""
     try:
         import pysequoia
     except ImportError:
-        raise ImageError("checking the archive's signature needs pysequoia. pip install pysequoia") from None
-    wanted = key_fingerprints()
+        raise ImageError(
+            "checking the archive's signature needs pysequoia. pip install pysequoia"
+        ) from None
+    wanted = key_fingerprints() if fingerprints is None else fingerprints
     keys = []
     for path in _keyring_files(places):
         try:
@@ -95,7 +105,7 @@ def verify_inrelease(inrelease: bytes, places: Sequence[str] = KEYRINGS) -> byte
         raise ImageError(f"the archive's InRelease is not signed by Debian: {first}") from None
     if not any(sig.certificate.lower() in wanted for sig in result.valid_sigs):
         raise ImageError("the archive's InRelease is not signed by a key of Debian that we know")
-    return bytes(result.bytes)
+    return bytes(result.bytes or b"")
 
 
 def hashes(release: dict[str, str]) -> dict[str, Wanted]:
@@ -142,7 +152,9 @@ def load_archive(
     table = hashes(release)
     listing = table.get(f"{COMPONENT}/binary-{ARCH}/Packages.xz")
     if listing is None:
-        raise ImageError(f"the signed Release of {mirror.url} lists no {COMPONENT}/binary-{ARCH}/Packages.xz")
+        raise ImageError(
+            f"the signed Release of {mirror.url} lists no {COMPONENT}/binary-{ARCH}/Packages.xz"
+        )
     where = f"dists/{SUITE}/{listing.filename}"
     if release.get("acquire-by-hash") == "yes":
         where = f"{where.rpartition('/')[0]}/by-hash/SHA256/{listing.sha256}"

@@ -1,7 +1,7 @@
 """The closure of a list of packages under Depends and Pre-Depends (never Recommends).
 
-Rule: the result depends on the list and the archive alone. An alternative that is already chosen wins, then the
-first real package, then the provider whose name sorts first.
+Rule: the result depends on the list and the archive alone. An alternative that is already chosen
+wins, then the first real package, then the provider whose name sorts first.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from .release import Archive, Package
 RELATION = re.compile(r"^([a-z0-9][a-z0-9.+-]*)(?::\w+)?\s*(?:\(\s*([<>=]+)\s*([^)\s]+)\s*\))?")
 PROMISE = re.compile(r"([a-z0-9][a-z0-9.+-]*)\s*(?:\(=\s*([^)\s]+)\s*\))?")
 
+VersionPart = list[tuple[tuple[int, ...], int]]
+
 
 def _letter(char: str) -> int:
     """Order of a character inside a version: ~ before the end, letters before the rest."""
@@ -23,8 +25,8 @@ def _letter(char: str) -> int:
     return ord(char) if char.isalpha() else ord(char) + 256
 
 
-def _part_key(part: str) -> list[tuple[tuple[int, ...], int]]:
-    key = []
+def _part_key(part: str) -> VersionPart:
+    key: VersionPart = []
     for text, number in re.findall(r"([^0-9]*)([0-9]*)", part):
         if text or number:
             # 0 marks the end of a run of non-digits: after ~, before everything else.
@@ -33,7 +35,7 @@ def _part_key(part: str) -> list[tuple[tuple[int, ...], int]]:
     return key
 
 
-def version_key(version: str) -> tuple[int, list, list]:
+def version_key(version: str) -> tuple[int, VersionPart, VersionPart]:
     """Return a key that sorts versions as Debian policy 5.6.12 says."""
     epoch, colon, rest = version.partition(":")
     if not colon:
@@ -99,7 +101,7 @@ class _Resolver:
 
 
 def closure(archive: Archive, names: Iterable[str], leave_out: Iterable[str] = ()) -> list[Package]:
-    """Return the packages needed for the named ones, sorted by name; those left out are taken as given."""
+    """Return the packages the named ones need, sorted by name; those left out are taken as given."""
     resolver = _Resolver(archive, frozenset(leave_out))
     wanted = list(names)
     for name in wanted:

@@ -1,7 +1,7 @@
 """What the packages' own scripts would have done, done here: the tables of it.
 
-Rule: a row stands for one line of some package's postinst and does nothing when its source is not in the image; the
-guest's scripts are never run on the host.
+Rule: a row stands for one line of some package's postinst and does nothing when its source is not
+in the image; the guest's scripts are never run on the host.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ SKEL = Path(__file__).parent / "skel"
 
 # Mount points and directories that base-files' postinst makes: path, mode, group.
 DIRECTORIES = [
-    ("/dev", 0o755, "root"), ("/proc", 0o555, "root"), ("/sys", 0o555, "root"), ("/run", 0o755, "root"),
-    ("/run/lock", 0o1777, "root"), ("/tmp", 0o1777, "root"), ("/var/tmp", 0o1777, "root"),
-    ("/root", 0o700, "root"), ("/home", 0o755, "root"), ("/mnt", 0o755, "root"), ("/srv", 0o755, "root"),
-    ("/opt", 0o755, "root"), ("/etc/opt", 0o755, "root"), ("/var/opt", 0o755, "root"),
-    ("/media", 0o755, "root"), ("/var/mail", 0o2775, "mail"), ("/usr/local/bin", 0o755, "root"),
-    ("/usr/local/sbin", 0o755, "root"), ("/usr/local/lib", 0o755, "root"), ("/usr/local/share", 0o755, "root"),
-    ("/usr/local/include", 0o755, "root"), ("/usr/local/etc", 0o755, "root"), ("/usr/local/src", 0o755, "root"),
+    ("/dev", 0o755, "root"), ("/proc", 0o555, "root"), ("/sys", 0o555, "root"),
+    ("/run", 0o755, "root"), ("/run/lock", 0o1777, "root"), ("/tmp", 0o1777, "root"),
+    ("/var/tmp", 0o1777, "root"), ("/root", 0o700, "root"), ("/home", 0o755, "root"),
+    ("/mnt", 0o755, "root"), ("/srv", 0o755, "root"), ("/opt", 0o755, "root"),
+    ("/etc/opt", 0o755, "root"), ("/var/opt", 0o755, "root"), ("/media", 0o755, "root"),
+    ("/var/mail", 0o2775, "mail"), ("/usr/local/bin", 0o755, "root"),
+    ("/usr/local/sbin", 0o755, "root"), ("/usr/local/lib", 0o755, "root"),
+    ("/usr/local/share", 0o755, "root"), ("/usr/local/include", 0o755, "root"),
+    ("/usr/local/etc", 0o755, "root"), ("/usr/local/src", 0o755, "root"),
     ("/var/log", 0o755, "root"), ("/var/cache", 0o755, "root"), ("/var/lib", 0o755, "root"),
 ]  # fmt: skip
 
@@ -46,7 +48,11 @@ LINKS = [
 ALWAYS = {"/etc/mtab"}
 
 # Empty logs: path, mode, group.
-LOGS = [("/var/log/wtmp", 0o664, "utmp"), ("/var/log/btmp", 0o660, "utmp"), ("/var/log/lastlog", 0o664, "utmp")]
+LOGS = [
+    ("/var/log/wtmp", 0o664, "utmp"),
+    ("/var/log/btmp", 0o660, "utmp"),
+    ("/var/log/lastlog", 0o664, "utmp"),
+]
 
 # Directories with their own copies of the login files.
 HOMES = [("/root", 0, 0), (USER[2], USER[1], USER[1])]
@@ -94,7 +100,9 @@ def shells(tree: Tree) -> None:
     lines = ["# /etc/shells: valid login shells", "/bin/sh"]
     for path, node in tree.walk("/usr/share/debianutils/shells.d"):
         if stat.S_ISREG(node.mode):
-            lines += [line for line in tree.read(path).decode().splitlines() if line.startswith("/")]
+            lines += [
+                line for line in tree.read(path).decode().splitlines() if line.startswith("/")
+            ]
     tree.write("/etc/shells", ("\n".join(dict.fromkeys(lines)) + "\n").encode())
 
 

@@ -1,7 +1,7 @@
 """The blob store: files named by the SHA-256 of their bytes.
 
-Rule: a blob appears under its name only when it is complete (written beside, then renamed), and what is
-read back is checked. Runs in Pyodide: standard library only.
+Rule: a blob appears under its name only when it is complete (written beside, then renamed), and
+what is read back is checked. Runs in Pyodide: standard library only.
 """
 
 from __future__ import annotations

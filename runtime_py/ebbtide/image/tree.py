@@ -1,7 +1,7 @@
 """A root file system being put together in memory: what lies where, contents by chunk.
 
-Rule: a path is resolved as the guest would resolve it (symbolic links inside the tree are followed for all
-but the last part), so a file of a package that says /lib lands in /usr/lib.
+Rule: a path is resolved as the guest would resolve it (symbolic links inside the tree are
+followed for all but the last part), so a file of a package that says /lib lands in /usr/lib.
 """
 
 from __future__ import annotations
@@ -57,9 +57,7 @@ class Tree:
             return None
         return "/" + b"/".join(trail).decode("utf-8", "surrogateescape")
 
-    def _walk(
-        self, path: str, follow: bool, make: bool, trail: list[bytes] | None = None
-    ) -> Node:
+    def _walk(self, path: str, follow: bool, make: bool, trail: list[bytes] | None = None) -> Node:
         parts = [p for p in _encode(path).split(b"/") if p and p != b"."]
         stack: list[tuple[bytes, Node]] = []
         parts.reverse()

@@ -1,7 +1,7 @@
 """Putting tar archives, packages and directories into a tree.
 
-Rule: names, owners, modes and times come from the archive; what is left out is left out by the table here and for
-every image alike.
+Rule: names, owners, modes and times come from the archive; what is left out is left out by the
+table here and for every image alike.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ LEFT_OUT = re.compile(
 )
 
 
-def unpack_tar(tree: Tree, tar: tarfile.TarFile, left_out: re.Pattern[str] | None = None) -> list[str]:
+def unpack_tar(
+    tree: Tree, tar: tarfile.TarFile, left_out: re.Pattern[str] | None = None
+) -> list[str]:
     """Place every member of an archive; return the paths in order."""
     paths: list[str] = []
     for info in tar:
@@ -67,7 +69,7 @@ def unpack_deb(tree: Tree, name: str, deb: Deb) -> Installed:
 
 
 def unpack_directory(tree: Tree, top: Path) -> None:
-    """Place a directory of the host; owners become root, as the host's numbers mean nothing in the guest."""
+    """Place a directory of the host; all becomes root's, as the host's numbers mean nothing here."""
     links: dict[tuple[int, int], Node] = {}
     for here, dirs, files in os.walk(top):
         dirs.sort()
