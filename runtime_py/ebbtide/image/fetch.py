@@ -60,7 +60,7 @@ def need_disk(where: Path, size: int) -> None:
 
 
 def open_url(url: str, start: int = 0) -> Any:
-    """Open an http(s) address through the environment's proxies, with the name and password in it."""
+    """Open an http(s) address through the environment's proxies, with its name and password."""
     split = urllib.parse.urlsplit(url)
     headers = {"User-Agent": "ebb"}
     if split.username:

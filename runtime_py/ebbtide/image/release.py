@@ -78,7 +78,7 @@ def _keyring_files(places: Iterable[str]) -> list[Path]:
 def verify_inrelease(
     inrelease: bytes, places: Sequence[str] = KEYRINGS, fingerprints: frozenset[str] | None = None
 ) -> bytes:
-    """Check an inline signature with the host's copies of the keys we name; return what was signed."""
+    """Check an inline signature with the host's copies of our keys; return what was signed."""
     try:
         import pysequoia
     except ImportError:

@@ -101,7 +101,7 @@ class _Resolver:
 
 
 def closure(archive: Archive, names: Iterable[str], leave_out: Iterable[str] = ()) -> list[Package]:
-    """Return the packages the named ones need, sorted by name; those left out are taken as given."""
+    """Return the packages the named ones need, sorted; those left out are taken as given."""
     resolver = _Resolver(archive, frozenset(leave_out))
     wanted = list(names)
     for name in wanted:

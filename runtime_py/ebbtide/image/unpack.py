@@ -69,7 +69,7 @@ def unpack_deb(tree: Tree, name: str, deb: Deb) -> Installed:
 
 
 def unpack_directory(tree: Tree, top: Path) -> None:
-    """Place a directory of the host; all becomes root's, as the host's numbers mean nothing here."""
+    """Place a directory of the host; all becomes root's: the host's numbers mean nothing."""
     links: dict[tuple[int, int], Node] = {}
     for here, dirs, files in os.walk(top):
         dirs.sort()
