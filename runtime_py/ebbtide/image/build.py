@@ -96,7 +96,7 @@ def recipe(name: str) -> str:
     total = hashlib.sha256()
     for path in sorted(files):
         if path.is_file():
-            total.update(f"{path.relative_to(here).as_posix()} {file_sha256(path)}\n".encode())
+            total.update(f"{path.name} {file_sha256(path)}\n".encode())
     return total.hexdigest()
 
 

@@ -41,14 +41,6 @@ def ar_members(data: bytes, name: str) -> dict[str, bytes]:
 
 def open_tar(data: bytes, member: str, name: str) -> tarfile.TarFile:
     """Open a tar archive whose compression is one the standard library knows."""
-    if data[:4] == b"\x28\xb5\x2f\xfd":
-        try:
-            import zstandard
-        except ImportError:
-            raise ImageError(
-                f"{name}: {member} is compressed with zstd. pip install zstandard"
-            ) from None
-        data = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data)).read()
     try:
         return tarfile.open(fileobj=io.BytesIO(data), mode="r:*")
     except tarfile.TarError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import http.client
 import os
 import shutil
 import threading
@@ -141,27 +142,34 @@ class Cache:
         part = path.with_name(wanted.sha256 + ".part")
         url = f"{base.rstrip('/')}/{urllib.parse.quote(wanted.filename)}"
         shown = without_secret(url)
-        failure = ""
-        for _ in range(TRIES):
+        failure, failures, reached = "", 0, 0
+        while failures < TRIES and not meter.stop.is_set():
             try:
                 self._receive(url, part, wanted, meter)
             except urllib.error.HTTPError as error:
+                error.close()
                 if error.code in (404, 410):
                     raise ImageError(
                         f"{shown} is not on the mirror any more. {gone}".rstrip()
                     ) from None
                 failure = str(error)
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, http.client.HTTPException) as error:
                 failure = str(getattr(error, "reason", error)) or type(error).__name__
-            else:
-                if part.stat().st_size == wanted.size and file_sha256(part) == wanted.sha256:
+            size = part.stat().st_size if part.exists() else 0
+            if size >= wanted.size:
+                if size == wanted.size and file_sha256(part) == wanted.sha256:
                     part.replace(path)
                     return
                 failure = "its size or SHA-256 is wrong"
-                meter.add(-part.stat().st_size)
+                meter.add(-size)
                 part.unlink()
-            if meter.stop.is_set():
-                return
+                size = 0
+            # As long as each try brings something, go on.
+            failures = 0 if size > reached else failures + 1
+            reached = max(size, reached)
+            failure = failure or "the connection broke off"
+        if meter.stop.is_set():
+            return
         raise ImageError(
             f"cannot fetch {shown}: {failure}. Run the same command again to go on, "
             "or set EBB_MIRROR to another Debian mirror"

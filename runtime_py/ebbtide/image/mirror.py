@@ -7,6 +7,7 @@ taken.
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import urllib.error
@@ -114,8 +115,11 @@ def find_mirror(given: str | None = None, apt: Path = APT) -> Mirror:
             with open_url(where) as response:
                 inrelease = response.read()
             reason = refusal(release_fields(inrelease))
-        except (OSError, ValueError) as error:
-            code = f"{error.code} " if isinstance(error, urllib.error.HTTPError) else ""
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            code = ""
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()
+                code = f"{error.code} "
             reason = code + str(getattr(error, "reason", "") or error or type(error).__name__)
         if not reason:
             return Mirror(url, inrelease)

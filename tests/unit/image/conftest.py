@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
 from ebbtide.image.fetch import Cache
 from ebbtide.image.lock import Lock, lock_packages
 from ebbtide.image.release import parse_packages

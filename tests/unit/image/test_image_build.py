@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ebbtide.image import BlobStore, CorruptBlob, ImageError, Index, build, lock, read_index
 from ebbtide.image.__main__ import main
 
@@ -194,7 +195,7 @@ def test_a_version_gone_from_the_mirror_names_the_lock_command(
     tiny.publish()
     for path in tiny.root.rglob("tool_*.deb"):
         path.unlink()
-    with pytest.raises(ImageError, match="older than the mirror. Run: ebb image lock tiny"):
+    with pytest.raises(ImageError, match=r"older than the mirror. Run: ebb image lock tiny"):
         build.build_image(tiny.lock(), tmp_path / "out", mirror=server.url, cache=cache)
     assert not build.manifest_path(tmp_path / "out", "tiny").exists()
 
@@ -215,6 +216,11 @@ def test_an_image_of_another_architecture_is_refused(built: Built, tmp_path: Pat
         build.read_manifest(tmp_path / "out", "tiny")
 
 
+def as_root(info: tarfile.TarInfo) -> tarfile.TarInfo:
+    info.uid = info.gid = 0
+    return info
+
+
 def test_directory_and_tar_give_the_same_image(tmp_path: Path) -> None:
     top = tmp_path / "top"
     (top / "bin").mkdir(parents=True)
@@ -223,13 +229,13 @@ def test_directory_and_tar_give_the_same_image(tmp_path: Path) -> None:
     (top / "bin/y").hardlink_to(top / "bin/x")
     (top / "link").symlink_to("bin/x")
     with tarfile.open(tmp_path / "top.tar.gz", "w:gz") as tar:
-        tar.add(top, ".", filter=lambda info: info.replace(uid=0, gid=0))
+        tar.add(top, ".", filter=as_root)
     for name, source in (("d", top), ("t", tmp_path / "top.tar.gz")):
         build.build_from(source, name, tmp_path / "out")
     a, b = Built(tmp_path / "out", "d"), Built(tmp_path / "out", "t")
-    assert {path: (e.mode, e.size, e.link, e.target) for path, e in a.at.items() if path != "/"} == {
-        path: (e.mode, e.size, e.link, e.target) for path, e in b.at.items() if path != "/"
-    }
+    assert {
+        path: (e.mode, e.size, e.link, e.target) for path, e in a.at.items() if path != "/"
+    } == {path: (e.mode, e.size, e.link, e.target) for path, e in b.at.items() if path != "/"}
     assert a.read("/bin/y") == b"x" * 300_000
 
 

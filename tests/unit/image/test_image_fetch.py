@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ebbtide.image import fetch
 from ebbtide.image.errors import ImageError
 from ebbtide.image.fetch import Cache, Wanted
@@ -63,19 +64,17 @@ def test_a_later_run_goes_on_too(server: Any, cache: Cache, file: Wanted) -> Non
 
 def test_wrong_content_never_enters_the_cache(server: Any, cache: Cache) -> None:
     bad = Wanted("pool/file", "0" * 64, wanted(server, "pool/file").size)
-    with pytest.raises(ImageError, match="SHA-256 is wrong.*EBB_MIRROR"):
+    with pytest.raises(ImageError, match=r"SHA-256 is wrong.*EBB_MIRROR"):
         cache.fetch_all(server.url, [bad])
     assert not cache.has(bad)
 
 
 def test_a_file_gone_from_the_mirror_names_the_remedy(server: Any, cache: Cache) -> None:
-    with pytest.raises(ImageError, match="not on the mirror any more. Run: this"):
+    with pytest.raises(ImageError, match=r"not on the mirror any more. Run: this"):
         cache.fetch_all(server.url, [Wanted("pool/none", "0" * 64, 5)], gone="Run: this")
 
 
-def test_a_corrupt_cache_file_is_found_and_removed(
-    server: Any, cache: Cache, file: Wanted
-) -> None:
+def test_a_corrupt_cache_file_is_found_and_removed(server: Any, cache: Cache, file: Wanted) -> None:
     cache.fetch_all(server.url, [file])
     cache.path(file.sha256).write_bytes(DATA[:-1] + b"x")
     with pytest.raises(ImageError, match="corrupt"):

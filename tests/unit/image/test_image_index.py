@@ -6,6 +6,7 @@ import struct
 from pathlib import Path
 
 import pytest
+
 from ebbtide.image.errors import ImageError
 from ebbtide.image.index import CHUNK_SIZE, read_index, write_index
 from ebbtide.image.store import BlobStore

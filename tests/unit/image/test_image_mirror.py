@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ebbtide.image.errors import ImageError
 from ebbtide.image.lock import PackageList, make_lock
 from ebbtide.image.mirror import apt_uris, find_mirror
@@ -60,7 +61,7 @@ def test_refusals_say_why_and_what_to_set(
 
 
 def test_without_sources_the_error_says_what_to_set(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="apt names none.*EBB_MIRROR"):
+    with pytest.raises(ImageError, match=r"apt names none.*EBB_MIRROR"):
         find_mirror(apt=apt(tmp_path))
 
 

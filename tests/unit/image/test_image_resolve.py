@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from ebbtide.image.errors import ImageError
 from ebbtide.image.release import Archive, parse_packages
 from ebbtide.image.resolve import closure, satisfies, version_key
