@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .commands import images_with
 from .errors import CorruptBlob, ImageError, MissingBlob
 from .index import Chunk, Entry, Index, read_index
 from .store import BlobStore
@@ -18,6 +19,7 @@ _BUILDING = (
     "check_image",
     "ensure_image",
     "extract",
+    "open_index",
     "prune",
     "read_manifest",
 )
@@ -29,6 +31,7 @@ __all__ = [
     "ImageError",
     "Index",
     "MissingBlob",
+    "images_with",
     "read_index",
     *_BUILDING,
 ]

@@ -10,7 +10,16 @@ import sys
 import time
 from pathlib import Path
 
-from .build import build_from, build_image, check_image, extract, prune, read_manifest
+from .build import (
+    build_from,
+    build_image,
+    check_image,
+    extract,
+    open_index,
+    prune,
+    read_manifest,
+)
+from .commands import commands
 from .errors import ImageError
 from .fetch import Progress, cache_root
 from .lock import (
@@ -83,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     lock.add_argument("name", choices=known_images())
     lock.add_argument("--mirror", help="as for build")
     command("check", "Check every blob of a built image.").add_argument("name")
+    command("commands", "List the commands of a built image.").add_argument("name")
     command("prune", "Delete blobs that no built image needs.")
     command("ls", "List known and built images.")
     extracting = command("extract", "Write a built image's files to a directory.")
@@ -136,6 +146,9 @@ def main(argv: list[str] | None = None) -> int:
             case "check":
                 count = check_image(args.out, args.name, print_progress())
                 print(f"{args.name}: {count} blobs are right")
+            case "commands":
+                index = open_index(args.out, args.name)
+                print("\n".join(commands(index)))
             case "prune":
                 count, size = prune(args.out)
                 print(f"{count} blobs deleted, {size / 1e6:.1f} MB")

@@ -216,10 +216,15 @@ def prune(out: Path) -> tuple[int, int]:
     return len(gone), size
 
 
+def open_index(out: Path, name: str) -> Index:
+    """Read a built image's index."""
+    return read_index(BlobStore(out / "blobs").get(read_manifest(out, name)["index"]))
+
+
 def extract(out: Path, name: str, to: Path) -> None:
     """Write an image's files to a directory of the host, without owners, devices and times."""
     store = BlobStore(out / "blobs")
-    index = read_index(store.get(read_manifest(out, name)["index"]))
+    index = open_index(out, name)
     links: dict[int, Path] = {}
     for path, entry in index.walk():
         place = to / path.lstrip("/")

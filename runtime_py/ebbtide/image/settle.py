@@ -77,11 +77,11 @@ def settle(tree: Tree, packages: list[dpkgdb.Installed]) -> None:
         tree.write(path, b"", mode, gid=groups.get(group, 0))
     write_accounts(tree)
     for file in sorted(SKEL.rglob("*")):
-        if file.is_file() and file.parent != SKEL / "root":
+        if file.is_file() and file.parent != SKEL / "home":
             tree.write("/" + file.relative_to(SKEL).as_posix(), file.read_bytes())
     for home, uid, gid in HOMES:
-        for file in sorted((SKEL / "root").iterdir()):
-            tree.write(f"{home}/{file.name}", file.read_bytes(), uid=uid, gid=gid)
+        for file in sorted((SKEL / "home").iterdir()):
+            tree.write(f"{home}/.{file.name}", file.read_bytes(), uid=uid, gid=gid)
     for path, target in LINKS:
         there = target if target.startswith("/") else f"{path.rpartition('/')[0]}/{target}"
         if path in ALWAYS or tree.find(there) is not None:

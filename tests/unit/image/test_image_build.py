@@ -12,8 +12,18 @@ from typing import Any
 
 import pytest
 
-from ebbtide.image import BlobStore, CorruptBlob, ImageError, Index, build, lock, read_index
+from ebbtide.image import (
+    BlobStore,
+    CorruptBlob,
+    ImageError,
+    Index,
+    build,
+    images_with,
+    lock,
+    read_index,
+)
 from ebbtide.image.__main__ import main
+from ebbtide.image.commands import commands
 
 AWK = """#!/bin/sh
 update-alternatives --quiet --install /usr/bin/awk awk /usr/bin/{0} {1} \\
@@ -181,6 +191,16 @@ def test_prune_keeps_what_is_needed(built: Built, tmp_path: Path) -> None:
     built.store.put(b"left over")
     assert build.prune(tmp_path / "out") == (1, 9)
     build.check_image(tmp_path / "out", "tiny")
+
+
+def test_commands_are_the_executables_on_the_path(built: Built) -> None:
+    assert commands(built.index) == ["awk", "gawk", "mawk", "nawk", "tool", "tool2", "true"]
+
+
+def test_the_known_images_say_who_has_a_command() -> None:
+    assert images_with("bash") == ["base", "debian"]
+    assert images_with("python3") == ["debian"]
+    assert images_with("no-such-command") == []
 
 
 def test_extract_writes_the_files(built: Built, tmp_path: Path) -> None:
