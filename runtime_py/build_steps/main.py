@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from . import check, kernel, setup, site
-from .common import BUILD, CACHE, ME, ROOT, VENV, VENV_PYTHON, Failure, report, run, say
+from .common import BUILD, CACHE, ME, ROOT, VENV, Failure, report, say
 
 COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace, list[str]], int | None]]] = {}
 
