@@ -204,7 +204,13 @@ def native(install: bool = False) -> None:
             "-fsanitize=undefined",
             "-o",
         ]
-        command += [_relative(program), *map(_relative, parts), *libraries]
+        command += [
+            "-fsanitize=undefined",
+            "-o",
+            _relative(program),
+            *map(_relative, parts),
+            *libraries,
+        ]
         command += [str(asan)] if asan else []
         run([*command, "-lm", "-lpthread"], env=setup.zig_env(), mend="see the messages above")
         stamp(name, inputs)
