@@ -325,7 +325,8 @@ def _compile(unit: Unit, link: bool = False) -> int:
     run(
         [*command, "-o", _relative(part), _relative(unit.source)],
         env=setup.zig_env(),
-        mend=f"mend {_relative(unit.source)}: see the messages above",
+        what=f"compiling {_relative(unit.source)}",
+        mend="see the compiler's messages above",
     )
     part.replace(unit.target)
     headers = _headers(deps) if deps.exists() else []

@@ -72,7 +72,7 @@ def _web(options: argparse.Namespace, rest: list[str]) -> None:
 def _image(options: argparse.Namespace, rest: list[str]) -> None:
     setup.venv()
     kernel.kernel()
-    site.images(options.names or ["base"], rest)
+    site.images_build(options.names or ["base"], rest)
 
 
 def _wheel(options: argparse.Namespace, rest: list[str]) -> None:
@@ -85,7 +85,7 @@ def _demo(options: argparse.Namespace, rest: list[str]) -> int:
     site.images(["base", "debian"] if options.check else ["base"])
     if options.check:
         return site.demo_check()
-    return site.serve(["--open-hint", *_port(options), *rest])
+    return site.serve([*_port(options), *rest])
 
 
 def _serve(options: argparse.Namespace, rest: list[str]) -> int:

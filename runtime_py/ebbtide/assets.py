@@ -34,10 +34,6 @@ def cache_folder() -> Path:
 
 
 def images_folder() -> Path:
-    """Images: $EBB_IMAGES, else build/images of a repository, else a folder in the cache."""
+    """Images: $EBB_IMAGES, else a folder in the cache, shared by all clones."""
     asked = os.environ.get("EBB_IMAGES")
-    if asked:
-        return Path(asked).absolute()
-    if (_REPOSITORY / "build.py").is_file():
-        return _REPOSITORY / "build" / "images"
-    return cache_folder() / "images"
+    return Path(asked).absolute() if asked else cache_folder() / "images"
