@@ -85,7 +85,7 @@ def run(
     lines = (result.stdout or "").splitlines()[-60:]
     sys.stdout.flush()
     for line in lines:
-        print("        | " + line, file=sys.stderr)
+        print("        | " + line[:300], file=sys.stderr)
     if not what:
         words = [Path(str(command[0])).name, *(str(word) for word in command[1:])]
         what = f"`{' '.join(words)[:200]}`"
