@@ -64,7 +64,8 @@ struct code_page *code_page_at(struct hart *hart, struct cpu_cache *cache, u64 p
         return way->page;
     bool stands = way->tag && ((way->tag ^ tag) & ~PAGE_MASK) == 0 &&
                   way->mm_id == hart->tlb->mm_id &&
-                  way->fetch_generation == fetch_generation(hart);
+                  way->fetch_generation == fetch_generation(hart) &&
+                  way->page->generation == code_generation(way->page->frame);
     maddr frame = stands ? way->page->frame : tlb_fetch(hart, pc);
     if (!frame)
         return 0;

@@ -113,17 +113,29 @@ static u64 nan_result(const struct format *f, struct float_env *env, struct numb
     return a.kind == SIGNALING || b.kind == SIGNALING ? invalid(f, env) : f->nan;
 }
 
+// 128 bits; shifts by a variable are spelled out, the compiler would call its library for them.
 typedef unsigned __int128 u128;
 
+static u128 wide(u64 high, u64 low) { return (u128)high << 64 | low; }
+
 static u128 shift_right_sticky(u128 value, u32 shift, bool *sticky) {
-    if (!shift)
-        return value;
+    u64 high = (u64)(value >> 64), low = (u64)value;
     if (shift > 127) {
         *sticky |= value != 0;
         return 0;
     }
-    *sticky |= (value & (((u128)1 << shift) - 1)) != 0;
-    return value >> shift;
+    if (shift > 63) {
+        *sticky |= low != 0;
+        low = high;
+        high = 0;
+        shift -= 64;
+    }
+    if (shift) {
+        *sticky |= low << (64 - shift) != 0;
+        low = low >> shift | high << (64 - shift);
+        high >>= shift;
+    }
+    return wide(high, low);
 }
 
 // x + y for x, y at 2^(exp - 126), bit 126 set in each.
@@ -144,9 +156,11 @@ static u64 add_wide(const struct format *f, struct float_env *env, bool x_sign, 
         return pack(f, env->rounding == ROUND_DN, 0);
     u64 high = (u64)(sum >> 64), low = (u64)sum;
     u32 shift = high ? (u32)__builtin_clzll(high) : 64 + (u32)__builtin_clzll(low);
-    sum <<= shift;
-    return round_pack(f, env, x_sign, x_exp + 1 - (i32)shift, (u64)(sum >> 64),
-                      sticky || (u64)sum != 0);
+    if (shift > 63)
+        high = low << (shift - 64), low = 0;
+    else if (shift)
+        high = high << shift | low >> (64 - shift), low <<= shift;
+    return round_pack(f, env, x_sign, x_exp + 1 - (i32)shift, high, sticky || low != 0);
 }
 
 static u64 add(const struct format *f, struct float_env *env, struct number a, struct number b) {
@@ -207,7 +221,7 @@ static u64 fused(const struct format *f, struct float_env *env, struct number a,
             return pack(f, sign == c.sign ? sign : env->rounding == ROUND_DN, 0);
         return round_pack(f, env, c.sign, c.exp, c.sig, false);
     }
-    u128 product = (u128)mul_high(a.sig, b.sig) << 64 | a.sig * b.sig;
+    u128 product = wide(mul_high(a.sig, b.sig), a.sig * b.sig);
     i32 exp = a.exp + b.exp + 1;
     if (!(product >> 127)) {
         product <<= 1;

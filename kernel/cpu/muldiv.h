@@ -2,10 +2,13 @@
 #pragma once
 #include "../types.h"
 
-// By halves: a 128-bit product would be a call into the compiler's library.
+// By halves: a 128-bit product would be a call into the compiler's library. The empty asm keeps the
+// compiler from seeing through this.
 static inline u64 mul_high(u64 a, u64 b) {
     u64 al = (u32)a, ah = a >> 32, bl = (u32)b, bh = b >> 32;
-    u64 mid = ah * bl + (al * bl >> 32);
+    u64 low = al * bl;
+    __asm__("" : "+r"(low));
+    u64 mid = ah * bl + (low >> 32);
     u64 mid2 = al * bh + (u32)mid;
     return ah * bh + (mid >> 32) + (mid2 >> 32);
 }
