@@ -64,14 +64,13 @@ static struct {
     bool code;
     u32 generation;
 } page[GUEST_PAGES];
-static u32 misses, drops;
+static u32 fetches = 1; // fetch_generation
 
 static maddr frame_of(u32 index) { return MADDR(guest_memory()) + index * PAGE_SIZE; }
 
 maddr tlb_miss(struct hart *hart, u64 va, enum access access) {
     u64 index = va >> PAGE_SHIFT;
     u8 need = access == ACCESS_READ ? PROT_R : PROT_W;
-    misses++;
     if (index >= GUEST_PAGES || !(page[index].prot & need)) {
         hart->fault = (struct fault){va, access};
         return 0;
@@ -81,7 +80,6 @@ maddr tlb_miss(struct hart *hart, u64 va, enum access access) {
         page[index].code = false;
         page[index].generation++;
         hart->code_changed = true;
-        drops++;
     }
     struct tlb_entry *entry = tlb_slot(access == ACCESS_READ ? hart->tlb->r : hart->tlb->w, va);
     *entry = (struct tlb_entry){.tag = va & ~PAGE_MASK, .delta = frame - (u32)(va & ~PAGE_MASK)};
@@ -102,7 +100,10 @@ maddr tlb_fetch(struct hart *hart, u64 va) {
 }
 
 u32 code_generation(maddr frame) { return page[(frame - frame_of(0)) / PAGE_SIZE].generation; }
-u32 fetch_generation(const struct hart *hart) { return hart->mm ? 2 : 1; }
+u32 fetch_generation(const struct hart *hart) {
+    (void)hart;
+    return fetches;
+}
 void tlb_acknowledge(struct hart *hart) { __atomic_and_fetch(&hart->attn, ~(u32)ATTN_SHOOTDOWN, __ATOMIC_SEQ_CST); }
 
 // ---- The machine -------------------------------------------------------------------------------
@@ -112,9 +113,9 @@ static u64 ticks;
 
 u64 hart_time_ns(struct hart *h, u64 retired) { return h->tick + retired; }
 
-static void map(u64 va, u64 size, u8 prot) {
+void host_map(u64 va, u64 size, u32 prot) {
     for (u64 i = va >> PAGE_SHIFT; i <= (va + size - 1) >> PAGE_SHIFT && i < GUEST_PAGES; i++)
-        page[i].prot |= prot;
+        page[i].prot |= (u8)prot;
 }
 
 struct elf {
@@ -130,27 +131,45 @@ struct segment {
     u64 offset, vaddr, paddr, filesz, memsz, align;
 };
 
-// Load a static program and make the machine ready to run it. 0: fine.
-int host_load(const u8 *file, u32 hart_id) {
-    const struct elf *elf = (const void *)file;
-    const struct segment *segment = (const void *)(file + elf->phoff);
-    for (u32 i = 0; i < elf->phnum; i++, segment++) {
-        if (segment->type != 1)
-            continue;
-        if (segment->vaddr + segment->memsz > STACK_TOP - 0x100000)
-            return 1;
-        __builtin_memcpy(guest_memory() + segment->vaddr, file + segment->offset, segment->filesz);
-        map(segment->vaddr, segment->memsz, (u8)segment->flags);
-    }
-    map(STACK_TOP - 0x100000, 0x100000, PROT_R | PROT_W);
-    hart = palloc(sizeof(*hart));
+// A machine with no memory mapped and all registers 0.
+void host_reset(u32 hart_id) {
+    __builtin_memset(page, 0, sizeof(page));
+    if (!hart)
+        hart = palloc(sizeof(*hart));
+    __builtin_memset(hart, 0, sizeof(*hart));
     hart->id = hart_id;
     hart->tlb = hart->pool;
     hart->tlb->mm_id = 1;
     __builtin_memset(hart->tlb->r, 0xff, sizeof(hart->tlb->r));
     __builtin_memset(hart->tlb->w, 0xff, sizeof(hart->tlb->w));
     cpu_cache_init(hart);
-    cpu = (struct cpu){.pc = elf->entry};
+    cpu = (struct cpu){0};
+    ticks = 0;
+}
+
+// Take rights away, as munmap and mprotect do.
+void host_protect(u64 va, u32 prot) {
+    page[va >> PAGE_SHIFT].prot = (u8)prot;
+    tlb_slot(hart->tlb->r, va)->tag = ~0ull;
+    tlb_slot(hart->tlb->w, va)->tag = ~0ull;
+    fetches++;
+}
+
+// Load a static program and make the machine ready to run it. 0: fine.
+int host_load(const u8 *file, u32 hart_id) {
+    const struct elf *elf = (const void *)file;
+    const struct segment *segment = (const void *)(file + elf->phoff);
+    host_reset(hart_id);
+    for (u32 i = 0; i < elf->phnum; i++, segment++) {
+        if (segment->type != 1)
+            continue;
+        if (segment->vaddr + segment->memsz > STACK_TOP - 0x100000)
+            return 1;
+        __builtin_memcpy(guest_memory() + segment->vaddr, file + segment->offset, segment->filesz);
+        host_map(segment->vaddr, segment->memsz, segment->flags);
+    }
+    host_map(STACK_TOP - 0x100000, 0x100000, PROT_R | PROT_W);
+    cpu.pc = elf->entry;
     cpu.x[2] = STACK_TOP - 4096;
     return 0;
 }
@@ -189,8 +208,20 @@ int host_run(u32 fuel) {
     return CPU_FUEL;
 }
 
+// One cpu_run, for tests that look at its result.
+int host_cpu_run(u32 fuel, u64 *retired) {
+    hart->tick = ticks;
+    int exit = (int)cpu_run(hart, &cpu, fuel, retired);
+    ticks += *retired;
+    return exit;
+}
+
 struct cpu *host_cpu(void) { return &cpu; }
-struct hart *host_hart(void) { return hart; }
+u8 *host_memory(void) { return guest_memory(); }
+u64 host_fault_va(void) { return hart->fault.va; }
+u32 host_fault_access(void) { return hart->fault.access; }
+void host_attn(u32 bits) { hart->attn = bits; }
+u32 host_attn_left(void) { return hart->attn; }
 u32 host_buffer(u32 size) { return MADDR(palloc(size)); }
 double host_retired(void) { return (double)cpu.instret; }
 
