@@ -39,11 +39,15 @@ void *memset(void *p, int c, size_t n) {
 #include <string.h>
 #include <sys/mman.h>
 static void host_write(u32 data, u32 size) { fwrite(MPTR(void, data), 1, size, stdout); }
+// Memory below 4 GiB, wherever there is room.
 static u8 *low_memory(size_t size) {
-    static uintptr_t next = 0x10000000;
-    void *p = mmap((void *)next, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-    next += align_up(size, (size_t)0x100000);
-    return p == MAP_FAILED ? 0 : p;
+    for (uintptr_t at = 0x20000000; at + size < 1ull << 32; at += 0x1000000) {
+        void *p = mmap((void *)at, size, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+        if (p == (void *)at)
+            return p;
+    }
+    return 0;
 }
 static u8 *guest_memory(void) {
     static u8 *guest;
