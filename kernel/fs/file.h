@@ -44,6 +44,8 @@ struct file {
     u32 refs; // descriptors + waiting calls + messages in flight
     u32 flags; // O_ACCMODE | O_NONBLOCK | O_APPEND | O_PATH | O_DIRECTORY ...
     const struct file_ops *ops;
+    bool opened;        // by open(2): its closing is told to watchers
+    bool counts_writer; // in inode->writers
     struct inode *inode; // with a reference; NULL for anonymous files (eventfd, epoll, sockets)
     u64 pos;
     void *data; // belongs to ops

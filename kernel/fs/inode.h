@@ -9,7 +9,8 @@ struct pipe;
 struct filesystem { // one mounted instance
     const char *type; // "tmpfs", "proc", "devtmpfs", "devpts", "hostfs"
     u32 dev;          // st_dev
-    u32 refs;         // inodes + the mount
+    u32 inodes;       // that exist
+    bool gone;        // unmounted: freed with its last inode
     u32 flags;        // MS_RDONLY, MS_NOSUID, MS_NOEXEC, MS_NODEV
     struct inode *root;
     struct inode *mountpoint; // the directory it covers; NULL for the root file system
@@ -88,7 +89,6 @@ must_check i64 inode_resize(struct inode *inode, u64 size);
 // The cached page at `index`, made or filled if need be, WITHOUT a reference. E_WAIT, -ENOSPC, -EIO.
 must_check i64 inode_page(struct task *task, struct inode *inode, u64 index, struct page **out);
 void inode_drop_suid(struct task *task, struct inode *inode); // after a write or chown
-void filesystem_put(struct filesystem *fs);
 
 // Reading any regular file's pages through the cache (exec, mmap, read): as memobject->frame.
 must_check i64 inode_read(struct task *task, struct inode *inode, u64 offset, void *dst, u64 len); // bytes or E_WAIT

@@ -13,7 +13,8 @@ const struct filesystem_type *filesystem_type_at(u32 index); // NULL behind the 
 const struct filesystem_type *filesystem_type_named(const char *name);
 
 must_check struct filesystem *filesystem_new(const char *type, const char *source);
-// mountpoint NULL: the root. Takes its own references.
+void filesystem_free(struct filesystem *fs); // no inodes, not mounted
+// Takes its own references.
 must_check i64 mount_add(const char *type, const char *source, struct inode *mountpoint, u32 flags, const char *data);
 must_check i64 mount_bind(struct inode *source, struct inode *mountpoint, u32 flags);
 must_check i64 mount_remove(struct filesystem *fs, bool detach); // -EBUSY
