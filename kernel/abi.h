@@ -34,6 +34,12 @@ enum {
 #undef X
 };
 
+enum {
+#define X(name, value) STATUS_##name = value,
+    STATUS_TABLE(X)
+#undef X
+};
+
 // ---- Events: the only way in -------------------------------------------------------------------
 #define EVENT_TABLE(X)                                                                             \
     X(BOOT, 1)     /* struct event_boot, then `index_len` bytes of the root image's index */       \
@@ -158,6 +164,12 @@ struct event_hostfs {
     X(HOSTFS, 3) /* struct out_hostfs, then data */                                                \
     X(LOG, 4)    /* struct out_log, then text */                                                   \
     X(NOTICE, 5) /* struct out_notice: a process was made, ran exec, or ended */
+
+enum {
+#define X(name, value) OUT_##name = value,
+    OUT_TABLE(X)
+#undef X
+};
 
 struct out {
     u32 kind; // OUT_*
