@@ -28,6 +28,11 @@
     X(JIT_READY, 13)    /* module bytes are waiting to be compiled (reserved for the compiler) */  \
     X(EXITED, 14)       /* a process ended: report.pid, report.detail = wait status */             \
     X(PANIC, 15)        /* our bug: report.detail = address of the message */
+enum {
+#define X(name, value) STATUS_##name = value,
+    STATUS_TABLE(X)
+#undef X
+};
 
 // ---- Events: the only way in -------------------------------------------------------------------
 #define EVENT_TABLE(X)                                                                             \
