@@ -64,7 +64,6 @@ struct kernel {
     u32 dev_next;
     struct image *image; // fs/imagefs.c
     u64 anon_ino;
-    struct filesystem *anon_fs; // fs/anon.c
     struct devices *devices; // fs/devfs.c
     struct net *net;
     struct futexes *futexes;
