@@ -34,12 +34,6 @@ enum {
 #undef X
 };
 
-enum {
-#define X(name, value) STATUS_##name = value,
-    STATUS_TABLE(X)
-#undef X
-};
-
 // ---- Events: the only way in -------------------------------------------------------------------
 #define EVENT_TABLE(X)                                                                             \
     X(BOOT, 1)     /* struct event_boot, then `index_len` bytes of the root image's index */       \
