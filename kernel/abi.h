@@ -46,6 +46,12 @@ enum {
     X(HOSTFS, 8)   /* struct event_hostfs, then data: answer to OUT_HOSTFS */                      \
     X(RESEED, 9)   /* 32 bytes of entropy */
 
+enum {
+#define X(name, value) EVENT_##name = value,
+    EVENT_TABLE(X)
+#undef X
+};
+
 struct event {
     u32 kind; // EVENT_*
     u32 len;  // bytes, this header included
