@@ -1,0 +1,13 @@
+/** Waits on a word of shared memory for a worker that must stay free, where Atomics.waitAsync is missing. */
+
+interface Bell {
+  readonly words: Int32Array;
+  readonly index: number;
+  readonly seen: number;
+  readonly timeoutMs: number;
+}
+
+self.onmessage = ({ data }: MessageEvent<Bell>) => {
+  Atomics.wait(data.words, data.index, data.seen, data.timeoutMs);
+  self.postMessage(null);
+};

@@ -1,0 +1,65 @@
+/**
+ * kernel.wasm in this worker: one instance over the machine's memory, on a stack of its own, and the few
+ * operations on that memory that Python asks for. Bytes are copied in and out; no view of shared memory leaves.
+ */
+
+/** What kernel.wasm exports; all numbers are i32 (docs/architecture.md). */
+export interface KernelExports {
+  readonly __stack_pointer: WebAssembly.Global;
+  readonly k_stack: (hart: number) => number;
+  readonly k_out_bell: () => number;
+  readonly [name: string]: unknown;
+}
+
+export interface Kernel {
+  readonly exports: KernelExports;
+  /** A window on shared memory that Python keeps (a report, a doorbell). */
+  view(address: number, length: number): Uint8Array;
+  /** The bytes at `address`, copied. */
+  read(address: number, length: number): Uint8Array;
+  write(address: number, bytes: Uint8Array): void;
+  /** Settles when the word at `address` is no longer `seen`, was notified, or `timeoutMs` have passed. */
+  wait(address: number, seen: number, timeoutMs: number): Promise<void>;
+  load(address: number): number;
+}
+
+/** HART_MAX of abi.h: the number of the kernel worker's own stack. */
+const HART_MAX = 8;
+
+/** The kernel's instance on `stack` (a seat's), or, in the kernel worker, on the stack after the last hart's. */
+export function instantiateKernel(module: WebAssembly.Module, memory: WebAssembly.Memory, stack?: number): Kernel {
+  const instance = new WebAssembly.Instance(module, { env: { memory } });
+  const exports = instance.exports as unknown as KernelExports;
+  exports.__stack_pointer.value = stack ?? exports.k_stack(HART_MAX);
+  const bytes = new Uint8Array(memory.buffer);
+  const words = new Int32Array(memory.buffer);
+  const wait = typeof Atomics.waitAsync === "function" ? waitAtomics(words) : waitByWorker(memory);
+  return {
+    exports,
+    view: (address, length) => bytes.subarray(address >>> 0, (address >>> 0) + length),
+    read: (address, length) => bytes.slice(address >>> 0, (address >>> 0) + length),
+    write: (address, from) => bytes.set(from, address >>> 0),
+    load: (address) => Atomics.load(words, (address >>> 0) >> 2),
+    wait,
+  };
+}
+
+type Wait = Kernel["wait"];
+
+function waitAtomics(words: Int32Array): Wait {
+  return async (address, seen, timeoutMs) => {
+    const answer = Atomics.waitAsync(words, (address >>> 0) >> 2, seen, timeoutMs);
+    if (answer.async) await answer.value;
+  };
+}
+
+/** For engines without waitAsync: a worker that waits in our place and says when it is done. */
+function waitByWorker(memory: WebAssembly.Memory): Wait {
+  const worker = new Worker(new URL("bell.js", import.meta.url), { type: "module", name: "ebb bell" });
+  const words = new Int32Array(memory.buffer);
+  return (address, seen, timeoutMs) =>
+    new Promise((resolve) => {
+      worker.onmessage = () => resolve();
+      worker.postMessage({ words, index: (address >>> 0) >> 2, seen, timeoutMs });
+    });
+}

@@ -1,0 +1,88 @@
+/**
+ * Entry of every worker. It starts Python, instantiates the kernel and calls `ebbtide.browser.worker`; what a
+ * worker does is decided there. This side only fetches, waits and moves bytes, all by request of Python.
+ */
+
+import type { FromKernel, FromThread, MachineConfig, Seat, Shared, ToKernel, ToThread } from "../messages.js";
+import { BlobError, fetchBlob, fetchManifest } from "./blobs.js";
+import { openHostTime, type HostTime } from "./clock.js";
+import { instantiateKernel, type Kernel } from "./kernel.js";
+import { startPython } from "./pyodide_loader.js";
+import { post } from "./post.js";
+
+/** What Python sees of the kernel worker; `KernelHost` in ebbtide/browser/worker.py. */
+export interface KernelHost {
+  readonly kernel: Kernel;
+  readonly ramBytes: number;
+  readonly harts: number;
+  readonly configJson: string;
+  post(message: FromKernel): void;
+  fetchBlob(hash: string): Promise<Uint8Array>;
+  fetchManifest(image: string): Promise<string>;
+}
+
+/** What Python sees of a thread worker; `ThreadHost` in ebbtide/browser/worker.py. */
+export interface ThreadHost {
+  readonly kernel: Kernel;
+  readonly time: HostTime;
+  readonly seat: Seat;
+  post(message: FromThread): void;
+}
+
+/** `ebbtide.browser.worker`, as this side calls it. */
+interface PythonEntry {
+  kernel_main(host: KernelHost): Promise<(message: ToKernel) => void>;
+  /** Steps until the machine is closed: it blocks this worker. */
+  thread_main(host: ThreadHost): void;
+}
+
+const scope = globalThis as unknown as DedicatedWorkerGlobalScope;
+
+scope.onmessage = ({ data }: MessageEvent<ToKernel | ToThread>) => {
+  if (data.type !== "start") throw new Error(`a worker's first message is start, not ${data.type}`);
+  const main = data.role === "kernel" ? startKernel(data.shared, data.config) : startThread(data.shared);
+  main.catch(fail);
+};
+
+async function loadEntry(shared: Shared): Promise<PythonEntry> {
+  const python = await startPython(shared.python);
+  return python.pyimport("ebbtide.browser.worker") as PythonEntry;
+}
+
+async function startKernel(shared: Shared, config: MachineConfig): Promise<void> {
+  const early: ToKernel[] = [];
+  scope.onmessage = ({ data }: MessageEvent<ToKernel>) => void early.push(data);
+  const entry = await loadEntry(shared);
+  post({ type: "started" });
+  const handle = await entry.kernel_main({
+    kernel: instantiateKernel(shared.module, shared.memory),
+    ramBytes: shared.ramBytes,
+    harts: shared.harts,
+    configJson: JSON.stringify(config),
+    post,
+    fetchBlob: (hash) => fetchBlob(config.imagesURL, hash),
+    fetchManifest: (image) => fetchManifest(config.imagesURL, image),
+  });
+  scope.onmessage = ({ data }: MessageEvent<ToKernel>) => handle(data);
+  for (const message of early) handle(message);
+}
+
+async function startThread(shared: Shared): Promise<void> {
+  const seated = new Promise<Seat>((resolve) => {
+    scope.onmessage = ({ data }: MessageEvent<ToThread>) => {
+      if (data.type === "go") resolve(data.seat);
+    };
+  });
+  const entry = await loadEntry(shared);
+  post({ type: "started" });
+  const seat = await seated;
+  const kernel = instantiateKernel(shared.module, shared.memory, seat.stack);
+  entry.thread_main({ kernel, seat, time: openHostTime(shared.clock), post });
+}
+
+function fail(error: unknown): void {
+  const details = error instanceof Error ? `${error.stack ?? ""}` : "";
+  const code = error instanceof BlobError ? error.code : "internal";
+  const message = error instanceof Error ? error.message : String(error);
+  post({ type: "failed", error: { code, message, details } });
+}
