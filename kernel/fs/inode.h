@@ -1,0 +1,76 @@
+// A file as a thing, open or not. One inode tree per machine; every directory knows its parent, so there are
+// no dentries: an inode of a directory has exactly one name.
+#pragma once
+#include "file.h"
+
+struct inode_ops;
+struct pipe;
+
+struct filesystem { // one mounted instance
+    const char *type; // "tmpfs", "proc", "devtmpfs", "devpts", "hostfs"
+    u32 dev;          // st_dev
+    u32 flags;        // MS_RDONLY, MS_NOSUID, MS_NOEXEC, MS_NODEV
+    struct inode *root;
+    struct inode *mountpoint; // the directory it covers; NULL for the root file system
+    struct list link;         // kernel->mounts, in mount order
+    u64 next_ino;
+    void *data;
+    char *source; // "none", "tmpfs", "ebb"
+};
+
+struct inode {
+    struct memobject object; // first: a regular file can be mapped
+    u32 refs;
+    u32 mode; // S_IF* | permissions
+    u32 uid, gid;
+    u32 nlink;
+    u32 rdev; // Linux's dev_t encoding
+    u64 ino;
+    u64 size;
+    u64 atime_ns, mtime_ns, ctime_ns, btime_ns; // CLOCK_REALTIME
+    const struct inode_ops *ops;
+    const struct file_ops *file_ops; // of files opened on it
+    struct filesystem *fs;
+    struct filesystem *mounted; // a file system is mounted on this directory
+    struct pagecache pages;     // regular files
+    struct list locks;          // record locks and flock(2), fs/flock.c
+    struct list watches;        // inotify
+    struct waitq wait;          // lazily loaded content; fifo opens
+    struct pipe *pipe;          // FIFOs
+    void *socket;               // AF_UNIX: the socket bound here
+    void *data;                 // belongs to ops
+    u32 seals;                  // memfd
+    u32 writers;                // open for writing (ETXTBSY counts the other way: negative = mapped for exec)
+};
+
+// Directory operations take names of `len` bytes that are not terminated. Results carry a reference.
+// Everything may return E_WAIT after queueing the task.
+struct inode_ops {
+    i64 (*lookup)(struct task *task, struct inode *dir, const char *name, u32 len, struct inode **out);
+    i64 (*create)(struct task *task, struct inode *dir, const char *name, u32 len, u32 mode, u32 rdev, struct inode **out); // any type but symlinks
+    i64 (*symlink)(struct task *task, struct inode *dir, const char *name, u32 len, const char *target, struct inode **out);
+    i64 (*link)(struct task *task, struct inode *dir, const char *name, u32 len, struct inode *target);
+    i64 (*unlink)(struct task *task, struct inode *dir, const char *name, u32 len, struct inode *victim); // files and empty directories
+    i64 (*rename)(struct task *task, struct inode *from, const char *name, u32 len, struct inode *victim, struct inode *to, const char *to_name, u32 to_len, struct inode *replaced, u32 flags);
+    i64 (*readlink)(struct task *task, struct inode *inode, char *out, u32 size); // bytes
+    // /proc/<pid>/fd/N and friends: jump straight to an inode instead of following text.
+    i64 (*follow)(struct task *task, struct inode *inode, struct inode **out);
+    i64 (*open)(struct task *task, struct inode *inode, struct file *file); // after the file was made; may replace file->ops and file->data
+    i64 (*setattr)(struct task *task, struct inode *inode); // after mode, owner, times or size were changed in the inode
+    i64 (*getattr)(struct task *task, struct inode *inode); // refresh before stat
+    struct inode *(*parent)(struct inode *dir); // with a reference
+    i64 (*name)(struct inode *dir, char *out, u32 size); // of a directory in its parent, for getcwd
+    void (*destroy)(struct inode *inode); // no references, no links
+};
+
+must_check struct inode *inode_new(struct filesystem *fs, u32 mode);
+void inode_get(struct inode *inode);
+void inode_put(struct inode *inode);
+void inode_touch(struct inode *inode, u32 which); // TOUCH_*
+enum { TOUCH_ATIME = 1, TOUCH_MTIME = 2, TOUCH_CTIME = 4 };
+// Permission bits of access(2) (R_OK 4, W_OK 2, X_OK 1) by fsuid/fsgid. 0, -EACCES, -EROFS.
+must_check i64 inode_permission(struct task *task, struct inode *inode, u32 want);
+
+// Reading any regular file's pages through the cache (exec, mmap, read): as memobject->frame.
+must_check i64 inode_read(struct task *task, struct inode *inode, u64 offset, void *dst, u64 len); // bytes or E_WAIT
+extern const struct file_ops regular_file_ops, directory_file_ops;

@@ -1,0 +1,130 @@
+// The machine's root and the host's: the only mutable globals.
+//
+// struct kernel is machine memory, at MACHINE_BASE: what it reaches decides the guest's future and is what a
+// snapshot holds. struct host is private: caches and mail, rebuilt by k_attach.
+//
+// Locks, outermost first. host.lock (the kernel lock) guards all machine memory but the registers of running
+// tasks; host.mail_lock and host.heap_lock are leaves. Debug builds check the order.
+#pragma once
+#include "abi.h"
+#include "lib/clock.h"
+#include "lib/list.h"
+#include "lib/lock.h"
+#include "lib/random.h"
+#include "task/task.h"
+
+#define HARTS_ALL (HART_MAX + 1) // the last stands for the kernel role's instance
+
+struct tidtable; // task.c
+struct mount;
+
+struct kernel {
+    u32 magic; // KERNEL_MAGIC once booted
+    u32 abi;
+    // Memory.
+    u64 ram_bytes;
+    maddr frames;     // struct page[]
+    maddr heap_start, heap_end, heap_limit;
+    maddr heap_free[128];
+    u32 frame_count;
+    u32 frame_low;    // lowest frame ever used: frames are taken from the top
+    u32 frame_free;   // free list, frame number + 1
+    u32 frames_used;
+    maddr zero_page;
+    // Time.
+    u64 tick;
+    struct clock clock;
+    u64 boot_realtime_ns;
+    struct timer **timers;
+    u32 timer_count, timer_cap;
+    u64 timer_seq;
+    struct random random;
+    // Tasks.
+    u32 cpus, harts;
+    struct list run_queue; // struct task.run_link
+    u32 run_count;
+    struct task *current[HART_MAX]; // one hart when recorded, so machine state
+    u8 last_wait[HART_MAX];         // STATUS_* of the last task that blocked there
+    struct list processes;
+    struct task **tids; // by tid; tid_cap entries
+    u32 tid_cap, tid_next, task_count, task_max;
+    u32 files_max;
+    u32 admit;
+    u64 mm_next_id;
+    u32 call_seq;
+    u64 forks, switches;
+    u32 exited_head; // processes whose EXITED status is still to be raised
+    struct list exited;
+    struct process *agent;
+    struct agent *agents;
+    struct list agent_idle;
+    // Files.
+    struct list mounts; // struct filesystem.link
+    struct inode *root; // of the root file system
+    u32 dev_next;
+    struct image *image; // fs/imagefs.c
+    u64 anon_ino;
+    struct devices *devices; // fs/devfs.c
+    struct net *net;
+    struct futexes *futexes;
+    u64 proc_warned[8]; // unknown system calls already logged, one bit each
+    u32 flags; // BOOT_*
+    char hostname[65], domainname[65];
+    u64 load_avg[3];
+    struct memobject *vdso;
+    struct list pipes_fifo; // reserved for fs/
+};
+#define KERNEL_MAGIC 0x31626245 // "Ebb1"
+#define kernel MPTR(struct kernel, MACHINE_BASE)
+
+struct mail {
+    struct mail *next;
+    u32 len;
+    u32 pad;
+    // bytes follow
+};
+
+struct host {
+    struct lock lock;      // the kernel lock
+    struct lock mail_lock; // inbox and outbox lists
+    struct lock heap_lock; // private heap
+    struct hart *hart[HARTS_ALL];
+    u32 hart_count;
+    struct mail *inbox_head, *inbox_tail;
+    struct mail *outbox_head, *outbox_tail;
+    u32 outbox_bytes;
+    u32 outbox_bell; // [atomic]
+    u32 freeze;      // [atomic]
+    u32 idle;        // bit per parked hart
+    u32 shootdown;   // generation
+    u32 ram_pages;
+    maddr heap_start, heap_end;
+    maddr heap_free[128];
+    u16 *code_generation; // per frame; 0: holds no decoded code
+    char panic[256];
+    u32 panicked; // [atomic]
+    struct counters counters;
+    const char *abi_text;
+    struct hart *running; // hart of this kernel pass; belongs to the kernel lock
+    u64 pass_ticks;       // tick cost of the current pass
+};
+extern struct host host;
+
+// step.c
+void kernel_lock(struct hart *hart);
+void kernel_unlock(struct hart *hart);
+// Deterministic cost of work done in this pass, in ticks (bytes / 16, objects).
+static inline void pass_cost(u64 ticks) {
+    host.pass_ticks += ticks;
+}
+// outbox.c. Data is copied. Never fails: the loop holds back when the outbox is full.
+void *out_begin(u32 kind, u32 size, u32 extra); // zeroed record of `size` bytes + room for `extra`; header filled
+void out_send(void *record);
+// log.c
+void klog(u32 level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+// syscall.c
+void syscall_enter(struct hart *hart, struct task *task); // from an ecall, or again after a wait
+const char *syscall_name(u32 nr);
+// agent.c (task/): host operations
+void agent_call(const struct event_call *event);
+void agent_cancel(u32 id);
