@@ -1,6 +1,6 @@
 /**
  * kernel.wasm in this worker: one instance over the machine's memory, on a stack of its own, and the few
- * operations on that memory that Python asks for. Bytes are copied in and out; no view of shared memory leaves.
+ * operations on that memory that Python asks for. Bytes are copied in and out.
  */
 
 /** What kernel.wasm exports; all numbers are i32 (docs/architecture.md). */
@@ -13,11 +13,10 @@ export interface KernelExports {
 
 export interface Kernel {
   readonly exports: KernelExports;
-  /** A window on shared memory that Python keeps (a report, a doorbell). */
+  /** A window on shared memory, for Python to read or assign (a report, an event). */
   view(address: number, length: number): Uint8Array;
   /** The bytes at `address`, copied. */
   read(address: number, length: number): Uint8Array;
-  write(address: number, bytes: Uint8Array): void;
   /** Settles when the word at `address` is no longer `seen`, was notified, or `timeoutMs` have passed. */
   wait(address: number, seen: number, timeoutMs: number): Promise<void>;
   load(address: number): number;
@@ -38,7 +37,6 @@ export function instantiateKernel(module: WebAssembly.Module, memory: WebAssembl
     exports,
     view: (address, length) => bytes.subarray(address >>> 0, (address >>> 0) + length),
     read: (address, length) => bytes.slice(address >>> 0, (address >>> 0) + length),
-    write: (address, from) => bytes.set(from, address >>> 0),
     load: (address) => Atomics.load(words, (address >>> 0) >> 2),
     wait,
   };
