@@ -1,42 +1,38 @@
-/** The files every machine needs, fetched side by side, with their bytes counted for the progress display. */
+/** What every machine needs besides its image, fetched side by side, with the bytes counted for the progress display. */
 
 import { EbbError } from "./errors.js";
 import type { Progress } from "./messages.js";
-import { fetchPython, type PythonAssets } from "./worker/pyodide_loader.js";
+import { prefetchRuntime, type RuntimeAssets } from "./runtime_assets.js";
 
-export interface AssetLoader {
-  kernel(): Promise<WebAssembly.Module>;
-  python(): Promise<PythonAssets>;
+export interface Assets {
+  readonly module: WebAssembly.Module;
+  readonly python: RuntimeAssets;
 }
 
-export function assetLoader(base: URL, onProgress: (progress: Progress) => void): AssetLoader {
-  let done = 0;
-  let total = 0;
-  const tell = (): void => onProgress({ type: "progress", stage: "download", done, total, unit: "bytes" });
+export async function fetchAssets(base: URL, onProgress: (progress: Progress) => void): Promise<Assets> {
+  const parts = { kernel: { loaded: 0, total: 0 }, python: { loaded: 0, total: 0 } };
+  const tell = (): void => {
+    const { kernel, python } = parts;
+    const [done, total] = [kernel.loaded + python.loaded, kernel.total + python.total];
+    onProgress({ type: "progress", stage: "download", done, total, unit: "bytes" });
+  };
 
-  /** `fetch`, which adds the file's size to `total` when it begins and to `done` when `finished` is called. */
-  const counted = async (url: URL): Promise<{ response: Response; finished: () => void }> => {
+  const kernel = async (): Promise<WebAssembly.Module> => {
+    const url = new URL("kernel.wasm", base);
     const response = await fetch(url);
     if (!response.ok) throw new EbbError("network", `${url.href} could not be fetched: ${response.status} ${response.statusText}.`);
-    const size = Number(response.headers.get("content-length") ?? 0);
-    total += size;
+    const total = Number(response.headers.get("content-length") ?? 0);
+    parts.kernel = { loaded: 0, total };
     tell();
-    return {
-      response,
-      finished() {
-        done += size;
-        tell();
-      },
-    };
+    const module = await WebAssembly.compileStreaming(response);
+    parts.kernel = { loaded: total, total };
+    tell();
+    return module;
   };
-
-  return {
-    async kernel() {
-      const { response, finished } = await counted(new URL("kernel.wasm", base));
-      const module = await WebAssembly.compileStreaming(response);
-      finished();
-      return module;
-    },
-    python: () => fetchPython(new URL("pyodide/", base), counted),
-  };
+  const python = prefetchRuntime(new URL("pyodide/", base).href, (progress) => {
+    parts.python = progress;
+    tell();
+  });
+  const [module, runtime] = await Promise.all([kernel(), python]);
+  return { module, python: runtime };
 }

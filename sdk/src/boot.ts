@@ -1,6 +1,6 @@
 /** `boot()`: from options to a running machine. */
 
-import { assetLoader } from "./assets.js";
+import { fetchAssets } from "./assets.js";
 import { connectClient } from "./client.js";
 import { BrowserError, EbbError, PanicError } from "./errors.js";
 import { requireBrowser } from "./features.js";
@@ -67,8 +67,7 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
     record,
   };
 
-  const assets = assetLoader(base, onProgress);
-  const [module, python] = await Promise.all([assets.kernel(), assets.python()]).catch((error: unknown) => {
+  const { module, python } = await fetchAssets(base, onProgress).catch((error: unknown) => {
     throw startError(error);
   });
 

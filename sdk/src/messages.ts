@@ -9,7 +9,7 @@
  */
 
 import type { ErrorCode } from "./errors.js";
-import type { PythonAssets } from "./worker/pyodide_loader.js";
+import type { RuntimeAssets } from "./runtime_assets.js";
 
 /** Numbers a request, a process or a stream; never used twice in one machine. */
 export type Id = number;
@@ -20,7 +20,7 @@ export type Id = number;
 export interface Shared {
   readonly module: WebAssembly.Module;
   readonly memory: WebAssembly.Memory;
-  readonly python: PythonAssets;
+  readonly python: RuntimeAssets;
   /** Host time since boot: see worker/clock.ts. */
   readonly clock: SharedArrayBuffer;
   /** Harts that step. */

@@ -6,6 +6,7 @@
 /** What kernel.wasm exports; all numbers are i32 (docs/architecture.md). */
 export interface KernelExports {
   readonly __stack_pointer: WebAssembly.Global;
+  readonly k_abi: () => number;
   readonly k_stack: (hart: number) => number;
   readonly k_out_bell: () => number;
   readonly [name: string]: unknown;
@@ -22,15 +23,12 @@ export interface Kernel {
   load(address: number): number;
 }
 
-/** HART_MAX of abi.h: the number of the kernel worker's own stack. */
-const HART_MAX = 8;
-
 /** The kernel's instance on `stack` (a seat's), or, in the kernel worker, on the stack after the last hart's. */
 export function instantiateKernel(module: WebAssembly.Module, memory: WebAssembly.Memory, stack?: number): Kernel {
   const instance = new WebAssembly.Instance(module, { env: { memory } });
   const exports = instance.exports as unknown as KernelExports;
-  exports.__stack_pointer.value = stack ?? exports.k_stack(HART_MAX);
   const bytes = new Uint8Array(memory.buffer);
+  exports.__stack_pointer.value = stack ?? exports.k_stack(constant(exports, bytes, "HART_MAX"));
   const words = new Int32Array(memory.buffer);
   const wait = typeof Atomics.waitAsync === "function" ? waitAtomics(words) : waitByWorker(memory);
   return {
@@ -40,6 +38,15 @@ export function instantiateKernel(module: WebAssembly.Module, memory: WebAssembl
     load: (address) => Atomics.load(words, (address >>> 0) >> 2),
     wait,
   };
+}
+
+/** A constant of the border, from the text that the kernel exports ("const.NAME value", one per line). */
+function constant(exports: KernelExports, bytes: Uint8Array, name: string): number {
+  const start = exports.k_abi() >>> 0;
+  const text = new TextDecoder().decode(bytes.slice(start, bytes.indexOf(0, start)));
+  const [, value] = new RegExp(`^const\\.${name} (\\d+)$`, "m").exec(text) ?? [];
+  if (value === undefined) throw new Error(`kernel.wasm does not export the constant ${name}`);
+  return Number(value);
 }
 
 type Wait = Kernel["wait"];

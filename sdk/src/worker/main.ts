@@ -4,10 +4,10 @@
  */
 
 import type { FromKernel, FromThread, MachineConfig, Seat, Shared, ToKernel, ToThread } from "../messages.js";
-import { BlobError, fetchBlob, fetchManifest } from "./blobs.js";
+import { fetchBlob, fetchManifest } from "./blobs.js";
 import { openHostTime, type HostTime } from "./clock.js";
 import { instantiateKernel, type Kernel } from "./kernel.js";
-import { startPython } from "./pyodide_loader.js";
+import { loadRuntime } from "./pyodide_loader.js";
 import { post } from "./post.js";
 
 /** What Python sees of the kernel worker; `KernelHost` in ebbtide/browser/worker.py. */
@@ -45,7 +45,7 @@ scope.onmessage = ({ data }: MessageEvent<ToKernel | ToThread>) => {
 };
 
 async function loadEntry(shared: Shared): Promise<PythonEntry> {
-  const python = await startPython(shared.python);
+  const python = await loadRuntime(shared.python);
   return python.pyimport("ebbtide.browser.worker") as PythonEntry;
 }
 
@@ -81,8 +81,9 @@ async function startThread(shared: Shared): Promise<void> {
 }
 
 function fail(error: unknown): void {
-  const details = error instanceof Error ? `${error.stack ?? ""}` : "";
-  const code = error instanceof BlobError ? error.code : "internal";
-  const message = error instanceof Error ? error.message : String(error);
-  post({ type: "failed", error: { code, message, details } });
+  const text = error instanceof Error ? error.message : String(error);
+  // Of a Python traceback the last line is the sentence.
+  const message = `A worker could not start: ${text.trim().split("\n").at(-1) ?? ""}`;
+  const details = error instanceof Error ? `${text}\n${error.stack ?? ""}` : text;
+  post({ type: "failed", error: { code: "internal", message, details } });
 }
