@@ -11,6 +11,9 @@
 #include "lib/list.h"
 #include "lib/lock.h"
 #include "lib/random.h"
+#include "lib/heap.h"
+#include "lib/fmt.h"
+#include "lib/string.h"
 #include "task/task.h"
 
 #define HARTS_ALL (HART_MAX + 1) // the last stands for the kernel role's instance
@@ -51,6 +54,7 @@ struct kernel {
     u32 files_max;
     u32 admit;
     u64 mm_next_id;
+    u32 fetch_gen_next;
     u32 call_seq;
     u64 forks, switches;
     u32 exited_head; // processes whose EXITED status is still to be raised
@@ -100,7 +104,7 @@ struct host {
     u32 ram_pages;
     maddr heap_start, heap_end;
     maddr heap_free[128];
-    u16 *code_generation; // per frame; 0: holds no decoded code
+    u32 *frame_code; // per frame: generation << 2 | may have a write entry << 1 | holds decoded code
     char panic[256];
     u32 panicked; // [atomic]
     struct counters counters;

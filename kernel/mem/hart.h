@@ -21,7 +21,8 @@ struct tlb_entry {
 struct tlb {
     struct tlb_entry r[TLB_ENTRIES];
     struct tlb_entry w[TLB_ENTRIES];
-    u64 mm_id; // generation-checked name of the address space, 0 = free
+    u64 mm_id;  // name of the address space (never reused), 0: free
+    u64 mm_gen; // its generation when these entries were last known good
     u64 used;  // for replacement
 };
 
@@ -50,6 +51,7 @@ struct hart {
     bool code_changed;  // a store hit decoded code: leave the block after it retires
     u64 tick;           // machine tick at entry of cpu_run; rdtime adds what has retired since
     struct cpu_cache *cpu;
+    u64 tlb_clock;      // orders tlb->used
 
     struct report report;
     u32 doorbell;       // [atomic] k_park waits on it

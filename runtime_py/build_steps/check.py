@@ -74,7 +74,7 @@ def pytest(arguments: Sequence[str]) -> None:
         env["EBB_CHROMIUM"] = str(setup.chromium())
     say("test", f"pytest {' '.join(arguments)}")
     shown = " ".join(arguments) or "tests"
-    command = [VENV_PYTHON, "-m", "pytest", *arguments]
+    command: list[str | Path] = [VENV_PYTHON, "-m", "pytest", *arguments]
     run(command, env=env, mend=f"mend what failed; again: {ME} test {shown}", show=True)
 
 

@@ -61,8 +61,12 @@ def run(
     cwd: Path = ROOT,
     env: Mapping[str, str] | None = None,
     show: bool = False,
+    what: str = "",
 ) -> str:
-    """Run a tool; give its output, or show the end of it and fail. With `show` it may talk."""
+    """Run a tool; give its output, or show the end of it and fail. With `show` it may talk.
+
+    `what` names it in messages; by default its command line does.
+    """
     try:
         result = subprocess.run(
             [str(part) for part in command],
@@ -81,11 +85,11 @@ def run(
     lines = (result.stdout or "").splitlines()[-60:]
     sys.stdout.flush()
     for line in lines:
-        print("        | " + line, file=sys.stderr)
-    shown = " ".join(
-        Path(str(command[0])).name if i == 0 else str(c) for i, c in enumerate(command)
-    )
-    raise Failure(f"`{shown[:300]}` ended with {result.returncode}", mend)
+        print("        | " + line[:300], file=sys.stderr)
+    if not what:
+        words = [Path(str(command[0])).name, *(str(word) for word in command[1:])]
+        what = f"`{' '.join(words)[:200]}`"
+    raise Failure(f"{what} ended with {result.returncode}", mend)
 
 
 _file_digests: dict[Path, bytes] = {}

@@ -51,8 +51,10 @@ WASM_TARGET = (
     "wasm32-freestanding",
     "-mcpu=generic+atomics+bulk_memory+simd128+mutable_globals+sign_ext+nontrapping_fptoint",
 )
-WASM_COMPILE = (*WASM_TARGET, *WARNINGS, *SEMANTICS, "-O2", "-Ikernel")
-WASM_COMPILE += ("-ffreestanding", "-fno-sanitize=all")
+WASM_COMPILE = (
+    *(*WASM_TARGET, *WARNINGS, *SEMANTICS),
+    *("-O2", "-Ikernel", "-ffreestanding", "-fno-sanitize=all"),
+)
 # The linker cannot write 65536 pages (4 GiB overflows its parser); the maximum is set afterwards.
 WASM_LINK = (
     *WASM_TARGET,
@@ -193,8 +195,22 @@ def native(install: bool = False) -> None:
             return 0
         libraries = [_relative(library)] if members else []
         # Addresses are 32 bits wide: the program itself must stand below 4 GiB, so no PIE.
-        command = [setup.zig(), "cc", *target, "-no-pie", "-g", "-fsanitize=undefined", "-o"]
-        command += [_relative(program), *map(_relative, parts), *libraries]
+        command: list[str | Path] = [
+            setup.zig(),
+            "cc",
+            *target,
+            "-no-pie",
+            "-g",
+            "-fsanitize=undefined",
+            "-o",
+        ]
+        command += [
+            "-fsanitize=undefined",
+            "-o",
+            _relative(program),
+            *map(_relative, parts),
+            *libraries,
+        ]
         command += [str(asan)] if asan else []
         run([*command, "-lm", "-lpthread"], env=setup.zig_env(), mend="see the messages above")
         stamp(name, inputs)
@@ -304,12 +320,13 @@ def _compile(unit: Unit, link: bool = False) -> int:
     record.unlink(missing_ok=True)
     record.parent.mkdir(parents=True, exist_ok=True)
     deps = record.with_suffix(".d")
-    kind = [] if link else ["-c"]
+    command: list[str | Path] = [setup.zig(), "cc", *unit.flags, "-MMD", "-MF", _relative(deps)]
+    command += [] if link else ["-c"]
     run(
-        [setup.zig(), "cc", *unit.flags, *kind, "-MMD", "-MF", _relative(deps)]
-        + ["-o", _relative(part), _relative(unit.source)],
+        [*command, "-o", _relative(part), _relative(unit.source)],
         env=setup.zig_env(),
-        mend=f"mend {_relative(unit.source)}: see the messages above",
+        what=f"compiling {_relative(unit.source)}",
+        mend="see the compiler's messages above",
     )
     part.replace(unit.target)
     headers = _headers(deps) if deps.exists() else []

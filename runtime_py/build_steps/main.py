@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from . import check, kernel, setup, site
-from .common import BUILD, CACHE, ME, ROOT, VENV, VENV_PYTHON, Failure, report, run, say
+from .common import BUILD, CACHE, ME, ROOT, VENV, Failure, report, say
 
 COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace, list[str]], int | None]]] = {}
 
@@ -74,7 +72,7 @@ def _web(options: argparse.Namespace, rest: list[str]) -> None:
 def _image(options: argparse.Namespace, rest: list[str]) -> None:
     setup.venv()
     kernel.kernel()
-    site.images(options.names or ["base"], rest)
+    site.images_build(options.names or ["base"], rest)
 
 
 def _wheel(options: argparse.Namespace, rest: list[str]) -> None:
@@ -87,7 +85,7 @@ def _demo(options: argparse.Namespace, rest: list[str]) -> int:
     site.images(["base", "debian"] if options.check else ["base"])
     if options.check:
         return site.demo_check()
-    return site.serve(["--open-hint", *_port(options), *rest])
+    return site.serve([*_port(options), *rest])
 
 
 def _serve(options: argparse.Namespace, rest: list[str]) -> int:

@@ -61,7 +61,7 @@ def venv() -> None:
     if not (same_python and _works([VENV_PYTHON, "-m", "pip", "--version"])):
         _make_venv()
     say("setup", "Python packages into .venv (about 250 MB to download, 600 MB on disk)")
-    pip = [VENV_PYTHON, "-m", "pip", "install", "--disable-pip-version-check"]
+    pip: list[str | Path] = [VENV_PYTHON, "-m", "pip", "install", "--disable-pip-version-check"]
     pip += ["--quiet", "--no-input"]
     mend = f"{ME} setup   (when PyPI, or the index pip is configured with, can be reached)"
     terminal = sys.stdout.isatty()
@@ -116,7 +116,7 @@ def _works(command: list[str | Path], timeout: float = 60) -> bool:
 
 
 def zig() -> Path:
-    """The C compiler: the binary inside the ziglang wheel (its Python wrapper costs 50 ms a call)."""
+    """Find the C compiler: the binary in the ziglang wheel (its wrapper costs 50 ms a call)."""
     for found in VENV.glob("lib/python3*/site-packages/ziglang/zig"):
         return found
     raise Failure("the C compiler (ziglang) is not in .venv", f"{ME} setup")

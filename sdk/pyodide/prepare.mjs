@@ -90,11 +90,15 @@ async function runtime(stdlibPath, specPath, out) {
 // Import the runtime in a fresh interpreter and keep the pages of its memory that are not zero.
 async function takeSnapshot(archivePath, preload) {
     const py = await python({ stdLibURL: archivePath, _makeSnapshot: true });
-    py.runPython(
-        "import gc, importlib\n" +
-            `for name in ${JSON.stringify(preload)}: importlib.import_module(name)\n` +
-            "del name, importlib; gc.collect(); del gc",
-    );
+    const imports = `
+import gc, importlib
+for name in ${JSON.stringify(preload)}:
+    importlib.import_module(name)
+gc.collect()
+`;
+    const scope = py.globals.get("dict")();
+    py.runPython(imports, { globals: scope });
+    scope.destroy(); // no JavaScript object may be held in the snapshot
     const image = py.makeMemorySnapshot();
     // Its layout (Pyodide's snapshot.ts): u32 magic, offset of the heap, length of the JSON, 0, build id[8], JSON, heap.
     const head = new Uint32Array(image.buffer, image.byteOffset, 12);
@@ -148,8 +152,13 @@ function writeWhole(path, data) {
     renameSync(path + ".part", path);
 }
 
+const COMMANDS = { stdlib, runtime };
 const [command, ...args] = process.argv.slice(2);
-if (command === "stdlib") await stdlib(...args);
-else if (command === "runtime") await runtime(...args);
-else throw new Error("usage: prepare.mjs stdlib OUT | runtime STDLIB SPEC OUT");
-process.exit(0); // Pyodide keeps handles open
+try {
+    if (!(command in COMMANDS)) throw new Error("usage: prepare.mjs stdlib OUT | runtime STDLIB SPEC OUT");
+    await COMMANDS[command](...args);
+    process.exit(0); // Pyodide keeps handles open
+} catch (error) {
+    console.error(error.stack); // not the way node shows it, which quotes the megabyte line that threw
+    process.exit(1);
+}
