@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import errno as host_errno
 import os
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -62,6 +63,13 @@ class Struct:
             field: Field(offset, end - offset)
             for (field, offset), end in zip(order, ends, strict=True)
         }
+        codes = {1: "B", 2: "H", 4: "I", 8: "Q"}
+        numbers = [name for name, field in self.fields.items() if field.width in codes]
+        self._names = tuple(numbers)
+        self._format = struct.Struct(
+            "<"
+            + "".join(codes.get(field.width, f"{field.width}x") for field in self.fields.values())
+        )
 
     def pack(self, **values: Value) -> bytearray:
         """Build the struct; fields not named are zero, integers may be negative."""
@@ -81,6 +89,10 @@ class Struct:
         field = self.fields[name]
         end = field.offset + min(field.width, 8)
         return int.from_bytes(data[field.offset : end], "little", signed=signed)
+
+    def integers(self, data: Buffer) -> dict[str, int]:
+        """Read all integer fields at once."""
+        return dict(zip(self._names, self._format.unpack_from(data), strict=True))
 
     def raw(self, data: Buffer, name: str) -> bytes:
         """Read one field as it lies there."""
@@ -132,8 +144,8 @@ class Abi:
             raise AbiError(f"kernel.wasm exports no constants of the group {name!r}")
         return self.groups[name]
 
-    def _offsets(self, struct: str) -> dict[str, int]:
-        prefix = struct + "."
+    def _offsets(self, name: str) -> dict[str, int]:
+        prefix = name + "."
         return {
             key.removeprefix(prefix): value
             for key, value in self._group("offset").items()

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from .abi import Abi, Status, Struct
+from .abi import Abi, Buffer, Status, Struct
 
 NO_DEADLINE = (1 << 64) - 1
 
@@ -64,15 +64,10 @@ class Report:
     detail: int = 0
 
     @staticmethod
-    def read(abi: Abi, layout: Struct, data: bytes) -> Report:
+    def read(abi: Abi, layout: Struct, data: Buffer) -> Report:
         """Decode struct report."""
-        values = {
-            name: layout.integer(data, name) for name in _NUMBERS
-        }
-        return Report(abi.status(layout.integer(data, "status")), **values)
-
-
-_NUMBERS = tuple(name for name in Report.__dataclass_fields__ if name != "status")
+        values = layout.integers(data)
+        return Report(abi.status(values.pop("status")), **values)
 
 
 class Port(Protocol):
@@ -128,9 +123,6 @@ class HostPort(Protocol):
 
     def digest(self) -> bytes:
         """Return the SHA-256 over all machine pages; only while frozen."""
-
-    def counters(self) -> dict[str, int]:
-        """Read the private counters."""
 
     def read(self, address: int, length: int) -> bytes:
         """Copy memory out."""
