@@ -1,11 +1,10 @@
-"""Images over HTTP: the manifest, the index and chunks by hash, fetched and verified by JavaScript.
+"""An image over HTTP, as the kernel role reads it.
 
-Fetching and hashing is the browser's (sdk/src/worker/blobs.ts); this side only gives its failures our names.
+Fetching and verifying is JavaScript's (sdk/src/worker/image.ts); this side gives its failures our names.
 """
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from pyodide.ffi import JsException
@@ -23,31 +22,35 @@ class FetchFailed(ImageError):
 
 
 class HttpImage:
-    """One image, as the kernel role reads it."""
+    """One image: its index, and its chunks by hash."""
 
-    def __init__(self, host: Any, name: str) -> None:
-        self._host = host
-        self.name = name
+    def __init__(self, image: Any) -> None:
+        self._image = image  # a JavaScript `Image`
 
-    async def manifest(self) -> dict[str, Any]:
-        """Return the image's manifest."""
+    @classmethod
+    async def open(cls, opening: Any) -> HttpImage:
+        """Wait for a JavaScript promise of an `Image`."""
         try:
-            text = await self._host.fetchManifest(self.name)
+            return cls(await opening)
         except JsException as error:
             raise _named(error) from None
-        manifest: dict[str, Any] = json.loads(text)
-        return manifest
+
+    def index(self) -> bytes:
+        """Return the image's index."""
+        data: bytes = self._image.index.to_bytes()
+        return data
 
     async def chunk(self, hash: str, size: int) -> bytes:
         """Return the bytes whose SHA-256 is `hash`."""
         try:
-            data: bytes = (await self._host.fetchBlob(hash)).to_bytes()
+            data: bytes = (await self._image.chunk(hash)).to_bytes()
         except JsException as error:
             raise _named(error) from None
         if len(data) != size:
-            raise ImageCorrupt(f"The image is corrupt: blob {hash} has {len(data)} bytes, not {size}.")
+            raise ImageCorrupt(f"The image is corrupt: chunk {hash} has {len(data)} bytes, not {size}.")
         return data
 
 
 def _named(error: JsException) -> ImageError:
-    return _ERRORS.get(getattr(error, "code", ""), FetchFailed)(str(error.message))
+    code = getattr(error, "code", "")
+    return _ERRORS.get(code, FetchFailed)(str(error.message))

@@ -13,9 +13,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from pyodide.ffi import jsnull
+
 from .. import errors, linux
 from ..machine import Machine
 from ..owner_role import Process
+from .images import FetchFailed
 
 Message = Mapping[str, Any]
 Send = Callable[[dict[str, Any]], None]
@@ -25,11 +28,13 @@ CHUNK = 64 * 1024
 # What the page calls our errors (sdk/src/errors.ts); the first that fits.
 _CODES: tuple[tuple[type[BaseException], str], ...] = (
     (errors.ProcessTimeout, "timeout"),
+    (errors.ProcessAborted, "aborted"),
     (errors.OutputLimit, "output-limit"),
     (errors.ImageMissing, "image-missing"),
     (errors.ImageCorrupt, "image-corrupt"),
     (errors.MachinePanic, "panic"),
     (errors.MachineClosed, "closed"),
+    (FetchFailed, "network"),
     (asyncio.CancelledError, "aborted"),
     (OSError, "linux"),
 )
@@ -54,6 +59,22 @@ def error_shape(error: BaseException) -> dict[str, Any]:
 
 def _as_bytes(output: str | bytes) -> bytes:
     return output.encode() if isinstance(output, str) else bytes(output)
+
+
+def _plain(params: Message) -> dict[str, Any]:
+    """Return parameters with bytes for buffers and None for null, which is a value of its own here."""
+    return {name: _plain_value(value) for name, value in params.items()}
+
+
+def _plain_value(value: Any) -> Any:
+    match value:
+        case memoryview():
+            return value.tobytes()
+        case dict():
+            return _plain(value)
+        case list():
+            return [_plain_value(item) for item in value]
+    return None if value is jsnull else value
 
 
 def _signal(number: int | None) -> str | None:
@@ -88,11 +109,15 @@ class Incoming:
 class PageProtocol:
     """Serves one page. `take` is given every message after boot."""
 
-    def __init__(self, machine: Machine, send: Send) -> None:
+    def __init__(
+        self, machine: Machine, counters: Callable[[], dict[str, Any]], send: Send
+    ) -> None:
         self._machine = machine
+        self._counters = counters
         self._send_raw = send
         self._next_id = 1
         self._requests: dict[int, asyncio.Task[None]] = {}
+        self._aborts: dict[int, asyncio.Event] = {}  # of runs: what they wrote so far is not lost
         self._outgoing: dict[int, Outgoing] = {}
         self._incoming: dict[int, Incoming] = {}
         self._processes: dict[int, Process] = {}
@@ -106,7 +131,9 @@ class PageProtocol:
                 task = asyncio.ensure_future(self._answer(message))
                 self._requests[message["id"]] = task
             case "cancel":
-                if task := self._requests.get(message["id"]):
+                if abort := self._aborts.get(message["id"]):
+                    abort.set()
+                elif task := self._requests.get(message["id"]):
                     task.cancel()
             case "credit":
                 if stream := self._outgoing.get(message["stream"]):
@@ -124,13 +151,20 @@ class PageProtocol:
         id = request["id"]
         try:
             method = getattr(self, f"_on_{request['method']}")
-            value = await method(**request["params"])
+            value = await method(**_plain(request["params"]), **self._abort(request))
         except (asyncio.CancelledError, Exception) as error:  # the top of a request: becomes a message
             self._send(type="refusal", id=id, error=error_shape(error))
         else:
             self._send(type="reply", id=id, value=value)
         finally:
             del self._requests[id]
+            self._aborts.pop(id, None)
+
+    def _abort(self, request: Message) -> dict[str, asyncio.Event]:
+        if request["method"] != "run":
+            return {}
+        abort = self._aborts[request["id"]] = asyncio.Event()
+        return {"abort": abort}
 
     def _id(self) -> int:
         self._next_id += 1
@@ -191,6 +225,7 @@ class PageProtocol:
         stdin: bytes | None,
         timeoutMs: float | None,
         maxOutput: int,
+        abort: asyncio.Event,
     ) -> dict[str, Any]:
         result = await self._machine.run(
             *argv,
@@ -201,6 +236,7 @@ class PageProtocol:
             timeout=None if timeoutMs is None else timeoutMs / 1000,
             max_output=maxOutput,
             encoding="bytes",
+            abort=abort,
         )
         return {
             "exitCode": result.exit_code,
@@ -218,7 +254,11 @@ class PageProtocol:
         pty: dict[str, int] | None,
     ) -> dict[str, Any]:
         size = None if pty is None else (pty["rows"], pty["cols"])
-        process = await self._machine.spawn(*argv, env=env, cwd=cwd, user=user, pty=size)
+        try:
+            process = await self._machine.spawn(*argv, env=env, cwd=cwd, user=user, pty=size)
+        except OSError as error:
+            _, text = await self._machine.not_started(tuple(argv), cwd, error)
+            raise OSError(error.errno, text) from None
         id = self._id()
         self._processes[id] = process
         value = {"process": id, "pid": process.pid, "stderr": None}
@@ -316,7 +356,7 @@ class PageProtocol:
     # ---- The machine -----------------------------------------------------------------------------------------
 
     async def _on_counters(self) -> dict[str, Any]:
-        return {**self._machine.counters(), "messages": self.messages}
+        return {**self._counters(), "messages": self.messages}
 
     async def _on_close(self) -> None:
         await self._machine.close()

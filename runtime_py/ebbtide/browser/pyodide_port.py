@@ -127,9 +127,9 @@ class PyodideHostPort:
         """Read the outbox's doorbell, before draining it."""
         return int(self._kernel.load(self._bell))
 
-    async def bell_moved(self, seen: int, timeout_ms: float) -> None:
+    async def bell_moved(self, seen: int) -> None:
         """Wait until the outbox's doorbell is no longer `seen`."""
-        await self._kernel.wait(self._bell, seen, timeout_ms)
+        await self._kernel.wait(self._bell, signed32(seen))
 
     def control_set(self, seat: Seat, control: Control) -> None:
         self._write(seat.control, control)
@@ -144,11 +144,6 @@ class PyodideHostPort:
         digest = self.read(address, 32)
         self._exports.k_mail_free(signed32(address))
         return digest
-
-    def counters(self) -> dict[str, int]:
-        layout = self.abi.structs["counters"]
-        data = self.read(unsigned32(self._exports.k_counters()), layout.size)
-        return {name: layout.integer(data, name) for name in layout.fields}
 
     def read(self, address: int, length: int) -> bytes:
         data: bytes = self._kernel.read(address, length).to_bytes()

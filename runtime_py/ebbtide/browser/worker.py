@@ -1,12 +1,12 @@
 """Entry of a browser worker: the two functions that sdk/src/worker/main.ts calls.
 
 A thread worker takes its seat and turns its loop until it is stopped; it sends messages and never waits for
-one. The kernel worker hosts the Machine and serves the page.
+one. The kernel worker boots the Machine and serves the page.
 """
 
 from __future__ import annotations
 
-import random
+import json
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -14,29 +14,40 @@ from typing import Any
 from pyodide.ffi import create_proxy, to_js
 
 from ..clock import Clock
+from ..errors import EbbError
+from ..events import Log
 from ..loop import Loop
-from ..policy import policy_from
+from ..machine import Machine
+from ..policy import Limits, policy_from
 from ..port import Report, Seat
 from .host_time import SharedTime
+from .page_protocol import PageProtocol, error_shape
+from .placement import BrowserPlacement
 from .pyodide_port import PyodidePort
 
-
-def post(host: Any, **message: Any) -> None:
-    """Send a message to the page."""
-    host.post(to_js(message, dict_converter=_object))
+Send = Callable[[dict[str, Any]], None]
 
 
-def _object(pairs: Any) -> Any:
-    from js import Object
+def sender(host: Any) -> Send:
+    """Return what sends a message to the page."""
+    from js import Object  # not at import: a snapshot of this interpreter cannot hold it
 
-    return Object.fromEntries(pairs)
+    post, pairs = host.post, Object.fromEntries
+
+    def send(message: dict[str, Any]) -> None:
+        post(to_js(message, dict_converter=pairs))
+
+    return send
+
+
+# ---- Thread worker -----------------------------------------------------------------------------------------
 
 
 class _Watcher:
     """Tells the page of a panic; how processes end reaches the owner through the outbox."""
 
-    def __init__(self, host: Any, hart: int) -> None:
-        self._host = host
+    def __init__(self, send: Send, hart: int) -> None:
+        self._send = send
         self._hart = hart
 
     def exited(self, report: Report) -> None:
@@ -46,24 +57,49 @@ class _Watcher:
         pass
 
     def panicked(self, report: Report, message: str) -> None:
-        post(self._host, type="panic", hart=self._hart, report=f"{message}\n\n{report}")
+        self._send({"type": "panic", "hart": self._hart, "report": f"{message}\n\n{report}"})
 
 
 def thread_main(host: Any) -> None:
     """Step one hart until it is stopped. Blocks this worker."""
-    random.seed()  # a restored interpreter would repeat another worker's numbers
+    send = sender(host)
     seat = Seat(host.seat.hart, host.seat.stack, host.seat.report, host.seat.control)
-    watcher = _Watcher(host, seat.hart)
     try:
         port = PyodidePort(host.kernel, seat)
-        Loop(port, Clock(SharedTime(host.time)), policy_from(None), watcher).run()
-    except BaseException:
-        post(host, type="panic", hart=seat.hart, report=traceback.format_exc())
+        clock = Clock(SharedTime(host.time))
+        Loop(port, clock, policy_from(None), _Watcher(send, seat.hart)).run()
+    except BaseException:  # the top of a worker: becomes a message
+        send({"type": "panic", "hart": seat.hart, "report": traceback.format_exc()})
+
+
+# ---- Kernel worker -----------------------------------------------------------------------------------------
 
 
 async def kernel_main(host: Any) -> Callable[[Any], None]:
     """Boot the machine; returns what takes the page's messages from now on."""
-    random.seed()
-    from .page_protocol import serve
+    send = sender(host)
+    config = json.loads(host.configJson)
 
-    return create_proxy(await serve(host))
+    def log(record: Log) -> None:
+        send({"type": "log", "level": record.level.lower(), "text": record.text})
+
+    placement = BrowserPlacement(host, send)
+    send({"type": "progress", "stage": "boot", "done": 0, "total": 1, "unit": "steps"})
+    try:
+        machine = await Machine.boot(
+            config["image"],
+            placement=placement,
+            on_log=log,
+            cpus=config["cpus"],
+            env=config["env"],
+            user=config["user"],
+            limits=Limits(**config["limits"]),
+            record=config["record"],
+        )
+    except EbbError as error:
+        send({"type": "failed", "error": error_shape(error)})
+        return create_proxy(lambda message: None)
+    protocol = PageProtocol(machine, placement.counters, send)
+    send({"type": "progress", "stage": "boot", "done": 1, "total": 1, "unit": "steps"})
+    send({"type": "booted"})
+    return create_proxy(lambda message: protocol.take(message.to_py()))

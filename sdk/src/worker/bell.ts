@@ -4,10 +4,9 @@ interface Bell {
   readonly words: Int32Array;
   readonly index: number;
   readonly seen: number;
-  readonly timeoutMs: number;
 }
 
 self.onmessage = ({ data }: MessageEvent<Bell>) => {
-  Atomics.wait(data.words, data.index, data.seen, data.timeoutMs);
+  Atomics.wait(data.words, data.index, data.seen);
   self.postMessage(null);
 };

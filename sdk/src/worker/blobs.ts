@@ -15,9 +15,12 @@ export class BlobError extends Error {
 
 const TRIES = 3;
 
-export async function fetchBlob(imagesURL: string, hash: string): Promise<Uint8Array> {
+/** Told of bytes as they come. */
+export type Count = (bytes: number) => void;
+
+export async function fetchBlob(imagesURL: string, hash: string, count?: Count): Promise<Uint8Array> {
   const url = new URL(`blobs/${hash.slice(0, 2)}/${hash}`, imagesURL).href;
-  let bytes = await fetchBytes(url, "force-cache");
+  let bytes = await fetchBytes(url, "force-cache", count);
   if ((await sha256(bytes)) !== hash) bytes = await fetchBytes(url, "reload"); // a damaged cache mends itself
   if ((await sha256(bytes)) !== hash) {
     throw new BlobError("image-corrupt", `The image is corrupt: blob ${hash} does not have the bytes its name says.`);
@@ -35,13 +38,23 @@ export async function fetchManifest(imagesURL: string, image: string): Promise<s
   return new TextDecoder().decode(await bodyOf(response, url));
 }
 
-async function fetchBytes(url: string, cache: RequestCache): Promise<Uint8Array<ArrayBuffer>> {
-  return bodyOf(await tryFetch(url, cache), url);
+async function fetchBytes(url: string, cache: RequestCache, count?: Count): Promise<Uint8Array<ArrayBuffer>> {
+  return bodyOf(await tryFetch(url, cache), url, count);
 }
 
-async function bodyOf(response: Response, url: string): Promise<Uint8Array<ArrayBuffer>> {
+async function bodyOf(response: Response, url: string, count?: Count): Promise<Uint8Array<ArrayBuffer>> {
   if (!response.ok) throw new BlobError("network", `${url} could not be fetched: ${response.status} ${response.statusText}.`);
-  return new Uint8Array(await response.arrayBuffer());
+  const counted = count && response.body?.pipeThrough(counter(count));
+  return new Uint8Array(await (counted ? new Response(counted) : response).arrayBuffer());
+}
+
+function counter(count: Count): TransformStream<Uint8Array, Uint8Array> {
+  return new TransformStream({
+    transform(chunk, controller) {
+      count(chunk.length);
+      controller.enqueue(chunk);
+    },
+  });
 }
 
 async function tryFetch(url: string, cache: RequestCache): Promise<Response> {
@@ -54,7 +67,7 @@ async function tryFetch(url: string, cache: RequestCache): Promise<Response> {
   }
 }
 
-export async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

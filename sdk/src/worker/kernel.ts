@@ -18,8 +18,8 @@ export interface Kernel {
   view(address: number, length: number): Uint8Array;
   /** The bytes at `address`, copied. */
   read(address: number, length: number): Uint8Array;
-  /** Settles when the word at `address` is no longer `seen`, was notified, or `timeoutMs` have passed. */
-  wait(address: number, seen: number, timeoutMs: number): Promise<void>;
+  /** Settles when the word at `address` is no longer `seen` or was notified. */
+  wait(address: number, seen: number): Promise<void>;
   load(address: number): number;
 }
 
@@ -52,8 +52,8 @@ function constant(exports: KernelExports, bytes: Uint8Array, name: string): numb
 type Wait = Kernel["wait"];
 
 function waitAtomics(words: Int32Array): Wait {
-  return async (address, seen, timeoutMs) => {
-    const answer = Atomics.waitAsync(words, (address >>> 0) >> 2, seen, timeoutMs);
+  return async (address, seen) => {
+    const answer = Atomics.waitAsync(words, (address >>> 0) >> 2, seen);
     if (answer.async) await answer.value;
   };
 }
@@ -62,9 +62,9 @@ function waitAtomics(words: Int32Array): Wait {
 function waitByWorker(memory: WebAssembly.Memory): Wait {
   const worker = new Worker(new URL("bell.js", import.meta.url), { type: "module", name: "ebb bell" });
   const words = new Int32Array(memory.buffer);
-  return (address, seen, timeoutMs) =>
+  return (address, seen) =>
     new Promise((resolve) => {
       worker.onmessage = () => resolve();
-      worker.postMessage({ words, index: (address >>> 0) >> 2, seen, timeoutMs });
+      worker.postMessage({ words, index: (address >>> 0) >> 2, seen });
     });
 }

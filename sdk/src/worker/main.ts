@@ -4,7 +4,7 @@
  */
 
 import type { FromKernel, FromThread, MachineConfig, Seat, Shared, ToKernel, ToThread } from "../messages.js";
-import { fetchBlob, fetchManifest } from "./blobs.js";
+import { openImage, type Image } from "./image.js";
 import { openHostTime, type HostTime } from "./clock.js";
 import { instantiateKernel, type Kernel } from "./kernel.js";
 import { loadRuntime } from "./pyodide_loader.js";
@@ -17,8 +17,8 @@ export interface KernelHost {
   readonly harts: number;
   readonly configJson: string;
   post(message: FromKernel): void;
-  fetchBlob(hash: string): Promise<Uint8Array>;
-  fetchManifest(image: string): Promise<string>;
+  /** Rejects with a BlobError. */
+  readonly image: Promise<Image>;
 }
 
 /** What Python sees of a thread worker; `ThreadHost` in ebbtide/browser/worker.py. */
@@ -50,6 +50,10 @@ async function loadEntry(shared: Shared): Promise<PythonEntry> {
 }
 
 async function startKernel(shared: Shared, config: MachineConfig): Promise<void> {
+  const image = openImage(config.imagesURL, config.image, (done, total) =>
+    post({ type: "progress", stage: "image", done, total, unit: "bytes" }),
+  ); // begins while Python starts
+  image.catch(() => undefined); // Python will await it
   const early: ToKernel[] = [];
   scope.onmessage = ({ data }: MessageEvent<ToKernel>) => void early.push(data);
   const entry = await loadEntry(shared);
@@ -60,8 +64,7 @@ async function startKernel(shared: Shared, config: MachineConfig): Promise<void>
     harts: shared.harts,
     configJson: JSON.stringify(config),
     post,
-    fetchBlob: (hash) => fetchBlob(config.imagesURL, hash),
-    fetchManifest: (image) => fetchManifest(config.imagesURL, image),
+    image,
   });
   scope.onmessage = ({ data }: MessageEvent<ToKernel>) => handle(data);
   for (const message of early) handle(message);
