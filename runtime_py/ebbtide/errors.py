@@ -13,6 +13,7 @@
     └── ProcessError          a guest process did not do what was asked; holds its output so far
         ├── CommandFailed     check=True and the exit code was not 0
         ├── ProcessTimeout    `timeout` seconds passed; the process group was killed
+        ├── ProcessAborted    the caller gave up; the process group was killed
         └── OutputLimit       more than `max_output` bytes came; the process group was killed
 
 Errors of single guest operations are plain `OSError` with the guest's errno.
@@ -94,6 +95,10 @@ class CommandFailed(ProcessError):
 
 class ProcessTimeout(ProcessError):
     """The time given was over; the process group was killed."""
+
+
+class ProcessAborted(ProcessError):
+    """The caller gave up; the process group was killed."""
 
 
 class OutputLimit(ProcessError):

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
-from .errors import ImageCorrupt, ImageError
+from .errors import EbbError, ImageCorrupt, ImageError
 from .events import BlockWanted, CallEnded, Events, HostFs, Log, Notice
 from .port import HostPort
 
@@ -43,6 +43,9 @@ class Listener(Protocol):
 
     def trouble(self, error: Exception) -> None:
         """The host could not give what the guest needed; the guest has its errno."""
+
+    def panicked(self, error: EbbError) -> None:
+        """The kernel or its runtime stopped; nothing more will come."""
 
 
 class KernelRole:
