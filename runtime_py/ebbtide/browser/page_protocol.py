@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -54,6 +55,9 @@ def error_shape(error: BaseException) -> dict[str, Any]:
         shape["stderr"] = _as_bytes(error.stderr)
     if isinstance(error, asyncio.CancelledError):
         shape["message"] = "The command was aborted."
+    if code == "internal":
+        shape["message"] = f"Something is wrong in Ebb itself: {type(error).__name__}: {error}"
+        shape["details"] = "".join(traceback.format_exception(error))
     return shape
 
 

@@ -14,12 +14,12 @@ from typing import Any
 from pyodide.ffi import create_proxy, to_js
 
 from ..clock import Clock
-from ..errors import EbbError
 from ..events import Log
 from ..loop import Loop
 from ..machine import Machine
 from ..policy import Limits, policy_from
 from ..port import Report, Seat
+from .event_loop import BatchLoop
 from .host_time import SharedTime
 from .page_protocol import PageProtocol, error_shape
 from .placement import BrowserPlacement
@@ -75,9 +75,20 @@ def thread_main(host: Any) -> None:
 # ---- Kernel worker -----------------------------------------------------------------------------------------
 
 
-async def kernel_main(host: Any) -> Callable[[Any], None]:
-    """Boot the machine; returns what takes the page's messages from now on."""
-    send = sender(host)
+def kernel_main(host: Any) -> Callable[[Any], None]:
+    """Begin to boot the machine; returns what takes the page's messages once it is booted."""
+    loop = BatchLoop(host.soon, host.later)
+    service = loop.create_task(_boot(host, sender(host)))
+
+    def take(message: Any) -> None:
+        protocol = service.result()
+        if protocol is not None:
+            protocol.take(message.to_py())
+
+    return create_proxy(take)
+
+
+async def _boot(host: Any, send: Send) -> PageProtocol | None:
     config = json.loads(host.configJson)
 
     def log(record: Log) -> None:
@@ -96,10 +107,9 @@ async def kernel_main(host: Any) -> Callable[[Any], None]:
             limits=Limits(**config["limits"]),
             record=config["record"],
         )
-    except EbbError as error:
+    except Exception as error:  # the top of a worker: becomes a message
         send({"type": "failed", "error": error_shape(error)})
-        return create_proxy(lambda message: None)
-    protocol = PageProtocol(machine, placement.counters, send)
+        return None
     send({"type": "progress", "stage": "boot", "done": 1, "total": 1, "unit": "steps"})
     send({"type": "booted"})
-    return create_proxy(lambda message: protocol.take(message.to_py()))
+    return PageProtocol(machine, placement.counters, send)

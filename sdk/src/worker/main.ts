@@ -17,6 +17,9 @@ export interface KernelHost {
   readonly harts: number;
   readonly configJson: string;
   post(message: FromKernel): void;
+  /** Call back in a microtask; in a task of its own, after what already waits. */
+  soon(callback: () => void): void;
+  later(callback: () => void): void;
   /** Rejects with a BlobError. */
   readonly image: Promise<Image>;
 }
@@ -31,7 +34,7 @@ export interface ThreadHost {
 
 /** `ebbtide.browser.worker`, as this side calls it. */
 interface PythonEntry {
-  kernel_main(host: KernelHost): Promise<(message: ToKernel) => void>;
+  kernel_main(host: KernelHost): (message: ToKernel) => void;
   /** Steps until the machine is closed: it blocks this worker. */
   thread_main(host: ThreadHost): void;
 }
@@ -54,20 +57,19 @@ async function startKernel(shared: Shared, config: MachineConfig): Promise<void>
     post({ type: "progress", stage: "image", done, total, unit: "bytes" }),
   ); // begins while Python starts
   image.catch(() => undefined); // Python will await it
-  const early: ToKernel[] = [];
-  scope.onmessage = ({ data }: MessageEvent<ToKernel>) => void early.push(data);
   const entry = await loadEntry(shared);
   post({ type: "started" });
-  const handle = await entry.kernel_main({
+  const handle = entry.kernel_main({
     kernel: instantiateKernel(shared.module, shared.memory),
     ramBytes: shared.ramBytes,
     harts: shared.harts,
     configJson: JSON.stringify(config),
     post,
     image,
+    soon: (callback) => queueMicrotask(callback),
+    later: taskQueue(),
   });
   scope.onmessage = ({ data }: MessageEvent<ToKernel>) => handle(data);
-  for (const message of early) handle(message);
 }
 
 async function startThread(shared: Shared): Promise<void> {
@@ -81,6 +83,17 @@ async function startThread(shared: Shared): Promise<void> {
   const seat = await seated;
   const kernel = instantiateKernel(shared.module, shared.memory, seat.stack);
   entry.thread_main({ kernel, seat, time: openHostTime(shared.clock), post });
+}
+
+/** Runs callbacks each in a task of its own: quicker than a timer of 0 ms. */
+function taskQueue(): (callback: () => void) => void {
+  const { port1, port2 } = new MessageChannel();
+  const waiting: (() => void)[] = [];
+  port1.onmessage = () => waiting.shift()?.();
+  return (callback) => {
+    waiting.push(callback);
+    port2.postMessage(null);
+  };
 }
 
 function fail(error: unknown): void {
