@@ -248,7 +248,7 @@ class Server:
         name = "localhost" if host is None else f"[{host}]" if ":" in host else host
         self.url = f"{'https' if tls else 'http'}://{name}:{self.port}/"
         self._threads = [
-            threading.Thread(target=listener.serve_forever, daemon=True)
+            threading.Thread(target=listener.serve_forever, args=(0.05,), daemon=True)
             for listener in self._listeners
         ]
 
