@@ -89,7 +89,6 @@ enum { CALL_OUT_RESULT = 1 };
 // Calls that only agents may make, numbered above Linux's.
 #define AGENT_CALL_TABLE(X)                                                                        \
     X(SPAWN, 1000)     /* (struct spawn in window, its length, out fds offset) -> pid */           \
-    X(SETCRED, 1001)   /* (uid, gid): whom later calls of this agent act for */                    \
     X(KILL_TREE, 1002) /* (pid, signal): a process, its group and descendants */
 
 // In the window at args[0]; strings follow, NUL-terminated, at the given offsets from the struct.
@@ -220,7 +219,8 @@ struct report {
 struct counters {
     u32 harts_inside;     // harts inside k_step now
     u32 harts_inside_max; // and at most
-    u32 guest_inside_max; // harts executing guest code at the same time, at most
+    u32 guest_inside;     // harts executing guest code now
+    u32 guest_inside_max; // and at most
     u32 outbox_records;
 };
 
