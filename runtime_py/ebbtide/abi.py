@@ -168,6 +168,10 @@ class Abi:
         number = self.structs["out"].integer(record, "kind")
         return self._out_name.get(number, str(number))
 
+    def errno_name(self, number: int) -> str:
+        """Name a negative errno."""
+        return self._errno_name.get(-number, str(number))
+
     def os_error(self, number: int, *names: str) -> OSError:
         """Turn a guest errno into the host's exception for the same name."""
         name = self._errno_name.get(number, "")

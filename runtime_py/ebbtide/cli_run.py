@@ -110,19 +110,14 @@ async def _attached(process: Process, timeout: float | None) -> int:
         readers = [(pty, 1)]
         feed = asyncio.ensure_future(_feed_pty(pty))
         with contextlib.suppress(ValueError, AttributeError):
-            loop.add_signal_handler(
-                signal.SIGWINCH, lambda: asyncio.ensure_future(_resize(pty))
-            )
+            loop.add_signal_handler(signal.SIGWINCH, lambda: asyncio.ensure_future(_resize(pty)))
     else:
         assert process.stdin and process.stdout and process.stderr
         readers = [(process.stdout, 1), (process.stderr, 2)]
         feed = asyncio.ensure_future(_feed(process.stdin))
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             with contextlib.suppress(ValueError):
-                loop.add_signal_handler(
-                    number,
-                    lambda n=int(number): asyncio.ensure_future(process.kill(n, tree=True)),
-                )
+                loop.add_signal_handler(number, _pass_on, process, int(number))
     outputs = [asyncio.ensure_future(_copy(reader, fd)) for reader, fd in readers]
     try:
         try:
@@ -143,6 +138,10 @@ async def _attached(process: Process, timeout: float | None) -> int:
         for task in [feed, *outputs]:
             task.cancel()
         await asyncio.gather(feed, *outputs, return_exceptions=True)
+
+
+def _pass_on(process: Process, number: int) -> None:
+    asyncio.ensure_future(process.kill(number, tree=True))
 
 
 async def _copy(reader: ByteReader | Pty, fd: int) -> None:

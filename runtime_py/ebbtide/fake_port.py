@@ -113,5 +113,8 @@ class FakePort:
 
     def delivered(self) -> list[str]:
         """Return the names of the delivered events, in order."""
-        return [self.abi.event_name(value) for what, value in self.asked
-                if what == "deliver" and isinstance(value, bytes)]
+        return [
+            self.abi.event_name(value)
+            for what, value in self.asked
+            if what == "deliver" and isinstance(value, bytes)
+        ]

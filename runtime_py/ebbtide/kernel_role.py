@@ -111,5 +111,3 @@ class KernelRole:
             return
         error, value, data = await self._mounts.serve(request)
         self.post(self.events.hostfs(request.id, error=-error, value=value, data=data))
-
-

@@ -137,9 +137,7 @@ class Loop:
 
     def _deliver_clock(self, setting: ClockSetting | None) -> None:
         if setting is not None:
-            self.port.deliver(
-                self.events.clock(setting.base_ns, setting.mul, setting.suspend_ns)
-            )
+            self.port.deliver(self.events.clock(setting.base_ns, setting.mul, setting.suspend_ns))
 
     def _panic_text(self, report: Report) -> str:
         if not report.detail:

@@ -198,7 +198,9 @@ class Machine:
             late=lambda late: self.agent.close_later(late.result),
         )
         descriptor = Descriptor(self.agent, ended.result)
-        address = linux.AF_INET.to_bytes(2, "little") + port.to_bytes(2, "big") + LOOPBACK + bytes(8)
+        address = (
+            linux.AF_INET.to_bytes(2, "little") + port.to_bytes(2, "big") + LOOPBACK + bytes(8)
+        )
         try:
             await self.agent.call("connect", descriptor.fd, address, len(address))
         except BaseException:

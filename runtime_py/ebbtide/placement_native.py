@@ -16,7 +16,7 @@ import time
 from typing import Any
 
 from .abi import Abi
-from .clock import Clock, HostTime, Timekeeper, VirtualClock
+from .clock import VIRTUAL_MUL, Clock, HostTime, Timekeeper, VirtualClock
 from .errors import EbbError, InternalError, MemoryRefused
 from .image_store import Image, ImageStore, find_store
 from .kernel_role import KernelRole, Listener
@@ -57,7 +57,7 @@ class NativePlacement(Placement):
         self.memory, ram = self._memory(options.memory)
         self.memory_bytes = ram
         self.port = WasmtimeHostPort(self.kernel, self.memory)
-        self.port.attach(ram // WASM_PAGE, harts)
+        self.port.attach(ram // self.abi.const["PAGE_SIZE"], harts)
         mounts = None
         self._role = KernelRole(self.port, listener, self._store, mounts)
         self._seats = [self.port.seat(hart) for hart in range(harts)]
@@ -85,6 +85,7 @@ class NativePlacement(Placement):
                 strace=options.strace,
             )
         )
+        self.post(events.clock(0, VIRTUAL_MUL))  # a guess, until a hart has measured
         asked = options.policy is not None
         self.post(
             events.limits(

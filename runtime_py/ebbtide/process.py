@@ -33,8 +33,10 @@ class CompletedProcess:
     def check_returncode(self) -> None:
         """Raise CommandFailed if the exit code is not 0."""
         if self.exit_code:
-            how = f"died of {linux.signal_name(self.signal)}" if self.signal else (
-                f"ended with exit code {self.exit_code}"
+            how = (
+                f"died of {linux.signal_name(self.signal)}"
+                if self.signal
+                else (f"ended with exit code {self.exit_code}")
             )
             raise CommandFailed(
                 f"{self.args[0]} {how}",

@@ -56,7 +56,9 @@ class FakeGuest:
     """Programs by name, no files; the parts of Linux that the owner role uses."""
 
     def __init__(self, programs: dict[str, Program]) -> None:
-        self.abi = Abi(fake_abi_text() + "\nnr.wait4 500\nnr.getpid 501\nnr.statx 502\nerrno.ESRCH 399")
+        self.abi = Abi(
+            fake_abi_text() + "\nnr.wait4 500\nnr.getpid 501\nnr.statx 502\nerrno.ESRCH 399"
+        )
         self.programs = programs
         self.listener = None
         self.closed = False

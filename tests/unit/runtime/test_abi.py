@@ -59,9 +59,9 @@ def test_records_are_decoded():
     assert events.decode(
         record("HOSTFS", "out_hostfs", b"x", id=1, mount=2, op=3, data_len=1, args=words)
     ) == HostFs(1, 2, 3, (1, 2, 3, 4), b"x")
-    assert events.decode(
-        record("LOG", "out_log", b"hi\n", level=abi.const["LOG_WARN"])
-    ) == Log("WARN", "hi\n")
+    assert events.decode(record("LOG", "out_log", b"hi\n", level=abi.const["LOG_WARN"])) == Log(
+        "WARN", "hi\n"
+    )
     assert events.decode(
         record("NOTICE", "out_notice", what=abi.const["NOTICE_EXITED"], pid=4, ppid=1, status=256)
     ) == Notice("EXITED", 4, 1, 256)

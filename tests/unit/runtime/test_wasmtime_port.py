@@ -23,9 +23,9 @@ from ebbtide.port import Wake  # noqa: E402
 from ebbtide.wasmtime_kernel import KernelModule, SharedMemory, kernel_path  # noqa: E402
 from ebbtide.wasmtime_port import WasmtimeHostPort, WasmtimePort  # noqa: E402
 
-ABI = fake_abi_text() + "\nconst.MACHINE_BASE 0x100000\nconst.HART_MAX 2\n"
+ABI = fake_abi_text() + "\nconst.MACHINE_BASE 0x100000\nconst.HART_MAX 2\nconst.PAGE_SIZE 4096\n"
 
-# Words: 16 heap, 20/24 inbox head/tail, 28/32 outbox head/tail, 36 outbox bell, 40 doorbell, 44 frozen.
+# Words: 16 heap, 20/24 inbox head/tail, 28/32 outbox head/tail, 36 outbox bell, 40 doorbell.
 ECHO = """(module
   (import "env" "memory" (memory 16 4096 shared))
   (global $sp (export "__stack_pointer") (mut i32) (i32.const 65536))
@@ -38,7 +38,8 @@ ECHO = """(module
   (func (export "k_hart") (param i32) (result i32) i32.const 512)
   (func (export "k_stack") (param i32) (result i32) i32.const 65536)
   (func $alloc (export "k_mail_alloc") (param i32) (result i32)
-    (i32.atomic.rmw.add (i32.const 16) (i32.and (i32.add (local.get 0) (i32.const 15)) (i32.const -8))))
+    (i32.atomic.rmw.add (i32.const 16)
+      (i32.and (i32.add (local.get 0) (i32.const 15)) (i32.const -8))))
   (func (export "k_mail_free") (param i32))
   (func (export "k_out_free") (param i32))
   (func (export "k_mail_post") (param i32)
@@ -54,7 +55,8 @@ ECHO = """(module
     (local.set $record (call $alloc (i32.load offset=4 (local.get $event))))
     (memory.copy (local.get $record) (local.get $event) (i32.load offset=4 (local.get $event)))
     (i32.store (local.get $record) (i32.const %d))
-    (i32.atomic.store (i32.add (i32.const 8192) (i32.shl (i32.atomic.load (i32.const 32)) (i32.const 2)))
+    (i32.atomic.store
+      (i32.add (i32.const 8192) (i32.shl (i32.atomic.load (i32.const 32)) (i32.const 2)))
       (local.get $record))
     (drop (i32.atomic.rmw.add (i32.const 32) (i32.const 1)))
     (call $ring (i32.const 36))
@@ -67,7 +69,8 @@ ECHO = """(module
   (func (export "k_out_bell") (result i32) i32.const 36)
   (func (export "k_out_wait") (param i32 i32 i32) (result i32)
     (memory.atomic.wait32 (i32.const 36) (local.get 0)
-      (i64.or (i64.extend_i32_u (local.get 1)) (i64.shl (i64.extend_i32_u (local.get 2)) (i64.const 32)))))
+      (i64.or (i64.extend_i32_u (local.get 1))
+        (i64.shl (i64.extend_i32_u (local.get 2)) (i64.const 32)))))
   (func (export "k_step") (param i32 i32 i32) (result i32)
     (i32.store offset=%d (i32.const 512) (i32.atomic.load (i32.const 40)))
     (i64.store offset=%d (i32.const 512) (i64.const -1))
@@ -76,7 +79,8 @@ ECHO = """(module
     i32.const %d)
   (func (export "k_park") (param i32 i32 i32 i32) (result i32)
     (memory.atomic.wait32 (i32.const 40) (local.get 1)
-      (i64.or (i64.extend_i32_u (local.get 2)) (i64.shl (i64.extend_i32_u (local.get 3)) (i64.const 32)))))
+      (i64.or (i64.extend_i32_u (local.get 2))
+        (i64.shl (i64.extend_i32_u (local.get 3)) (i64.const 32)))))
   (func (export "k_ring") (param i32) (call $ring (i32.const 40)))
   (func (export "k_freeze") (param i32) (result i32) i32.const 0)
   (func (export "k_high") (result i32) i32.const 0x80000001))
@@ -171,7 +175,7 @@ def test_native_placement_carries_events_in_and_records_out_and_stops(kernel):
             text = "x" * 100_000
             head = kernel.abi.structs["out_log"]
             event = bytearray(head.size) + text.encode()
-            event[: 8] = kernel.abi.structs["event"].pack(kind=1, len=len(event))
+            event[:8] = kernel.abi.structs["event"].pack(kind=1, len=len(event))
             event[8:12] = kernel.abi.const["LOG_INFO"].to_bytes(4, "little")
             placement.post(bytes(event))
             while not any(log.text == text for log in told.logs):
