@@ -1,8 +1,8 @@
 """Host operations: system calls that agent tasks of process 1 run for the host.
 
-`await agent.call("openat", AT_FDCWD, "/etc/passwd", O_RDONLY, 0)`: an int is a scalar, a str becomes a path in
-the agent's window, bytes are copied into it, `Out(n)` is room that comes back. The kernel runs it as that very
-system call, so it may wait; errors are OSError.
+`await agent.call("openat", AT_FDCWD, "/etc/passwd", O_RDONLY, 0)`: an int is a scalar, a str
+becomes a path in the agent's window, bytes are copied into it, `Out(n)` is room that comes back.
+The kernel runs it as that very system call, so it may wait; errors are OSError.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Agent:
     async def call(
         self, name: str, *args: Arg, late: Callable[[Ended], None] | None = None
     ) -> Ended:
-        """Run a call. If the caller is cancelled and the call ends well after all, `late` is told."""
+        """Run a call. If it ends well after its caller was cancelled, `late` is told."""
         call = self.begin(name, *args)
         call.late = late
         try:

@@ -1,7 +1,7 @@
 """The command `ebb`: its options and which command they belong to.
 
-Nothing heavy is imported before a command is chosen. `run` is in cli_run.py; `serve` and `image` belong to modules
-of their own.
+Nothing heavy is imported before a command is chosen. `run` is in cli_run.py; `serve` and `image`
+belong to modules of their own.
 """
 
 from __future__ import annotations

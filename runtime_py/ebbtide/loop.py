@@ -121,10 +121,8 @@ class Loop:
                 pass
 
     def _idle(self, report: Report, timeout_ns: int | None) -> None:
-        if timeout_ns == 0:
-            wake = Wake.TIMED_OUT
-        else:
-            wake = self.port.park(report.seen, timeout_ns)
+        at_once = timeout_ns == 0
+        wake = Wake.TIMED_OUT if at_once else self.port.park(report.seen, timeout_ns)
         if self.port.control() is Control.RUN:  # a frozen machine's memory does not change
             timed_out = wake is Wake.TIMED_OUT
             self._deliver_clock(self.clock.leave_idle(report, timeout_ns, timed_out))

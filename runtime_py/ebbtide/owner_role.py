@@ -1,7 +1,7 @@
 """The process owner role: what belongs to processes from outside.
 
-It spawns, hands out the host's ends of their streams, reaps them, and signals them. All of it is agent
-calls; it keeps no table of what the guest does by itself.
+It spawns, hands out the host's ends of their streams, reaps them, and signals them. All of it is
+agent calls; it keeps no table of what the guest does by itself.
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ class Process:
         return self._exit.result() if self._exit.done() else None
 
     async def kill(self, signal: int | str = linux.SIGTERM, *, tree: bool = False) -> None:
-        """Send a signal; with `tree`, to its group and descendants too. A process that is gone is fine."""
+        """Send a signal; with `tree`, to its group and descendants too. A process that is gone is
+        fine.
+        """
         number = linux.signal_number(signal)
         if self._exit.done() and not tree:
             return

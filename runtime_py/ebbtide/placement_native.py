@@ -1,4 +1,5 @@
-"""All roles of a machine under CPython: kernel and owner roles in the caller's event loop, one thread per hart.
+"""All roles of a machine under CPython: kernel and owner roles in the caller's event loop, one
+thread per hart.
 
 A further thread waits for the outbox and calls into the loop. Harts are never the main thread, and
 whatever waits in C has let go of the GIL.
@@ -129,7 +130,7 @@ class NativePlacement(Placement):
                     raise
                 ram = ram // 2 // WASM_PAGE * WASM_PAGE
 
-    # ---- The outbox --------------------------------------------------------------------------------
+    # ---- The outbox ------------------------------------------------------------------------------
 
     def _watch(self) -> None:
         watcher = OutboxWatcher(self.kernel, self.memory)
@@ -155,7 +156,7 @@ class NativePlacement(Placement):
         if self._role and not self._closing:
             self._role.post(event)
 
-    # ---- Stopping ----------------------------------------------------------------------------------
+    # ---- Stopping --------------------------------------------------------------------------------
 
     def _hart_ended(self, failure: EbbError | None) -> None:
         if failure is not None:

@@ -1,4 +1,5 @@
-"""Running a program to its end: feeding it, collecting its output, ending it when it takes too long.
+"""Running a program to its end: feeding it, collecting its output, ending it when it takes too
+long.
 
 A run ends when the program has ended and its output is closed, as with `subprocess.run`.
 """

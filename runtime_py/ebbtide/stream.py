@@ -1,7 +1,7 @@
 """Byte streams over agent descriptors: pipes, terminals, sockets.
 
-A read or write is one agent call that waits in the guest, so back-pressure is the guest's own: nothing
-is read ahead of the reader, and a write returns when the guest has taken it.
+A read or write is one agent call that waits in the guest, so back-pressure is the guest's own:
+nothing is read ahead of the reader, and a write returns when the guest has taken it.
 """
 
 from __future__ import annotations

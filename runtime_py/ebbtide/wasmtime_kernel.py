@@ -1,7 +1,8 @@
-"""kernel.wasm under wasmtime: finding it, compiling it once, instantiating it over one shared memory.
+"""kernel.wasm under wasmtime: finding it, compiling it once, instantiating it over one shared
+memory.
 
-Compiled code is kept in the user's cache directory, named by the hash of what it was made from. Each
-OS thread has its own `Instance`; all of them share the memory.
+Compiled code is kept in the user's cache directory, named by the hash of what it was made from.
+Each OS thread has its own `Instance`; all of them share the memory.
 """
 
 from __future__ import annotations

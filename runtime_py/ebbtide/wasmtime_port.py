@@ -1,6 +1,7 @@
 """The ports over wasmtime: a hart's side, the kernel role's side, and the outbox's watcher.
 
-Each is used by one thread only and owns its own instance; no call here holds the GIL while it waits.
+Each is used by one thread only and owns its own instance; no call here holds the GIL while it
+waits.
 """
 
 from __future__ import annotations
@@ -73,7 +74,9 @@ class WasmtimePort(Port):
 
 
 class WasmtimeHostPort(HostPort):
-    """The kernel role's side. The first instance over its memory, so it also builds the private region."""
+    """The kernel role's side. The first instance over its memory, so it also builds the private
+    region.
+    """
 
     def __init__(self, kernel: KernelModule, memory: SharedMemory) -> None:
         self.abi = kernel.abi

@@ -1,6 +1,8 @@
-"""A Placement whose agent calls are answered by Python functions: for tests of everything above the agent.
+"""A Placement whose agent calls are answered by Python functions: for tests of everything above the
+agent.
 
-Pipes are byte queues with waiting reads, as in the guest; a program is a coroutine given its three ends.
+Pipes are byte queues with waiting reads, as in the guest; a program is a coroutine given its three
+ends.
 """
 
 from __future__ import annotations

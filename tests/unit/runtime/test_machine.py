@@ -1,4 +1,4 @@
-"""Machine, processes and streams over a fake guest: outputs, limits, ends, and nothing left open."""
+"""Machine, processes and streams over a fake guest: output, limits, ends, nothing left open."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""The wasmtime ports and the native placement over a kernel of 60 lines that echoes events as log records.
+"""The wasmtime ports and the native placement over a kernel of 60 lines that echoes events as log
+records.
 
-It shows that the crossing, the shared memory, parking and waking across threads, and stopping are right,
-without the kernel.
+It shows that the crossing, the shared memory, parking and waking across threads, and stopping are
+right, without the kernel.
 """
 
 from __future__ import annotations
