@@ -1,6 +1,6 @@
 // The machine's root and the host's: the only mutable globals.
 //
-// struct kernel is machine memory, at MACHINE_BASE: what it reaches decides the guest's future and is what a
+// struct machine is machine memory, at MACHINE_BASE: what it reaches decides the guest's future and is what a
 // snapshot holds. struct host is private: caches and mail, rebuilt by k_attach.
 //
 // Locks, outermost first. host.lock (the kernel lock) guards all machine memory but the registers of running
@@ -23,7 +23,7 @@
 struct tidtable; // task.c
 struct mount;
 
-struct kernel {
+struct machine {
     u32 magic; // KERNEL_MAGIC once booted
     u32 abi;
     // Memory.
@@ -81,7 +81,7 @@ struct kernel {
     struct list pipes_fifo; // reserved for fs/
 };
 #define KERNEL_MAGIC 0x31626245 // "Ebb1"
-#define kernel MPTR(struct kernel, MACHINE_BASE)
+#define kernel MPTR(struct machine, MACHINE_BASE)
 
 struct mail {
     _Alignas(16) struct mail *next;

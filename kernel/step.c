@@ -7,8 +7,6 @@
 #include "task/signal.h"
 
 #define QUANTUM 4000000ull // ticks a task may run while others wait
-#define STATUS_ENUM(name, nr) STATUS_##name = nr,
-enum { STATUS_TABLE(STATUS_ENUM) };
 
 void kernel_lock(struct hart *hart) {
     atomic_store(&hart->in_guest, 0); // shootdowns need not wait for us
@@ -37,7 +35,8 @@ u64 hart_time_ns(struct hart *hart, u64 retired) {
 static void out_of_memory(struct task *task) {
     struct process *victim = NULL;
     i64 most = -1;
-    list_each(struct process *process, &kernel->processes, all) {
+    struct process *process;
+    list_each(process, &kernel->processes, all) {
         if (process->is_agent || process->zombie || !process->leader || !process->leader->mm)
             continue;
         i64 points = (i64)process->leader->mm->rss +

@@ -153,7 +153,8 @@ void agent_finish(struct task *task, i64 result) {
 }
 
 void agent_cancel(u32 id) {
-    list_each(struct agent *agent, &kernel->agent_all, link) {
+    struct agent *agent;
+    list_each(agent, &kernel->agent_all, link) {
         struct task *task = agent->task;
         if (agent->id != id)
             continue;
@@ -419,7 +420,8 @@ i64 sys_kill_tree(struct task *task, struct call *call) {
         return -ESRCH;
     if (!signo || signo > SIGRTMAX)
         return signo ? -EINVAL : 0;
-    list_each(struct process *process, &kernel->processes, all)
+    struct process *process;
+    list_each(process, &kernel->processes, all)
         if (descends(process, root) && !process->zombie)
             signal_kernel(process, signo);
     (void)task;
