@@ -16,6 +16,7 @@ struct agent {
     u64 window;
     u32 id; // of the call being run; 0: none
     u32 flags, out_off, out_len;
+    bool cancelled; // before it waited: it ends instead of waiting
 };
 
 i64 agent_boot(void) {
@@ -124,6 +125,7 @@ void agent_call(const struct event_call *event) {
         task = agent->task;
         list_remove(&task->run_link);
         agent->id = event->id;
+        agent->cancelled = false;
         agent->flags = event->flags;
         agent->out_off = event->out_off;
         agent->out_len = event->out_len;
@@ -154,12 +156,22 @@ void agent_cancel(u32 id) {
     struct agent *agent;
     list_each(agent, &kernel->agent_all, link) {
         struct task *task = agent->task;
-        if (agent->id != id || task->state != TASK_WAITING || task->call.granted)
+        if (agent->id != id)
             continue;
-        call_abort(task);
-        agent_finish(task, task->call.progress ? (i64)task->call.progress : -EINTR);
+        agent->cancelled = true;
+        if (task->state == TASK_WAITING && !task->call.granted)
+            agent_abort(task);
         return;
     }
+}
+
+bool agent_cancelled(struct task *task) {
+    return task->agent && task->agent->cancelled;
+}
+
+void agent_abort(struct task *task) {
+    call_abort(task);
+    agent_finish(task, task->call.progress ? (i64)task->call.progress : -EINTR);
 }
 
 // ---- SPAWN -------------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ _WHERE = {
     "ProcessAborted": "errors",
     "OutputLimit": "errors",
 }
-__all__ = [*_WHERE]  # noqa: PLE0604
+__all__ = [*_WHERE]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,8 +1,8 @@
 """The kernel's constants and layouts, read from the text that the kernel itself exports.
 
 The text has one "group.NAME value" per line. The runtime keeps no copy of any of these numbers: a
-name that is missing stops the machine before it starts. `Struct` derives the width of a field from the
-offset of the next one, which holds because the border's structs pad explicitly.
+name that is missing stops the machine before it starts. `Struct` derives the width of a field from
+the offset of the next one, which holds because the border's structs pad explicitly.
 """
 
 from __future__ import annotations
@@ -167,6 +167,10 @@ class Abi:
         """Name the kind of an outbox record."""
         number = self.structs["out"].integer(record, "kind")
         return self._out_name.get(number, str(number))
+
+    def errno_name(self, number: int) -> str:
+        """Name a negative errno."""
+        return self._errno_name.get(-number, str(number))
 
     def os_error(self, number: int, *names: str) -> OSError:
         """Turn a guest errno into the host's exception for the same name."""

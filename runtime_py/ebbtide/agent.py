@@ -1,8 +1,8 @@
 """Host operations: system calls that agent tasks of process 1 run for the host.
 
-`await agent.call("openat", AT_FDCWD, "/etc/passwd", O_RDONLY, 0)`: an int is a scalar, a str becomes a path in
-the agent's window, bytes are copied into it, `Out(n)` is room that comes back. The kernel runs it as that very
-system call, so it may wait; errors are OSError.
+`await agent.call("openat", AT_FDCWD, "/etc/passwd", O_RDONLY, 0)`: an int is a scalar, a str
+becomes a path in the agent's window, bytes are copied into it, `Out(n)` is room that comes back.
+The kernel runs it as that very system call, so it may wait; errors are OSError.
 """
 
 from __future__ import annotations
@@ -43,11 +43,19 @@ def path_bytes(path: str | bytes) -> bytes:
     return data + b"\0"
 
 
-@dataclass(frozen=True)
-class _Pending:
-    future: asyncio.Future[Ended]
-    path: str
-    late: Callable[[Ended], None] | None
+class Call:
+    """An agent call under way."""
+
+    def __init__(self, agent: Agent, id: int, path: str) -> None:
+        self.future: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
+        self.path = path
+        self.late: Callable[[Ended], None] | None = None
+        self._agent = agent
+        self._id = id
+
+    def interrupt(self) -> None:
+        """End the call where it waits; the future still tells how it ended."""
+        self._agent.cancel(self._id)
 
 
 class Agent:
@@ -58,29 +66,37 @@ class Agent:
         self.window = abi.const["CALL_WINDOW"]
         self._events = Events(abi)
         self._post = post
-        self._pending: dict[int, _Pending] = {}
+        self._pending: dict[int, Call] = {}
         self._next_id = 0
         self._failure: EbbError | None = None
+
+    def begin(self, name: str, *args: Arg) -> Call:
+        """Post a call."""
+        if self._failure:
+            raise self._failure
+        self._next_id = self._next_id % 0x7FFFFFFF + 1
+        path = next((arg for arg in args if isinstance(arg, str)), "")
+        event = self._encode(self._next_id, name, args)
+        call = self._pending[self._next_id] = Call(self, self._next_id, path)
+        self._post(event)
+        return call
 
     async def call(
         self, name: str, *args: Arg, late: Callable[[Ended], None] | None = None
     ) -> Ended:
-        """Run a call. If the caller is cancelled and the call ends well after all, `late` is told."""
-        if self._failure:
-            raise self._failure
-        self._next_id = self._next_id % 0x7FFFFFFF + 1
-        id = self._next_id
-        event = self._encode(id, name, args)
-        path = next((arg for arg in args if isinstance(arg, str)), "")
-        future: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
-        self._pending[id] = _Pending(future, path, late)
-        self._post(event)
+        """Run a call. If it ends well after its caller was cancelled, `late` is told."""
+        call = self.begin(name, *args)
+        call.late = late
         try:
-            return await future
+            return await call.future
         except asyncio.CancelledError:
-            if id in self._pending:
-                self._post(self._events.cancel(id))
+            call.interrupt()
             raise
+
+    def cancel(self, id: int) -> None:
+        """Ask the kernel to end a call that waits."""
+        if id in self._pending and self._failure is None:
+            self._post(self._events.cancel(id))
 
     def ended(self, record: CallEnded) -> None:
         """Take the kernel's answer."""

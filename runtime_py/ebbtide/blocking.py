@@ -3,8 +3,8 @@
     with ebbtide.blocking.Machine.boot() as m:
         print(m.run("uname", "-a").stdout)
 
-An event loop in a thread of its own serves the machine, so that the guest runs on between calls; Ctrl-C
-interrupts a call, not the machine.
+An event loop in a thread of its own serves the machine, so that the guest runs on between calls;
+Ctrl-C interrupts a call, not the machine.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The command `ebb`: its options and which command they belong to.
 
-Nothing heavy is imported before a command is chosen. `run` is in cli_run.py; `serve` and `image` belong to modules
-of their own.
+Nothing heavy is imported before a command is chosen. `run` is in cli_run.py; `serve` and `image`
+belong to modules of their own.
 """
 
 from __future__ import annotations
@@ -76,17 +76,27 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("-p", "--publish", action="append", type=ports, default=[],
                      metavar="HOST:GUEST", help="open a guest's TCP port on the host")  # fmt: skip
     run.add_argument("-u", "--user", default="root", help="user name or number (root)")
-    run.add_argument("-i", "--interactive", action="store_true", help="pass input on (it always is)")
-    run.add_argument("-t", "--tty", action="store_true", help="give it a terminal, even if we have none")
-    run.add_argument("-T", "--no-tty", action="store_true", help="give it no terminal, even if we have one")
+    run.add_argument(
+        "-i", "--interactive", action="store_true", help="pass input on (it always is)"
+    )
+    run.add_argument(
+        "-t", "--tty", action="store_true", help="give it a terminal, even if we have none"
+    )
+    run.add_argument(
+        "-T", "--no-tty", action="store_true", help="give it no terminal, even if we have one"
+    )
     run.add_argument("--strace", action="store_true", help="write every system call to stderr")
-    run.add_argument("--harts", type=int, metavar="N", help="processors that run (cores, at most 4)")
+    run.add_argument(
+        "--harts", type=int, metavar="N", help="processors that run (cores, at most 4)"
+    )
     run.add_argument("--memory", type=size, default=1 << 30, metavar="SIZE", help="memory (1G)")
     run.add_argument("--time", choices=("host", "virtual"), default="host",
                      help="virtual: waiting takes no time")  # fmt: skip
     run.add_argument("--timeout", type=float, metavar="SECONDS", help="end it after this time")
     run.add_argument("--record", metavar="TAPE", help="write a tape of the run")
-    run.add_argument("args", nargs=argparse.REMAINDER, metavar="-- CMD…", help="program and arguments")
+    run.add_argument(
+        "args", nargs=argparse.REMAINDER, metavar="-- CMD…", help="program and arguments"
+    )
     for name in ("serve", "image"):
         commands.add_parser(name, help=COMMANDS[name], add_help=False)
     return top
@@ -107,7 +117,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.args[:1] == ["--"]:
         del options.args[0]
     if not options.args:
-        print("ebb run: which program? Write it after --, as in: ebb run -- ls -l /", file=sys.stderr)
+        print(
+            "ebb run: which program? Write it after --, as in: ebb run -- ls -l /", file=sys.stderr
+        )
         return 2
     from .cli_run import run
 

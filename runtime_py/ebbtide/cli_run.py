@@ -1,6 +1,7 @@
 """`ebb run`: one program with this process's input, output, terminal and exit code.
 
-The terminal's state is restored whatever happens. Messages of our own go to stderr and begin with "ebb:".
+The terminal's state is restored whatever happens. Messages of our own go to stderr and begin with
+"ebb:".
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from . import linux
 from .errors import EbbError, MachinePanic
@@ -101,28 +104,19 @@ def _log(record: Log) -> None:
 
 async def _attached(process: Process, timeout: float | None) -> int:
     """Pass streams through until the program has ended."""
-    loop = asyncio.get_running_loop()
-    feed: asyncio.Task[None] | None = None
-    outputs: list[asyncio.Task[None]] = []
-    readers: list[tuple[ByteReader | Pty, int]] = []
+    signals = _Signals()
+    readers: list[tuple[ByteReader | Pty, int]]
     if process.pty:
         pty = process.pty
         readers = [(pty, 1)]
         feed = asyncio.ensure_future(_feed_pty(pty))
-        with contextlib.suppress(ValueError, AttributeError):
-            loop.add_signal_handler(
-                signal.SIGWINCH, lambda: asyncio.ensure_future(_resize(pty))
-            )
+        signals.on(signal.SIGWINCH, lambda: _resize(pty))
     else:
         assert process.stdin and process.stdout and process.stderr
         readers = [(process.stdout, 1), (process.stderr, 2)]
         feed = asyncio.ensure_future(_feed(process.stdin))
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            with contextlib.suppress(ValueError):
-                loop.add_signal_handler(
-                    number,
-                    lambda n=int(number): asyncio.ensure_future(process.kill(n, tree=True)),
-                )
+            signals.on(number, partial(process.kill, int(number), tree=True))
     outputs = [asyncio.ensure_future(_copy(reader, fd)) for reader, fd in readers]
     try:
         try:
@@ -143,6 +137,24 @@ async def _attached(process: Process, timeout: float | None) -> int:
         for task in [feed, *outputs]:
             task.cancel()
         await asyncio.gather(feed, *outputs, return_exceptions=True)
+
+
+class _Signals:
+    """What signals to this process do while a guest runs; a handler cannot wait, so it begins."""
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Future[None]] = set()
+
+    def on(self, number: int, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Begin `work` at each such signal; where signals cannot be had, never."""
+
+        def begin() -> None:
+            task = asyncio.ensure_future(work())
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+        with contextlib.suppress(ValueError, RuntimeError, NotImplementedError):
+            asyncio.get_running_loop().add_signal_handler(number, begin)
 
 
 async def _copy(reader: ByteReader | Pty, fd: int) -> None:

@@ -1,8 +1,9 @@
 """Host time and virtual time: which CLOCK event a hart owes the machine, and when.
 
-`HostTime` is the host's monotonic clock with suspended time (sleeping host, frozen tab) taken out; harts of
-one process share it. `Clock` belongs to one hart: it measures ns per tick and proposes settings that
-never step back. `VirtualClock` is `--time=virtual`: time passes only by ticks and by idling.
+`HostTime` is the host's monotonic clock with suspended time (sleeping host, frozen tab) taken out;
+harts of one process share it. `Clock` belongs to one hart: it measures ns per tick and proposes
+settings that never step back. `VirtualClock` is `--time=virtual`: time passes only by ticks and by
+idling.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class HostTime:
         return self._host_ns() - self._origin
 
     def observe(self, expected_ns: int | None) -> tuple[int, int]:
-        """Return (now, suspended): a gap beyond `expected_ns` is a suspend; None expects any gap."""
+        """Return (now, suspended): a gap beyond `expected_ns` is a suspend; None expects any."""
         with self._lock:
             host = self._host_ns()
             gap = host - self._last - expected_ns if expected_ns is not None else 0

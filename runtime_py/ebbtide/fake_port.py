@@ -1,7 +1,7 @@
 """A scripted Port: answers steps from a list and writes down all that was asked of it.
 
-For unit tests of everything above the border, without a kernel. `fake_abi_text` is a border of its own with
-numbers unlike the kernel's, so that a number copied into the runtime fails a test.
+For unit tests of everything above the border, without a kernel. `fake_abi_text` is a border of its
+own with numbers unlike the kernel's, so that a number copied into the runtime fails a test.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from .port import Control, Report, Wake
 
 def fake_abi_text() -> str:
     """Return a border with every name that the runtime uses and numbers of its own."""
-    lines = ["const.ABI_VERSION 1", "const.CALL_WINDOW 65536"]
+    lines = ["const.ABI_VERSION 1", "const.CALL_WINDOW 327680"]
     lines += [f"status.{status.name} {number}" for number, status in enumerate(Status, 101)]
     tables = {
         "event": "BOOT CLOCK CALL CANCEL ADMIT LIMITS BLOCK_IN HOSTFS RESEED",
         "out": "CALL BLOCK HOSTFS LOG NOTICE",
         "const": "BOOT_STRACE CALL_OUT_RESULT ADMIT_CLONE ADMIT_EXEC LOG_INFO LOG_WARN LOG_STRACE "
-        "NOTICE_SPAWNED NOTICE_EXEC NOTICE_EXITED SPAWN_PTY SPAWN_STDERR_TO_STDOUT SPAWN_NEW_SESSION",
+        "NOTICE_SPAWNED NOTICE_EXEC NOTICE_EXITED SPAWN_PTY SPAWN_STDERR_TO_STDOUT "
+        "SPAWN_NEW_SESSION",
         "agent_call": "SPAWN SETCRED KILL_TREE",
         "nr": "read write close openat kill ioctl socket connect shutdown fcntl",
         "errno": "EPERM ENOENT EINTR EIO EAGAIN ENOMEM EACCES EEXIST EPIPE",
@@ -36,11 +37,11 @@ def fake_abi_text() -> str:
     event = "kind:4 len:4"
     structs = {
         "event": event,
-        "event_boot": "event:8 ram_bytes:8 realtime_ns:8 cpus:4 harts:4 index_len:4 flags:4 seed:32 "
-        "hostname:64",
+        "event_boot": "event:8 ram_bytes:8 realtime_ns:8 cpus:4 harts:4 index_len:4 flags:4 "
+        "seed:32 hostname:64",
         "event_clock": "event:8 base_ns:8 mul:4 pad:4 suspend_ns:8",
-        "event_call": "event:8 id:4 nr:4 flags:4 window_args:4 out_off:4 out_len:4 args:48 data_len:4 "
-        "pad:4",
+        "event_call": "event:8 id:4 nr:4 flags:4 window_args:4 out_off:4 out_len:4 args:48 "
+        "data_len:4 pad:4",
         "event_cancel": "event:8 id:4 pad:4",
         "event_admit": "event:8 tid:4 seq:4 error:4 pad:4",
         "event_limits": "event:8 tasks:4 files:4 admit:4 pad:4",
@@ -54,8 +55,8 @@ def fake_abi_text() -> str:
         "out_notice": "out:8 what:4 pid:4 ppid:4 status:4",
         "spawn": "flags:4 uid:4 gid:4 argc:4 argv_off:4 envc:4 envp_off:4 cwd_off:4 rows:2 cols:2 "
         "fds:12",
-        "report": "status:4 tid:4 pid:4 nr:4 pc:8 tick:8 now_ns:8 deadline_ns:8 retired:8 steps:8 seen:4 "
-        "call_seq:4 outbox:4 detail:4",
+        "report": "status:4 tid:4 pid:4 nr:4 pc:8 tick:8 now_ns:8 deadline_ns:8 retired:8 steps:8 "
+        "seen:4 call_seq:4 outbox:4 detail:4",
     }
     for struct, fields in structs.items():
         at = 0
@@ -113,5 +114,8 @@ class FakePort:
 
     def delivered(self) -> list[str]:
         """Return the names of the delivered events, in order."""
-        return [self.abi.event_name(value) for what, value in self.asked
-                if what == "deliver" and isinstance(value, bytes)]
+        return [
+            self.abi.event_name(value)
+            for what, value in self.asked
+            if what == "deliver" and isinstance(value, bytes)
+        ]

@@ -242,11 +242,15 @@ class FileSystem:
             await self._replace(at)
             await self.write_file(at, content.read() if content else b"", mode=member.mode)
         else:
-            kind = modes.S_IFIFO if member.isfifo() else (
-                modes.S_IFCHR if member.ischr() else modes.S_IFBLK
+            kind = (
+                modes.S_IFIFO
+                if member.isfifo()
+                else (modes.S_IFCHR if member.ischr() else modes.S_IFBLK)
             )
-            device = (member.devmajor << 8) | (member.devminor & 0xFF) | (
-                (member.devminor & ~0xFF) << 12
+            device = (
+                (member.devmajor << 8)
+                | (member.devminor & 0xFF)
+                | ((member.devminor & ~0xFF) << 12)
             )
             await self._replace(at)
             await self._call("mknodat", linux.AT_FDCWD, at, kind | member.mode, device)

@@ -1,4 +1,4 @@
-"""A minimal HTTP/1.1 exchange over a byte stream: one request, one response, then the stream is closed."""
+"""A minimal HTTP/1.1 exchange over a byte stream: one request, one response, and that is all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images on the host's disk: manifest, index and chunks by hash (docs/image.md), every blob verified.
+"""Images on the host's disk: manifest, index and chunks by hash (docs/image.md), all verified.
 
 `ChunkSource` (kernel_role) is the protocol; a browser has its own over HTTP.
 """
@@ -31,7 +31,7 @@ class Image:
 
 
 def images_dirs() -> list[Path]:
-    """Return where images may lie: $EBB_IMAGES, else the checkout's build directory and the cache."""
+    """Return where images may lie: $EBB_IMAGES, else the checkout's build/ and the cache."""
     if named := os.environ.get("EBB_IMAGES"):
         return [Path(named)]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ebbtide"

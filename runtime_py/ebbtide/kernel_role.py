@@ -1,7 +1,7 @@
 """The kernel role: appends to the inbox, serves the outbox; its event loop is always free.
 
-Chunks of the image and requests to host mounts are answered here; agent calls, log lines and notices go to
-the listener. It never enters the machine and takes no kernel lock.
+Chunks of the image and requests to host mounts are answered here; agent calls, log lines and
+notices go to the listener. It never enters the machine and takes no kernel lock.
 """
 
 from __future__ import annotations
@@ -111,5 +111,3 @@ class KernelRole:
             return
         error, value, data = await self._mounts.serve(request)
         self.post(self.events.hostfs(request.id, error=-error, value=value, data=data))
-
-

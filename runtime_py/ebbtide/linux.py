@@ -1,4 +1,4 @@
-"""Linux's own constants for riscv64 that host operations pass through: stable, and no part of our border.
+"""Linux's constants for riscv64 that host operations pass through: stable, not of our border.
 
 System call numbers and errnos are not here: the kernel's text has them.
 """
@@ -39,10 +39,11 @@ UTIME_OMIT = (1 << 30) - 2
 STATX_BASIC_STATS = 0x7FF
 STATX_SIZE = 256
 
-SIGNALS = (
-    "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP "
-    "TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS"
-).split()
+_NAMES = (
+    "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP "
+    "TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS"
+)
+SIGNALS = _NAMES.split()
 
 
 def signal_number(signal: int | str) -> int:

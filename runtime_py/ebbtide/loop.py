@@ -121,10 +121,8 @@ class Loop:
                 pass
 
     def _idle(self, report: Report, timeout_ns: int | None) -> None:
-        if timeout_ns == 0:
-            wake = Wake.TIMED_OUT
-        else:
-            wake = self.port.park(report.seen, timeout_ns)
+        at_once = timeout_ns == 0
+        wake = Wake.TIMED_OUT if at_once else self.port.park(report.seen, timeout_ns)
         if self.port.control() is Control.RUN:  # a frozen machine's memory does not change
             timed_out = wake is Wake.TIMED_OUT
             self._deliver_clock(self.clock.leave_idle(report, timeout_ns, timed_out))
@@ -137,9 +135,7 @@ class Loop:
 
     def _deliver_clock(self, setting: ClockSetting | None) -> None:
         if setting is not None:
-            self.port.deliver(
-                self.events.clock(setting.base_ns, setting.mul, setting.suspend_ns)
-            )
+            self.port.deliver(self.events.clock(setting.base_ns, setting.mul, setting.suspend_ns))
 
     def _panic_text(self, report: Report) -> str:
         if not report.detail:

@@ -79,7 +79,7 @@ class Machine:
         """Return the SHA-256 over all machine pages at this moment."""
         return await self.placement.digest()
 
-    # ---- Programs ----------------------------------------------------------------------------------
+    # ---- Programs --------------------------------------------------------------------------------
 
     async def run(
         self,
@@ -186,7 +186,7 @@ class Machine:
                 raise LookupError(f"the image has no user {name!r}")
         return self._users[name]
 
-    # ---- Network -----------------------------------------------------------------------------------
+    # ---- Network ---------------------------------------------------------------------------------
 
     async def connect(self, port: int) -> SocketStream:
         """Connect to a TCP port on which a guest program listens."""
@@ -198,7 +198,9 @@ class Machine:
             late=lambda late: self.agent.close_later(late.result),
         )
         descriptor = Descriptor(self.agent, ended.result)
-        address = linux.AF_INET.to_bytes(2, "little") + port.to_bytes(2, "big") + LOOPBACK + bytes(8)
+        address = (
+            linux.AF_INET.to_bytes(2, "little") + port.to_bytes(2, "big") + LOOPBACK + bytes(8)
+        )
         try:
             await self.agent.call("connect", descriptor.fd, address, len(address))
         except BaseException:
@@ -223,7 +225,7 @@ class Machine:
         finally:
             await stream.close()
 
-    # ---- What the machine says (Listener) ----------------------------------------------------------
+    # ---- What the machine says (Listener) --------------------------------------------------------
 
     def ended(self, record: CallEnded) -> None:
         self.agent.ended(record)

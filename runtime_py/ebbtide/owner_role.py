@@ -1,7 +1,7 @@
 """The process owner role: what belongs to processes from outside.
 
-It spawns, hands out the host's ends of their streams, reaps them, and signals them. All of it is agent
-calls; it keeps no table of what the guest does by itself.
+It spawns, hands out the host's ends of their streams, reaps them, and signals them. All of it is
+agent calls; it keeps no table of what the guest does by itself.
 """
 
 from __future__ import annotations
@@ -32,9 +32,7 @@ class User:
 ROOT = User("root", 0, 0, "/root")
 
 
-def environment(
-    user: User, pty: bool, *additions: Mapping[str, str] | None
-) -> dict[str, str]:
+def environment(user: User, pty: bool, *additions: Mapping[str, str] | None) -> dict[str, str]:
     """Return the fixed environment plus additions; nothing of the host's ever gets in."""
     env = {"PATH": PATH, "HOME": user.home, "USER": user.name, "LANG": "C.UTF-8"}
     if pty:
@@ -89,7 +87,9 @@ class Process:
         return self._exit.result() if self._exit.done() else None
 
     async def kill(self, signal: int | str = linux.SIGTERM, *, tree: bool = False) -> None:
-        """Send a signal; with `tree`, to its group and descendants too. A process that is gone is fine."""
+        """Send a signal; with `tree`, to its group and descendants too. A process that is gone is
+        fine.
+        """
         number = linux.signal_number(signal)
         if self._exit.done() and not tree:
             return
@@ -113,6 +113,7 @@ class OwnerRole:
 
     def __init__(self, agent: Agent) -> None:
         self.agent = agent
+        self._ending: set[asyncio.Task[None]] = set()
 
     async def spawn(
         self,
@@ -130,9 +131,13 @@ class OwnerRole:
         """Start a program in a session of its own; streams not asked for are /dev/null."""
         abi = self.agent.abi
         block = self._block(args, env, cwd, user, (stdin, stdout, stderr), stderr_to_stdout, pty)
-        ended = await self.agent.call(
-            "SPAWN", block, len(block), Out(abi.structs["spawn"].fields["fds"].width), late=self._late
-        )
+        room = Out(abi.structs["spawn"].fields["fds"].width)
+        starting = self.agent.begin("SPAWN", block, len(block), room).future
+        try:  # never cancelled: half a spawn would leave a process that nobody knows
+            ended = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            starting.add_done_callback(self._unwanted)
+            raise
         fds = struct.unpack("<3i", ended.data)
         if pty:
             master = Pty(Descriptor(self.agent, fds[0]))
@@ -180,8 +185,12 @@ class OwnerRole:
         )
         return bytes(head) + argv + envp + path_bytes(cwd)
 
-    def _late(self, ended: Ended) -> None:
+    def _unwanted(self, starting: asyncio.Future[Ended]) -> None:
         # Spawned for a caller that has gone away: it must not live on unseen.
+        if starting.cancelled() or starting.exception():
+            return
+        ended = starting.result()
+
         async def end() -> None:
             for fd in set(struct.unpack("<3i", ended.data)) - {-1}:
                 self.agent.close_later(fd)
@@ -189,4 +198,5 @@ class OwnerRole:
             await process.kill(linux.SIGKILL, tree=True)
             await process.wait()
 
-        asyncio.ensure_future(end())
+        self._ending.add(task := asyncio.ensure_future(end()))
+        task.add_done_callback(self._ending.discard)

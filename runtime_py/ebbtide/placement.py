@@ -39,7 +39,7 @@ class Options:
     memory: int = MEMORY
     env: Mapping[str, str] = field(default_factory=dict)
     user: str = "root"
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     record: bool = False
     strace: bool = False
     time: str = "host"

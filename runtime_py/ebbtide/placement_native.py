@@ -1,4 +1,5 @@
-"""All roles of a machine under CPython: kernel and owner roles in the caller's event loop, one thread per hart.
+"""All roles of a machine under CPython: kernel and owner roles in the caller's event loop, one
+thread per hart.
 
 A further thread waits for the outbox and calls into the loop. Harts are never the main thread, and
 whatever waits in C has let go of the GIL.
@@ -16,7 +17,7 @@ import time
 from typing import Any
 
 from .abi import Abi
-from .clock import Clock, HostTime, Timekeeper, VirtualClock
+from .clock import VIRTUAL_MUL, Clock, HostTime, Timekeeper, VirtualClock
 from .errors import EbbError, InternalError, MemoryRefused
 from .image_store import Image, ImageStore, find_store
 from .kernel_role import KernelRole, Listener
@@ -57,7 +58,7 @@ class NativePlacement(Placement):
         self.memory, ram = self._memory(options.memory)
         self.memory_bytes = ram
         self.port = WasmtimeHostPort(self.kernel, self.memory)
-        self.port.attach(ram // WASM_PAGE, harts)
+        self.port.attach(ram // self.abi.const["PAGE_SIZE"], harts)
         mounts = None
         self._role = KernelRole(self.port, listener, self._store, mounts)
         self._seats = [self.port.seat(hart) for hart in range(harts)]
@@ -85,6 +86,7 @@ class NativePlacement(Placement):
                 strace=options.strace,
             )
         )
+        self.post(events.clock(0, VIRTUAL_MUL))  # a guess, until a hart has measured
         asked = options.policy is not None
         self.post(
             events.limits(
@@ -128,7 +130,7 @@ class NativePlacement(Placement):
                     raise
                 ram = ram // 2 // WASM_PAGE * WASM_PAGE
 
-    # ---- The outbox --------------------------------------------------------------------------------
+    # ---- The outbox ------------------------------------------------------------------------------
 
     def _watch(self) -> None:
         watcher = OutboxWatcher(self.kernel, self.memory)
@@ -154,7 +156,7 @@ class NativePlacement(Placement):
         if self._role and not self._closing:
             self._role.post(event)
 
-    # ---- Stopping ----------------------------------------------------------------------------------
+    # ---- Stopping --------------------------------------------------------------------------------
 
     def _hart_ended(self, failure: EbbError | None) -> None:
         if failure is not None:

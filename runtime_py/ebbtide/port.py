@@ -2,8 +2,8 @@
 
 `Port` is one hart's side, used by a thread role only: step and deliver, nothing else can change the
 guest's future. `HostPort` is the kernel role's side: it appends to the inbox, drains the outbox and
-never enters the machine. Implementations: wasmtime_port (CPython), browser/pyodide_port, fake_port (tests);
-recording wraps any Port.
+never enters the machine. Implementations: wasmtime_port (CPython), browser/pyodide_port, fake_port
+(tests); recording wraps any Port.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Wake(enum.Enum):
 
 
 class Control(enum.Enum):
-    """What a hart's control word asks of its loop. The kernel role writes it, then rings the hart."""
+    """What a hart's control word asks of its loop; the kernel role writes it, then rings."""
 
     RUN = 0
     FREEZE = 1
@@ -36,7 +36,7 @@ class Control(enum.Enum):
 
 @dataclass(frozen=True)
 class Seat:
-    """What a worker needs to become a hart; made by the kernel role, plain integers for a message."""
+    """What a worker needs to become a hart; plain integers, made by the kernel role."""
 
     hart: int
     stack: int  # value for __stack_pointer, set before any other call

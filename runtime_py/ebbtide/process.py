@@ -1,4 +1,5 @@
-"""Running a program to its end: feeding it, collecting its output, ending it when it takes too long.
+"""Running a program to its end: feeding it, collecting its output, ending it when it takes too
+long.
 
 A run ends when the program has ended and its output is closed, as with `subprocess.run`.
 """
@@ -33,8 +34,10 @@ class CompletedProcess:
     def check_returncode(self) -> None:
         """Raise CommandFailed if the exit code is not 0."""
         if self.exit_code:
-            how = f"died of {linux.signal_name(self.signal)}" if self.signal else (
-                f"ended with exit code {self.exit_code}"
+            how = (
+                f"died of {linux.signal_name(self.signal)}"
+                if self.signal
+                else (f"ended with exit code {self.exit_code}")
             )
             raise CommandFailed(
                 f"{self.args[0]} {how}",

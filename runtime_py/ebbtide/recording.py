@@ -1,7 +1,7 @@
 """Tapes: every event with the tick at which it was delivered, and digests to compare.
 
-`RecordingPort` wraps any Port and writes; `ReplayDriver` stands in place of a scheduler and reads. A tape
-holds what came in and nothing else: all the rest comes out again by itself.
+`RecordingPort` wraps any Port and writes; `ReplayDriver` stands in place of a scheduler and reads.
+A tape holds what came in and nothing else: all the rest comes out again by itself.
 """
 
 from __future__ import annotations

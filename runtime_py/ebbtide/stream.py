@@ -1,7 +1,7 @@
 """Byte streams over agent descriptors: pipes, terminals, sockets.
 
-A read or write is one agent call that waits in the guest, so back-pressure is the guest's own: nothing
-is read ahead of the reader, and a write returns when the guest has taken it.
+A read or write is one agent call that waits in the guest, so back-pressure is the guest's own:
+nothing is read ahead of the reader, and a write returns when the guest has taken it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import struct
 from collections.abc import AsyncIterator
 
 from . import linux
-from .agent import Agent, Ended, Out
+from .agent import Agent, Call, Out
 
 READ_SIZE = 65536
 WRITE_SIZE = 262144
@@ -40,9 +40,9 @@ class ByteReader:
     def __init__(self, descriptor: Descriptor, *, close_at_end: bool = True) -> None:
         self._descriptor = descriptor
         self._close_at_end = close_at_end
-        self._kept = bytearray()  # came for a read that had been cancelled
+        self._kept = bytearray()  # more than a read asked for
         self._ended = False
-        self._reading: asyncio.Task[Ended] | None = None
+        self._reading: Call | None = None
         self._lock = asyncio.Lock()
 
     async def read(self, size: int = -1) -> bytes:
@@ -56,7 +56,7 @@ class ByteReader:
                 return data
             if self._ended or self._descriptor.closed or size == 0:
                 return b""
-            data = await self._read(min(size, READ_SIZE))
+            data = await self._read(size)
             if not data:
                 self._ended = True
                 if self._close_at_end:
@@ -64,22 +64,28 @@ class ByteReader:
             return data
 
     async def _read(self, size: int) -> bytes:
-        call = self._descriptor.agent.call
-        room = Out(size, by_result=True)
-        self._reading = asyncio.ensure_future(
-            call("read", self._descriptor.fd, room, size, late=self._late)
-        )
+        # A read whose caller is cancelled goes on; the next one takes what it brings.
+        if self._reading is None:
+            room = Out(READ_SIZE, by_result=True)
+            self._reading = self._descriptor.agent.begin(
+                "read", self._descriptor.fd, room, room.length
+            )
+        reading = self._reading
         try:
-            return (await self._reading).data
+            data = (await asyncio.shield(reading.future)).data
+        except InterruptedError:
+            if not self._descriptor.closed:
+                raise
+            data = b""
         except OSError as error:
-            if error.errno == errno.EIO:  # the other side of a terminal is gone
-                return b""
-            raise
-        except asyncio.CancelledError:
-            self._reading.cancel()
-            if self._descriptor.closed:
-                return b""
-            raise
+            if error.errno != errno.EIO:
+                raise
+            data = b""  # the other side of a terminal is gone
+        finally:
+            if reading.future.done():
+                self._reading = None
+        self._kept += data[size:]
+        return data[:size]
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while chunk := await self.read(READ_SIZE):
@@ -103,20 +109,23 @@ class ByteReader:
             call, fd = self._descriptor.agent.call, self._descriptor.fd
             flags = (await call("fcntl", fd, linux.F_GETFL, 0)).result
             await call("fcntl", fd, linux.F_SETFL, flags | linux.O_NONBLOCK)
+            if self._reading:
+                self._reading.interrupt()
             with contextlib.suppress(BlockingIOError):
-                async for chunk in self:
-                    chunks.append(chunk)
+                while True:
+                    with contextlib.suppress(InterruptedError):
+                        chunk = await self.read(READ_SIZE)
+                        if not chunk:
+                            break
+                        chunks.append(chunk)
         await self.close()
         return b"".join(chunks)
 
     async def close(self) -> None:
         """Close this end; a read that waits, and later ones, find the end."""
         await self._descriptor.close()
-        if self._reading and not self._reading.done():
-            self._reading.cancel()
-
-    def _late(self, ended: Ended) -> None:
-        self._kept += ended.data
+        if self._reading:
+            self._reading.interrupt()
 
 
 class ByteWriter:
@@ -166,9 +175,7 @@ class Pty:
     async def resize(self, rows: int, cols: int) -> None:
         """Change the window's size; the foreground job gets SIGWINCH."""
         size = struct.pack("<4H", rows, cols, 0, 0)
-        await self._descriptor.agent.call(
-            "ioctl", self._descriptor.fd, linux.TIOCSWINSZ, size
-        )
+        await self._descriptor.agent.call("ioctl", self._descriptor.fd, linux.TIOCSWINSZ, size)
 
     async def drain(self) -> bytes:
         """Read what is there now without waiting, then hang up."""

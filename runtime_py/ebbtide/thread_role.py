@@ -1,4 +1,4 @@
-"""The thread role natively: one OS thread that takes a seat and turns its loop until it is stopped."""
+"""The thread role natively: an OS thread that takes a seat and turns its loop until stopped."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""kernel.wasm under wasmtime: finding it, compiling it once, instantiating it over one shared memory.
+"""kernel.wasm under wasmtime: finding it, compiling it once, instantiating it over one shared
+memory.
 
-Compiled code is kept in the user's cache directory, named by the hash of what it was made from. Each
-OS thread has its own `Instance`; all of them share the memory.
+Compiled code is kept in the user's cache directory, named by the hash of what it was made from.
+Each OS thread has its own `Instance`; all of them share the memory.
 """
 
 from __future__ import annotations
@@ -75,8 +76,9 @@ class KernelModule:
         self.hash = hashlib.sha256(code).hexdigest()
         self.module = self._load(code)
         self.ring = wasmtime.Module(self.engine, RING_WAT)
-        memory = [item.type for item in self.module.imports
-                  if isinstance(item.type, wasmtime.MemoryType)]
+        memory = [
+            item.type for item in self.module.imports if isinstance(item.type, wasmtime.MemoryType)
+        ]
         if len(self.module.imports) != 1 or len(memory) != 1:
             names = ", ".join(f"{item.module}.{item.name}" for item in self.module.imports)
             raise InternalError(f"kernel.wasm must import its memory and nothing else, not {names}")
@@ -99,8 +101,9 @@ class KernelModule:
         return module
 
     def _read_abi(self) -> Abi:
-        memory = SharedMemory(self, self.memory_min)
+        memory = SharedMemory(self, self.memory_min)  # for this only: sizes stand in the text
         instance = Instance(self, memory, None)
+        instance.call("k_attach", 1, 1)
         return Abi(memory.text(instance.call("k_abi"), 1 << 20))
 
 
@@ -147,9 +150,9 @@ class Instance:
     def __init__(self, kernel: KernelModule, memory: SharedMemory, stack: int | None) -> None:
         self.memory = memory
         self._store = wasmtime.Store(kernel.engine)
-        self._exports = wasmtime.Instance(
-            self._store, kernel.module, [memory.memory]
-        ).exports(self._store)
+        self._exports = wasmtime.Instance(self._store, kernel.module, [memory.memory]).exports(
+            self._store
+        )
         self._context = self._store._context()
         self._calls: dict[str, tuple[Any, Any, int]] = {}
         if stack is not None:

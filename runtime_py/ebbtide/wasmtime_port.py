@@ -1,6 +1,7 @@
 """The ports over wasmtime: a hart's side, the kernel role's side, and the outbox's watcher.
 
-Each is used by one thread only and owns its own instance; no call here holds the GIL while it waits.
+Each is used by one thread only and owns its own instance; no call here holds the GIL while it
+waits.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import wasmtime
 
 from .abi import Status
 from .errors import InternalError
-from .port import Control, HostPort, Port, Report, Seat, Wake, split64
+from .port import Control, HostPort, Port, Report, Seat, Wake, signed32, split64
 from .wasmtime_kernel import Instance, KernelModule, Ringer, SharedMemory
 
 FREEZE_PATIENCE_S = 10.0
@@ -44,8 +45,13 @@ class WasmtimePort(Port):
     def deliver(self, event: bytes) -> None:
         address = self._instance.call("k_mail_alloc", len(event))
         self._memory.write(address, event)
-        self._instance.call("k_deliver", self.hart, address)
+        refused = self._instance.call("k_deliver", self.hart, address)
         self._instance.call("k_mail_free", address)
+        if refused:
+            name = self.abi.event_name(event)
+            raise InternalError(
+                f"the kernel refused {name}: {self.abi.errno_name(signed32(refused))}"
+            )
 
     def mail_take(self) -> bytes | None:
         address = self._instance.call("k_mail_take", self.hart)
@@ -68,7 +74,9 @@ class WasmtimePort(Port):
 
 
 class WasmtimeHostPort(HostPort):
-    """The kernel role's side. The first instance over its memory, so it also builds the private region."""
+    """The kernel role's side. The first instance over its memory, so it also builds the private
+    region.
+    """
 
     def __init__(self, kernel: KernelModule, memory: SharedMemory) -> None:
         self.abi = kernel.abi
@@ -81,7 +89,6 @@ class WasmtimeHostPort(HostPort):
     def attach(self, ram_pages: int, harts: int) -> None:
         self._instance.call("k_attach", ram_pages, harts)
         own = self.abi.const["HART_MAX"]  # the seat after the harts' is the kernel role's
-        self._instance.call("k_hart", own)
         self._instance.stack_set(self._instance.call("k_stack", own))
         self._scratch = self._instance.call("k_mail_alloc", 64)
 

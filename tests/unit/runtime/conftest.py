@@ -1,6 +1,7 @@
-"""Lets the runtime's unit tests run from a checkout without an installed package."""
+"""Lets the runtime's unit tests import the package from the checkout, and their own fakes."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "runtime_py"))
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parents[2] / "runtime_py")]

@@ -160,7 +160,8 @@ def test_panic_keeps_the_message():
 def test_park_gets_the_deadline_in_host_time_and_clock_follows():
     host = HostNs()
     port, loop, _ = make(
-        [Report(Status.SLEEP, now_ns=1_000, deadline_ns=50_000, seen=9)], clock=Clock(HostTime(host))
+        [Report(Status.SLEEP, now_ns=1_000, deadline_ns=50_000, seen=9)],
+        clock=Clock(HostTime(host)),
     )
     host.ns = 20_000
     port.wakes.append(Wake.TIMED_OUT)
