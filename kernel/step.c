@@ -4,6 +4,7 @@
 // timer or switches tasks is due at a tick kept in machine memory; the end of a budget only returns.
 #include "kernel.h"
 #include "park.h"
+#include "proc/proc.h"
 #include "task/signal.h"
 
 #define QUANTUM 4000000ull // ticks a task may run while others wait
@@ -185,15 +186,14 @@ static u32 decision(struct hart *hart) {
         kfree(note);
         return STATUS_EXITED;
     }
-    struct task *task = list_first(&kernel->admissions, struct task, run_link);
+    struct task *task = admission_next();
     if (task) {
-        list_remove(&task->run_link);
         hart->report.tid = task->tid;
         hart->report.pid = task->process->pid;
         hart->report.nr = task->call.nr;
         hart->report.pc = task->cpu.pc;
         hart->report.call_seq = task->call.seq;
-        return task->call.why;
+        return task->admission_status;
     }
     return 0;
 }
