@@ -121,7 +121,7 @@ def vdso() -> None:
     source, script, target = KERNEL / "vdso/vdso.S", KERNEL / "vdso/vdso.lds", BUILD / "vdso/vdso.so"
     flags = (
         *("-target", "riscv64-linux-musl", "-nostdlib", "-shared"),
-        *("-Wl,-T", _relative(script), "-Wl,-soname,linux-vdso.so.1", "-Wl,--hash-style=both"),
+        *(f"-Wl,-T,{_relative(script)}", "-Wl,-soname,linux-vdso.so.1", "-Wl,--hash-style=both"),
         *("-Wl,--eh-frame-hdr", "-Wl,-s", "-Wl,--build-id=none"),
     )
     inputs = digest(source, script, *flags)
