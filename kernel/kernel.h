@@ -59,7 +59,7 @@ struct machine {
     u32 fetch_gen_next;
     u32 call_seq;
     u64 forks, switches;
-    struct list exited;     // struct exit_note: EXITED statuses still to be raised
+    struct list exited;     // struct exit_record: EXITED statuses still to be raised
     struct list admissions; // struct task.admission_link: SPAWN statuses still to be raised
     struct process *agent;
     struct list agent_all; // struct agent.link

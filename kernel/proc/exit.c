@@ -94,6 +94,7 @@ void task_exit(struct task *task, u32 status) {
     admission_drop(task);
     call_abort(task);
     wait_cancel(&task->fault);
+    exec_drop(task);
     task_release_mm(task);
     task->state = TASK_DEAD;
     task->attention = false;
