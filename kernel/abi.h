@@ -28,7 +28,6 @@
     X(JIT_READY, 13)    /* module bytes are waiting to be compiled (reserved for the compiler) */  \
     X(EXITED, 14)       /* a process ended: report.pid, report.detail = wait status */             \
     X(PANIC, 15)        /* our bug: report.detail = address of the message */
-
 enum {
 #define X(name, value) STATUS_##name = value,
     STATUS_TABLE(X)
@@ -46,6 +45,12 @@ enum {
     X(BLOCK_IN, 7) /* struct event_block, then the chunk's bytes: answer to OUT_BLOCK */           \
     X(HOSTFS, 8)   /* struct event_hostfs, then data: answer to OUT_HOSTFS */                      \
     X(RESEED, 9)   /* 32 bytes of entropy */
+
+enum {
+#define X(name, value) EVENT_##name = value,
+    EVENT_TABLE(X)
+#undef X
+};
 
 struct event {
     u32 kind; // EVENT_*
@@ -95,7 +100,6 @@ enum { CALL_OUT_RESULT = 1 };
 // Calls that only agents may make, numbered above Linux's.
 #define AGENT_CALL_TABLE(X)                                                                        \
     X(SPAWN, 1000)     /* (struct spawn in window, its length, out fds offset) -> pid */           \
-    X(SETCRED, 1001)   /* (uid, gid): whom later calls of this agent act for */                    \
     X(KILL_TREE, 1002) /* (pid, signal): a process, its group and descendants */
 
 // In the window at args[0]; strings follow, NUL-terminated, at the given offsets from the struct.
@@ -232,7 +236,8 @@ struct report {
 struct counters {
     u32 harts_inside;     // harts inside k_step now
     u32 harts_inside_max; // and at most
-    u32 guest_inside_max; // harts executing guest code at the same time, at most
+    u32 guest_inside;     // harts executing guest code now
+    u32 guest_inside_max; // and at most
     u32 outbox_records;
 };
 
