@@ -38,8 +38,9 @@ static i64 move_once(struct task *task, struct file *in, u64 *in_pos, struct fil
         if (!got) // empty: the read answers 0, -EAGAIN or waits, and takes nothing
             return read_kernel(task, in, buffer, n, NULL);
     } else {
-        if (!in_pos && out->ops->poll && !(out->ops->poll(out, NULL) & (POLLOUT | POLLERR)))
-            return write_kernel(task, out, buffer, 1, out_pos) == E_WAIT ? E_WAIT : -EAGAIN;
+        // What is read cannot be put back: a pipe must have room for all of it, or this write of PIPE_BUF waits.
+        if (!in_pos && is_pipe(out) && !(out->ops->poll(out, NULL) & (POLLOUT | POLLERR)))
+            return write_kernel(task, out, buffer, PAGE_SIZE, out_pos);
         got = read_kernel(task, in, buffer, in_pos ? n : min(n, (u64)PAGE_SIZE), in_pos ? &at : NULL);
     }
     if (got <= 0)
@@ -129,8 +130,8 @@ i64 sys_sendfile(struct task *task, struct call *call) {
         r = offset_fetch(task, 0, arg_ptr(call, 2), &given);
     if (r < 0)
         return r;
-    if (given && !in->ops->seek)
-        return -ESPIPE;
+    if (!in->ops->seek)
+        return given ? -ESPIPE : -EINVAL;
     if (out->flags & O_APPEND && out->ops->seek)
         return -EINVAL;
     u64 total = min(call->args[3], 0x7ffff000ull);
