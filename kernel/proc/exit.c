@@ -9,7 +9,7 @@
 __attribute__((weak)) void tty_session_exit(struct process *leader);  // fs/tty.c: hang up the foreground, let go
 __attribute__((weak)) void posix_timers_exit(struct process *process); // sys/time.c
 
-void exited_push(u32 pid, u32 status); // step.c: EXITED is still to be raised
+
 
 void process_exit(struct process *process, u32 status) {
     if (process->exiting)
