@@ -122,6 +122,11 @@ void wait_grant(struct task *task, i64 result) {
     wait_wake(task);
 }
 
+void waitq_abandon(struct waitq *queue) {
+    while (!list_empty(&queue->nodes))
+        list_remove(queue->nodes.next);
+}
+
 void waitnode_remove(struct waitnode *node) {
     list_remove(&node->link);
 }
