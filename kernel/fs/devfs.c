@@ -3,8 +3,8 @@
 #include "../kernel.h"
 #include "../lib/heap.h"
 #include "../lib/string.h"
+#include "pty.h"
 #include "tmpfs.h"
-#include "tty.h"
 
 #define DEV(major, minor) ((major) << 8 | (minor)) // makedev as a constant
 
