@@ -91,6 +91,8 @@ static struct op op_make(const struct cpu_cache *cache, const struct insn *insn,
     switch (insn_row[insn->id].format) {
     case FORMAT_FMA:
         op.imm = (i32)(reg(cache, insn->rs3) | (u32)insn->rm << 16);
+        if (insn->rm != 7 && insn->rm != 0)
+            op.code |= OP_SLOW;
         break;
     case FORMAT_FFF:
     case FORMAT_FF:

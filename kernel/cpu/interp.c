@@ -4,6 +4,8 @@
 #include "block.h"
 #include "muldiv.h"
 
+#pragma STDC FP_CONTRACT OFF
+
 typedef float f32 __attribute__((may_alias));
 typedef double f64 __attribute__((may_alias));
 
@@ -184,6 +186,45 @@ typedef u64 g64 __attribute__((may_alias));
         continue;                                                                                  \
     }
 
+// ---- Fused multiply and add ---------------------------------------------------------------------
+// x + y exactly, as a rounded sum and its error.
+always_inline_fn f64 two_sum(f64 x, f64 y, f64 *error) {
+    f64 sum = x + y, back = sum - x;
+    *error = (x - (sum - back)) + (y - back);
+    return sum;
+}
+
+// x + y rounded to odd: a sum that was inexact gets an odd last bit, so that rounding it again, to fewer bits,
+// gives what rounding once would have given.
+always_inline_fn f64 sum_to_odd(f64 x, f64 y) {
+    f64 error, sum = two_sum(x, y, &error);
+    u64 bits = __builtin_bit_cast(u64, sum);
+    if (error != 0 && !(bits & 1))
+        bits += (error > 0) == (sum > 0) ? 1 : ~0ull;
+    return __builtin_bit_cast(f64, bits);
+}
+
+// a * b exactly, as a rounded product and its error (halves of 26 bits each).
+always_inline_fn f64 two_product(f64 a, f64 b, f64 *error) {
+    f64 a_high = a * 134217729.0, b_high = b * 134217729.0;
+    a_high -= a_high - a;
+    b_high -= b_high - b;
+    f64 a_low = a - a_high, b_low = b - b_high, product = a * b;
+    *error = ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low;
+    return product;
+}
+
+// a * b + c rounded once, after Boldo and Melquiond: exact while nothing over- or underflows on the way.
+always_inline_fn f64 fused_d(f64 a, f64 b, f64 c) {
+    f64 low, sum_low, rest, product = two_product(a, b, &low);
+    f64 sum = two_sum(c, low, &sum_low), high = two_sum(product, sum, &rest);
+    return high + sum_to_odd(sum_low, rest);
+}
+
+// Exponent within `range` of zero's.
+#define NEAR_ONE(value, range)                                                                     \
+    ((__builtin_bit_cast(u64, value) >> 52 & 0x7ff) - (1023 - range) < 2 * range)
+
 enum leave interp(struct run *run, const struct tlb *tlb, const struct code_way *way, char *ops) {
     struct op *ip = run->ip;
     i32 fuel = run->fuel;
@@ -294,6 +335,46 @@ enum leave interp(struct run *run, const struct tlb *tlb, const struct code_way 
             FROM_INTEGER_S(FCVT_S_WU, u32)
             FROM_INTEGER_S(FCVT_S_L, i64)
             FROM_INTEGER_S(FCVT_S_LU, u64)
+        case FMADD_D:
+        case FMSUB_D:
+        case FNMSUB_D:
+        case FNMADD_D: {
+            f64 a = FD(ip->b), b = FD(ip->c), c = FD((u16)ip->imm);
+            if (unlikely(!run->nx_near || !NEAR_ONE(a, 300) || !NEAR_ONE(b, 300) ||
+                         !(NEAR_ONE(c, 900) || c == 0)))
+                goto slow;
+            if (ip->code == FNMSUB_D || ip->code == FNMADD_D)
+                a = -a;
+            if (ip->code == FMSUB_D || ip->code == FNMADD_D)
+                c = -c;
+            f64 r = fused_d(a, b, c);
+            u64 bits = __builtin_bit_cast(u64, r);
+            if (unlikely(!PLAIN_D(bits)))
+                goto slow;
+            A = bits;
+            ip++;
+            continue;
+        }
+        case FMADD_S:
+        case FMSUB_S:
+        case FNMSUB_S:
+        case FNMADD_S: {
+            u64 c_bits = REGISTER((u16)ip->imm);
+            if (unlikely(!run->nx_near || !BOXED(B) || !BOXED(C) || !BOXED(c_bits)))
+                goto slow;
+            f64 a = FS(ip->b), b = FS(ip->c), c = FS((u16)ip->imm);
+            if (ip->code == FNMSUB_S || ip->code == FNMADD_S)
+                a = -a;
+            if (ip->code == FMSUB_S || ip->code == FNMADD_S)
+                c = -c;
+            f32 r = (f32)sum_to_odd(a * b, c); // the product of two singles is exact
+            u32 bits = __builtin_bit_cast(u32, r);
+            if (unlikely(!PLAIN_S(bits)))
+                goto slow;
+            A = BOX(bits);
+            ip++;
+            continue;
+        }
         case FCVT_D_S: {
             f32 a = FS(ip->b);
             if (unlikely(a != a || !BOXED(B)))
