@@ -8,7 +8,7 @@
 
 // Written elsewhere; a type without its code answers -ENODEV.
 __attribute__((weak)) i64 proc_mount(struct filesystem *fs, const char *data);
-__attribute__((weak)) i64 devfs_mount(struct filesystem *fs, const char *data);
+__attribute__((weak)) i64 devtmpfs_mount(struct filesystem *fs, const char *data);
 __attribute__((weak)) i64 devpts_mount(struct filesystem *fs, const char *data);
 __attribute__((weak)) i64 hostfs_mount(struct filesystem *fs, const char *data);
 
@@ -19,7 +19,7 @@ static const struct filesystem_type types[] = {
     {"ramfs", tmpfs_mount, 0x858458f6u, true},
     {"sysfs", tmpfs_mount, 0x62656572u, true},
     {"proc", proc_mount, 0x9fa0u, true},
-    {"devtmpfs", devfs_mount, TMPFS_MAGIC, true},
+    {"devtmpfs", devtmpfs_mount, TMPFS_MAGIC, true},
     {"devpts", devpts_mount, 0x1cd1u, true},
     {"hostfs", hostfs_mount, 0x01021997u, true},
 };
