@@ -46,26 +46,26 @@ __attribute__((export_name("k_hart"))) u32 k_hart(u32 id) {
     return MADDR(&hart->report);
 }
 
-i64 machine_boot(const struct event_boot *boot) {
+i64 machine_boot(const struct event_boot *event) {
     assert(!kernel->magic);
     kernel->abi = ABI_VERSION;
-    kernel->ram_bytes = min(boot->ram_bytes, (u64)host.ram_pages << PAGE_SHIFT);
+    kernel->ram_bytes = min(event->ram_bytes, (u64)host.ram_pages << PAGE_SHIFT);
     kernel->frame_count = (u32)(kernel->ram_bytes >> PAGE_SHIFT);
     kernel->frame_low = kernel->frame_count;
-    kernel->frames = align_up(MACHINE_BASE + (maddr)sizeof(struct kernel), PAGE_SIZE);
+    kernel->frames = align_up(MACHINE_BASE + (maddr)sizeof(struct machine), PAGE_SIZE);
     kernel->heap_start = kernel->heap_end =
         align_up(kernel->frames + kernel->frame_count * (maddr)sizeof(struct page), PAGE_SIZE);
     kernel->heap_limit = MACHINE_BASE + (maddr)(kernel->ram_bytes - PAGE_SIZE);
-    kernel->clock = (struct clock){.mul = 1u << 24, .realtime_offset_ns = boot->realtime_ns};
-    kernel->boot_realtime_ns = boot->realtime_ns;
-    kernel->cpus = boot->cpus;
-    kernel->harts = boot->harts;
-    kernel->flags = boot->flags;
+    kernel->clock = (struct clock){.mul = 1u << 24, .realtime_offset_ns = event->realtime_ns};
+    kernel->boot_realtime_ns = event->realtime_ns;
+    kernel->cpus = event->cpus;
+    kernel->harts = event->harts;
+    kernel->flags = event->flags;
     kernel->task_max = 4096;
     kernel->files_max = 1024;
     kernel->tid_next = 1;
-    random_seed(&kernel->random, boot->seed);
-    strlcpy(kernel->hostname, boot->hostname, sizeof kernel->hostname);
+    random_seed(&kernel->random, event->seed);
+    strlcpy(kernel->hostname, event->hostname, sizeof kernel->hostname);
     strlcpy(kernel->domainname, "(none)", sizeof kernel->domainname);
     list_init(&kernel->run_queue);
     list_init(&kernel->processes);
@@ -75,14 +75,12 @@ i64 machine_boot(const struct event_boot *boot) {
     list_init(&kernel->agent_all);
     list_init(&kernel->mounts);
     struct page *zero = page_alloc();
-    u8 *index = kmalloc(boot->index_len);
+    u8 *index = kmalloc(event->index_len);
     if (!zero || !index)
         return -ENOMEM;
     kernel->zero_page = page_address(zero);
-    memcpy(index, boot + 1, boot->index_len);
-    i64 r = rootfs_mount(index, boot->index_len);
-    if (!r)
-        r = fs_boot();
+    memcpy(index, event + 1, event->index_len);
+    i64 r = rootfs_mount(index, event->index_len);
     if (!r)
         r = agent_boot();
     if (!r)

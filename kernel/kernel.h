@@ -1,6 +1,6 @@
 // The machine's root and the host's: the only mutable globals.
 //
-// struct kernel is machine memory, at MACHINE_BASE: what it reaches decides the guest's future and is what a
+// struct machine is machine memory, at MACHINE_BASE: what it reaches decides the guest's future and is what a
 // snapshot holds. struct host is private: caches and mail, rebuilt by k_attach.
 //
 // Locks, outermost first. host.lock (the kernel lock) guards all machine memory but the registers of running
@@ -23,7 +23,7 @@
 struct tidtable; // task.c
 struct mount;
 
-struct kernel {
+struct machine {
     u32 magic; // KERNEL_MAGIC once booted
     u32 abi;
     // Memory.
@@ -59,8 +59,8 @@ struct kernel {
     u32 fetch_gen_next;
     u32 call_seq;
     u64 forks, switches;
-    struct list exited;     // struct exit_note: EXITED statuses still to be raised
-    struct list admissions; // tasks (run_link) whose SPAWN status is still to be raised
+    struct list exited;     // struct exit_record: EXITED statuses still to be raised
+    struct list admissions; // struct task.admission_link: SPAWN statuses still to be raised
     struct process *agent;
     struct list agent_all; // struct agent.link
     struct list agent_idle;
@@ -81,7 +81,7 @@ struct kernel {
     struct list pipes_fifo; // reserved for fs/
 };
 #define KERNEL_MAGIC 0x31626245 // "Ebb1"
-#define kernel MPTR(struct kernel, MACHINE_BASE)
+#define kernel MPTR(struct machine, MACHINE_BASE)
 
 struct mail {
     _Alignas(16) struct mail *next;
@@ -128,6 +128,7 @@ static inline void pass_cost(u64 ticks) {
 
 // log.c
 void klog(u32 level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void exited_push(u32 pid, u32 status); // EXITED is still to be raised for it
 // syscall.c
 void syscall_run(struct task *task); // an ecall, or the same call again after a wait
 const char *syscall_name(u32 nr);
@@ -140,10 +141,12 @@ void strace_exit(struct task *task, i64 result);
 i64 agent_boot(void);
 void agent_call(const struct event_call *event);
 void agent_cancel(u32 id);
+bool agent_cancelled(struct task *task);
+void agent_abort(struct task *task); // a cancelled call ends with what it has, or -EINTR
 void agent_finish(struct task *task, i64 result);
+#define NR_SPAWN_EXEC 1001 // the first act of a spawned child; nobody can ask for it
 // Filled by the file systems.
 i64 rootfs_mount(const u8 *index, u32 len);
-i64 fs_boot(void);
 void image_block_in(u32 chunk, i32 error, const u8 *data, u32 len);
 // proc/admit.c
 void admission_answer(u32 tid, u32 seq, i32 error);

@@ -2,10 +2,6 @@
 #pragma once
 #include "abi.h"
 
-#define EVENT_ENUM(name, nr) EVENT_##name = nr,
-enum { EVENT_TABLE(EVENT_ENUM) };
-#define OUT_ENUM(name, nr) OUT_##name = nr,
-enum { OUT_TABLE(OUT_ENUM) };
 
 void *out_begin(u32 kind, u32 size, u32 extra);
 void out_send(void *record);

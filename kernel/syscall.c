@@ -180,6 +180,10 @@ void syscall_run(struct task *task) {
         if (task->state != TASK_RUNNING)
             return;
     }
+    if (agent_cancelled(task) && !call->granted) {
+        agent_abort(task);
+        return;
+    }
     task->state = TASK_WAITING;
     if (call->granted || call->timed_out)
         sched_enqueue(task); // it happened meanwhile

@@ -83,7 +83,8 @@ static void node_fire(struct waitnode *node, u32 events) {
 
 static bool wake_queue(struct waitq *queue, u32 events, u32 exclusive) {
     bool any = false;
-    list_each(struct waitnode *node, &queue->nodes, link) {
+    struct waitnode *node;
+    list_each(node, &queue->nodes, link) {
         if (node->key && events && !(node->key & events))
             continue;
         bool is_exclusive = node->flags & WAIT_EXCLUSIVE;

@@ -1,0 +1,380 @@
+"""kernel/ -> build/kernel.wasm, the native test programs, and the guests that tests run.
+
+Everything is compiled by zig cc, one object per file with the headers it read recorded (-MMD), so
+that only what changed is compiled again. Paths on command lines are relative: the output is the
+same wherever the repository stands.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import shlex
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from . import setup, wasm
+from .common import (
+    BUILD,
+    ROOT,
+    Failure,
+    digest,
+    done,
+    files,
+    fresh,
+    run,
+    say,
+    stamp,
+    write,
+)
+
+KERNEL = ROOT / "kernel"
+KERNEL_WASM = BUILD / "kernel.wasm"
+NATIVE = BUILD / "native"
+GUESTS = BUILD / "guests"
+RECORDS = BUILD / "records"
+UNIT_TESTS = ROOT / "tests" / "unit" / "kernel"
+
+WARNINGS = ("-std=c2x", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-Wno-gnu-statement-expression")
+# Kernel objects are reached through addresses of many types; the machine is the type system.
+SEMANTICS = ("-fno-strict-aliasing", "-fno-math-errno", "-ffp-contract=off")
+
+WASM_TARGET = (
+    "-target",
+    "wasm32-freestanding",
+    "-mcpu=generic+atomics+bulk_memory+simd128+mutable_globals+sign_ext+nontrapping_fptoint",
+)
+WASM_COMPILE = (
+    *(*WASM_TARGET, *WARNINGS, *SEMANTICS),
+    *("-O2", "-Ikernel", "--embed-dir=build/vdso", "-ffreestanding", "-fno-sanitize=all"),
+)
+# The linker cannot write 65536 pages (4 GiB overflows its parser); the maximum is set afterwards.
+WASM_LINK = (
+    *WASM_TARGET,
+    "-O2",
+    "-Wl,--no-entry",
+    "-Wl,--import-memory",
+    "-Wl,--shared-memory",
+    "-Wl,--initial-memory=67108864",
+    "-Wl,--max-memory=4294901760",
+    "-Wl,-z,stack-size=65536",
+    "-Wl,--strip-debug",
+)
+SYMBOLS = ("__stack_pointer", "__heap_base")
+
+GUEST_TARGETS = {
+    "riscv64": ("-target", "riscv64-linux-musl", "-mcpu=baseline_rv64"),
+    "x86_64": ("-target", "x86_64-linux-musl", "-mcpu=baseline"),
+}
+GUEST_COMPILE = ("-static", "-O2", "-s", "-std=gnu2x", "-Wall")
+
+
+Job = TypeVar("Job")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One source file and the object made of it."""
+
+    source: Path
+    target: Path
+    flags: tuple[str, ...]
+
+
+def kernel() -> None:
+    """Build kernel.wasm and check its border."""
+    sources = kernel_sources()
+    if not sources:
+        say("kernel", "there are no sources in kernel/ yet")
+        return
+    start = time.monotonic()
+    vdso()
+    folder = BUILD / "kernel"
+    units = [Unit(file, _object(folder, file), WASM_COMPILE) for file in sources]
+    compiled = compile_all("kernel", units)
+    names = exports_wanted()
+    flags = [*WASM_LINK, *(f"-Wl,--export={name}" for name in (*names, *SYMBOLS))]
+    inputs = digest([unit.target for unit in units], *flags, *names)
+    if not compiled and fresh("kernel", inputs, KERNEL_WASM):
+        return
+    linked = folder / "linked.wasm"
+    objects = [_relative(unit.target) for unit in units]
+    run(
+        [setup.zig(), "cc", *flags, "-o", _relative(linked), *objects],
+        env=setup.zig_env(),
+        mend="see the linker's messages above",
+    )
+    write(KERNEL_WASM, finish(linked.read_bytes(), names))
+    stamp("kernel", digest([unit.target for unit in units], *flags, *names))
+    done("kernel", f"build/kernel.wasm, {compiled} of {len(units)} compiled", start, KERNEL_WASM)
+
+
+def vdso() -> None:
+    """Assemble kernel/vdso into build/vdso/vdso.so, which proc/vdso.c embeds."""
+    source, script, target = KERNEL / "vdso/vdso.S", KERNEL / "vdso/vdso.lds", BUILD / "vdso/vdso.so"
+    flags = (
+        *("-target", "riscv64-linux-musl", "-nostdlib", "-shared"),
+        *(f"-Wl,-T,{_relative(script)}", "-Wl,-soname,linux-vdso.so.1", "-Wl,--hash-style=both"),
+        *("-Wl,--eh-frame-hdr", "-Wl,-s", "-Wl,--build-id=none"),
+    )
+    inputs = digest(source, script, *flags)
+    if fresh("vdso", inputs, target):
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    run(
+        [setup.zig(), "cc", *flags, "-o", _relative(target), _relative(source)],
+        env=setup.zig_env(),
+        mend="see the assembler's messages above",
+    )
+    stamp("vdso", inputs)
+
+
+def kernel_sources() -> list[Path]:
+    """All C files of the kernel; those in vdso/ are guest code."""
+    return [file for file in files(KERNEL, "*.c") if KERNEL / "vdso" not in file.parents]
+
+
+def exports_wanted() -> list[str]:
+    """The k_* functions that abi.h lists."""
+    text = (KERNEL / "abi.h").read_text()
+    return sorted(set(re.findall(r"\b(k_[a-z_0-9]+)\(", text)))
+
+
+def finish(data: bytes, names: Sequence[str]) -> bytes:
+    """Check what the linker made against the border, and allow memories of up to 4 GiB."""
+    module = wasm.parse(data)
+    if module.imports != [("env", "memory", 2)]:
+        raise Failure(
+            f"kernel.wasm imports {module.imports}",
+            "the kernel may import nothing but its memory: find the undeclared function",
+        )
+    missing = [name for name in (*names, *SYMBOLS) if name not in module.exports]
+    if missing:
+        raise Failure(f"kernel.wasm lacks {', '.join(missing)}", "kernel/abi.h lists the exports")
+    base = int(re.findall(r"MACHINE_BASE (0x[0-9a-fA-F]+)", (KERNEL / "abi.h").read_text())[0], 16)
+    heap = module.globals[module.exports["__heap_base"][1]]
+    if heap > base:
+        raise Failure(f"static data ends at {heap:#x}, above MACHINE_BASE", "make tables smaller")
+    return wasm.with_memory_max(data, module, wasm.PAGES_MAX)
+
+
+# ---- native -------------------------------------------------------------------------------------
+
+
+def native(install: bool = False) -> None:
+    """Build the kernel and its unit tests for this machine, with sanitizers.
+
+    The kernel becomes a static library; every tests/unit/kernel/test_*.c is one program, linked
+    with the library and with the other C files of its folder.
+    """
+    tests = sorted(UNIT_TESTS.glob("test_*.c"))
+    if not tests:
+        say("native", "there are no tests in tests/unit/kernel yet")
+        return
+    start = time.monotonic()
+    vdso()
+    asan = setup.libasan(install) if sys.platform == "linux" else None
+    target = native_target()
+    compile_flags = (
+        *target,
+        *WARNINGS,
+        *SEMANTICS,
+        *("-O1", "-g", "-fno-omit-frame-pointer", "-fno-pie", "-D_GNU_SOURCE", "-Ikernel"),
+        "--embed-dir=build/vdso",
+        *(("-fsanitize=address",) if asan else ()),
+        *("-fsanitize=undefined", "-fno-sanitize-recover=all"),
+    )
+    sources = kernel_sources()
+    shared = [file for file in sorted(UNIT_TESTS.glob("*.c")) if file not in tests]
+    units = {
+        file: Unit(file, _object(NATIVE, file), compile_flags)
+        for file in [*sources, *shared, *tests]
+    }
+    compiled = compile_all("native", list(units.values()))
+    library = NATIVE / "libkernel.a"
+    members = [units[file].target for file in sources]
+    if members and not fresh("native-library", digest(members), library):
+        library.unlink(missing_ok=True)
+        run(
+            [setup.zig(), "ar", "rcs", _relative(library), *map(_relative, members)],
+            env=setup.zig_env(),
+            mend="see the messages above",
+        )
+        stamp("native-library", digest(members))
+
+    def link(test: Path) -> int:
+        program = NATIVE / test.stem
+        parts = [units[test].target, *(units[file].target for file in shared)]
+        name = f"native-{test.stem}"
+        inputs = digest(parts, members, str(asan), *target)
+        if fresh(name, inputs, program):
+            return 0
+        libraries = [_relative(library)] if members else []
+        # Addresses are 32 bits wide: the program itself must stand below 4 GiB, so no PIE.
+        command: list[str | Path] = [
+            setup.zig(),
+            "cc",
+            *target,
+            "-no-pie",
+            "-g",
+            "-fsanitize=undefined",
+            "-o",
+        ]
+        command += [
+            "-fsanitize=undefined",
+            "-o",
+            _relative(program),
+            *map(_relative, parts),
+            *libraries,
+        ]
+        command += [str(asan)] if asan else []
+        run([*command, "-lm", "-lpthread"], env=setup.zig_env(), mend="see the messages above")
+        stamp(name, inputs)
+        return 1
+
+    linked = sum(parallel(link, tests))
+    if compiled or linked:
+        kind = "ASan and UBSan" if asan else "UBSan"
+        done("native", f"{linked} test programs with {kind}, {compiled} compiled", start)
+
+
+def native_target() -> tuple[str, ...]:
+    machine = {"arm64": "aarch64", "amd64": "x86_64"}.get(platform.machine(), platform.machine())
+    return ("-target", f"{machine}-linux-gnu.2.31" if sys.platform == "linux" else "native")
+
+
+# ---- guests -------------------------------------------------------------------------------------
+
+
+def guest_sources() -> list[Path]:
+    """Programs for the guest: every C or assembler file of tests/ outside tests/unit."""
+    tests = ROOT / "tests"
+    return [file for file in files(tests, "*.c", "*.S") if tests / "unit" not in file.parents]
+
+
+def guests(names: Sequence[str] = ()) -> None:
+    """Build the guest programs of the tests, static, into build/guests/ (x86-64 twins for bench).
+
+    A line `// flags: …` in the first five of a file adds compiler flags. Files that are included
+    by others are named *.inc or *.h.
+    """
+    start = time.monotonic()
+    sources = [file for file in guest_sources() if not names or file.stem in names]
+    jobs: list[tuple[Path, Path, tuple[str, ...]]] = []
+    for source in sources:
+        within = source.relative_to(ROOT / "tests").with_suffix("")
+        own = _own_flags(source)
+        jobs.append((source, GUESTS / within, (*GUEST_TARGETS["riscv64"], *own)))
+        if within.parts[0] == "bench":
+            jobs.append(
+                (source, BUILD / "native-guests" / within, (*GUEST_TARGETS["x86_64"], *own))
+            )
+
+    def build(job: tuple[Path, Path, tuple[str, ...]]) -> int:
+        source, program, flags = job
+        return _compile(Unit(source, program, (*flags, *GUEST_COMPILE)), link=True)
+
+    if jobs and not GUESTS.exists():
+        say("guests", "the first static program takes a minute: its C library is compiled")
+    built = sum(parallel(build, jobs))
+    if built:
+        done("guests", f"{built} of {len(jobs)} guest programs", start, GUESTS)
+
+
+def _own_flags(source: Path) -> tuple[str, ...]:
+    with source.open(encoding="utf-8", errors="replace") as file:
+        for _, line in zip(range(5), file, strict=False):
+            match = re.match(r"\s*(?://|#|/\*)\s*flags:\s*(.*?)\s*(?:\*/)?$", line)
+            if match:
+                return tuple(shlex.split(match[1]))
+    return ()
+
+
+# ---- compiling ----------------------------------------------------------------------------------
+
+
+def compile_all(step: str, units: Sequence[Unit]) -> int:
+    """Compile what has changed, as many at a time as there are cores; give how many."""
+    stale = [unit for unit in units if not _current(unit)]
+    if len(stale) > 20:
+        say(step, f"compiling {len(stale)} files")
+    return sum(parallel(_compile, stale))
+
+
+def parallel(work: Callable[[Job], int], jobs: Sequence[Job]) -> list[int]:
+    """Map over jobs; all failures are shown, then the first is raised."""
+    failures: list[Failure] = []
+
+    def one(job: Job) -> int:
+        try:
+            return work(job)
+        except Failure as failure:
+            failures.append(failure)
+            return 0
+
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 2) as pool:
+        results = list(pool.map(one, jobs))
+    if failures:
+        raise failures[0]
+    return results
+
+
+def _current(unit: Unit) -> bool:
+    """Say whether an output was made from these very bytes with these very flags."""
+    record = _record(unit)
+    if not (record.is_file() and unit.target.exists()):
+        return False
+    made = json.loads(record.read_text())
+    return bool(made["inputs"] == _unit_digest(unit, made["headers"]))
+
+
+def _compile(unit: Unit, link: bool = False) -> int:
+    if _current(unit):
+        return 0
+    record, part = _record(unit), unit.target.with_name(unit.target.name + ".part")
+    unit.target.parent.mkdir(parents=True, exist_ok=True)
+    record.unlink(missing_ok=True)
+    record.parent.mkdir(parents=True, exist_ok=True)
+    deps = record.with_suffix(".d")
+    command: list[str | Path] = [setup.zig(), "cc", *unit.flags, "-MMD", "-MF", _relative(deps)]
+    command += [] if link else ["-c"]
+    run(
+        [*command, "-o", _relative(part), _relative(unit.source)],
+        env=setup.zig_env(),
+        what=f"compiling {_relative(unit.source)}",
+        mend="see the compiler's messages above",
+    )
+    part.replace(unit.target)
+    headers = _headers(deps) if deps.exists() else []
+    write(record, json.dumps({"headers": headers, "inputs": _unit_digest(unit, headers)}))
+    return 1
+
+
+def _record(unit: Unit) -> Path:
+    return RECORDS / unit.target.relative_to(BUILD).with_name(unit.target.name + ".json")
+
+
+def _unit_digest(unit: Unit, headers: Sequence[str]) -> str:
+    return digest(unit.source, [ROOT / header for header in headers], *unit.flags)
+
+
+def _headers(deps: Path) -> list[str]:
+    """Files of ours that a compilation read; the compiler's own follow its version."""
+    text = deps.read_text().replace("\\\n", " ").split(":", 1)[1]
+    paths = {os.path.relpath(ROOT / word, ROOT) for word in text.split()}
+    return sorted(path for path in paths if not path.startswith((".venv", "..")))
+
+
+def _object(folder: Path, source: Path) -> Path:
+    return folder / source.relative_to(ROOT).with_suffix(".o")
+
+
+def _relative(path: Path) -> str:
+    return os.path.relpath(path, ROOT)
