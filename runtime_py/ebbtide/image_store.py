@@ -9,11 +9,13 @@ import asyncio
 import difflib
 import hashlib
 import json
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .errors import ImageCorrupt, ImageError, ImageMissing
+from .image.index import CHUNK_SIZE, ENTRY, HEADER, MAGIC, VERSION
 
 FORMAT = 1
 ARCH = "riscv64"
@@ -27,6 +29,13 @@ class Image:
     hash: str
     index: bytes
     manifest: dict[str, Any]
+
+
+def empty_index() -> bytes:
+    """Return the index of an image that holds an empty root directory."""
+    end = HEADER.size + ENTRY.size
+    header = HEADER.pack(MAGIC, VERSION, 1, 0, 0, CHUNK_SIZE, HEADER.size, end, end)
+    return header + ENTRY.pack(0, 0, stat.S_IFDIR | 0o755, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 class ImageStore:

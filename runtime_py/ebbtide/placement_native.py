@@ -21,7 +21,7 @@ from .abi import Abi
 from .clock import VIRTUAL_MUL, Clock, HostTime, Timekeeper, VirtualClock
 from .errors import EbbError, ImageError, ImageMissing, InternalError, MemoryRefused
 from .image import images_with
-from .image_store import Image, ImageStore
+from .image_store import Image, ImageStore, empty_index
 from .kernel_role import KernelRole, Listener
 from .placement import MEMORY_LEAST, Options, Placement
 from .policy import AdmitAll
@@ -100,7 +100,7 @@ class NativePlacement(Placement):
                 harts=harts,
                 seed=options.seed or secrets.token_bytes(32),
                 hostname=options.hostname,
-                index=image.index if image else b"",
+                index=image.index if image else empty_index(),
                 strace=options.strace,
             )
         )
