@@ -53,7 +53,7 @@ WASM_TARGET = (
 )
 WASM_COMPILE = (
     *(*WASM_TARGET, *WARNINGS, *SEMANTICS),
-    *("-O2", "-Ikernel", "-ffreestanding", "-fno-sanitize=all"),
+    *("-O2", "-Ikernel", "--embed-dir=build/vdso", "-ffreestanding", "-fno-sanitize=all"),
 )
 # The linker cannot write 65536 pages (4 GiB overflows its parser); the maximum is set afterwards.
 WASM_LINK = (
@@ -95,6 +95,7 @@ def kernel() -> None:
         say("kernel", "there are no sources in kernel/ yet")
         return
     start = time.monotonic()
+    vdso()
     folder = BUILD / "kernel"
     units = [Unit(file, _object(folder, file), WASM_COMPILE) for file in sources]
     compiled = compile_all("kernel", units)
@@ -113,6 +114,26 @@ def kernel() -> None:
     write(KERNEL_WASM, finish(linked.read_bytes(), names))
     stamp("kernel", digest([unit.target for unit in units], *flags, *names))
     done("kernel", f"build/kernel.wasm, {compiled} of {len(units)} compiled", start, KERNEL_WASM)
+
+
+def vdso() -> None:
+    """Assemble kernel/vdso into build/vdso/vdso.so, which proc/vdso.c embeds."""
+    source, script, target = KERNEL / "vdso/vdso.S", KERNEL / "vdso/vdso.lds", BUILD / "vdso/vdso.so"
+    flags = (
+        *("-target", "riscv64-linux-musl", "-nostdlib", "-shared"),
+        *(f"-Wl,-T,{_relative(script)}", "-Wl,-soname,linux-vdso.so.1", "-Wl,--hash-style=both"),
+        *("-Wl,--eh-frame-hdr", "-Wl,-s", "-Wl,--build-id=none"),
+    )
+    inputs = digest(source, script, *flags)
+    if fresh("vdso", inputs, target):
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    run(
+        [setup.zig(), "cc", *flags, "-o", _relative(target), _relative(source)],
+        env=setup.zig_env(),
+        mend="see the assembler's messages above",
+    )
+    stamp("vdso", inputs)
 
 
 def kernel_sources() -> list[Path]:
@@ -158,6 +179,7 @@ def native(install: bool = False) -> None:
         say("native", "there are no tests in tests/unit/kernel yet")
         return
     start = time.monotonic()
+    vdso()
     asan = setup.libasan(install) if sys.platform == "linux" else None
     target = native_target()
     compile_flags = (
@@ -165,6 +187,7 @@ def native(install: bool = False) -> None:
         *WARNINGS,
         *SEMANTICS,
         *("-O1", "-g", "-fno-omit-frame-pointer", "-fno-pie", "-D_GNU_SOURCE", "-Ikernel"),
+        "--embed-dir=build/vdso",
         *(("-fsanitize=address",) if asan else ()),
         *("-fsanitize=undefined", "-fno-sanitize-recover=all"),
     )
