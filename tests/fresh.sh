@@ -52,6 +52,12 @@ copy "$HOME/.pip/pip.conf" /root/.pip/pip.conf
 for file in "${SSL_CERT_FILE:-}" "${NODE_EXTRA_CA_CERTS:-}" "${PIP_CERT:-}" /etc/ssl/certs/ca-certificates.crt; do
     [ -n "$file" ] && copy "$file"
 done
+# Also one by one: installing ca-certificates writes the bundle anew, from these among others.
+if [ -f /etc/ssl/certs/ca-certificates.crt ]; then
+    mkdir -p "$root/usr/local/share/ca-certificates"
+    awk -v to="$root/usr/local/share/ca-certificates/host" \
+        '/BEGIN CERT/ { n++ } n { print > (to n ".crt") }' /etc/ssl/certs/ca-certificates.crt
+fi
 
 mount --make-rprivate /
 mount -t proc proc "$root/proc"
