@@ -66,6 +66,7 @@ mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
 mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
 # Folders of packages that pip is configured with.
 for folder in $(python3 -m pip config list 2>/dev/null | tr "'\" " '\n\n\n' | sed -n 's|^\(file://\)\{0,1\}\(/.*\)$|\2|p'); do
+    folder=${folder%/simple} # an index refers to files beside it
     [ -d "$folder" ] || continue
     mkdir -p "$root$folder"
     mount --bind -o ro "$folder" "$root$folder"
