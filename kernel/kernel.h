@@ -1,15 +1,17 @@
 // The machine's root and the host's: the only mutable globals.
 //
-// struct kernel is machine memory, at MACHINE_BASE: what it reaches decides the guest's future and is what a
+// struct machine is machine memory, at MACHINE_BASE: what it reaches decides the guest's future and is what a
 // snapshot holds. struct host is private: caches and mail, rebuilt by k_attach.
 //
 // Locks, outermost first. host.lock (the kernel lock) guards all machine memory but the registers of running
 // tasks; host.mail_lock and host.heap_lock are leaves. Debug builds check the order.
 #pragma once
 #include "abi.h"
+#include "outbox.h"
 #include "lib/clock.h"
 #include "lib/list.h"
 #include "lib/lock.h"
+#include "lib/hash.h"
 #include "lib/random.h"
 #include "lib/heap.h"
 #include "lib/fmt.h"
@@ -21,7 +23,7 @@
 struct tidtable; // task.c
 struct mount;
 
-struct kernel {
+struct machine {
     u32 magic; // KERNEL_MAGIC once booted
     u32 abi;
     // Memory.
@@ -57,10 +59,10 @@ struct kernel {
     u32 fetch_gen_next;
     u32 call_seq;
     u64 forks, switches;
-    u32 exited_head; // processes whose EXITED status is still to be raised
-    struct list exited;
+    struct list exited;     // struct exit_note: EXITED statuses still to be raised
+    struct list admissions; // tasks (run_link) whose SPAWN status is still to be raised
     struct process *agent;
-    struct agent *agents;
+    struct list agent_all; // struct agent.link
     struct list agent_idle;
     // Files.
     struct list mounts; // struct filesystem.link
@@ -79,12 +81,11 @@ struct kernel {
     struct list pipes_fifo; // reserved for fs/
 };
 #define KERNEL_MAGIC 0x31626245 // "Ebb1"
-#define kernel MPTR(struct kernel, MACHINE_BASE)
+#define kernel MPTR(struct machine, MACHINE_BASE)
 
 struct mail {
-    struct mail *next;
+    _Alignas(16) struct mail *next;
     u32 len;
-    u32 pad;
     // bytes follow
 };
 
@@ -102,6 +103,7 @@ struct host {
     u32 idle;        // bit per parked hart
     u32 shootdown;   // generation
     u32 ram_pages;
+    maddr stack[HARTS_ALL]; // tops
     maddr heap_start, heap_end;
     maddr heap_free[128];
     u32 *frame_code; // per frame: generation << 2 | may have a write entry << 1 | holds decoded code
@@ -121,14 +123,27 @@ void kernel_unlock(struct hart *hart);
 static inline void pass_cost(u64 ticks) {
     host.pass_ticks += ticks;
 }
-// outbox.c. Data is copied. Never fails: the loop holds back when the outbox is full.
-void *out_begin(u32 kind, u32 size, u32 extra); // zeroed record of `size` bytes + room for `extra`; header filled
-void out_send(void *record);
+
+
+
 // log.c
 void klog(u32 level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 // syscall.c
-void syscall_enter(struct hart *hart, struct task *task); // from an ecall, or again after a wait
+void syscall_run(struct task *task); // an ecall, or the same call again after a wait
 const char *syscall_name(u32 nr);
-// agent.c (task/): host operations
+// The call ends without an answer: its phase is undone and what it held is dropped.
+void call_abort(struct task *task);
+// strace.c
+void strace_enter(struct task *task);
+void strace_exit(struct task *task, i64 result);
+// task/agent.c: host operations
+i64 agent_boot(void);
 void agent_call(const struct event_call *event);
 void agent_cancel(u32 id);
+void agent_finish(struct task *task, i64 result);
+// Filled by the file systems.
+i64 rootfs_mount(const u8 *index, u32 len);
+i64 fs_boot(void);
+void image_block_in(u32 chunk, i32 error, const u8 *data, u32 len);
+// proc/admit.c
+void admission_answer(u32 tid, u32 seq, i32 error);

@@ -30,7 +30,11 @@ enum cpu_exit {
 // `fuel` the registers and memory after each part are the same.
 enum cpu_exit cpu_run(struct hart *hart, struct cpu *cpu, u64 fuel, u64 *retired);
 
+// Given by the kernel: the value of rdtime `retired` instructions after the entry of cpu_run.
+u64 hart_time_ns(struct hart *hart, u64 retired);
+
 void cpu_cache_init(struct hart *hart); // once a hart, from the private heap
+void cpu_smp(struct hart *hart, bool smp);  // several harts from now on? No, at first
 void cpu_reservation_clear(struct cpu *cpu);
 
 // One instruction as text, for reports ("addi a0,a0,1"). Returns its length in bytes, 2 or 4.

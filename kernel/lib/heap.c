@@ -6,7 +6,7 @@
 // a class costs at most a quarter of its size in waste and allocation is a pop.
 struct header {
     u32 class;
-    u32 pad;
+    u32 pad[3]; // keeps blocks 16-aligned
 };
 #define CLASSES 112u
 

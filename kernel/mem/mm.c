@@ -655,8 +655,10 @@ bool mm_present(struct mm *mm, u64 va) {
 
 // ---- Reverse mapping by search: rare, and there are few address spaces --------------------------
 void memobject_unmap(struct memobject *object, u64 first, u64 last) {
-    list_each(struct process *process, &kernel->processes, all) {
-        list_each(struct task *task, &process->tasks, sibling) {
+    struct process *process;
+    list_each(process, &kernel->processes, all) {
+        struct task *task;
+        list_each(task, &process->tasks, sibling) {
             struct mm *mm = task->mm;
             for (u32 i = 0; mm && i < mm->vma_count; i++) {
                 struct vma *vma = mm->vmas[i];

@@ -29,22 +29,22 @@ i64 user_ready(struct task *task, uptr p, u64 len, enum access access) {
     return 0;
 }
 
-enum move { MOVE_IN, MOVE_OUT, MOVE_ZERO };
+enum direction { FROM_USER, TO_USER, ZERO_USER };
 
-static i64 user_move(struct task *task, uptr p, void *kernel_side, u64 len, enum move move) {
+static i64 user_move(struct task *task, uptr p, void *kernel_side, u64 len, enum direction direction) {
     if (!in_range(p, len))
         return -EFAULT;
     u8 *k = kernel_side;
     for (u64 va = p.va; len;) {
         maddr page;
-        i64 r = user_fault(task, va, move == MOVE_IN ? ACCESS_READ : ACCESS_WRITE, &page);
+        i64 r = user_fault(task, va, direction == FROM_USER ? ACCESS_READ : ACCESS_WRITE, &page);
         if (r)
             return r;
         u64 n = min(len, PAGE_SIZE - (va & PAGE_MASK));
         u8 *u = MPTR(u8, page + (va & PAGE_MASK));
-        if (move == MOVE_IN)
+        if (direction == FROM_USER)
             memcpy(k, u, n);
-        else if (move == MOVE_OUT)
+        else if (direction == TO_USER)
             memcpy(u, k, n);
         else
             memset(u, 0, n);
@@ -54,15 +54,15 @@ static i64 user_move(struct task *task, uptr p, void *kernel_side, u64 len, enum
 }
 
 i64 copy_in(struct task *task, void *dst, uptr src, u64 len) {
-    return user_move(task, src, dst, len, MOVE_IN);
+    return user_move(task, src, dst, len, FROM_USER);
 }
 
 i64 copy_out(struct task *task, uptr dst, const void *src, u64 len) {
-    return user_move(task, dst, (void *)src, len, MOVE_OUT);
+    return user_move(task, dst, (void *)src, len, TO_USER);
 }
 
 i64 zero_out(struct task *task, uptr dst, u64 len) {
-    return user_move(task, dst, NULL, len, MOVE_ZERO);
+    return user_move(task, dst, NULL, len, ZERO_USER);
 }
 
 i64 copy_in_string(struct task *task, char *dst, uptr src, u64 size) {
@@ -103,7 +103,7 @@ void uio_user(struct uio *uio, struct task *task, enum access access, uptr base,
 }
 
 void uio_kernel(struct uio *uio, enum access access, void *base, u64 len) {
-    *uio = (struct uio){.access = access, .left = len, .kernel = base};
+    *uio = (struct uio){.access = access, .left = len, .flat = base};
 }
 
 i64 uio_vector(struct uio *uio, struct task *task, enum access access, uptr iov, u64 count) {
@@ -137,7 +137,7 @@ void uio_end(struct uio *uio) {
 
 i64 uio_ready(struct uio *uio, u64 n) {
     n = min(n, min(uio->left, (u64)CHUNK));
-    if (uio->kernel)
+    if (uio->flat)
         return (i64)n;
     u64 ready = 0, offset = uio->offset;
     for (u32 i = uio->index; i < uio->count && ready < n; i++, offset = 0) {
@@ -155,17 +155,17 @@ i64 uio_ready(struct uio *uio, u64 n) {
     return (i64)ready;
 }
 
-static i64 uio_move(struct uio *uio, u8 *k, u64 n, enum move move) {
+static i64 uio_move(struct uio *uio, u8 *k, u64 n, enum direction direction) {
     assert(n <= uio->left);
     u64 left = n;
-    if (uio->kernel) {
-        if (move == MOVE_OUT)
-            memcpy(uio->kernel, k, n);
-        else if (move == MOVE_IN)
-            memcpy(k, uio->kernel, n);
+    if (uio->flat) {
+        if (direction == TO_USER)
+            memcpy(uio->flat, k, n);
+        else if (direction == FROM_USER)
+            memcpy(k, uio->flat, n);
         else
-            memset(uio->kernel, 0, n);
-        uio->kernel += n;
+            memset(uio->flat, 0, n);
+        uio->flat += n;
         left = 0;
     }
     while (left) {
@@ -176,7 +176,7 @@ static i64 uio_move(struct uio *uio, u8 *k, u64 n, enum move move) {
             uio->offset = 0;
             continue;
         }
-        i64 r = user_move(uio->task, UPTR(s->base + uio->offset), k, take, move);
+        i64 r = user_move(uio->task, UPTR(s->base + uio->offset), k, take, direction);
         if (r)
             return r;
         uio->offset += take;
@@ -190,13 +190,13 @@ static i64 uio_move(struct uio *uio, u8 *k, u64 n, enum move move) {
 }
 
 i64 uio_put(struct uio *uio, const void *src, u64 n) {
-    return uio_move(uio, (u8 *)src, n, MOVE_OUT);
+    return uio_move(uio, (u8 *)src, n, TO_USER);
 }
 
 i64 uio_get(struct uio *uio, void *dst, u64 n) {
-    return uio_move(uio, dst, n, MOVE_IN);
+    return uio_move(uio, dst, n, FROM_USER);
 }
 
 i64 uio_zero(struct uio *uio, u64 n) {
-    return uio_move(uio, NULL, n, MOVE_ZERO);
+    return uio_move(uio, NULL, n, ZERO_USER);
 }

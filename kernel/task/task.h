@@ -121,7 +121,7 @@ struct task {
     enum task_state state;
     struct process *process;
     struct cpu cpu;
-    struct list run_link; // run queue
+    struct list run_link; // run queue, or kernel->agent_idle
     struct list sibling;  // process->tasks
     struct call call;     // the system call in progress
     struct call fault;    // a fault in progress: only its wait fields are used
@@ -164,10 +164,17 @@ struct task {
 void sched_enqueue(struct task *task); // make runnable; rings an idle hart
 struct task *sched_pick(struct hart *hart);
 void sched_yield(struct task *task);
+void sched_kick(struct task *task); // it has something to look at: leave guest code if it runs elsewhere
 
 // Tasks and processes by number. No reference is taken; valid while the lock is held.
 struct task *task_find(u32 tid);
 struct process *process_find(u32 pid);
+// A new task of `process`: registers zero, credentials and context empty, not queued. NULL: no memory.
+must_check struct task *task_new(struct process *process, u32 tid);
+must_check struct process *process_new(u32 pid); // in kernel->processes; refs = 1, owned by its tasks
+must_check i64 tid_alloc(void);                  // a free number, or -EAGAIN, -ENOMEM
+void tid_free(u32 tid);
+void process_put(struct process *process);
 void task_get(struct task *task);
 void task_put(struct task *task);
 

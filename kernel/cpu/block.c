@@ -1,0 +1,249 @@
+// Decoded code: making runs, finding them, dropping them.
+#include "block.h"
+#include "../lib/heap.h"
+
+u64 register_file[HART_MAX * REG_COUNT];
+
+void cpu_cache_init(struct hart *hart) {
+    struct cpu_cache *cache = palloc(sizeof(*cache));
+    cache->ops = palloc(CODE_OPS * sizeof(struct op));
+    cache->pages = palloc(CODE_PAGES * sizeof(struct code_page));
+    cache->registers = hart->id * REG_COUNT * 8;
+    cache->run.epoch = 1;
+    insn_index_init(&cache->index);
+    cpu_cache_flush(cache);
+    hart->cpu = cache;
+}
+
+void cpu_smp(struct hart *hart, bool smp) { hart->cpu->smp = smp; }
+
+void cpu_cache_flush(struct cpu_cache *cache) {
+    cache->op_count = 1; // offset 0 means none
+    cache->page_count = 0;
+    cache->flushes++;
+    __builtin_memset(cache->hash, 0, sizeof(cache->hash));
+    __builtin_memset(cache->way, 0, sizeof(cache->way));
+}
+
+void cpu_cache_new_epoch(struct cpu_cache *cache) {
+    if (++cache->run.epoch > PAGE_MASK) {
+        __builtin_memset(cache->way, 0, sizeof(cache->way));
+        cache->run.epoch = 1;
+    }
+}
+
+static struct code_page *page_of_frame(struct cpu_cache *cache, maddr frame) {
+    u16 *head = &cache->hash[(frame >> PAGE_SHIFT) % CODE_HASH];
+    u32 generation = code_generation(frame);
+    struct code_page *page;
+    for (u32 i = *head; i; i = page->next) {
+        page = &cache->pages[i - 1];
+        if (page->frame != frame)
+            continue;
+        if (page->generation != generation) {
+            page->generation = generation;
+            __builtin_memset(page->map, 0, sizeof(page->map));
+        }
+        return page;
+    }
+    if (cache->page_count == CODE_PAGES)
+        cpu_cache_flush(cache);
+    page = &cache->pages[cache->page_count++];
+    page->frame = frame;
+    page->generation = generation;
+    page->next = *head;
+    __builtin_memset(page->map, 0, sizeof(page->map));
+    *head = (u16)cache->page_count;
+    return page;
+}
+
+struct code_page *code_page_at(struct hart *hart, struct cpu_cache *cache, u64 pc) {
+    struct code_way *way = &cache->way[(pc >> PAGE_SHIFT) % CODE_WAYS];
+    u64 tag = (pc & ~PAGE_MASK) | cache->run.epoch;
+    if (way->tag == tag)
+        return way->page;
+    bool stands = way->tag && ((way->tag ^ tag) & ~PAGE_MASK) == 0 &&
+                  way->mm_id == hart->tlb->mm_id &&
+                  way->fetch_generation == fetch_generation(hart) &&
+                  way->page->generation == code_generation(way->page->frame);
+    maddr frame = stands ? way->page->frame : tlb_fetch(hart, pc);
+    if (!frame)
+        return 0;
+    struct code_page *page = page_of_frame(cache, frame);
+    *way = (struct code_way){tag, page->map, page, hart->tlb->mm_id, fetch_generation(hart)};
+    return page;
+}
+
+static u16 reg(const struct cpu_cache *cache, u32 index) {
+    return (u16)(cache->registers + index * 8);
+}
+
+// What the interpreter runs for one instruction. Branches come out unresolved.
+static struct op op_make(const struct cpu_cache *cache, const struct insn *insn, u32 off) {
+    struct op op = {
+        .code = insn->id,
+        .a = reg(cache, insn->rd ? insn->rd : REG_SINK),
+        .b = reg(cache, insn->rs1),
+        .c = reg(cache, insn->rs2),
+        .off = (u16)off,
+        .imm = insn->imm,
+    };
+    switch (insn_row[insn->id].format) {
+    case FORMAT_FMA:
+        op.imm = (i32)(reg(cache, insn->rs3) | (u32)insn->rm << 16);
+        break;
+    case FORMAT_FFF:
+    case FORMAT_FF:
+    case FORMAT_XFF:
+    case FORMAT_XF:
+    case FORMAT_FX:
+        op.imm = insn->rm;
+        // The fast paths know the dynamic mode and round-to-nearest, for conversions to integers
+        // also round-to-zero; they test that fcsr asks for nearest.
+        if (insn->flags & RM && insn->rm != 7 && insn->rm != 0 &&
+            !(insn->rm == 1 && insn_row[insn->id].format == FORMAT_XF))
+            op.code |= OP_SLOW;
+        break;
+    case FORMAT_CSR:
+    case FORMAT_CSRI:
+        op.c = insn->rs1;
+        break;
+    case FORMAT_J:
+    case FORMAT_JALR:
+        op.c = (u16)(off + insn->len);
+        break;
+    default:
+        break;
+    }
+    if (insn->flags & BRANCH || insn->id == JAL)
+        op.code |= OP_SLOW;
+    switch (insn->id) {
+    case LUI:
+        op.code = OP_LI;
+        break;
+    case AUIPC:
+        op.imm += (i32)off;
+        break;
+    case ADDI:
+        if (!insn->rd)
+            op.code = OP_NOP;
+        else if (!insn->rs1)
+            op.code = OP_LI;
+        else if (!insn->imm)
+            op.code = OP_MV;
+        break;
+    case ADD:
+        if (!insn->rs1) {
+            op.code = OP_MV;
+            op.b = op.c;
+        }
+        break;
+    default:
+        break;
+    }
+    return op;
+}
+
+static u32 op_offset(const struct cpu_cache *cache, const struct op *op) {
+    return (u32)((const char *)op - (const char *)cache->ops);
+}
+
+static struct op *op_at(const struct cpu_cache *cache, u32 offset) {
+    return (struct op *)((char *)cache->ops + offset);
+}
+
+static bool is_near(const struct op *op) { return (u32)((i32)op->off + op->imm) < PAGE_SIZE; }
+
+static u16 far_code(u32 id) {
+    return id == JAL ? JAL : (u16)(OP_BEQ_FAR + (id - BEQ));
+}
+
+// Link a near branch whose target is decoded. Both ends' n are final by now.
+static void link_near(struct op *op, struct op *target) {
+    u32 id = op->code & ~OP_SLOW;
+    op->imm = (i32)((char *)target - (char *)op);
+    if (id == JAL) {
+        op->code = OP_JUMP_NEAR;
+        return;
+    }
+    op->code = (u16)id;
+    op->a = (u16)(op->n - 1 - target->n);
+}
+
+static struct op *decode_run(struct cpu_cache *cache, struct code_page *page, u32 off) {
+    const u16 *parcel = MPTR(const u16, page->frame);
+    struct op *first = &cache->ops[cache->op_count], *op = first;
+    u32 tail = 0; // what retires after the last op made here
+    for (u32 count = 0;; count++, op++) {
+        u32 known = off < PAGE_SIZE ? page->map[off / 2] : 0;
+        if (known) {
+            struct op *target = op_at(cache, known);
+            tail = target->n;
+            *op = (struct op){.code = OP_GOTO, .off = (u16)off, .imm = (i32)((char *)target - (char *)op)};
+            break;
+        }
+        if (off >= PAGE_SIZE || count == RUN_MAX) {
+            *op = (struct op){.code = OP_NEXT, .off = (u16)off};
+            break;
+        }
+        u32 word = parcel[off / 2];
+        page->map[off / 2] = op_offset(cache, op);
+        if (insn_length(word) == 4) {
+            if (off + 4 > PAGE_SIZE) {
+                *op = (struct op){.code = OP_STRADDLE | OP_SLOW, .off = (u16)off, .n = 1};
+                break;
+            }
+            word |= (u32)parcel[off / 2 + 1] << 16;
+        }
+        struct insn insn = insn_decode(&cache->index, word);
+        *op = op_make(cache, &insn, off);
+        op->n = 1;
+        off += insn.len;
+        if (insn.flags & END)
+            break;
+    }
+    cache->op_count += (u32)(op - first) + 1;
+    for (struct op *o = op; o >= first; o--) {
+        tail += o->n;
+        o->n = (u16)tail;
+    }
+    for (struct op *o = first; o <= op; o++) {
+        u32 id = o->code & ~OP_SLOW;
+        if (!(o->code & OP_SLOW) || !(id == JAL || (id >= BEQ && id <= BGEU)))
+            continue;
+        if (!is_near(o))
+            o->code = far_code(id);
+        else if (page->map[((u32)o->off + (u32)o->imm) / 2])
+            link_near(o, op_at(cache, page->map[((u32)o->off + (u32)o->imm) / 2]));
+    }
+    return first;
+}
+
+struct op *code_at(struct hart *hart, struct cpu_cache *cache, u64 pc) {
+    if (cache->op_count + RUN_MAX + 2 > CODE_OPS)
+        cpu_cache_flush(cache);
+    struct code_page *page = code_page_at(hart, cache, pc);
+    if (!page)
+        return 0;
+    u32 off = pc & PAGE_MASK;
+    u32 known = page->map[off / 2];
+    return known ? op_at(cache, known) : decode_run(cache, page, off);
+}
+
+struct op *code_scratch(struct cpu_cache *cache, u32 word, u32 off) {
+    struct insn insn = insn_decode(&cache->index, word);
+    struct op *op = cache->scratch;
+    op[0] = op_make(cache, &insn, off);
+    op[0].n = 1;
+    if (insn.flags & BRANCH || insn.id == JAL)
+        op[0].code = far_code(insn.id);
+    op[1] = (struct op){.code = OP_STOP | OP_SLOW, .off = (u16)(off + insn.len)};
+    return op;
+}
+
+void code_resolve(struct hart *hart, struct cpu_cache *cache, struct op *op, u64 base) {
+    u32 flushes = cache->flushes;
+    struct op *target = code_at(hart, cache, base + op->off + (u64)(i64)op->imm);
+    if (target && flushes == cache->flushes)
+        link_near(op, target);
+}

@@ -1,0 +1,412 @@
+// cpu_run: fuel, fetching, and every op that interp.c leaves: rare ones, and all that can fail.
+#include "amo.h"
+#include "block.h"
+#include "float.h"
+
+#define SLICE 4096u // ticks between two looks at hart->attn
+
+enum { CSR_FFLAGS = 1, CSR_FRM = 2, CSR_FCSR = 3, CSR_CYCLE = 0xc00, CSR_TIME, CSR_INSTRET };
+
+// How an op ended.
+enum end {
+    END_NEXT,    // go on with the next op
+    END_REFETCH, // retired, but decoded code may be stale: look the next op up again
+    END_JUMP,    // retired, and run.pc is set
+    END_AGAIN,   // not retired: run.ip has been replaced
+    END_EXIT,    // not retired: leave cpu_run
+};
+
+// One cpu_run.
+struct session {
+    struct hart *hart;
+    struct cpu *cpu;
+    struct cpu_cache *cache;
+    u64 fuel;
+    u64 left; // fuel outside the current slice
+    enum cpu_exit exit;
+};
+
+void cpu_reservation_clear(struct cpu *cpu) { cpu->lr_size = 0; }
+
+static u64 retired_before(const struct session *s, const struct op *op) {
+    return s->fuel - s->left - (u64)(i64)s->cache->run.fuel - op->n;
+}
+
+static void fcsr_set(struct cpu_cache *cache, u32 fcsr) {
+    cache->fcsr = fcsr & 0xff;
+    cache->run.nx_near = (fcsr & 0xe1) == FLAG_NX;
+}
+
+// ---- Memory ------------------------------------------------------------------------------------
+
+// Host address for an access inside one page, of any alignment.
+static maddr translate(struct hart *hart, u64 va, enum access access) {
+    struct tlb_entry *entry = tlb_slot(access == ACCESS_READ ? hart->tlb->r : hart->tlb->w, va);
+    if (entry->tag == (va & ~PAGE_MASK))
+        return (u32)va + entry->delta;
+    return tlb_miss(hart, va, access);
+}
+
+// Host addresses of both parts of an access; `first` is the number of bytes in the first page.
+struct span {
+    maddr part[2];
+    u32 first;
+};
+
+static bool span_of(struct hart *hart, u64 va, u32 size, enum access access, struct span *span) {
+    u32 room = PAGE_SIZE - (u32)(va & PAGE_MASK);
+    span->first = min(room, size);
+    span->part[0] = translate(hart, va, access);
+    if (!span->part[0])
+        return false;
+    if (size <= room)
+        return true;
+    span->part[1] = translate(hart, va + room, access);
+    // The second translation may have cost the first its right: take it again.
+    if (span->part[1])
+        span->part[0] = translate(hart, va, access);
+    return span->part[0] && span->part[1];
+}
+
+static bool guest_load(struct hart *hart, u64 va, u32 size, u64 *value) {
+    struct span span;
+    if (!span_of(hart, va, size, ACCESS_READ, &span))
+        return false;
+    *value = 0;
+    __builtin_memcpy(value, MPTR(void, span.part[0]), span.first);
+    if (span.first < size)
+        __builtin_memcpy((u8 *)value + span.first, MPTR(void, span.part[1]), size - span.first);
+    return true;
+}
+
+static bool guest_store(struct hart *hart, u64 va, u32 size, u64 value) {
+    struct span span;
+    if (!span_of(hart, va, size, ACCESS_WRITE, &span))
+        return false;
+    __builtin_memcpy(MPTR(void, span.part[0]), &value, span.first);
+    if (span.first < size)
+        __builtin_memcpy(MPTR(void, span.part[1]), (u8 *)&value + span.first, size - span.first);
+    return true;
+}
+
+static enum end leave_with(struct session *s, enum cpu_exit exit) {
+    s->exit = exit;
+    return END_EXIT;
+}
+
+// After a store: does the code decoded so far still stand?
+static enum end stored(struct hart *hart, u32 fetch_before) {
+    return hart->code_changed || fetch_generation(hart) != fetch_before ? END_REFETCH : END_NEXT;
+}
+
+static enum end execute_load(struct session *s, const struct op *op, u32 size, bool is_signed) {
+    u64 value;
+    if (!guest_load(s->hart, REGISTER(op->b) + (u64)(i64)op->imm, size, &value))
+        return leave_with(s, CPU_FAULT);
+    u32 unused = 64 - size * 8;
+    REGISTER(op->a) = is_signed ? (u64)((i64)(value << unused) >> unused) : value;
+    return END_NEXT;
+}
+
+static enum end execute_store(struct session *s, const struct op *op, u32 size) {
+    u32 fetch = fetch_generation(s->hart);
+    if (!guest_store(s->hart, REGISTER(op->b) + (u64)(i64)op->imm, size, REGISTER(op->c)))
+        return leave_with(s, CPU_FAULT);
+    return stored(s->hart, fetch);
+}
+
+static enum end execute_atomic(struct session *s, const struct op *op, u32 id) {
+    struct cpu *cpu = s->cpu;
+    bool smp = s->cache->smp;
+    u32 size = id < LR_D ? 4 : 8;
+    u64 va = REGISTER(op->b), value = REGISTER(op->c);
+    if (va & (size - 1)) {
+        s->hart->fault = (struct fault){va, id == LR_W || id == LR_D ? ACCESS_READ : ACCESS_WRITE};
+        return leave_with(s, CPU_MISALIGNED);
+    }
+    if (id == LR_W || id == LR_D) {
+        maddr address = translate(s->hart, va, ACCESS_READ);
+        if (!address)
+            return leave_with(s, CPU_FAULT);
+        cpu->lr_va = va;
+        cpu->lr_size = size;
+        cpu->lr_value = amo_load(address, size, smp);
+        REGISTER(op->a) = size == 4 ? (u64)(i64)(i32)cpu->lr_value : cpu->lr_value;
+        return END_NEXT;
+    }
+    u32 fetch = fetch_generation(s->hart);
+    bool conditional = id == SC_W || id == SC_D;
+    if (conditional && (cpu->lr_size != size || cpu->lr_va != va)) {
+        cpu->lr_size = 0;
+        REGISTER(op->a) = 1;
+        return END_NEXT;
+    }
+    maddr address = translate(s->hart, va, ACCESS_WRITE);
+    if (!address)
+        return leave_with(s, CPU_FAULT);
+    if (conditional) {
+        cpu->lr_size = 0;
+        REGISTER(op->a) = !amo_swap_if(address, size, cpu->lr_value, value, smp);
+    } else {
+        REGISTER(op->a) = amo_execute(id, address, value, smp);
+    }
+    return stored(s->hart, fetch);
+}
+
+// ---- Control and status registers --------------------------------------------------------------
+
+static bool csr_read(struct session *s, const struct op *op, u32 csr, u64 *value) {
+    u32 fcsr = s->cache->fcsr;
+    switch (csr) {
+    case CSR_FFLAGS: *value = fcsr & 31; return true;
+    case CSR_FRM: *value = fcsr >> 5; return true;
+    case CSR_FCSR: *value = fcsr; return true;
+    case CSR_CYCLE:
+    case CSR_INSTRET: *value = s->cpu->instret + retired_before(s, op); return true;
+    case CSR_TIME: *value = hart_time_ns(s->hart, retired_before(s, op)); return true;
+    default: return false;
+    }
+}
+
+static bool csr_write(struct cpu_cache *cache, u32 csr, u64 value) {
+    switch (csr) {
+    case CSR_FFLAGS: fcsr_set(cache, (cache->fcsr & 0xe0) | (value & 31)); return true;
+    case CSR_FRM: fcsr_set(cache, (cache->fcsr & 31) | (u32)(value & 7) << 5); return true;
+    case CSR_FCSR: fcsr_set(cache, (u32)value); return true;
+    default: return false;
+    }
+}
+
+// op.c is the rs1 field itself: a register number or the immediate.
+static enum end execute_csr(struct session *s, const struct op *op, u32 id) {
+    u32 csr = (u32)op->imm;
+    u64 operand = id >= CSRRWI ? op->c : REGISTER(op->b);
+    bool writes = id == CSRRW || id == CSRRWI || op->c;
+    u64 old;
+    if (!csr_read(s, op, csr, &old))
+        return leave_with(s, CPU_ILLEGAL);
+    u64 value = id == CSRRW || id == CSRRWI   ? operand
+                : id == CSRRS || id == CSRRSI ? old | operand
+                                              : old & ~operand;
+    if (writes && !csr_write(s->cache, csr, value))
+        return leave_with(s, CPU_ILLEGAL);
+    REGISTER(op->a) = old;
+    return END_NEXT;
+}
+
+// ---- Everything else ---------------------------------------------------------------------------
+
+static enum end execute_float(struct session *s, const struct op *op, u32 id) {
+    struct cpu_cache *cache = s->cache;
+    bool fma = insn_row[id].format == FORMAT_FMA;
+    u32 rm = fma ? (u32)op->imm >> 16 : (u32)op->imm;
+    struct float_env env = {.rounding = rm};
+    if (insn_row[id].flags & RM) {
+        if (rm == 7)
+            env.rounding = cache->fcsr >> 5;
+        if (env.rounding > ROUND_MM)
+            return leave_with(s, CPU_ILLEGAL);
+    }
+    u64 c = fma ? REGISTER(op->imm & 0xffff) : 0;
+    REGISTER(op->a) = float_execute(&env, id, REGISTER(op->b), REGISTER(op->c), c);
+    fcsr_set(cache, cache->fcsr | env.flags);
+    return END_NEXT;
+}
+
+// A near branch taken for the first time.
+static enum end execute_branch(struct session *s, struct op *op, u32 id) {
+    u64 b = REGISTER(op->b), c = REGISTER(op->c);
+    bool taken = true;
+    switch (id) {
+    case BEQ: taken = b == c; break;
+    case BNE: taken = b != c; break;
+    case BLT: taken = (i64)b < (i64)c; break;
+    case BGE: taken = (i64)b >= (i64)c; break;
+    case BLTU: taken = b < c; break;
+    case BGEU: taken = b >= c; break;
+    default: REGISTER(op->a) = s->cache->run.base + op->c; break; // JAL
+    }
+    if (!taken)
+        return END_NEXT;
+    struct run *run = &s->cache->run;
+    run->pc = run->base + op->off + (u64)(i64)op->imm;
+    run->fuel += op->n - 1;
+    code_resolve(s->hart, s->cache, op, run->base); // op may be gone after this
+    return END_JUMP;
+}
+
+// The word at pc, wherever its page ends. Each page is looked up, so a straddling one is coherent too.
+static bool fetch(struct session *s, u64 pc, u32 *word) {
+    struct code_page *page = code_page_at(s->hart, s->cache, pc);
+    if (!page)
+        return false;
+    u32 off = pc & PAGE_MASK;
+    *word = *MPTR(const u16, page->frame + off);
+    if (insn_length(*word) == 2)
+        return true;
+    if (off + 2 == PAGE_SIZE) {
+        page = code_page_at(s->hart, s->cache, pc + 2);
+        if (!page)
+            return false;
+        off = -2u;
+    }
+    *word |= (u32)*MPTR(const u16, page->frame + off + 2) << 16;
+    return true;
+}
+
+static enum end execute(struct session *s, struct op *op) {
+    u32 id = op->code & ~(u32)OP_SLOW;
+    struct cpu_cache *cache = s->cache;
+    switch (id) {
+    case LB: return execute_load(s, op, 1, true);
+    case LH: return execute_load(s, op, 2, true);
+    case LW: return execute_load(s, op, 4, true);
+    case LBU: return execute_load(s, op, 1, false);
+    case LHU: return execute_load(s, op, 2, false);
+    case LWU: return execute_load(s, op, 4, false);
+    case LD:
+    case FLD: return execute_load(s, op, 8, false);
+    case FLW: {
+        enum end end = execute_load(s, op, 4, false);
+        if (end == END_NEXT)
+            REGISTER(op->a) |= 0xffffffff00000000;
+        return end;
+    }
+    case SB: return execute_store(s, op, 1);
+    case SH: return execute_store(s, op, 2);
+    case SW:
+    case FSW: return execute_store(s, op, 4);
+    case SD:
+    case FSD: return execute_store(s, op, 8);
+    case ECALL: return leave_with(s, CPU_ECALL);
+    case EBREAK: return leave_with(s, CPU_EBREAK);
+    case ILLEGAL: return leave_with(s, CPU_ILLEGAL);
+    case FENCE:
+        if (cache->smp)
+            __atomic_thread_fence(__ATOMIC_SEQ_CST);
+        return END_NEXT;
+    case FENCE_I:
+        cpu_cache_new_epoch(cache);
+        return END_REFETCH;
+    case OP_STOP: cache->run.pc = cache->run.base + op->off; return END_JUMP;
+    case OP_STRADDLE: {
+        u32 word;
+        if (!fetch(s, cache->run.base + op->off, &word))
+            return leave_with(s, CPU_FAULT);
+        cache->run.ip = code_scratch(cache, word, op->off);
+        return END_AGAIN;
+    }
+    default: break;
+    }
+    if (id == JAL || (id >= BEQ && id <= BGEU))
+        return execute_branch(s, op, id);
+    u32 flags = insn_row[id].flags;
+    if (flags & AMO)
+        return execute_atomic(s, op, id);
+    if (flags & CSR)
+        return execute_csr(s, op, id);
+    assert(flags & FP);
+    return execute_float(s, op, id);
+}
+
+// Enter the code at run.pc with a fresh slice. False: s->exit is set.
+static bool enter(struct session *s) {
+    struct run *run = &s->cache->run;
+    s->left += (u64)run->fuel;
+    run->fuel = 0;
+    u32 attn = __atomic_load_n(&s->hart->attn, __ATOMIC_SEQ_CST);
+    if (unlikely(attn)) {
+        if (attn != ATTN_SHOOTDOWN) {
+            s->exit = CPU_ATTN;
+            return false;
+        }
+        tlb_acknowledge(s->hart);
+        cpu_cache_new_epoch(s->cache);
+    }
+    if (!s->left) {
+        s->exit = CPU_FUEL;
+        return false;
+    }
+    struct op *op = code_at(s->hart, s->cache, run->pc);
+    u32 word;
+    s->exit = CPU_FAULT;
+    if (!op)
+        return false;
+    if (op->n > s->left) { // not enough for the run: its instructions one by one
+        if (!fetch(s, run->pc, &word))
+            return false;
+        op = code_scratch(s->cache, word, run->pc & PAGE_MASK);
+    }
+    u32 slice = (u32)min(s->left, (u64)SLICE);
+    s->left -= slice;
+    run->fuel = (i32)slice - op->n;
+    run->ip = op;
+    run->base = run->pc & ~PAGE_MASK;
+    return true;
+}
+
+// Run one slice. False: s->exit is set. Either way run.pc is the next instruction.
+static bool run_slice(struct session *s) {
+    struct hart *hart = s->hart;
+    struct cpu_cache *cache = s->cache;
+    struct run *run = &cache->run;
+    for (;;) {
+        enum leave leave = interp(run, hart->tlb, cache->way, (char *)cache->ops);
+        if (leave == LEAVE_FUEL) {
+            run->pc = run->base + run->ip->off;
+            return true;
+        }
+        if (leave == LEAVE_SLOW) {
+            struct op *op = run->ip;
+            hart->code_changed = false;
+            switch (execute(s, op)) {
+            case END_NEXT: run->ip++; continue;
+            case END_AGAIN: continue;
+            case END_JUMP: break;
+            case END_REFETCH:
+                run->pc = run->base + op[1].off;
+                run->fuel += op->n - 1;
+                cpu_cache_new_epoch(cache);
+                break;
+            case END_EXIT:
+                run->pc = run->base + op->off;
+                run->fuel += op->n;
+                return false;
+            }
+        }
+        struct op *op = code_at(hart, cache, run->pc);
+        if (!op) {
+            s->exit = CPU_FAULT;
+            return false;
+        }
+        if (op->n > run->fuel)
+            return true;
+        run->fuel -= op->n;
+        run->ip = op;
+        run->base = run->pc & ~PAGE_MASK;
+    }
+}
+
+enum cpu_exit cpu_run(struct hart *hart, struct cpu *cpu, u64 fuel, u64 *retired) {
+    struct cpu_cache *cache = hart->cpu;
+    struct run *run = &cache->run;
+    struct session s = {.hart = hart, .cpu = cpu, .cache = cache, .fuel = fuel, .left = fuel};
+    u64 *registers = &REGISTER(cache->registers);
+    __builtin_memcpy(registers, cpu->x, sizeof(cpu->x));
+    __builtin_memcpy(registers + REG_F, cpu->f, sizeof(cpu->f));
+    registers[0] = 0;
+    fcsr_set(cache, cpu->fcsr);
+    cpu_cache_new_epoch(cache);
+    run->pc = cpu->pc & ~1ull;
+    run->fuel = 0;
+    while (enter(&s) && run_slice(&s))
+        ;
+    __builtin_memcpy(cpu->x, registers, sizeof(cpu->x));
+    __builtin_memcpy(cpu->f, registers + REG_F, sizeof(cpu->f));
+    cpu->fcsr = cache->fcsr;
+    cpu->pc = run->pc;
+    *retired = fuel - s.left - (u64)run->fuel;
+    cpu->instret += *retired;
+    run->fuel = 0;
+    return s.exit;
+}
