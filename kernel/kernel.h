@@ -140,6 +140,8 @@ void strace_exit(struct task *task, i64 result);
 i64 agent_boot(void);
 void agent_call(const struct event_call *event);
 void agent_cancel(u32 id);
+bool agent_cancelled(struct task *task);
+void agent_abort(struct task *task); // a cancelled call ends with what it has, or -EINTR
 void agent_finish(struct task *task, i64 result);
 // Filled by the file systems.
 i64 rootfs_mount(const u8 *index, u32 len);

@@ -92,6 +92,8 @@ __attribute__((export_name("k_mail_post"))) u32 k_mail_post(u32 event) {
 }
 
 __attribute__((export_name("k_mail_take"))) u32 k_mail_take(u32 hart) {
+    if (hart && kernel->magic != KERNEL_MAGIC)
+        return 0; // what follows BOOT must not overtake it
     atomic_and(&host.hart[hart]->attn, ~(u32)ATTN_MAIL);
     lock_take(&host.mail_lock);
     struct mail *mail = mail_pop(&host.inbox_head, &host.inbox_tail);

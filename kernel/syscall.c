@@ -27,11 +27,10 @@ static const struct row table[512] = {
 #undef SYS
 };
 i64 sys_spawn(struct task *task, struct call *call);
-i64 sys_spawn_exec(struct task *task, struct call *call);
 i64 sys_kill_tree(struct task *task, struct call *call);
 static const struct row agent_table[] = {
     {sys_spawn, "spawn", "ptr,len,ptr", RESTART_SYS},
-    {sys_spawn_exec, "spawn_exec", "", RESTART_SYS},
+    {NULL, NULL, NULL, ALWAYS_ENDS},
     {sys_kill_tree, "kill_tree", "int,sig", ALWAYS_ENDS},
 };
 
@@ -179,6 +178,10 @@ void syscall_run(struct task *task) {
             task->attention = true;
         if (task->state != TASK_RUNNING)
             return;
+    }
+    if (agent_cancelled(task) && !call->granted) {
+        agent_abort(task);
+        return;
     }
     task->state = TASK_WAITING;
     if (call->granted || call->timed_out)

@@ -16,6 +16,7 @@ struct agent {
     u64 window;
     u32 id; // of the call being run; 0: none
     u32 flags, out_off, out_len;
+    bool cancelled; // before it waited: it ends instead of waiting
 };
 
 i64 agent_boot(void) {
@@ -107,7 +108,7 @@ static bool forbidden(u32 nr) {
     for (u32 i = 0; i < lengthof(calls); i++)
         if (nr == calls[i])
             return true;
-    return nr == 1001;
+    return false;
 }
 
 void agent_call(const struct event_call *event) {
@@ -124,6 +125,7 @@ void agent_call(const struct event_call *event) {
         task = agent->task;
         list_remove(&task->run_link);
         agent->id = event->id;
+        agent->cancelled = false;
         agent->flags = event->flags;
         agent->out_off = event->out_off;
         agent->out_len = event->out_len;
@@ -154,22 +156,34 @@ void agent_cancel(u32 id) {
     struct agent *agent;
     list_each(agent, &kernel->agent_all, link) {
         struct task *task = agent->task;
-        if (agent->id != id || task->state != TASK_WAITING || task->call.granted)
+        if (agent->id != id)
             continue;
-        call_abort(task);
-        agent_finish(task, task->call.progress ? (i64)task->call.progress : -EINTR);
+        agent->cancelled = true;
+        if (task->state == TASK_WAITING && !task->call.granted)
+            agent_abort(task);
         return;
     }
 }
 
+bool agent_cancelled(struct task *task) {
+    return task->agent && task->agent->cancelled;
+}
+
+void agent_abort(struct task *task) {
+    call_abort(task);
+    agent_finish(task, task->call.progress ? (i64)task->call.progress : -EINTR);
+}
+
 // ---- SPAWN -------------------------------------------------------------------------------------
-// What the child needs for its exec; in its call->captured, machine heap.
-struct spawn_exec {
-    struct task *parent; // the agent's task, waiting for our answer
-    u32 parent_seq;
-    u32 argc, argv_off, envc, envp_off;
+// A spawn in progress; the agent's call->captured, machine heap. The child exists but does not run until its
+// exec, which the agent's call carries out in its stead, has succeeded.
+struct spawn_state {
+    struct task *child;
+    u32 argc, argv_off, envc, envp_off, cwd_off; // offsets into strings
     u32 candidate; // which PATH entry is being tried
     i64 error;     // the most telling one so far
+    i32 fds[3];    // the host's ends
+    void *exec;    // process_exec_kernel's captured memory, kept between its passes
     char strings[];
 };
 
@@ -234,17 +248,29 @@ static bool strings_fit(const char *base, u32 len, u32 off, u32 count) {
     return true;
 }
 
-static i64 spawn_start(struct task *task, struct call *call, const struct spawn *spawn, u32 len,
-                       struct spawn_exec *exec) {
-    struct task *child;
-    i64 r = process_spawn(task, &child);
-    if (r) {
-        kfree(exec);
+static void spawn_undo(struct task *task, struct call *call) {
+    struct spawn_state *state = call->captured;
+    if (!state)
+        return;
+    for (u32 i = 0; i < 3; i++)
+        if (state->fds[i] >= 0)
+            (void)!fd_close(task, state->fds[i]);
+    kfree(state->exec);
+    state->child->process->host_child = false; // nobody will wait for it
+    task_exit(state->child, 0);
+}
+
+// Make the child with its descriptors, directory and terminal.
+static i64 spawn_child(struct task *task, const struct spawn *spawn, struct spawn_state *state) {
+    i64 r = process_spawn(task, &state->child);
+    if (r)
         return r;
-    }
+    struct task *child = state->child;
     struct file *theirs[3] = {}, *ours[3] = {};
     struct walk walk = {};
+    child->process->host_child = true;
     cred_set(&child->cred, spawn->uid, spawn->gid);
+    process_new_session(child->process);
     r = spawn_files(task, spawn, child, theirs, ours);
     for (u32 i = 0; !r && i < 3; i++) {
         file_get(theirs[i]);
@@ -252,14 +278,13 @@ static i64 spawn_start(struct task *task, struct call *call, const struct spawn 
         r = r > 0 ? 0 : r;
     }
     if (!r)
-        r = path_walk(child, AT_FDCWD, exec->strings + spawn->cwd_off - sizeof *spawn, WALK_FOLLOW | WALK_DIRECTORY, &walk);
+        r = path_walk(child, AT_FDCWD, state->strings + state->cwd_off, WALK_FOLLOW | WALK_DIRECTORY, &walk);
     if (!r) {
         inode_put(child->fs->cwd);
         child->fs->cwd = walk.inode;
         if (spawn->flags & SPAWN_PTY)
             r = pty_set_controlling(child, theirs[0]);
     }
-    i32 fds[3] = {-1, -1, -1};
     for (u32 i = 0; !r && i < 3; i++) {
         if (!ours[i])
             continue;
@@ -268,36 +293,14 @@ static i64 spawn_start(struct task *task, struct call *call, const struct spawn 
         if (fd < 0)
             r = fd;
         else
-            fds[i] = (i32)fd;
+            state->fds[i] = (i32)fd;
     }
-    if (!r)
-        r = copy_out(task, arg_ptr(call, 2), fds, sizeof fds);
     close_all(theirs, 3);
     close_all(ours, 3);
-    if (r) {
-        for (u32 i = 0; i < 3; i++)
-            if (fds[i] >= 0)
-                (void)!fd_close(task, fds[i]);
-        kfree(exec);
-        child->process->host_child = false; // nobody will wait for it
-        task_exit(child, 0);
-        return r;
-    }
-    (void)len;
-    exec->parent = task;
-    exec->parent_seq = call->seq;
-    task_get(task);
-    child->call = (struct call){.live = true, .nr = 1001, .seq = ++kernel->call_seq, .captured = exec};
-    call->scratch[0] = child->process->pid;
-    sched_enqueue(child);
-    return wait_alone(task, STATUS_CHILD_WAIT);
+    return r;
 }
 
-i64 sys_spawn(struct task *task, struct call *call) {
-    if (call->granted)
-        return call->result;
-    if (call->phase)
-        return wait_alone(task, STATUS_CHILD_WAIT);
+static i64 spawn_begin(struct task *task, struct call *call) {
     struct spawn spawn;
     u32 len = arg_u32(call, 1);
     if (len < sizeof spawn || len > CALL_WINDOW)
@@ -306,43 +309,50 @@ i64 sys_spawn(struct task *task, struct call *call) {
     if (r)
         return r;
     u32 rest = len - (u32)sizeof spawn;
-    struct spawn_exec *exec = kmalloc(sizeof *exec + rest + 1);
-    if (!exec)
+    struct spawn_state *state = kmalloc(sizeof *state + rest + 1);
+    if (!state)
         return -ENOMEM;
-    r = copy_in(task, exec->strings, UPTR(call->args[0] + sizeof spawn), rest);
-    exec->argc = spawn.argc, exec->envc = spawn.envc;
-    exec->argv_off = spawn.argv_off - (u32)sizeof spawn;
-    exec->envp_off = spawn.envp_off - (u32)sizeof spawn;
-    exec->error = -ENOENT;
-    if (!r && (!spawn.argc || !strings_fit(exec->strings, rest, exec->argv_off, spawn.argc) ||
-               !strings_fit(exec->strings, rest, exec->envp_off, spawn.envc) ||
-               !strings_fit(exec->strings, rest, spawn.cwd_off - (u32)sizeof spawn, 1)))
+    r = copy_in(task, state->strings, UPTR(call->args[0] + sizeof spawn), rest);
+    state->argc = spawn.argc, state->envc = spawn.envc;
+    state->argv_off = spawn.argv_off - (u32)sizeof spawn;
+    state->envp_off = spawn.envp_off - (u32)sizeof spawn;
+    state->cwd_off = spawn.cwd_off - (u32)sizeof spawn;
+    state->error = -ENOENT;
+    state->fds[0] = state->fds[1] = state->fds[2] = -1;
+    if (!r && (!spawn.argc || !strings_fit(state->strings, rest, state->argv_off, spawn.argc) ||
+               !strings_fit(state->strings, rest, state->envp_off, spawn.envc) ||
+               !strings_fit(state->strings, rest, state->cwd_off, 1)))
         r = -EINVAL;
-    if (r) {
-        kfree(exec);
-        return r;
+    if (!r)
+        r = spawn_child(task, &spawn, state);
+    if (!r) {
+        call->captured = state;
+        call->undo = spawn_undo;
+    } else if (state->child) {
+        call->captured = state;
+        spawn_undo(task, call);
+        call->captured = NULL;
     }
-    r = spawn_start(task, call, &spawn, len, exec);
-    if (r == E_WAIT && call->scratch[0])
-        call->phase = 1;
+    if (r)
+        kfree(state);
     return r;
 }
 
 // The next name to try: the argument itself, or each entry of PATH in turn. False when there are no more.
-static bool candidate(const struct spawn_exec *exec, char out[PATH_MAX]) {
-    const char *name = exec->strings + exec->argv_off;
+static bool candidate(const struct spawn_state *state, char out[PATH_MAX]) {
+    const char *name = state->strings + state->argv_off;
     if (strchr(name, '/')) {
         strlcpy(out, name, PATH_MAX);
-        return exec->candidate == 0;
+        return state->candidate == 0;
     }
-    const char *path = "/usr/bin:/bin", *env = exec->strings + exec->envp_off;
-    for (u32 i = 0; i < exec->envc; i++, env += strlen(env) + 1)
+    const char *path = "/usr/bin:/bin", *env = state->strings + state->envp_off;
+    for (u32 i = 0; i < state->envc; i++, env += strlen(env) + 1)
         if (!strncmp(env, "PATH=", 5))
             path = env + 5;
     for (u32 i = 0;; i++) {
         const char *end = strchr(path, ':');
         u32 n = end ? (u32)(end - path) : (u32)strlen(path);
-        if (i == exec->candidate) {
+        if (i == state->candidate) {
             ksnprintf(out, PATH_MAX, "%.*s/%s", (int)(n ? n : 1), n ? path : ".", name);
             return true;
         }
@@ -352,45 +362,44 @@ static bool candidate(const struct spawn_exec *exec, char out[PATH_MAX]) {
     }
 }
 
-// The child's first act: exec, or end and tell the agent why.
-i64 sys_spawn_exec(struct task *task, struct call *call) {
-    struct spawn_exec *exec = call->captured;
+i64 sys_spawn(struct task *task, struct call *call) {
+    if (!call->captured) {
+        i64 r = spawn_begin(task, call);
+        if (r)
+            return r;
+    }
+    struct spawn_state *state = call->captured;
     char path[PATH_MAX];
-    while (candidate(exec, path)) {
-        // exec keeps state of its own in the call's captured; ours waits aside.
-        call->captured = (void *)(uintptr_t)call->scratch[3];
-        i64 r = process_exec_kernel(task, call, path, exec->argc, exec->strings + exec->argv_off,
-                                    exec->envc, exec->strings + exec->envp_off);
-        if (r == E_WAIT || r == E_AGAIN) {
-            call->scratch[3] = (u64)(uintptr_t)call->captured;
-            call->captured = exec;
+    while (candidate(state, path)) {
+        call->captured = state->exec; // exec keeps its own things there
+        i64 r = process_exec_kernel(state->child, call, path, state->argc, state->strings + state->argv_off,
+                                    state->envc, state->strings + state->envp_off);
+        state->exec = call->captured;
+        call->captured = state;
+        call->undo = spawn_undo;
+        if (r == E_WAIT || r == E_AGAIN)
             return r;
+        if (!r) {
+            call->undo = NULL;
+            kfree(state->exec);
+            i64 pid = state->child->process->pid;
+            r = copy_out(task, arg_ptr(call, 2), state->fds, sizeof state->fds);
+            return r ? r : pid;
         }
-        struct task *parent = exec->parent;
-        if (r == E_DONE) {
-            if (parent->call.live && parent->call.seq == exec->parent_seq)
-                wait_grant(parent, task->process->pid);
-            task_put(parent);
-            kfree(exec);
-            return r;
-        }
-        kfree(call->captured);
-        call->captured = exec;
-        call->scratch[3] = 0;
+        kfree(state->exec);
+        state->exec = NULL;
         call->phase = 0;
-        if (r != -ENOENT && r != -ENOTDIR && exec->error == -ENOENT)
-            exec->error = r;
+        memset(call->scratch, 0, sizeof call->scratch);
+        if (r != -ENOENT && r != -ENOTDIR && state->error == -ENOENT)
+            state->error = r;
         if (r != -ENOENT && r != -ENOTDIR && r != -EACCES)
             break;
-        exec->candidate++;
+        state->candidate++;
     }
-    struct task *parent = exec->parent;
-    if (parent->call.live && parent->call.seq == exec->parent_seq)
-        wait_grant(parent, exec->error);
-    task_put(parent);
-    task->process->host_child = false;
-    task_exit(task, 127 << 8);
-    return E_DONE;
+    i64 error = state->error;
+    spawn_undo(task, call);
+    call->undo = NULL;
+    return error;
 }
 
 // ---- KILL_TREE ---------------------------------------------------------------------------------
