@@ -60,7 +60,7 @@ struct machine {
     u32 call_seq;
     u64 forks, switches;
     struct list exited;     // struct exit_note: EXITED statuses still to be raised
-    struct list admissions; // tasks (run_link) whose SPAWN status is still to be raised
+    struct list admissions; // struct task.admission_link: SPAWN statuses still to be raised
     struct process *agent;
     struct list agent_all; // struct agent.link
     struct list agent_idle;

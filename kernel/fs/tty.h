@@ -21,7 +21,6 @@ struct tty {
     u32 tail, line, head;     // next to read; end of the last complete line; next free
     bool literal;             // LNEXT was typed
     bool erasing;             // between \ and / of ECHOPRT
-    bool pushed;              // the data up to `line` was made a line by switching ICANON on
     // Output to the master.
     struct ring out;
     u32 column, line_column; // of the cursor; where the line being typed began

@@ -95,6 +95,7 @@ struct process {
     struct itimer itimer[3];
     struct waitq child_wait; // wait4 of this process's tasks
     struct waitq signal_wait; // signalfd, sigtimedwait of any of its tasks
+    struct waitq exit_wait;   // woken when it becomes a zombie (pidfd)
     struct list posix_timers;
     u32 exit_status;   // wait(2) encoding, once exiting
     bool exiting;      // exit_group has begun
@@ -102,6 +103,7 @@ struct process {
     bool stopped, stop_reported, cont_pending;
     u8 stop_signal;
     bool did_exec;     // for setpgid's EACCES
+    bool announced;    // the host was told that it exists
     bool is_agent;     // pid 1: owned by the kernel
     bool host_child;   // spawned by the host: not auto-reaped by the agent
     bool child_subreaper;
@@ -111,7 +113,8 @@ struct process {
     u64 start_ns;
     u64 utime, stime, child_utime, child_stime; // ticks of dead tasks / reaped children
     u64 min_faults;
-    u64 child_rss_max;
+    u64 rss_max, child_rss_max; // frames
+    u64 child_faults;
     i32 oom_score_adj;
 };
 
@@ -158,6 +161,12 @@ struct task {
     char comm[16];
     struct agent *agent; // pid 1's tasks: the host operation being run
     struct futex_wait *futex; // queued on a futex
+    u64 affinity; // bit per cpu
+    // A clone or exec waits for the owner's answer (proc/admit.c).
+    struct list admission_link; // kernel->admissions, until its status was raised
+    u8 admission;               // ADMISSION_*
+    u8 admission_status;        // STATUS_*_SPAWN
+    i32 admission_error;
 };
 
 // sched.c

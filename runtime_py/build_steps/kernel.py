@@ -42,9 +42,27 @@ GUESTS = BUILD / "guests"
 RECORDS = BUILD / "records"
 UNIT_TESTS = ROOT / "tests" / "unit" / "kernel"
 
-WARNINGS = ("-std=c2x", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-Wno-gnu-statement-expression")
+# Every implementation of an operations table has the same parameters, whether it needs them or not.
+WARNINGS = ("-std=c2x", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter")
 # Kernel objects are reached through addresses of many types; the machine is the type system.
 SEMANTICS = ("-fno-strict-aliasing", "-fno-math-errno", "-ffp-contract=off")
+
+# What is made before the kernel and embedded in it: the vDSO, which is guest code.
+GENERATED = BUILD / "gen"
+EMBED = f"--embed-dir={GENERATED.relative_to(ROOT)}"
+VDSO_FLAGS = (
+    *(
+        "-target",
+        "riscv64-linux-musl",
+        "-mcpu=baseline_rv64",
+        "-nostdlib",
+        "-shared",
+        "-fPIC",
+        "-s",
+    ),
+    *("-Wl,-soname,linux-vdso.so.1", "-Wl,--hash-style=both", "-Wl,--eh-frame-hdr"),
+    *("-Wl,--build-id=none", "-Wl,-z,max-page-size=4096"),
+)
 
 WASM_TARGET = (
     "-target",
@@ -53,7 +71,7 @@ WASM_TARGET = (
 )
 WASM_COMPILE = (
     *(*WASM_TARGET, *WARNINGS, *SEMANTICS),
-    *("-O2", "-Ikernel", "-ffreestanding", "-fno-sanitize=all"),
+    *("-O2", "-Ikernel", EMBED, "-ffreestanding", "-fno-sanitize=all"),
 )
 # The linker cannot write 65536 pages (4 GiB overflows its parser); the maximum is set afterwards.
 WASM_LINK = (
@@ -95,6 +113,7 @@ def kernel() -> None:
         say("kernel", "there are no sources in kernel/ yet")
         return
     start = time.monotonic()
+    vdso()
     folder = BUILD / "kernel"
     units = [Unit(file, _object(folder, file), WASM_COMPILE) for file in sources]
     compiled = compile_all("kernel", units)
@@ -116,8 +135,27 @@ def kernel() -> None:
 
 
 def kernel_sources() -> list[Path]:
-    """All C files of the kernel; those in vdso/ are guest code."""
-    return [file for file in files(KERNEL, "*.c") if KERNEL / "vdso" not in file.parents]
+    return files(KERNEL, "*.c")
+
+
+def vdso() -> None:
+    """Assemble the vDSO, if there is one."""
+    source, script = KERNEL / "vdso" / "vdso.S", KERNEL / "vdso" / "vdso.lds"
+    target = GENERATED / "vdso.so"
+    GENERATED.mkdir(parents=True, exist_ok=True)
+    inputs = digest([source, script], *VDSO_FLAGS)
+    if not source.exists() or fresh("vdso", inputs, target):
+        return
+    part = target.with_name("vdso.so.part")
+    command: list[str | Path] = [setup.zig(), "cc", *VDSO_FLAGS, f"-Wl,-T,{_relative(script)}"]
+    run(
+        [*command, "-o", _relative(part), _relative(source)],
+        env=setup.zig_env(),
+        what=f"assembling {_relative(source)}",
+        mend="see the messages above",
+    )
+    part.replace(target)
+    stamp("vdso", inputs)
 
 
 def exports_wanted() -> list[str]:
@@ -158,13 +196,14 @@ def native(install: bool = False) -> None:
         say("native", "there are no tests in tests/unit/kernel yet")
         return
     start = time.monotonic()
+    vdso()
     asan = setup.libasan(install) if sys.platform == "linux" else None
     target = native_target()
     compile_flags = (
         *target,
         *WARNINGS,
         *SEMANTICS,
-        *("-O1", "-g", "-fno-omit-frame-pointer", "-fno-pie", "-D_GNU_SOURCE", "-Ikernel"),
+        *("-O1", "-g", "-fno-omit-frame-pointer", "-fno-pie", "-D_GNU_SOURCE", "-Ikernel", EMBED),
         *(("-fsanitize=address",) if asan else ()),
         *("-fsanitize=undefined", "-fno-sanitize-recover=all"),
     )
