@@ -37,7 +37,6 @@ class BrowserPlacement:
         self.abi = self._port.abi
         self._role: KernelRole | None = None
         self._seats: list[Seat] = []
-        self._server: asyncio.Task[None] | None = None
 
     async def start(self, options: Options, listener: Listener) -> None:
         """Attach the kernel, let the harts take their seats, deliver BOOT."""
@@ -48,7 +47,7 @@ class BrowserPlacement:
         self._role = KernelRole(self._port, listener, image)
         self._post_boot(options, harts, ram_bytes, image.index())
         self._seats = [self._port.seat(hart) for hart in range(harts)]
-        self._server = asyncio.ensure_future(self._serve(self._role))
+        self._port.serve(self._role.drain)
         self._send({"type": "attached", "seats": [asdict(seat) for seat in self._seats]})
 
     def _post_boot(self, options: Options, harts: int, ram_bytes: int, index: bytes) -> None:
@@ -66,12 +65,6 @@ class BrowserPlacement:
         self.post(boot)
         limits = options.limits
         self.post(events.limits(tasks=limits.tasks, files=limits.files, clone=False, exec=False))
-
-    async def _serve(self, role: KernelRole) -> None:
-        while True:
-            seen = self._port.bell()
-            role.drain()
-            await self._port.bell_moved(seen)
 
     def post(self, event: bytes) -> None:
         """Append an event to the inbox."""
@@ -106,8 +99,6 @@ class BrowserPlacement:
         """Bring all harts out of the kernel and end their loops; then no worker minds being ended."""
         if self._role is not None:
             self._role.close()
-        if self._server is not None:
-            self._server.cancel()
         self._control(Control.STOP)
         await self._freeze()
 

@@ -47,6 +47,8 @@ scope.onmessage = ({ data }: MessageEvent<ToKernel | ToThread>) => {
   main.catch(fail);
 };
 
+scope.addEventListener("unhandledrejection", (event) => fail(event.reason));
+
 async function loadEntry(shared: Shared): Promise<PythonEntry> {
   const python = await loadRuntime(shared.python);
   return python.pyimport("ebbtide.browser.worker") as PythonEntry;
@@ -99,7 +101,7 @@ function taskQueue(): (callback: () => void) => void {
 function fail(error: unknown): void {
   const text = error instanceof Error ? error.message : String(error);
   // Of a Python traceback the last line is the sentence.
-  const message = `A worker could not start: ${text.trim().split("\n").at(-1) ?? ""}`;
+  const message = `A worker stopped: ${text.trim().split("\n").at(-1) ?? ""}`;
   const details = error instanceof Error ? `${text}\n${error.stack ?? ""}` : text;
   post({ type: "failed", error: { code: "internal", message, details } });
 }
