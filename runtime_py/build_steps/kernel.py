@@ -42,27 +42,9 @@ GUESTS = BUILD / "guests"
 RECORDS = BUILD / "records"
 UNIT_TESTS = ROOT / "tests" / "unit" / "kernel"
 
-# Every implementation of an operations table has the same parameters, whether it needs them or not.
-WARNINGS = ("-std=c2x", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter")
+WARNINGS = ("-std=c2x", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-Wno-gnu-statement-expression")
 # Kernel objects are reached through addresses of many types; the machine is the type system.
 SEMANTICS = ("-fno-strict-aliasing", "-fno-math-errno", "-ffp-contract=off")
-
-# What is made before the kernel and embedded in it: the vDSO, which is guest code.
-GENERATED = BUILD / "gen"
-EMBED = f"--embed-dir={GENERATED.relative_to(ROOT)}"
-VDSO_FLAGS = (
-    *(
-        "-target",
-        "riscv64-linux-musl",
-        "-mcpu=baseline_rv64",
-        "-nostdlib",
-        "-shared",
-        "-fPIC",
-        "-s",
-    ),
-    *("-Wl,-soname,linux-vdso.so.1", "-Wl,--hash-style=both", "-Wl,--eh-frame-hdr"),
-    *("-Wl,--build-id=none", "-Wl,-z,max-page-size=4096"),
-)
 
 WASM_TARGET = (
     "-target",
@@ -71,7 +53,7 @@ WASM_TARGET = (
 )
 WASM_COMPILE = (
     *(*WASM_TARGET, *WARNINGS, *SEMANTICS),
-    *("-O2", "-Ikernel", EMBED, "-ffreestanding", "-fno-sanitize=all"),
+    *("-O2", "-Ikernel", "--embed-dir=build/vdso", "-ffreestanding", "-fno-sanitize=all"),
 )
 # The linker cannot write 65536 pages (4 GiB overflows its parser); the maximum is set afterwards.
 WASM_LINK = (
@@ -134,28 +116,29 @@ def kernel() -> None:
     done("kernel", f"build/kernel.wasm, {compiled} of {len(units)} compiled", start, KERNEL_WASM)
 
 
-def kernel_sources() -> list[Path]:
-    return files(KERNEL, "*.c")
-
-
 def vdso() -> None:
-    """Assemble the vDSO, if there is one."""
-    source, script = KERNEL / "vdso" / "vdso.S", KERNEL / "vdso" / "vdso.lds"
-    target = GENERATED / "vdso.so"
-    GENERATED.mkdir(parents=True, exist_ok=True)
-    inputs = digest([source, script], *VDSO_FLAGS)
-    if not source.exists() or fresh("vdso", inputs, target):
-        return
-    part = target.with_name("vdso.so.part")
-    command: list[str | Path] = [setup.zig(), "cc", *VDSO_FLAGS, f"-Wl,-T,{_relative(script)}"]
-    run(
-        [*command, "-o", _relative(part), _relative(source)],
-        env=setup.zig_env(),
-        what=f"assembling {_relative(source)}",
-        mend="see the messages above",
+    """Assemble kernel/vdso into build/vdso/vdso.so, which proc/vdso.c embeds."""
+    source, script, target = KERNEL / "vdso/vdso.S", KERNEL / "vdso/vdso.lds", BUILD / "vdso/vdso.so"
+    flags = (
+        *("-target", "riscv64-linux-musl", "-nostdlib", "-shared"),
+        *(f"-Wl,-T,{_relative(script)}", "-Wl,-soname,linux-vdso.so.1", "-Wl,--hash-style=both"),
+        *("-Wl,--eh-frame-hdr", "-Wl,-s", "-Wl,--build-id=none"),
     )
-    part.replace(target)
+    inputs = digest(source, script, *flags)
+    if fresh("vdso", inputs, target):
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    run(
+        [setup.zig(), "cc", *flags, "-o", _relative(target), _relative(source)],
+        env=setup.zig_env(),
+        mend="see the assembler's messages above",
+    )
     stamp("vdso", inputs)
+
+
+def kernel_sources() -> list[Path]:
+    """All C files of the kernel; those in vdso/ are guest code."""
+    return [file for file in files(KERNEL, "*.c") if KERNEL / "vdso" not in file.parents]
 
 
 def exports_wanted() -> list[str]:
@@ -203,7 +186,8 @@ def native(install: bool = False) -> None:
         *target,
         *WARNINGS,
         *SEMANTICS,
-        *("-O1", "-g", "-fno-omit-frame-pointer", "-fno-pie", "-D_GNU_SOURCE", "-Ikernel", EMBED),
+        *("-O1", "-g", "-fno-omit-frame-pointer", "-fno-pie", "-D_GNU_SOURCE", "-Ikernel"),
+        "--embed-dir=build/vdso",
         *(("-fsanitize=address",) if asan else ()),
         *("-fsanitize=undefined", "-fno-sanitize-recover=all"),
     )

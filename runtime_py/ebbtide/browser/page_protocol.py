@@ -40,6 +40,7 @@ _CODES: tuple[tuple[type[BaseException], str], ...] = (
     (OSError, "linux"),
 )
 
+
 def error_shape(error: BaseException) -> dict[str, Any]:
     """Describe an error as the page's `ErrorShape`."""
     code = next((code for kind, code in _CODES if isinstance(error, kind)), "internal")
@@ -156,7 +157,10 @@ class PageProtocol:
         try:
             method = getattr(self, f"_on_{request['method']}")
             value = await method(**_plain(request["params"]), **self._abort(request))
-        except (asyncio.CancelledError, Exception) as error:  # the top of a request: becomes a message
+        except (
+            asyncio.CancelledError,
+            Exception,
+        ) as error:  # the top of a request: becomes a message
             self._send(type="refusal", id=id, error=error_shape(error))
         else:
             self._send(type="reply", id=id, value=value)

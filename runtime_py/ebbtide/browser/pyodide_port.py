@@ -92,7 +92,9 @@ class PyodidePort:
         self._report = kernel.view(seat.report, self._layout.size)
         self._control = kernel.view(seat.control, 4)
         self._header = self.abi.structs["event"]
-        self._taken: tuple[bytes, int] | None = None  # an event that still lies in the inbox's memory
+        self._taken: tuple[bytes, int] | None = (
+            None  # an event that still lies in the inbox's memory
+        )
 
     def step(self, budget: int) -> Status:
         return self.abi.status(self._step(self.hart, *split64(budget)))
