@@ -1,7 +1,7 @@
 """A machine in a browser: kernel and owner roles in this worker, one worker for each hart.
 
-The page makes memory and workers and compiles kernel.wasm; what is left to do here is to attach the kernel, hand
-out the seats, deliver BOOT and serve the outbox, whose doorbell is awaited without blocking.
+The page makes memory and workers and compiles kernel.wasm, which JavaScript attaches; what is left to do here is to
+hand out the seats, deliver BOOT and serve the outbox, whose doorbell is awaited without blocking.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from ..port import Control, Report, Seat
 from .images import HttpImage
 from .pyodide_port import PyodideHostPort
 
-WASM_PAGE = 65536
 FREEZE_PATIENCE_S = 2.0
 FREEZE_LOOK_S = 0.001
 
@@ -39,10 +38,9 @@ class BrowserPlacement:
         self._seats: list[Seat] = []
 
     async def start(self, options: Options, listener: Listener) -> None:
-        """Attach the kernel, let the harts take their seats, deliver BOOT."""
+        """Let the harts take their seats, deliver BOOT."""
         harts = int(self._host.harts)
         ram_bytes = int(self._host.ramBytes)
-        self._port.attach(ram_bytes // WASM_PAGE, harts)
         image = await HttpImage.open(self._host.image)
         self._role = KernelRole(self._port, listener, image)
         self._post_boot(options, harts, ram_bytes, image.index())

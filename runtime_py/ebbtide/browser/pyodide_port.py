@@ -145,7 +145,7 @@ class PyodideHostPort:
         self._header = self.abi.structs["out"]
 
     def attach(self, ram_pages: int, harts: int) -> None:
-        self._exports.k_attach(ram_pages, harts)
+        """JavaScript has done it, before this port could read the kernel's constants."""
 
     def seat(self, hart: int) -> Seat:
         report = unsigned32(self._exports.k_hart(hart))

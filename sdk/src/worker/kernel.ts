@@ -7,6 +7,7 @@
 export interface KernelExports {
   readonly __stack_pointer: WebAssembly.Global;
   readonly k_abi: () => number;
+  readonly k_attach: (ramPages: number, harts: number) => number;
   readonly k_stack: (hart: number) => number;
   readonly k_out_bell: () => number;
   readonly [name: string]: unknown;
@@ -31,12 +32,30 @@ export interface Kernel {
 /** Sizes of the stages; the largest takes an agent's whole window in an event, or an image's index in parts. */
 const STAGES = [128, 1024, 16 << 10, 128 << 10, 1 << 20];
 
-/** The kernel's instance on `stack` (a seat's), or, in the kernel worker, on the stack after the last hart's. */
-export function instantiateKernel(module: WebAssembly.Module, memory: WebAssembly.Memory, stack?: number): Kernel {
-  const instance = new WebAssembly.Instance(module, { env: { memory } });
-  const exports = instance.exports as unknown as KernelExports;
+/** A guest's page. */
+const PAGE = 4096;
+
+/** Build the kernel's private region, once per memory, in the kernel worker; its instance gets the stack after the harts'. */
+export function attachKernel(module: WebAssembly.Module, memory: WebAssembly.Memory, ramBytes: number, harts: number): Kernel {
+  const exports = instantiate(module, memory);
+  exports.k_attach(ramBytes / PAGE, harts); // on the module's own stack: nobody else runs yet
+  exports.__stack_pointer.value = exports.k_stack(constant(exports, memory, "HART_MAX"));
+  return wrap(exports, memory);
+}
+
+/** The kernel's instance of a hart, on its seat's stack. */
+export function seatKernel(module: WebAssembly.Module, memory: WebAssembly.Memory, stack: number): Kernel {
+  const exports = instantiate(module, memory);
+  exports.__stack_pointer.value = stack;
+  return wrap(exports, memory);
+}
+
+function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): KernelExports {
+  return new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as KernelExports;
+}
+
+function wrap(exports: KernelExports, memory: WebAssembly.Memory): Kernel {
   const bytes = new Uint8Array(memory.buffer);
-  exports.__stack_pointer.value = stack ?? exports.k_stack(constant(exports, bytes, "HART_MAX"));
   const words = new Int32Array(memory.buffer);
   const stages = STAGES.map((size) => new Uint8Array(size));
   const wait = typeof Atomics.waitAsync === "function" ? waitAtomics(words) : waitByWorker(words);
@@ -63,7 +82,8 @@ export function instantiateKernel(module: WebAssembly.Module, memory: WebAssembl
 }
 
 /** A constant of the border, from the text that the kernel exports ("const.NAME value", one per line). */
-function constant(exports: KernelExports, bytes: Uint8Array, name: string): number {
+function constant(exports: KernelExports, memory: WebAssembly.Memory, name: string): number {
+  const bytes = new Uint8Array(memory.buffer);
   const start = exports.k_abi() >>> 0;
   const text = new TextDecoder().decode(bytes.slice(start, bytes.indexOf(0, start)));
   const [, value] = new RegExp(`^const\\.${name} (\\d+)$`, "m").exec(text) ?? [];

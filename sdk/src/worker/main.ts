@@ -6,7 +6,7 @@
 import type { FromKernel, FromThread, MachineConfig, Seat, Shared, ToKernel, ToThread } from "../messages.js";
 import { openImage, type Image } from "./image.js";
 import { openHostTime, type HostTime } from "./clock.js";
-import { instantiateKernel, type Kernel } from "./kernel.js";
+import { attachKernel, seatKernel, type Kernel } from "./kernel.js";
 import { loadRuntime } from "./pyodide_loader.js";
 import { post } from "./post.js";
 
@@ -62,7 +62,7 @@ async function startKernel(shared: Shared, config: MachineConfig): Promise<void>
   const entry = await loadEntry(shared);
   post({ type: "started" });
   const handle = entry.kernel_main({
-    kernel: instantiateKernel(shared.module, shared.memory),
+    kernel: attachKernel(shared.module, shared.memory, shared.ramBytes, shared.harts),
     ramBytes: shared.ramBytes,
     harts: shared.harts,
     configJson: JSON.stringify(config),
@@ -83,7 +83,7 @@ async function startThread(shared: Shared): Promise<void> {
   const entry = await loadEntry(shared);
   post({ type: "started" });
   const seat = await seated;
-  const kernel = instantiateKernel(shared.module, shared.memory, seat.stack);
+  const kernel = seatKernel(shared.module, shared.memory, seat.stack);
   entry.thread_main({ kernel, seat, time: openHostTime(shared.clock), post });
 }
 
