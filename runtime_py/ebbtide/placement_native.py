@@ -26,7 +26,7 @@ from .kernel_role import KernelRole, Listener
 from .placement import MEMORY_LEAST, Options, Placement
 from .policy import AdmitAll
 from .port import Control, Seat
-from .recording import RecordingPort, Tape
+from .recording import DIGEST, Entry, RecordingPort, Tape
 from .thread_role import HartThread
 from .wasmtime_kernel import WASM_PAGE, KernelModule, SharedMemory
 from .wasmtime_port import OutboxWatcher, WasmtimeHostPort, WasmtimePort, frozen
@@ -202,6 +202,10 @@ class NativePlacement(Placement):
             if not await asyncio.to_thread(frozen, self.port):
                 raise InternalError("a hart does not leave its step")
             digest = self.port.digest()
+            if self.tape is not None:
+                layout, at = self.abi.structs["report"], self._seats[0].report
+                report = self.port.read(at, layout.size)
+                self.tape.entries.append(Entry(DIGEST, layout.integer(report, "tick"), digest))
         finally:
             self.port.freeze(False)
             for seat in self._seats:
