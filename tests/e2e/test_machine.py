@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from machines import MachinePage
+from e2e.machines import MachinePage
 
 
 def test_page_stays_free_while_the_guest_loops(machine: MachinePage) -> None:

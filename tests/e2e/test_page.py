@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from machines import MachinePage
+from e2e.machines import MachinePage
 
 PROMPT = r"[#$] $"
 

@@ -133,8 +133,7 @@ class PageProtocol:
         self.messages += 1
         match message["type"]:
             case "request":
-                task = asyncio.ensure_future(self._answer(message))
-                self._requests[message["id"]] = task
+                self._requests[message["id"]] = asyncio.ensure_future(self._answer(message))
             case "cancel":
                 if abort := self._aborts.get(message["id"]):
                     abort.set()
@@ -274,6 +273,7 @@ class PageProtocol:
             value["stdin"] = self._open_incoming(process.pty.write, process.pty.close)
             value["stdout"] = self._open_outgoing(process.pty)
         else:
+            assert process.stdin and process.stdout and process.stderr
             value["stdin"] = self._open_incoming(process.stdin.write, process.stdin.close)
             value["stdout"] = self._open_outgoing(process.stdout)
             value["stderr"] = self._open_outgoing(process.stderr)
