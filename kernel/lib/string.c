@@ -1,6 +1,10 @@
 #include "string.h"
 #include "heap.h"
 
+#undef memcpy
+#undef memmove
+#undef memset
+
 // The bulk-memory instructions make the builtins single instructions in WebAssembly; the native test build
 // brings its own.
 #ifdef __wasm__
