@@ -82,8 +82,6 @@ i64 machine_boot(const struct event_boot *event) {
     memcpy(index, event + 1, event->index_len);
     i64 r = rootfs_mount(index, event->index_len);
     if (!r)
-        r = fs_boot();
-    if (!r)
         r = agent_boot();
     if (!r)
         kernel->magic = KERNEL_MAGIC;

@@ -59,7 +59,7 @@ struct machine {
     u32 fetch_gen_next;
     u32 call_seq;
     u64 forks, switches;
-    struct list exited;     // struct exit_note: EXITED statuses still to be raised
+    struct list exited;     // struct exit_record: EXITED statuses still to be raised
     struct list admissions; // struct task.admission_link: SPAWN statuses still to be raised
     struct process *agent;
     struct list agent_all; // struct agent.link
@@ -128,6 +128,7 @@ static inline void pass_cost(u64 ticks) {
 
 // log.c
 void klog(u32 level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void exited_push(u32 pid, u32 status); // EXITED is still to be raised for it
 // syscall.c
 void syscall_run(struct task *task); // an ecall, or the same call again after a wait
 const char *syscall_name(u32 nr);
@@ -143,9 +144,9 @@ void agent_cancel(u32 id);
 bool agent_cancelled(struct task *task);
 void agent_abort(struct task *task); // a cancelled call ends with what it has, or -EINTR
 void agent_finish(struct task *task, i64 result);
+#define NR_SPAWN_EXEC 1001 // the first act of a spawned child; nobody can ask for it
 // Filled by the file systems.
 i64 rootfs_mount(const u8 *index, u32 len);
-i64 fs_boot(void);
 void image_block_in(u32 chunk, i32 error, const u8 *data, u32 len);
 // proc/admit.c
 void admission_answer(u32 tid, u32 seq, i32 error);

@@ -4,6 +4,7 @@
 // timer or switches tasks is due at a tick kept in machine memory; the end of a budget only returns.
 #include "kernel.h"
 #include "park.h"
+#include "proc/proc.h"
 #include "task/signal.h"
 
 #define QUANTUM 4000000ull // ticks a task may run while others wait
@@ -162,40 +163,38 @@ static void task_turn(struct hart *hart, struct task *task, u64 end) {
 }
 
 // ---- The step ----------------------------------------------------------------------------------
-struct exit_note {
+struct exit_record { // kernel->exited
     struct list link;
     u32 pid, status;
 };
 
 void exited_push(u32 pid, u32 status) {
-    struct exit_note *note = knew(struct exit_note);
-    if (!note)
+    struct exit_record *record = knew(struct exit_record);
+    if (!record)
         return; // the notice in the outbox says the same
-    note->pid = pid;
-    note->status = status;
-    list_push(&kernel->exited, &note->link);
+    record->pid = pid;
+    record->status = status;
+    list_push(&kernel->exited, &record->link);
 }
 
 static u32 decision(struct hart *hart) {
-    struct exit_note *note = list_first(&kernel->exited, struct exit_note, link);
-    if (note) {
-        list_remove(&note->link);
-        hart->report.pid = note->pid;
-        hart->report.detail = note->status;
-        kfree(note);
+    struct exit_record *ended = list_first(&kernel->exited, struct exit_record, link);
+    if (ended) {
+        list_remove(&ended->link);
+        hart->report.pid = ended->pid;
+        hart->report.detail = ended->status;
+        kfree(ended);
         return STATUS_EXITED;
     }
-    struct task *task = list_first(&kernel->admissions, struct task, run_link);
-    if (task) {
-        list_remove(&task->run_link);
-        hart->report.tid = task->tid;
-        hart->report.pid = task->process->pid;
-        hart->report.nr = task->call.nr;
-        hart->report.pc = task->cpu.pc;
-        hart->report.call_seq = task->call.seq;
-        return task->call.why;
-    }
-    return 0;
+    struct task *task = admission_next();
+    if (!task)
+        return 0;
+    hart->report.tid = task->tid;
+    hart->report.pid = task->process->pid;
+    hart->report.nr = task->call.nr;
+    hart->report.pc = task->cpu.pc;
+    hart->report.call_seq = task->call.seq;
+    return task->admission_status;
 }
 
 static u32 idle(struct hart *hart) {

@@ -27,10 +27,11 @@ static const struct row table[512] = {
 #undef SYS
 };
 i64 sys_spawn(struct task *task, struct call *call);
+i64 sys_spawn_exec(struct task *task, struct call *call);
 i64 sys_kill_tree(struct task *task, struct call *call);
 static const struct row agent_table[] = {
     {sys_spawn, "spawn", "ptr,len,ptr", RESTART_SYS},
-    {NULL, NULL, NULL, ALWAYS_ENDS},
+    {sys_spawn_exec, "spawn_exec", "", RESTART_SYS},
     {sys_kill_tree, "kill_tree", "int,sig", ALWAYS_ENDS},
 };
 

@@ -39,7 +39,7 @@ struct task *admission_next(void) {
 }
 
 void admission_drop(struct task *task) {
-    if (task->admission == ADMISSION_ASKED && task->admission_link.next)
+    if (task->admission == ADMISSION_ASKED)
         list_remove(&task->admission_link);
     task->admission = ADMISSION_NONE;
 }

@@ -9,7 +9,7 @@
 __attribute__((weak)) void tty_session_exit(struct process *leader);  // fs/tty.c: hang up the foreground, let go
 __attribute__((weak)) void posix_timers_exit(struct process *process); // sys/time.c
 
-void exited_push(u32 pid, u32 status); // step.c: EXITED is still to be raised
+
 
 void process_exit(struct process *process, u32 status) {
     if (process->exiting)
@@ -94,6 +94,7 @@ void task_exit(struct task *task, u32 status) {
     admission_drop(task);
     call_abort(task);
     wait_cancel(&task->fault);
+    exec_drop(task);
     task_release_mm(task);
     task->state = TASK_DEAD;
     task->attention = false;

@@ -53,7 +53,6 @@ static struct process *process_child(struct process *from, struct process *paren
     process->oom_score_adj = from->oom_score_adj;
     process->dumpable = from->dumpable;
     memcpy(process->rlimit, from->rlimit, sizeof process->rlimit);
-    waitq_init(&process->exit_wait);
     list_push(&parent->children, &process->sibling);
     return process;
 }
@@ -93,7 +92,6 @@ static i64 task_make(struct process *from, struct process *process, struct proce
     }
     if (alone)
         process->leader = task;
-    list_init(&task->admission_link);
     *out = task;
     return 0;
 }

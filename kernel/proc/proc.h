@@ -21,7 +21,7 @@ must_check struct fs_context *fs_context_clone(struct fs_context *from);
 void fs_context_put(struct fs_context *fs);
 
 // ---- exec.c ----
-// exec in phases (law 21); state is kept in the call (scratch[3]). `path` stays valid until the call ends. E_DONE.
+// exec in phases (law 21); state is kept in task->exec. `path` stays valid until the call ends. E_DONE.
 must_check i64 process_exec(struct task *task, struct call *call, i32 dirfd, const char *path, u32 flags, uptr argv, uptr envp);
 // The same with strings in kernel memory, for SPAWN: count NUL-terminated strings each. `task` is the child of
 // process_spawn, `call` the agent's call, which waits in its stead. 0: the child runs. A failure leaves it as it was.

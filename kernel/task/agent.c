@@ -2,7 +2,7 @@
 // guest instruction (law 14). Each has a window of its own in one address space and shares one descriptor table.
 #include "../fs/path.h"
 #include "../fs/pipe.h"
-#include "../fs/pty.h"
+#include "../fs/tty.h"
 #include "../kernel.h"
 #include "../proc/proc.h"
 #include "signal.h"
@@ -175,15 +175,16 @@ void agent_abort(struct task *task) {
 }
 
 // ---- SPAWN -------------------------------------------------------------------------------------
-// A spawn in progress; the agent's call->captured, machine heap. The child exists but does not run until its
-// exec, which the agent's call carries out in its stead, has succeeded.
+// The agent makes the child and waits; the child's first act is SPAWN_EXEC, which answers the agent. This is the
+// child's call->captured, machine heap.
 struct spawn_state {
-    struct task *child;
+    struct task *parent; // the agent's task, with a reference
+    u32 parent_seq;      // its call
     u32 argc, argv_off, envc, envp_off, cwd_off; // offsets into strings
-    u32 candidate; // which PATH entry is being tried
-    i64 error;     // the most telling one so far
-    i32 fds[3];    // the host's ends
-    void *exec;    // process_exec_kernel's captured memory, kept between its passes
+    u32 candidate;       // which PATH entry is being tried
+    bool trying;         // `path` holds it
+    i64 error;           // the most telling one so far
+    char path[PATH_MAX];
     char strings[];
 };
 
@@ -200,13 +201,15 @@ static i64 spawn_files(struct task *task, const struct spawn *spawn, struct task
         u32 index;
         i64 r = pty_new(&ours[0], &index);
         if (!r)
-            r = pty_open_slave(child, index, &theirs[0]);
+            r = pty_open_slave(child, index, O_RDWR | O_NOCTTY, &theirs[0]);
         if (r)
             return r;
         file_get(theirs[0]), file_get(theirs[0]), file_get(ours[0]);
         theirs[1] = theirs[2] = theirs[0];
         ours[1] = ours[0];
-        return pty_resize(ours[0], spawn->rows, spawn->cols);
+        struct winsize size = {.rows = spawn->rows, .cols = spawn->cols};
+        file_tty(ours[0])->size = size;
+        return 0;
     }
     for (u32 i = 0; i < 3; i++) {
         i64 r = 0;
@@ -248,27 +251,22 @@ static bool strings_fit(const char *base, u32 len, u32 off, u32 count) {
     return true;
 }
 
-static void spawn_undo(struct task *task, struct call *call) {
-    struct spawn_state *state = call->captured;
-    if (!state)
-        return;
+static void close_fds(struct task *task, u64 fds[3]) { // the host's ends: descriptor + 1, 0: none
     for (u32 i = 0; i < 3; i++)
-        if (state->fds[i] >= 0)
-            (void)!fd_close(task, state->fds[i]);
-    kfree(state->exec);
-    state->child->process->host_child = false; // nobody will wait for it
-    task_exit(state->child, 0);
+        if (fds[i])
+            (void)!fd_close(task, (i32)fds[i] - 1);
 }
 
 // Make the child with its descriptors, directory and terminal.
-static i64 spawn_child(struct task *task, const struct spawn *spawn, struct spawn_state *state) {
-    i64 r = process_spawn(task, &state->child);
+static i64 spawn_child(struct task *task, const struct spawn *spawn, struct spawn_state *state,
+                       struct task **out, u64 fds[3]) {
+    struct task *child;
+    i64 r = process_spawn(task, &child);
     if (r)
         return r;
-    struct task *child = state->child;
     struct file *theirs[3] = {}, *ours[3] = {};
     struct walk walk = {};
-    child->process->host_child = true;
+    *out = child;
     cred_set(&child->cred, spawn->uid, spawn->gid);
     process_new_session(child->process);
     r = spawn_files(task, spawn, child, theirs, ours);
@@ -283,7 +281,7 @@ static i64 spawn_child(struct task *task, const struct spawn *spawn, struct spaw
         inode_put(child->fs->cwd);
         child->fs->cwd = walk.inode;
         if (spawn->flags & SPAWN_PTY)
-            r = pty_set_controlling(child, theirs[0]);
+            tty_acquire(child->process, file_tty(theirs[0]));
     }
     for (u32 i = 0; !r && i < 3; i++) {
         if (!ours[i])
@@ -293,7 +291,7 @@ static i64 spawn_child(struct task *task, const struct spawn *spawn, struct spaw
         if (fd < 0)
             r = fd;
         else
-            state->fds[i] = (i32)fd;
+            fds[i] = (u64)fd + 1;
     }
     close_all(theirs, 3);
     close_all(ours, 3);
@@ -318,31 +316,51 @@ static i64 spawn_begin(struct task *task, struct call *call) {
     state->envp_off = spawn.envp_off - (u32)sizeof spawn;
     state->cwd_off = spawn.cwd_off - (u32)sizeof spawn;
     state->error = -ENOENT;
-    state->fds[0] = state->fds[1] = state->fds[2] = -1;
     if (!r && (!spawn.argc || !strings_fit(state->strings, rest, state->argv_off, spawn.argc) ||
                !strings_fit(state->strings, rest, state->envp_off, spawn.envc) ||
                !strings_fit(state->strings, rest, state->cwd_off, 1)))
         r = -EINVAL;
+    struct task *child = NULL;
     if (!r)
-        r = spawn_child(task, &spawn, state);
-    if (!r) {
-        call->captured = state;
-        call->undo = spawn_undo;
-    } else if (state->child) {
-        call->captured = state;
-        spawn_undo(task, call);
-        call->captured = NULL;
-    }
-    if (r)
+        r = spawn_child(task, &spawn, state, &child, call->scratch);
+    if (r) {
+        close_fds(task, call->scratch);
+        if (child)
+            task_exit(child, 0); // not host_child: process 1 reaps it
         kfree(state);
-    return r;
+        return r;
+    }
+    state->parent = task;
+    state->parent_seq = call->seq;
+    task_get(task);
+    child->call = (struct call){.live = true, .nr = NR_SPAWN_EXEC, .seq = ++kernel->call_seq, .captured = state};
+    child->process->host_child = true;
+    sched_enqueue(child);
+    call->phase = 1;
+    return wait_alone(task, STATUS_CHILD_WAIT);
+}
+
+i64 sys_spawn(struct task *task, struct call *call) {
+    if (!call->phase)
+        return spawn_begin(task, call);
+    if (!call->granted)
+        return wait_alone(task, STATUS_CHILD_WAIT);
+    if (call->result < 0) {
+        close_fds(task, call->scratch);
+        return call->result;
+    }
+    i32 fds[3];
+    for (u32 i = 0; i < 3; i++)
+        fds[i] = (i32)call->scratch[i] - 1;
+    i64 r = copy_out(task, arg_ptr(call, 2), fds, sizeof fds);
+    return r ? r : call->result;
 }
 
 // The next name to try: the argument itself, or each entry of PATH in turn. False when there are no more.
-static bool candidate(const struct spawn_state *state, char out[PATH_MAX]) {
+static bool candidate(struct spawn_state *state) {
     const char *name = state->strings + state->argv_off;
     if (strchr(name, '/')) {
-        strlcpy(out, name, PATH_MAX);
+        strlcpy(state->path, name, PATH_MAX);
         return state->candidate == 0;
     }
     const char *path = "/usr/bin:/bin", *env = state->strings + state->envp_off;
@@ -353,7 +371,7 @@ static bool candidate(const struct spawn_state *state, char out[PATH_MAX]) {
         const char *end = strchr(path, ':');
         u32 n = end ? (u32)(end - path) : (u32)strlen(path);
         if (i == state->candidate) {
-            ksnprintf(out, PATH_MAX, "%.*s/%s", (int)(n ? n : 1), n ? path : ".", name);
+            ksnprintf(state->path, PATH_MAX, "%.*s/%s", (int)(n ? n : 1), n ? path : ".", name);
             return true;
         }
         if (!end)
@@ -362,44 +380,38 @@ static bool candidate(const struct spawn_state *state, char out[PATH_MAX]) {
     }
 }
 
-i64 sys_spawn(struct task *task, struct call *call) {
-    if (!call->captured) {
-        i64 r = spawn_begin(task, call);
-        if (r)
-            return r;
-    }
+static void spawn_answer(struct spawn_state *state, i64 result) {
+    struct task *parent = state->parent;
+    state->parent = NULL;
+    if (parent->call.live && parent->call.seq == state->parent_seq)
+        wait_grant(parent, result);
+    task_put(parent);
+}
+
+i64 sys_spawn_exec(struct task *task, struct call *call) {
     struct spawn_state *state = call->captured;
-    char path[PATH_MAX];
-    while (candidate(state, path)) {
-        call->captured = state->exec; // exec keeps its own things there
-        i64 r = process_exec_kernel(state->child, call, path, state->argc, state->strings + state->argv_off,
+    while (state->trying || candidate(state)) {
+        state->trying = true;
+        i64 r = process_exec_kernel(task, call, state->path, state->argc, state->strings + state->argv_off,
                                     state->envc, state->strings + state->envp_off);
-        state->exec = call->captured;
-        call->captured = state;
-        call->undo = spawn_undo;
         if (r == E_WAIT || r == E_AGAIN)
             return r;
-        if (!r) {
-            call->undo = NULL;
-            kfree(state->exec);
-            i64 pid = state->child->process->pid;
-            r = copy_out(task, arg_ptr(call, 2), state->fds, sizeof state->fds);
-            return r ? r : pid;
+        if (r == E_DONE) {
+            spawn_answer(state, task->process->pid);
+            return E_DONE;
         }
-        kfree(state->exec);
-        state->exec = NULL;
+        state->trying = false;
         call->phase = 0;
-        memset(call->scratch, 0, sizeof call->scratch);
         if (r != -ENOENT && r != -ENOTDIR && state->error == -ENOENT)
             state->error = r;
         if (r != -ENOENT && r != -ENOTDIR && r != -EACCES)
             break;
         state->candidate++;
     }
-    i64 error = state->error;
-    spawn_undo(task, call);
-    call->undo = NULL;
-    return error;
+    task->process->host_child = false; // nobody waits for it
+    spawn_answer(state, state->error);
+    task_exit(task, 127 << 8);
+    return E_DONE;
 }
 
 // ---- KILL_TREE ---------------------------------------------------------------------------------

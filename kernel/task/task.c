@@ -58,6 +58,7 @@ struct process *process_new(u32 pid) {
     list_init(&process->posix_timers);
     waitq_init(&process->child_wait);
     waitq_init(&process->signal_wait);
+    waitq_init(&process->exit_wait);
     sigqueue_init(&process->pending);
     list_push(&kernel->processes, &process->all);
     return process;
@@ -82,10 +83,12 @@ struct task *task_new(struct process *process, u32 tid) {
     task->state = TASK_IDLE;
     list_init(&task->run_link);
     list_init(&task->sibling);
+    list_init(&task->admission_link);
     sigqueue_init(&task->pending);
     list_push(&process->tasks, &task->sibling);
     process->task_count++;
     process->live_count++;
+    process->refs++;
     kernel->tids[tid] = task;
     kernel->task_count++;
     return task;
@@ -99,5 +102,6 @@ void task_put(struct task *task) {
     if (--task->refs)
         return;
     sigqueue_flush(&task->pending, ~0ull);
+    process_put(task->process);
     kfree(task);
 }

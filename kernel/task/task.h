@@ -161,7 +161,8 @@ struct task {
     char comm[16];
     struct agent *agent; // pid 1's tasks: the host operation being run
     struct futex_wait *futex; // queued on a futex
-    u64 affinity; // bit per cpu
+    struct exec *exec;        // being carried out (proc/exec.c)
+    u64 affinity;             // bit per cpu
     // A clone or exec waits for the owner's answer (proc/admit.c).
     struct list admission_link; // kernel->admissions, until its status was raised
     u8 admission;               // ADMISSION_*
@@ -180,7 +181,7 @@ struct task *task_find(u32 tid);
 struct process *process_find(u32 pid);
 // A new task of `process`: registers zero, credentials and context empty, not queued. NULL: no memory.
 must_check struct task *task_new(struct process *process, u32 tid);
-must_check struct process *process_new(u32 pid); // in kernel->processes; refs = 1, owned by its tasks
+must_check struct process *process_new(u32 pid); // in kernel->processes; refs = 1, until it is reaped
 must_check i64 tid_alloc(void);                  // a free number, or -EAGAIN, -ENOMEM
 void tid_free(u32 tid);
 void process_put(struct process *process);

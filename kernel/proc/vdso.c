@@ -1,4 +1,4 @@
-// Maps the vDSO. The image is assembled from vdso.S into vdso.so before the kernel is compiled, and embedded.
+// Maps the vDSO. The image is assembled from vdso/vdso.S into vdso.so before the kernel is compiled, and embedded.
 #include "vdso.h"
 #include "../kernel.h"
 #include "../lib/string.h"
