@@ -204,6 +204,7 @@ def native(install: bool = False) -> None:
         *WARNINGS,
         *SEMANTICS,
         *("-O1", "-g", "-fno-omit-frame-pointer", "-fno-pie", "-D_GNU_SOURCE", "-Ikernel", EMBED),
+        "-Wno-unknown-attributes",  # export_name is WebAssembly's
         *(("-fsanitize=address",) if asan else ()),
         *("-fsanitize=undefined", "-fno-sanitize-recover=all"),
     )
