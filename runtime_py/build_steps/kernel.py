@@ -87,6 +87,9 @@ WASM_LINK = (
 )
 SYMBOLS = ("__stack_pointer", "__heap_base")
 
+# Addresses are 32 bits wide and the machine is mapped where wasm has it: the program stands below it.
+NATIVE_LINK = ("-no-pie", "-Wl,--image-base=0x200000", "-g", "-fsanitize=undefined")
+
 GUEST_TARGETS = {
     "riscv64": ("-target", "riscv64-linux-musl", "-mcpu=baseline_rv64"),
     "x86_64": ("-target", "x86_64-linux-musl", "-mcpu=baseline"),
@@ -186,38 +189,31 @@ def finish(data: bytes, names: Sequence[str]) -> bytes:
 
 
 def native(install: bool = False) -> None:
-    """Build the kernel and its unit tests for this machine, with sanitizers.
+    """Build the kernel for this machine, with sanitizers, under the programs that test it.
 
-    The kernel becomes a static library; every tests/unit/kernel/test_*.c is one program, linked
-    with the library and with the other C files of its folder.
+    The kernel becomes a static library; every C file of tests/unit/kernel is one program on it:
+    test_*.c run by themselves, host.c serves the kernel's exports to tests in Python.
     """
-    tests = sorted(UNIT_TESTS.glob("test_*.c"))
-    if not tests:
-        say("native", "there are no tests in tests/unit/kernel yet")
+    sources, programs = kernel_sources(), sorted(UNIT_TESTS.glob("*.c"))
+    if not (sources and programs) or sys.platform != "linux":
+        say("native", "nothing to build natively here")
         return
     start = time.monotonic()
     vdso()
-    asan = setup.libasan(install) if sys.platform == "linux" else None
+    asan = setup.libasan(install)
     target = native_target()
-    compile_flags = (
-        *target,
-        *WARNINGS,
-        *SEMANTICS,
+    flags = (
+        *(*target, *WARNINGS, *SEMANTICS, "-Wno-unknown-attributes"),  # export_name is wasm's
         *("-O1", "-g", "-fno-omit-frame-pointer", "-fno-pie", "-D_GNU_SOURCE", "-Ikernel", EMBED),
-        "-Wno-unknown-attributes",  # export_name is WebAssembly's
+        # Given together, as "address,undefined", zig drops the first.
         *(("-fsanitize=address",) if asan else ()),
         *("-fsanitize=undefined", "-fno-sanitize-recover=all"),
     )
-    sources = kernel_sources()
-    shared = [file for file in sorted(UNIT_TESTS.glob("*.c")) if file not in tests]
-    units = {
-        file: Unit(file, _object(NATIVE, file), compile_flags)
-        for file in [*sources, *shared, *tests]
-    }
+    units = {file: Unit(file, _object(NATIVE, file), flags) for file in [*sources, *programs]}
     compiled = compile_all("native", list(units.values()))
     library = NATIVE / "libkernel.a"
     members = [units[file].target for file in sources]
-    if members and not fresh("native-library", digest(members), library):
+    if not fresh("native-library", digest(members), library):
         library.unlink(missing_ok=True)
         run(
             [setup.zig(), "ar", "rcs", _relative(library), *map(_relative, members)],
@@ -226,40 +222,27 @@ def native(install: bool = False) -> None:
         )
         stamp("native-library", digest(members))
 
-    def link(test: Path) -> int:
-        program = NATIVE / test.stem
-        parts = [units[test].target, *(units[file].target for file in shared)]
-        name = f"native-{test.stem}"
-        inputs = digest(parts, members, str(asan), *target)
+    def link(source: Path) -> int:
+        program, name = NATIVE / source.stem, f"native-{source.stem}"
+        command = [str(setup.zig()), "cc", *target, *NATIVE_LINK, "-o", _relative(program)]
+        command.append(_relative(units[source].target))
+        if source.stem == "host":  # all exports, for whoever asks for one by name
+            command += ["-Wl,--export-dynamic", "-Wl,--whole-archive", _relative(library)]
+            command += ["-Wl,--no-whole-archive"]
+        else:
+            command.append(_relative(library))
+        command += [*([str(asan)] if asan else []), "-lpthread"]
+        inputs = digest([units[source].target, *members], *command)
         if fresh(name, inputs, program):
             return 0
-        libraries = [_relative(library)] if members else []
-        # Addresses are 32 bits wide: the program itself must stand below 4 GiB, so no PIE.
-        command: list[str | Path] = [
-            setup.zig(),
-            "cc",
-            *target,
-            "-no-pie",
-            "-g",
-            "-fsanitize=undefined",
-            "-o",
-        ]
-        command += [
-            "-fsanitize=undefined",
-            "-o",
-            _relative(program),
-            *map(_relative, parts),
-            *libraries,
-        ]
-        command += [str(asan)] if asan else []
-        run([*command, "-lm", "-lpthread"], env=setup.zig_env(), mend="see the messages above")
+        run(command, env=setup.zig_env(), mend="see the linker's messages above")
         stamp(name, inputs)
         return 1
 
-    linked = sum(parallel(link, tests))
+    linked = sum(parallel(link, programs))
     if compiled or linked:
         kind = "ASan and UBSan" if asan else "UBSan"
-        done("native", f"{linked} test programs with {kind}, {compiled} compiled", start)
+        done("native", f"{linked} programs with {kind}, {compiled} files compiled", start)
 
 
 def native_target() -> tuple[str, ...]:
