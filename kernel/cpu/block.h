@@ -11,7 +11,6 @@
 // Op codes: the rows of insn.tbl, then what only the interpreter knows. OP_SLOW marks an op that
 // run.c executes instead of interp.c.
 #define OP_EXTRA_TABLE(X)                                                                          \
-    X(OP_NOP)                                                                                      \
     X(OP_LI)        /* a = imm */                                                                  \
     X(OP_MV)        /* a = b */                                                                    \
     X(OP_GOTO)      /* continue at this op + imm; retires nothing */                               \
@@ -26,10 +25,48 @@
     X(OP_BLTU_FAR)                                                                                 \
     X(OP_BGEU_FAR)
 
+// Two ops in a row run as one, which saves looking at the second's code. Both stay where they are, so
+// either can be jumped to, fail and be left as ever: only the code of the first differs. Chosen by frequency in
+// compiled C.
+#define PAIR_TABLE(X)                                                                              \
+    X(LD, LD) X(LD, SD) X(LD, OP_MV) X(LD, OP_LI) X(LD, ADDI) X(LD, ADD) X(LD, AUIPC)              \
+    X(LD, BEQ) X(LD, BNE) X(LD, JAL) X(LD, XOR)                                                    \
+    X(SD, SD) X(SD, LD) X(SD, OP_MV) X(SD, OP_LI) X(SD, ADDI) X(SD, AUIPC) X(SD, JAL)              \
+    X(OP_MV, OP_MV) X(OP_MV, OP_LI) X(OP_MV, LD) X(OP_MV, SD) X(OP_MV, ADDI) X(OP_MV, BEQ)         \
+    X(OP_MV, BNE) X(OP_MV, JAL) X(OP_MV, AUIPC) X(OP_MV, ADDIW)                                    \
+    X(OP_LI, OP_LI) X(OP_LI, OP_MV) X(OP_LI, ADDI) X(OP_LI, ADD) X(OP_LI, LD) X(OP_LI, SD)         \
+    X(OP_LI, BEQ) X(OP_LI, BNE) X(OP_LI, BLTU) X(OP_LI, BGEU) X(OP_LI, JAL) X(OP_LI, AUIPC)        \
+    X(OP_LI, ADDIW)                                                                                \
+    X(ADDI, ADDI) X(ADDI, ADD) X(ADDI, OP_MV) X(ADDI, OP_LI) X(ADDI, LD) X(ADDI, SD) X(ADDI, LW)   \
+    X(ADDI, LBU) X(ADDI, SB) X(ADDI, SW) X(ADDI, BEQ) X(ADDI, BNE) X(ADDI, BLTU) X(ADDI, JAL)      \
+    X(ADDI, JALR) X(ADDI, AUIPC) X(ADDI, FLD) X(ADDI, ADDIW) X(ADDI, SLLI)                         \
+    X(AUIPC, ADDI) X(AUIPC, LD) X(AUIPC, LW) X(AUIPC, FLD) X(AUIPC, JALR)                          \
+    X(ADD, ADD) X(ADD, ADDI) X(ADD, LD) X(ADD, SD) X(ADD, LW) X(ADD, SW) X(ADD, LBU) X(ADD, SB)    \
+    X(ADD, FLD) X(ADD, SLLI) X(ADD, BNE) X(ADD, BLTU) X(ADD, LHU)                                  \
+    X(SLLI, ADD) X(SLLI, SRLI) X(SLLI, ADDI) X(SRLI, ADD) X(SRLI, ANDI) X(SRLI, XOR)               \
+    X(ADDIW, ADDIW) X(ADDIW, OP_LI) X(ADDIW, OP_MV) X(ADDIW, ADDI) X(ADDIW, SLLI) X(ADDIW, BNE)    \
+    X(ADDIW, BEQ) X(ADDIW, BLT) X(ADDIW, BGE) X(ADDIW, SW)                                         \
+    X(LW, LW) X(LW, SW) X(LW, ADDI) X(LW, ADDIW) X(LW, ADDW) X(LW, OP_LI) X(LW, OP_MV)             \
+    X(LW, BEQ) X(LW, BNE) X(LW, BLT) X(LW, BGE) X(LW, SLLI)                                        \
+    X(SW, SW) X(SW, LW) X(SW, ADDI) X(SW, ADDIW) X(SW, OP_LI) X(SW, OP_MV) X(SW, JAL) X(SW, SD)    \
+    X(LBU, LBU) X(LBU, ADDI) X(LBU, ADD) X(LBU, SB) X(LBU, SLLI) X(LBU, BEQ) X(LBU, BNE)           \
+    X(LBU, OP_LI) X(SB, SB) X(SB, ADDI) X(SB, LBU) X(SB, ADD) X(SB, BLTU)                          \
+    X(ANDI, BEQ) X(ANDI, BNE) X(ANDI, ADD) X(SUB, ADDI) X(SUB, SRLI)                               \
+    X(SLLIW, SRLIW) X(SLLIW, OR) X(SRLIW, SLLIW) X(SRLIW, OR) X(SRLIW, XOR) X(OR, XOR) X(OR, OR)   \
+    X(OR, SLLIW) X(OR, SRLIW) X(OR, AND) X(XOR, XOR) X(XOR, AND) X(XOR, ADDW) X(XOR, SRLIW)        \
+    X(XOR, SLLI) X(XOR, SLLIW) X(AND, XOR) X(AND, ADDW) X(AND, OR) X(ADDW, ADDW) X(ADDW, XOR)      \
+    X(ADDW, LW) X(ADDW, SRLIW) X(ADDW, OP_MV)                                                      \
+    X(FLD, FLD) X(FLD, ADDI) X(FLD, ADD) X(FSD, ADDI) X(FSD, FLD) X(FSD, FSD)
+
 enum op_code {
+    OP_NOP = ILLEGAL, // illegal instructions carry OP_SLOW
     OP_FIRST_EXTRA = INSN_BASE_END,
 #define X(name) name,
     OP_EXTRA_TABLE(X)
+#undef X
+    OP_LAST_EXTRA,
+#define X(first, second) OP_##first##_##second,
+    PAIR_TABLE(X)
 #undef X
     OP_SLOW = 0x1000,
 };
@@ -104,6 +141,9 @@ struct cpu_cache {
 };
 
 enum leave interp(struct run *run, const struct tlb *tlb, const struct code_way *way, char *ops);
+
+// The row or extra code that this op alone stands for.
+u32 op_code(const struct op *op);
 
 void cpu_cache_flush(struct cpu_cache *cache);
 void cpu_cache_new_epoch(struct cpu_cache *cache); // look at all generations again

@@ -255,7 +255,7 @@ static bool fetch(struct session *s, u64 pc, u32 *word) {
 }
 
 static enum end execute(struct session *s, struct op *op) {
-    u32 id = op->code & ~(u32)OP_SLOW;
+    u32 id = op_code(op);
     struct cpu_cache *cache = s->cache;
     switch (id) {
     case LB: return execute_load(s, op, 1, true);

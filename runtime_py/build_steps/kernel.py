@@ -192,7 +192,8 @@ def native(install: bool = False) -> None:
     """Build the kernel for this machine, with sanitizers, under the programs that test it.
 
     The kernel becomes a static library; every C file of tests/unit/kernel is one program on it:
-    test_*.c run by themselves, host.c serves the kernel's exports to tests in Python.
+    test_*.c run by themselves, host.c runs one program, server.c serves the kernel's exports to
+    tests in Python.
     """
     sources, programs = kernel_sources(), sorted(UNIT_TESTS.glob("*.c"))
     if not (sources and programs) or sys.platform != "linux":
@@ -226,7 +227,7 @@ def native(install: bool = False) -> None:
         program, name = NATIVE / source.stem, f"native-{source.stem}"
         command = [str(setup.zig()), "cc", *target, *NATIVE_LINK, "-o", _relative(program)]
         command.append(_relative(units[source].target))
-        if source.stem == "host":  # all exports, for whoever asks for one by name
+        if source.stem == "server":  # all exports, for whoever asks for one by name
             command += ["-Wl,--export-dynamic", "-Wl,--whole-archive", _relative(library)]
             command += ["-Wl,--no-whole-archive"]
         else:

@@ -1,7 +1,7 @@
 """The kernel built natively with sanitizers, in place of kernel.wasm under wasmtime.
 
 Same names and methods as `ebbtide.wasmtime_kernel`; `install()` puts them where the ports look. The
-kernel runs in a process of its own (tests/unit/kernel/host.c) over a file that is its memory; each
+kernel runs in a process of its own (tests/unit/kernel/server.c) over a file that is its memory; each
 `Instance` is a thread there. A memory error ends that process, and its report is in the exception.
 """
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the native host
 
 @pytest.fixture
 def native(build_folder: Path, monkeypatch: pytest.MonkeyPatch) -> native_kernel.KernelModule:
-    program = build_folder / "native" / "host"
+    program = build_folder / "native" / "server"
     if not program.exists():
         pytest.fail(f"{program} is missing; mend: python3 build.py kernel --native")
     return native_kernel.install(monkeypatch, program)
