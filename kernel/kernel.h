@@ -97,6 +97,7 @@ struct host {
     struct hart *hart[HARTS_ALL];
     u32 hart_count;
     struct mail *inbox_head, *inbox_tail;
+    struct mail *mail_taken; // being delivered
     struct mail *outbox_head, *outbox_tail;
     u32 outbox_bytes;
     u32 outbox_bell; // [atomic]

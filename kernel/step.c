@@ -144,7 +144,7 @@ static void attend(struct task *task) {
 
 static void task_turn(struct hart *hart, struct task *task, u64 end) {
     task_get(task);
-    if (task->call.live)
+    if (task->call.live || task->agent)
         syscall_run(task);
     else if (task->killed || task->attention)
         attend(task);

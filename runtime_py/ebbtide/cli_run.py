@@ -26,7 +26,7 @@ from .errors import EbbError, MachinePanic
 from .events import Log
 from .machine import Machine
 from .owner_role import Process
-from .placement import Mount
+from .placement import Mount, Progress
 from .process import end
 from .recording import Tape
 from .stream import READ_SIZE, ByteReader, ByteWriter, Pty
@@ -71,6 +71,7 @@ async def _run(options: argparse.Namespace) -> int:
         record=bool(options.record),
         mounts=tuple(Mount(*item) for item in options.volume),
         on_log=_log,
+        on_progress=_progress(),
     )
     async with machine:
         async with contextlib.AsyncExitStack() as servers:
@@ -93,6 +94,12 @@ async def _run(options: argparse.Namespace) -> int:
         if options.record and tape:
             tape.save(Path(options.record))
         return code
+
+
+def _progress() -> Progress:
+    from .image.__main__ import print_progress
+
+    return print_progress()
 
 
 def _log(record: Log) -> None:
