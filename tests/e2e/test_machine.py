@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from machines import MachinePage
+from e2e.machines import MachinePage
 
 
 def test_page_stays_free_while_the_guest_loops(machine: MachinePage) -> None:
@@ -45,7 +45,8 @@ def test_idle_machine_does_nothing(machine: MachinePage) -> None:
     )
     assert after["steps"] == before["steps"]
     assert after["retired"] == before["retired"]
-    assert after["messages"] == before["messages"] + 2  # the question for the counters and its answer
+    # The question for the counters and its answer.
+    assert after["messages"] == before["messages"] + 2
 
 
 def test_processors_and_memory_are_what_was_asked_for(machine: MachinePage) -> None:
