@@ -79,6 +79,7 @@ char *strrchr(const char *s, int c) {
 }
 #endif
 
+// Not every C library has it.
 size_t strlcpy(char *dst, const char *src, size_t size) {
     size_t n = strnlen(src, size - 1);
     memcpy(dst, src, n);
