@@ -207,13 +207,8 @@ static u32 step(struct hart *hart, u64 budget) {
     u64 end = kernel->tick + budget;
     struct task **current = &kernel->current[hart->id];
     for (;;) {
-        if (host.inbox_head || atomic_load(&host.freeze) || outbox_full())
-            return STATUS_READY;
-        u32 status = decision(hart);
-        if (status)
-            return status;
-        timer_run(now_ns());
         struct task *task = *current;
+        // Before anything returns: a task that waits can be woken, and run by another hart, once we are out.
         if (task && task->state != TASK_RUNNING) {
             kernel->last_wait[hart->id] = task->active ? task->active->why : 0;
             hart->report.tid = task->tid;
@@ -224,6 +219,12 @@ static u32 step(struct hart *hart, u64 budget) {
             task_put(task);
             continue;
         }
+        if (host.inbox_head || atomic_load(&host.freeze) || outbox_full())
+            return STATUS_READY;
+        u32 status = decision(hart);
+        if (status)
+            return status;
+        timer_run(now_ns());
         if (task && kernel->tick >= task->quantum_end) {
             if (kernel->run_count) {
                 *current = NULL;
