@@ -239,12 +239,11 @@ static u32 step(struct hart *hart, u64 budget) {
             kernel->current[hart->id] = task;
             task->quantum_end = kernel->tick + QUANTUM;
             kernel->switches++;
-        } else if (task->state != TASK_RUNNING) {
-            current_drop(hart, task);
         } else if (kernel->tick < task->quantum_end) {
-            if (task_turn(hart, task, end))
-                continue;
-            goto again;
+            if (!task_turn(hart, task, end))
+                goto again;
+            if (task->state != TASK_RUNNING) // at once: another hart may wake and run it when we are out
+                current_drop(hart, task);
         } else if (!kernel->run_count) {
             task->quantum_end = kernel->tick + QUANTUM;
         } else {
