@@ -91,7 +91,7 @@ static void timed_wait(void) {
     set(SIGUSR1, handler, SA_RESTART);
     mask = only(SIGHUP);
     pid = pesters(SIGUSR1, 1);
-    FAILS(sigtimedwait(&mask, &info, &never), EINTR);
+    FAILS(syscall(SYS_rt_sigtimedwait, &mask, &info, &never, 8), EINTR);
     CHECK(count == 1);
     reap(pid);
     sigset_t none;
