@@ -11,9 +11,10 @@ import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-TABLE = Path(__file__).resolve().parents[3] / "kernel" / "cpu" / "insn.tbl"
+SOURCE = Path(__file__).resolve().parents[3] / "kernel" / "cpu"
 CODE, DATA, WORK = 0x10000, 0x800000, 0x600000
 BASE = 31  # x31 holds WORK + 2048 and is never written
 SCRATCH = -2048  # loads and stores stay in [SCRATCH, SCRATCH + 1024)
@@ -35,10 +36,21 @@ def read_table() -> list[Row]:
     """Parse insn.tbl."""
     rows = []
     for kind, id_, format_, match, mask, rest in re.findall(
-        r'^(INSN|COMPRESSED)\((\w+), "[^"]+", (\w+), (0x\w+), (0x\w+), (.*)\)$', TABLE.read_text(), re.M
+        r'^(INSN|COMPRESSED)\((\w+), "[^"]+", (\w+), (0x\w+), (0x\w+), (.*)\)$', (SOURCE / "insn.tbl").read_text(), re.M
     ):
         rows.append(Row(id_, format_, int(match, 16), int(mask, 16), rest, kind == "COMPRESSED"))
     return rows
+
+
+def read_pairs() -> list[tuple[str, str, bool]]:
+    """List the op pairs that the interpreter runs as one: first, second, second reads what first computes."""
+    text = (SOURCE / "block.h").read_text().replace("\\\n", "")
+    pairs = []
+    for name, chained in (("PAIR_TABLE", False), ("CHAIN_TABLE", True)):
+        line = re.search(rf"#define {name}\(X\)(.*)", text)
+        assert line
+        pairs += [(first, second, chained) for first, second in re.findall(r"X\((\w+), (\w+)\)", line[1])]
+    return pairs
 
 
 # ---- Encoding -------------------------------------------------------------------------------------
@@ -65,6 +77,10 @@ def b_type(match: int, rs1: int, rs2: int, imm: int) -> bytes:
         match | rs1 << 15 | rs2 << 20 | (imm >> 11 & 1) << 7 | (imm >> 1 & 15) << 8 | (imm >> 5 & 63) << 25
         | (imm >> 12 & 1) << 31
     )
+
+
+def j(imm: int) -> bytes:
+    return u32(0x6F | (imm >> 12 & 255) << 12 | (imm >> 11 & 1) << 20 | (imm >> 1 & 1023) << 21 | (imm >> 20 & 1) << 31)
 
 
 def addi(rd: int, rs1: int, imm: int) -> bytes:
@@ -119,7 +135,7 @@ class Generator:
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         self.rows = {row.id: row for row in read_table()}
-        self.single = False  # what this chunk's float registers mostly hold
+        self.singles = False  # what this chunk's float registers mostly hold
 
     def integer(self) -> int:
         r = self.random
@@ -129,7 +145,7 @@ class Generator:
     def float_bits(self, exponent: int) -> int:
         """A register value; many exponents lie near `exponent`, so that sums interact."""
         r = self.random
-        if self.single:
+        if self.singles:
             kind = r.random()
             if kind < 0.3:
                 value = r.choice(SINGLES)
@@ -284,22 +300,103 @@ class Generator:
                 return b""
         raise ValueError(row)
 
+    # ---- Pairs
+
+    def single(self, name: str, rd: int, base: int) -> bytes:
+        """One instruction that writes rd and, if it reads registers, reads `base` first."""
+        r = self.random
+        if name == "OP_LI":
+            return addi(rd, 0, r.choice([0, 1, -1, 2047, 85])) if r.random() < 0.5 else u32(0x37 | rd << 7 | r.getrandbits(20) << 12)
+        if name == "OP_MV":
+            return addi(rd, base, 0) if r.random() < 0.5 or not base or not rd else u16(0x8002 | rd << 7 | base << 2)
+        row = self.rows[name]
+        word = row.match | r.getrandbits(32) & ~row.mask & ~0xFFF80 | rd << 7 | base << 15
+        if row.format == "R" and r.random() < 0.3:  # the other way round, for those that commute
+            word = word & ~0x1FF8000 | base << 20 | r.randrange(32) << 15
+        return u32(word)
+
+    def pair(self, first: str, second: str, chained: bool) -> bytes:
+        """Two instructions in a row, with what they need before and after."""
+        r = self.random
+        rd, other = r.sample([*range(5, 30)], 2)
+        slot = SCRATCH + 8 * r.randrange(127)
+        forms = {name: self.rows[name].format if name in self.rows else "" for name in (first, second)}
+        memory = ("LOAD", "FLOAD", "STORE", "FSTORE")
+        # What the second needs as its base.
+        base = rd if chained else other
+        before, after = b"", self.plain()
+        skip = 4 + len(after)
+        if forms[second] in memory:
+            imm = 0
+            data = r.randrange(32)
+            operation = (
+                s_type(self.rows[second].match, base, data, imm)
+                if "STORE" in forms[second]
+                else i_type(self.rows[second].match, r.randrange(1, 30), base, imm)
+            )
+            before = addi(base, BASE, slot)
+        elif forms[second] == "B":
+            operation = b_type(self.rows[second].match, base, r.choice([0, base, r.randrange(32)]), skip)
+        elif second == "JAL":
+            operation = u32(0x6F | r.choice([0, 1, 5]) << 7 | 1 << 12) + bytes(4092)  # to another page
+        elif second == "JALR":
+            offset = r.randrange(-16, 16) * 2
+            operation = i_type(0x67, r.choice([0, 1, 5]), base, offset)
+            distance = 16 + skip - offset
+            before = u32(0x17 | base << 7) + addi(base, base, distance - 4)  # first is at +8 or, with a slot, below
+            if first == "AUIPC":
+                operation, before = i_type(0x67, r.choice([0, 1]), base, 4 + skip), b""
+            elif first == "LD":
+                before = u32(0x17 | base << 7) + addi(base, base, distance) + s_type(0x3023, BASE, base, slot)
+        else:
+            operation = self.single(second, r.randrange(1, 30), base)
+        # The first, whose result is such a base if the second reads it.
+        needs_base = chained and forms[second] in memory
+        if first == "AUIPC":
+            start = u32(0x17 | rd << 7)
+        elif first == "LD" and chained and (needs_base or second == "JALR"):
+            if needs_base:
+                before = addi(rd, BASE, slot) + s_type(0x3023, BASE, rd, SCRATCH)
+                start = ld(rd, BASE, SCRATCH)
+            else:
+                start = ld(rd, BASE, slot)
+        elif needs_base:
+            before = b""
+            word = self.rows[first].match | rd << 7 | BASE << 15
+            start = addi(rd, BASE, slot) if first == "ADDI" else u32(word)
+        elif forms[first] in ("LOAD", "FLOAD"):
+            start = i_type(self.rows[first].match, rd, BASE, slot)
+        elif forms[first] in ("STORE", "FSTORE"):
+            start = s_type(self.rows[first].match, BASE, r.randrange(32), slot)
+        elif forms[first] == "B":
+            start = b_type(self.rows[first].match, rd, r.choice([rd, 0, r.randrange(32)]), 4 + len(operation))
+        else:
+            start = self.single(first, rd, r.randrange(31))
+        if len(start) == 2 and second == "JALR":
+            start = addi(rd, 0, 1)
+        if forms[first] == "B":
+            before += u32(0x2033)  # slt x0, x0, x0: pairs with nothing
+        return before + start + operation + after
+
     # ---- Chunks
 
     def chunk(self, pool: int, body: Callable[[], bytes], count: int) -> tuple[bytes, bytes]:
         """Code of a chunk whose register values lie at `pool`, and those values."""
         r = self.random
-        self.single = r.random() < 0.5
+        self.singles = r.random() < 0.5
         exponent = r.getrandbits(11)
         rounding = 0 if r.random() < 0.6 else r.randrange(5)
         flags = r.choice([0, 1, 1, r.getrandbits(5)])
         values = [rounding << 5 | flags]
         values += [self.integer() for _ in range(30)] + [self.float_bits(exponent) for _ in range(32)]
-        code = load_address(BASE, pool + 1024) + ld(1, BASE, -1024) + u32(0x00309073)  # fscsr
+        code = load_address(BASE, WORK + 2048) + addi(1, 0, 3) + s_type(0x3023, BASE, 1, 1016)  # rounds
+        code += load_address(BASE, pool + 1024) + ld(1, BASE, -1024) + u32(0x00309073)  # fscsr
         code += b"".join(ld(i, BASE, -1024 + 8 * i) for i in range(1, 31))
         code += b"".join(i_type(0x3007, i, BASE, -1024 + 8 * (31 + i)) for i in range(32))
         code += load_address(BASE, WORK + 2048)
-        code += b"".join(body() for _ in range(count))
+        loop = b"".join(body() for _ in range(count))
+        loop += ld(30, BASE, 1016) + addi(30, 30, -1) + s_type(0x3023, BASE, 30, 1016) + b_type(0x63, 30, 0, 8)
+        code += loop + j(-len(loop))
         code += b"".join(s_type(0x3023, BASE, i, 8 * i) for i in range(1, 31))
         code += b"".join(s_type(0x3027, BASE, i, 8 * (31 + i)) for i in range(32))
         code += u32(0x003020F3) + s_type(0x3023, BASE, 1, 0)  # csrr x1, fcsr
@@ -307,15 +404,18 @@ class Generator:
         return code + u32(0x73), struct.pack("<63Q", *values)
 
     def program(self, names: list[str], chunks: int, count: int = 24) -> bytes:
-        """An executable of random instructions out of `names`."""
+        """An executable of random instructions out of `names`, or of pairs."""
         code, data = b"", b""
-        rows = [self.rows[name] for name in names]
-        queue: list[Row] = []
+        pairs = read_pairs()
+        queue: list[Callable[[], bytes]] = []
 
         def body() -> bytes:
-            if not queue:  # every row as often as any other
-                queue.extend(self.random.sample(rows, len(rows)))
-            return self.instruction(queue.pop())
+            if not queue:  # every one as often as any other
+                queue.extend(partial(self.instruction, self.rows[name]) for name in names)
+                if not names:
+                    queue.extend(partial(self.pair, *pair) for pair in pairs)
+                self.random.shuffle(queue)
+            return queue.pop()()
 
         for _ in range(chunks):
             chunk_code, chunk_data = self.chunk(DATA + len(data), body, count)
@@ -333,4 +433,5 @@ class Generator:
             "float": floats,
             "arithmetic": [name for name in floats if self.rows[name].format in ("FFF", "FF", "FMA")],
             "everything": everything,
+            "pairs": [],
         }
