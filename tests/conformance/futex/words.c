@@ -89,10 +89,11 @@ int main(void) {
 
     // Between processes: the object and offset count, not the address.
     uint32_t *shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    CHECK(shared != MAP_FAILED);
+    void *elsewhere = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(shared != MAP_FAILED && elsewhere != MAP_FAILED);
     pid_t pid = fork();
     if (!pid) {
-        uint32_t *moved = mremap(shared, 4096, 4096, MREMAP_MAYMOVE | MREMAP_FIXED, (char *)shared + (1 << 24));
+        uint32_t *moved = mremap(shared, 4096, 4096, MREMAP_MAYMOVE | MREMAP_FIXED, elsewhere);
         CHECK(moved != MAP_FAILED);
         __atomic_store_n(moved, 1, __ATOMIC_SEQ_CST);
         while (futex(moved, FUTEX_WAKE, 1, NULL, NULL, 0) == 0)
