@@ -95,13 +95,19 @@ __attribute__((export_name("k_mail_take"))) u32 k_mail_take(u32 hart) {
     if (hart && kernel->magic != KERNEL_MAGIC)
         return 0; // what follows BOOT must not overtake it
     atomic_and(&host.hart[hart]->attn, ~(u32)ATTN_MAIL);
+    struct mail *mail = NULL;
     lock_take(&host.mail_lock);
-    struct mail *mail = mail_pop(&host.inbox_head, &host.inbox_tail);
+    if (!host.mail_taken) // one at a time, so that events are delivered in the order they were posted
+        mail = host.mail_taken = mail_pop(&host.inbox_head, &host.inbox_tail);
     lock_drop(&host.mail_lock);
     return mail ? MADDR(mail + 1) : 0;
 }
 
 __attribute__((export_name("k_mail_free"))) u32 k_mail_free(u32 event) {
+    lock_take(&host.mail_lock);
+    if (host.mail_taken == mail_of(event))
+        host.mail_taken = NULL;
+    lock_drop(&host.mail_lock);
     pfree(mail_of(event));
     return 0;
 }

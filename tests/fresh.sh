@@ -52,6 +52,12 @@ copy "$HOME/.pip/pip.conf" /root/.pip/pip.conf
 for file in "${SSL_CERT_FILE:-}" "${NODE_EXTRA_CA_CERTS:-}" "${PIP_CERT:-}" /etc/ssl/certs/ca-certificates.crt; do
     [ -n "$file" ] && copy "$file"
 done
+# Also one by one: installing ca-certificates writes the bundle anew, from these among others.
+if [ -f /etc/ssl/certs/ca-certificates.crt ]; then
+    mkdir -p "$root/usr/local/share/ca-certificates"
+    awk -v to="$root/usr/local/share/ca-certificates/host" \
+        '/BEGIN CERT/ { n++ } n { print > (to n ".crt") }' /etc/ssl/certs/ca-certificates.crt
+fi
 
 mount --make-rprivate /
 mount -t proc proc "$root/proc"
@@ -59,7 +65,8 @@ mount --rbind /dev "$root/dev"
 mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
 mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
 # Folders of packages that pip is configured with.
-for folder in $(python3 -m pip config list 2>/dev/null | tr "'\" " '\n\n\n' | sed -n 's,^\(file://\)\{0,1\}\(/.*\)$,\2,p'); do
+for folder in $(python3 -m pip config list 2>/dev/null | tr "'\" " '\n\n\n' | sed -n 's|^\(file://\)\{0,1\}\(/.*\)$|\2|p'); do
+    folder=${folder%/simple} # an index refers to files beside it
     [ -d "$folder" ] || continue
     mkdir -p "$root$folder"
     mount --bind -o ro "$folder" "$root$folder"
@@ -88,12 +95,12 @@ if [ -n "$(chroot "$root" sh -c 'command -v pip node gcc curl' || true)" ]; then
 fi
 clone root
 if [ $# -gt 0 ]; then
-    for command; do echo "== build.py $command"; inside root "time python3 build.py $command"; done
+    for command; do echo "== build.py $command"; inside root "python3 build.py $command"; done
     exit 0
 fi
 for command in "demo --check" test; do
     echo "== root: python3 build.py $command"
-    inside root "time python3 build.py $command"
+    inside root "python3 build.py $command"
 done
 
 chroot "$root" id visitor >/dev/null 2>&1 || chroot "$root" useradd -m visitor

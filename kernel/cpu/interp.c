@@ -4,6 +4,8 @@
 #include "block.h"
 #include "muldiv.h"
 
+#pragma STDC FP_CONTRACT OFF
+
 typedef float f32 __attribute__((may_alias));
 typedef double f64 __attribute__((may_alias));
 
@@ -27,53 +29,132 @@ typedef u64 g64 __attribute__((may_alias));
 
 #define SEXT(value) ((u64)(i64)(i32)(value))
 
-#define DO(id, ...)                                                                                \
-    case id:                                                                                       \
-        __VA_ARGS__;                                                                               \
-        ip++;                                                                                      \
-        continue;
-
-#define LOAD(id, type, size, cast, wrap)                                                           \
-    case id: {                                                                                     \
-        u64 va = B + IMM;                                                                          \
+// An op's body is BODY_<code>(value of operand b). It runs at `ip`, leaves its result in `value` too, and
+// falls out of its end or leaves by goto, continue (ip is set) or break (pc is set).
+#define LOAD_BODY(b, type, size, cast, wrap)                                                       \
+    {                                                                                              \
+        u64 va = (b) + IMM;                                                                        \
         const struct tlb_entry *e = tlb_slot((struct tlb_entry *)tlb->r, va);                      \
-        if (unlikely(e->tag != (va & (~PAGE_MASK | (size - 1)))))                                  \
+        if (unlikely(e->tag != (va & ~(PAGE_MASK & ~(size - 1ull)))))                              \
             goto slow;                                                                             \
-        A = wrap((u64)(cast) * MPTR(const type, (u32)va + e->delta));                              \
-        ip++;                                                                                      \
-        continue;                                                                                  \
+        A = value = wrap((u64)(cast) * MPTR(const type, (u32)va + e->delta));                      \
     }
 
-#define STORE(id, type, size)                                                                      \
-    case id: {                                                                                     \
-        u64 va = B + IMM;                                                                          \
+#define STORE_BODY(b, type, size)                                                                  \
+    {                                                                                              \
+        u64 va = (b) + IMM;                                                                        \
         const struct tlb_entry *e = tlb_slot((struct tlb_entry *)tlb->w, va);                      \
-        if (unlikely(e->tag != (va & (~PAGE_MASK | (size - 1)))))                                  \
+        if (unlikely(e->tag != (va & ~(PAGE_MASK & ~(size - 1ull)))))                              \
             goto slow;                                                                             \
         *MPTR(type, (u32)va + e->delta) = (type)C;                                                 \
-        ip++;                                                                                      \
-        continue;                                                                                  \
     }
 
-#define BRANCH(id, far, condition)                                                                 \
-    case id:                                                                                       \
-        if (!(condition)) {                                                                        \
-            ip++;                                                                                  \
-            continue;                                                                              \
-        }                                                                                          \
+#define NEAR_BODY(condition)                                                                       \
+    if (condition) {                                                                               \
         fuel += (i16)ip->a;                                                                        \
         ip = (struct op *)((char *)ip + ip->imm);                                                  \
         if (unlikely(fuel < 0))                                                                    \
             goto short_fuel;                                                                       \
         continue;                                                                                  \
-    case far:                                                                                      \
-        if (!(condition)) {                                                                        \
-            ip++;                                                                                  \
-            continue;                                                                              \
-        }                                                                                          \
+    }
+
+#define FAR_BODY(condition)                                                                        \
+    if (condition) {                                                                               \
         fuel += ip->n - 1;                                                                         \
         pc = base + ip->off + IMM;                                                                 \
-        break;
+        break;                                                                                     \
+    }
+
+#define BODY_OP_NOP(b)
+#define BODY_OP_LI(b) A = value = IMM;
+#define BODY_OP_MV(b) A = value = (b);
+#define BODY_AUIPC(b) A = value = base + IMM;
+#define BODY_ADDI(b) A = value = (b) + IMM;
+#define BODY_SLTI(b) A = value = (i64)(b) < (i64)IMM;
+#define BODY_SLTIU(b) A = value = (b) < IMM;
+#define BODY_XORI(b) A = value = (b) ^ IMM;
+#define BODY_ORI(b) A = value = (b) | IMM;
+#define BODY_ANDI(b) A = value = (b) & IMM;
+#define BODY_SLLI(b) A = value = (b) << (IMM & 63);
+#define BODY_SRLI(b) A = value = (b) >> (IMM & 63);
+#define BODY_SRAI(b) A = value = (u64)((i64)(b) >> (IMM & 63));
+#define BODY_ADD(b) A = value = (b) + C;
+#define BODY_SUB(b) A = value = (b) - C;
+#define BODY_SLL(b) A = value = (b) << (C & 63);
+#define BODY_SLT(b) A = value = (i64)(b) < (i64)C;
+#define BODY_SLTU(b) A = value = (b) < C;
+#define BODY_XOR(b) A = value = (b) ^ C;
+#define BODY_SRL(b) A = value = (b) >> (C & 63);
+#define BODY_SRA(b) A = value = (u64)((i64)(b) >> (C & 63));
+#define BODY_OR(b) A = value = (b) | C;
+#define BODY_AND(b) A = value = (b) & C;
+#define BODY_ADDIW(b) A = value = SEXT((u32)(b) + (u32)IMM);
+#define BODY_SLLIW(b) A = value = SEXT((u32)(b) << (IMM & 31));
+#define BODY_SRLIW(b) A = value = SEXT((u32)(b) >> (IMM & 31));
+#define BODY_SRAIW(b) A = value = SEXT((i32)(b) >> (IMM & 31));
+#define BODY_ADDW(b) A = value = SEXT((u32)(b) + (u32)C);
+#define BODY_SUBW(b) A = value = SEXT((u32)(b) - (u32)C);
+#define BODY_SLLW(b) A = value = SEXT((u32)(b) << (C & 31));
+#define BODY_SRLW(b) A = value = SEXT((u32)(b) >> (C & 31));
+#define BODY_SRAW(b) A = value = SEXT((i32)(b) >> (C & 31));
+#define BODY_MUL(b) A = value = (b) * C;
+#define BODY_MULH(b) A = value = mul_high_signed((b), C);
+#define BODY_MULHU(b) A = value = mul_high((b), C);
+#define BODY_MULW(b) A = value = SEXT((u32)(b) * (u32)C);
+#define BODY_DIV(b) A = value = div_signed((b), C);
+#define BODY_DIVU(b) A = value = div_unsigned((b), C);
+#define BODY_REM(b) A = value = rem_signed((b), C);
+#define BODY_REMU(b) A = value = rem_unsigned((b), C);
+#define BODY_DIVW(b) A = value = div_signed_32((b), C);
+#define BODY_DIVUW(b) A = value = div_unsigned_32((b), C);
+#define BODY_REMW(b) A = value = rem_signed_32((b), C);
+#define BODY_REMUW(b) A = value = rem_unsigned_32((b), C);
+#define BODY_LB(b) LOAD_BODY(b, gi8, 1, i64, )
+#define BODY_LH(b) LOAD_BODY(b, gi16, 2, i64, )
+#define BODY_LW(b) LOAD_BODY(b, gi32, 4, i64, )
+#define BODY_LD(b) LOAD_BODY(b, g64, 8, u64, )
+#define BODY_LBU(b) LOAD_BODY(b, g8, 1, u64, )
+#define BODY_LHU(b) LOAD_BODY(b, g16, 2, u64, )
+#define BODY_LWU(b) LOAD_BODY(b, g32, 4, u64, )
+#define BODY_FLW(b) LOAD_BODY(b, g32, 4, u64, BOX)
+#define BODY_FLD(b) LOAD_BODY(b, g64, 8, u64, )
+#define BODY_SB(b) STORE_BODY(b, g8, 1)
+#define BODY_SH(b) STORE_BODY(b, g16, 2)
+#define BODY_SW(b) STORE_BODY(b, g32, 4)
+#define BODY_SD(b) STORE_BODY(b, g64, 8)
+#define BODY_FSW(b) STORE_BODY(b, g32, 4)
+#define BODY_FSD(b) STORE_BODY(b, g64, 8)
+#define BODY_BEQ(b) NEAR_BODY((b) == C)
+#define BODY_BNE(b) NEAR_BODY((b) != C)
+#define BODY_BLT(b) NEAR_BODY((i64)(b) < (i64)C)
+#define BODY_BGE(b) NEAR_BODY((i64)(b) >= (i64)C)
+#define BODY_BLTU(b) NEAR_BODY((b) < C)
+#define BODY_BGEU(b) NEAR_BODY((b) >= C)
+#define BODY_OP_BEQ_FAR(b) FAR_BODY((b) == C)
+#define BODY_OP_BNE_FAR(b) FAR_BODY((b) != C)
+#define BODY_OP_BLT_FAR(b) FAR_BODY((i64)(b) < (i64)C)
+#define BODY_OP_BGE_FAR(b) FAR_BODY((i64)(b) >= (i64)C)
+#define BODY_OP_BLTU_FAR(b) FAR_BODY((b) < C)
+#define BODY_OP_BGEU_FAR(b) FAR_BODY((b) >= C)
+#define BODY_JAL(b)                                                                                   \
+    A = base + ip->c;                                                                              \
+    pc = base + ip->off + IMM;                                                                     \
+    break;
+#define BODY_JALR(b)                                                                                  \
+    pc = ((b) + IMM) & ~1ull;                                                                      \
+    A = base + ip->c;                                                                              \
+    break;
+
+#define BODY_TABLE(X)                                                                              \
+    X(OP_NOP) X(OP_LI) X(OP_MV) X(AUIPC) X(ADDI) X(SLTI) X(SLTIU) X(XORI) X(ORI) X(ANDI) X(SLLI)   \
+    X(SRLI) X(SRAI) X(ADD) X(SUB) X(SLL) X(SLT) X(SLTU) X(XOR) X(SRL) X(SRA) X(OR) X(AND)          \
+    X(ADDIW) X(SLLIW) X(SRLIW) X(SRAIW) X(ADDW) X(SUBW) X(SLLW) X(SRLW) X(SRAW)                    \
+    X(MUL) X(MULH) X(MULHU) X(MULW) X(DIV) X(DIVU) X(REM) X(REMU) X(DIVW) X(DIVUW)       \
+    X(REMW) X(REMUW)                                                                               \
+    X(LB) X(LH) X(LW) X(LD) X(LBU) X(LHU) X(LWU) X(FLW) X(FLD)                                     \
+    X(SB) X(SH) X(SW) X(SD) X(FSW) X(FSD)                                                          \
+    X(BEQ) X(BNE) X(BLT) X(BGE) X(BLTU) X(BGEU) X(OP_BEQ_FAR) X(OP_BNE_FAR) X(OP_BLT_FAR)          \
+    X(OP_BGE_FAR) X(OP_BLTU_FAR) X(OP_BGEU_FAR) X(JAL) X(JALR)
 
 // Float results that cannot have raised anything but NX: finite and greater than the smallest normal.
 #define PLAIN_D(bits) (((bits) & ~0ull >> 1) - 0x0010000000000001 < 0x7fdfffffffffffff)
@@ -102,6 +183,12 @@ typedef u64 g64 __attribute__((may_alias));
         ip++;                                                                                      \
         continue;                                                                                  \
     }
+
+#define DO(id, statement)                                                                          \
+    case id:                                                                                       \
+        statement;                                                                                 \
+        ip++;                                                                                      \
+        continue;
 
 #define COMPARE_D(id, op)                                                                          \
     case id: {                                                                                     \
@@ -184,6 +271,45 @@ typedef u64 g64 __attribute__((may_alias));
         continue;                                                                                  \
     }
 
+// ---- Fused multiply and add ---------------------------------------------------------------------
+// x + y exactly, as a rounded sum and its error.
+always_inline_fn f64 two_sum(f64 x, f64 y, f64 *error) {
+    f64 sum = x + y, back = sum - x;
+    *error = (x - (sum - back)) + (y - back);
+    return sum;
+}
+
+// x + y rounded to odd: a sum that was inexact gets an odd last bit, so that rounding it again, to fewer bits,
+// gives what rounding once would have given.
+always_inline_fn f64 sum_to_odd(f64 x, f64 y) {
+    f64 error, sum = two_sum(x, y, &error);
+    u64 bits = __builtin_bit_cast(u64, sum);
+    if (error != 0 && !(bits & 1))
+        bits += (error > 0) == (sum > 0) ? 1 : ~0ull;
+    return __builtin_bit_cast(f64, bits);
+}
+
+// a * b exactly, as a rounded product and its error (halves of 26 bits each).
+always_inline_fn f64 two_product(f64 a, f64 b, f64 *error) {
+    f64 a_high = a * 134217729.0, b_high = b * 134217729.0;
+    a_high -= a_high - a;
+    b_high -= b_high - b;
+    f64 a_low = a - a_high, b_low = b - b_high, product = a * b;
+    *error = ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low;
+    return product;
+}
+
+// a * b + c rounded once, after Boldo and Melquiond: exact while nothing over- or underflows on the way.
+always_inline_fn f64 fused_d(f64 a, f64 b, f64 c) {
+    f64 low, sum_low, rest, product = two_product(a, b, &low);
+    f64 sum = two_sum(c, low, &sum_low), high = two_sum(product, sum, &rest);
+    return high + sum_to_odd(sum_low, rest);
+}
+
+// Exponent within `range` of zero's.
+#define NEAR_ONE(value, range)                                                                     \
+    ((__builtin_bit_cast(u64, value) >> 52 & 0x7ff) - (1023 - range) < 2 * range)
+
 enum leave interp(struct run *run, const struct tlb *tlb, const struct code_way *way, char *ops) {
     struct op *ip = run->ip;
     i32 fuel = run->fuel;
@@ -191,67 +317,17 @@ enum leave interp(struct run *run, const struct tlb *tlb, const struct code_way 
     u64 pc;
     for (;;) {
         switch (ip->code) {
-            DO(OP_NOP, )
-            DO(OP_LI, A = IMM)
-            DO(OP_MV, A = B)
-            DO(AUIPC, A = base + IMM)
-            DO(ADDI, A = B + IMM)
-            DO(SLTI, A = (i64)B < (i64)IMM)
-            DO(SLTIU, A = B < IMM)
-            DO(XORI, A = B ^ IMM)
-            DO(ORI, A = B | IMM)
-            DO(ANDI, A = B & IMM)
-            DO(SLLI, A = B << (IMM & 63))
-            DO(SRLI, A = B >> (IMM & 63))
-            DO(SRAI, A = (u64)((i64)B >> (IMM & 63)))
-            DO(ADD, A = B + C)
-            DO(SUB, A = B - C)
-            DO(SLL, A = B << (C & 63))
-            DO(SLT, A = (i64)B < (i64)C)
-            DO(SLTU, A = B < C)
-            DO(XOR, A = B ^ C)
-            DO(SRL, A = B >> (C & 63))
-            DO(SRA, A = (u64)((i64)B >> (C & 63)))
-            DO(OR, A = B | C)
-            DO(AND, A = B & C)
-            DO(ADDIW, A = SEXT((u32)B + (u32)IMM))
-            DO(SLLIW, A = SEXT((u32)B << (IMM & 31)))
-            DO(SRLIW, A = SEXT((u32)B >> (IMM & 31)))
-            DO(SRAIW, A = SEXT((i32)B >> (IMM & 31)))
-            DO(ADDW, A = SEXT((u32)B + (u32)C))
-            DO(SUBW, A = SEXT((u32)B - (u32)C))
-            DO(SLLW, A = SEXT((u32)B << (C & 31)))
-            DO(SRLW, A = SEXT((u32)B >> (C & 31)))
-            DO(SRAW, A = SEXT((i32)B >> (C & 31)))
-            DO(MUL, A = B * C)
-            DO(MULH, A = mul_high_signed(B, C))
-            DO(MULHU, A = mul_high(B, C))
-            DO(MULHSU, A = mul_high_mixed(B, C))
-            DO(MULW, A = SEXT((u32)B * (u32)C))
-            DO(DIV, A = div_signed(B, C))
-            DO(DIVU, A = div_unsigned(B, C))
-            DO(REM, A = rem_signed(B, C))
-            DO(REMU, A = rem_unsigned(B, C))
-            DO(DIVW, A = div_signed_32(B, C))
-            DO(DIVUW, A = div_unsigned_32(B, C))
-            DO(REMW, A = rem_signed_32(B, C))
-            DO(REMUW, A = rem_unsigned_32(B, C))
-
-            LOAD(LB, gi8, 1, i64, )
-            LOAD(LH, gi16, 2, i64, )
-            LOAD(LW, gi32, 4, i64, )
-            LOAD(LD, g64, 8, u64, )
-            LOAD(LBU, g8, 1, u64, )
-            LOAD(LHU, g16, 2, u64, )
-            LOAD(LWU, g32, 4, u64, )
-            LOAD(FLW, g32, 4, u64, BOX)
-            LOAD(FLD, g64, 8, u64, )
-            STORE(SB, g8, 1)
-            STORE(SH, g16, 2)
-            STORE(SW, g32, 4)
-            STORE(SD, g64, 8)
-            STORE(FSW, g32, 4)
-            STORE(FSD, g64, 8)
+            // clang-format off
+#define X(code) case code: { u64 value; BODY_##code(B) (void)value; } ip++; continue;
+            BODY_TABLE(X)
+#undef X
+#define X(first, second) case OP_##first##_##second: { u64 value; BODY_##first(B) ip++; BODY_##second(B) (void)value; } ip++; continue;
+            PAIR_TABLE(X)
+#undef X
+#define X(first, second) case OP_CHAIN_##first##_##second: { u64 value; BODY_##first(B) ip++; BODY_##second(value) } ip++; continue;
+            CHAIN_TABLE(X)
+#undef X
+            // clang-format on
 
             FLOAT_D(FADD_D, a + b, true)
             FLOAT_D(FSUB_D, a - b, true)
@@ -281,19 +357,54 @@ enum leave interp(struct run *run, const struct tlb *tlb, const struct code_way 
             DO(FMV_X_W, A = SEXT(B))
             DO(FMV_W_X, A = BOX(B))
             TO_INTEGER(FCVT_W_D, f64, true, -2147483649.0, 2147483648.0, i32, SEXT)
-            TO_INTEGER(FCVT_WU_D, f64, true, -1.0, 4294967296.0, u32, SEXT)
             TO_INTEGER(FCVT_L_D, f64, true, -9223372036854775808.0, 9223372036854775808.0, i64, (u64))
             TO_INTEGER(FCVT_W_S, f32, BOXED(B), -2147483648.0f, 2147483648.0f, i32, SEXT)
-            TO_INTEGER(FCVT_L_S, f32, BOXED(B), -9223372036854775808.0f, 9223372036854775808.0f, i64,
-                       (u64))
             FROM_INTEGER_D(FCVT_D_W, i32, true)
             FROM_INTEGER_D(FCVT_D_WU, u32, true)
             FROM_INTEGER_D(FCVT_D_L, i64, false)
             FROM_INTEGER_D(FCVT_D_LU, u64, false)
             FROM_INTEGER_S(FCVT_S_W, i32)
-            FROM_INTEGER_S(FCVT_S_WU, u32)
             FROM_INTEGER_S(FCVT_S_L, i64)
-            FROM_INTEGER_S(FCVT_S_LU, u64)
+        case FMADD_D:
+        case FMSUB_D:
+        case FNMSUB_D:
+        case FNMADD_D: {
+            f64 a = FD(ip->b), b = FD(ip->c), c = FD((u16)ip->imm);
+            if (unlikely(!run->nx_near || !NEAR_ONE(a, 300) || !NEAR_ONE(b, 300) ||
+                         !(NEAR_ONE(c, 900) || c == 0)))
+                goto slow;
+            if (ip->imm & FMA_MINUS_PRODUCT)
+                a = -a;
+            if (ip->imm & FMA_MINUS_ADDEND)
+                c = -c;
+            f64 r = fused_d(a, b, c);
+            u64 bits = __builtin_bit_cast(u64, r);
+            if (unlikely(!PLAIN_D(bits)))
+                goto slow;
+            A = bits;
+            ip++;
+            continue;
+        }
+        case FMADD_S:
+        case FMSUB_S:
+        case FNMSUB_S:
+        case FNMADD_S: {
+            u64 c_bits = REGISTER((u16)ip->imm);
+            if (unlikely(!run->nx_near || !BOXED(B) || !BOXED(C) || !BOXED(c_bits)))
+                goto slow;
+            f64 a = FS(ip->b), b = FS(ip->c), c = FS((u16)ip->imm);
+            if (ip->imm & FMA_MINUS_PRODUCT)
+                a = -a;
+            if (ip->imm & FMA_MINUS_ADDEND)
+                c = -c;
+            f32 r = (f32)sum_to_odd(a * b, c); // the product of two singles is exact
+            u32 bits = __builtin_bit_cast(u32, r);
+            if (unlikely(!PLAIN_S(bits)))
+                goto slow;
+            A = BOX(bits);
+            ip++;
+            continue;
+        }
         case FCVT_D_S: {
             f32 a = FS(ip->b);
             if (unlikely(a != a || !BOXED(B)))
@@ -312,12 +423,6 @@ enum leave interp(struct run *run, const struct tlb *tlb, const struct code_way 
             continue;
         }
 
-            BRANCH(BEQ, OP_BEQ_FAR, B == C)
-            BRANCH(BNE, OP_BNE_FAR, B != C)
-            BRANCH(BLT, OP_BLT_FAR, (i64)B < (i64)C)
-            BRANCH(BGE, OP_BGE_FAR, (i64)B >= (i64)C)
-            BRANCH(BLTU, OP_BLTU_FAR, B < C)
-            BRANCH(BGEU, OP_BGEU_FAR, B >= C)
         case OP_GOTO:
             ip = (struct op *)((char *)ip + ip->imm);
             continue;
@@ -331,14 +436,6 @@ enum leave interp(struct run *run, const struct tlb *tlb, const struct code_way 
             continue;
         case OP_NEXT:
             pc = base + ip->off;
-            break;
-        case JAL:
-            A = base + ip->c;
-            pc = base + ip->off + IMM;
-            break;
-        case JALR:
-            pc = (B + IMM) & ~1ull;
-            A = base + ip->c;
             break;
         default:
         slow:

@@ -3,8 +3,8 @@
 #include "../kernel.h"
 #include "../lib/heap.h"
 #include "../lib/string.h"
+#include "pty.h"
 #include "tmpfs.h"
-#include "tty.h"
 
 #define DEV(major, minor) ((major) << 8 | (minor)) // makedev as a constant
 
@@ -145,7 +145,7 @@ i64 device_open(struct task *task, struct inode *inode, struct file *file) {
     return -ENXIO;
 }
 
-i64 devfs_mount(struct filesystem *fs, const char *data) {
+i64 devtmpfs_mount(struct filesystem *fs, const char *data) {
     i64 error = tmpfs_mount(fs, "mode=755");
     for (u32 i = 0; i < lengthof(devices) && !error; i++)
         error = tmpfs_add(fs->root, devices[i].name, S_IFCHR | devices[i].mode, devices[i].rdev, NULL);

@@ -13,5 +13,5 @@ struct devices *devices_get(void); // NULL: out of memory
 
 // What open(2) does on a character device: sets file->ops and file->data by inode->rdev. -ENXIO.
 must_check i64 device_open(struct task *task, struct inode *inode, struct file *file);
-i64 devfs_mount(struct filesystem *fs, const char *data);  // "devtmpfs"
-i64 devpts_mount(struct filesystem *fs, const char *data); // "devpts"
+i64 devtmpfs_mount(struct filesystem *fs, const char *data);
+i64 devpts_mount(struct filesystem *fs, const char *data);

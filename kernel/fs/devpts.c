@@ -1,10 +1,10 @@
 // devpts: a directory in which every open pseudo-terminal has a node. There is one instance, however often it is mounted.
 #include "../kernel.h"
 #include "../lib/fmt.h"
-#include "../lib/heap.h"
+#include "../lib/string.h"
 #include "devfs.h"
 #include "tmpfs.h"
-#include "tty.h"
+#include "pty.h"
 
 #define TTY_GROUP 5u
 
@@ -58,11 +58,9 @@ void devpts_remove(u32 index) {
     }
 }
 
-struct inode *devpts_find(u32 index) {
+struct inode *devpts_find(const char *name) {
     struct inode *root = kernel->devices->devpts, *inode;
-    char name[12];
-    i32 len = ksnprintf(name, sizeof name, "%u", index);
-    if (!root || root->ops->lookup(NULL, root, name, (u32)len, &inode))
+    if (!root || root->ops->lookup(NULL, root, name, (u32)strlen(name), &inode))
         return NULL;
     return inode;
 }

@@ -113,7 +113,7 @@ static i64 check_open(struct task *task, struct inode *inode, u32 flags, bool cr
 
 // The file over an inode that may be opened. Only a FIFO, a device or ops->open can wait.
 static i64 open_inode(struct task *task, struct inode *inode, u32 flags, struct file **out) {
-    const u32 kept = ~(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC | O_NOFOLLOW);
+    const u32 kept = ~(O_CREAT | O_EXCL | O_TRUNC | O_CLOEXEC | O_NOFOLLOW);
     bool path_only = flags & O_PATH;
     const struct file_ops *ops = path_only || !inode->file_ops ? &nothing_ops : inode->file_ops;
     struct file *file = file_new(ops, flags & kept, NULL);
@@ -135,6 +135,7 @@ static i64 open_inode(struct task *task, struct inode *inode, u32 flags, struct 
         file_put(file);
         return r;
     }
+    file->flags &= ~O_NOCTTY; // the device has seen it
     if (S_ISREG(inode->mode) && writable(file)) {
         inode->writers++;
         file->counts_writer = true;

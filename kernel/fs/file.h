@@ -51,7 +51,7 @@ struct file {
     void *data; // belongs to ops
     const char *anon_name; // "anon_inode:[eventpoll]", "socket:[7]" style prefix when inode is NULL
     u64 ino; // for /proc/<pid>/fd of anonymous files
-    u32 owner; // F_SETOWN
+    u32 owner, signal; // F_SETOWN, F_SETSIG
     struct list locks; // flock(2) locks held through this description
     struct list epolls; // epoll items watching this file
     char *path; // as opened (absolute), for /proc/<pid>/fd; may be NULL

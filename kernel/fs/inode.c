@@ -119,7 +119,7 @@ void inode_touch(struct inode *inode, u32 which) {
         inode->ctime_ns = now;
 }
 
-static bool in_group(const struct cred *cred, u32 gid) {
+bool cred_in_group(const struct cred *cred, u32 gid) {
     if (cred->fsgid == gid)
         return true;
     for (u32 i = 0; i < cred->group_count; i++)
@@ -140,7 +140,7 @@ i64 inode_permission(struct task *task, struct inode *inode, u32 want) {
     u32 bits = mode & 7;
     if (task->cred.fsuid == inode->uid)
         bits = mode >> 6 & 7;
-    else if (in_group(&task->cred, inode->gid))
+    else if (cred_in_group(&task->cred, inode->gid))
         bits = mode >> 3 & 7;
     if (!(want & ~bits))
         return 0;
@@ -170,7 +170,7 @@ void inode_init_owner(struct task *task, struct inode *dir, struct inode *inode)
     inode->gid = dir->gid;
     if (S_ISDIR(inode->mode))
         inode->mode |= S_ISGID;
-    else if ((inode->mode & (S_ISGID | 0010)) == (S_ISGID | 0010) && !in_group(&task->cred, dir->gid) &&
+    else if ((inode->mode & (S_ISGID | 0010)) == (S_ISGID | 0010) && !cred_in_group(&task->cred, dir->gid) &&
              !capable(task, CAP_FSETID))
         inode->mode &= ~S_ISGID;
 }

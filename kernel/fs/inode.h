@@ -82,6 +82,7 @@ must_check i64 inode_permission(struct task *task, struct inode *inode, u32 want
 // What a new name in `dir` belongs to: owner by fsuid, group and setgid bit by the directory.
 void inode_init_owner(struct task *task, struct inode *dir, struct inode *inode);
 bool inode_owner_or_capable(struct task *task, struct inode *inode); // owner, or CAP_FOWNER
+bool cred_in_group(const struct cred *cred, u32 gid);
 struct inode *inode_of(struct memobject *object); // NULL when the object is no inode
 struct inode *inode_parent(struct inode *inode);  // with a reference; NULL for a root or a file that cannot tell
 // regular.c: change the size; pages beyond are unmapped. Does not wait.

@@ -3,11 +3,12 @@
 // Nothing is ever lost between the two. What is typed is taken in only while the line discipline accepts it, and a
 // program's output waits while the master is behind.
 #include "../kernel.h"
+#include "../lib/fmt.h"
 #include "../lib/heap.h"
 #include "../task/signal.h"
 #include "devfs.h"
 #include "ioctl.h"
-#include "path.h"
+#include "pty.h"
 #include "tty.h"
 
 #define PTY_MAJOR 136u
@@ -73,7 +74,7 @@ i64 pty_new(struct file **master, u32 *index) {
         tty_put(tty);
         return -ENOMEM;
     }
-    file->anon_name = "/dev/ptmx";
+    file->inode = devpts_find("ptmx");
     *index = tty->index;
     *master = file;
     return 0;
@@ -106,13 +107,42 @@ i64 pty_slave_open(struct task *task, struct inode *inode, struct file *file) {
     return 0;
 }
 
-i64 pty_open_slave(struct task *task, u32 index, u32 flags, struct file **out) {
-    struct inode *inode = devpts_find(index);
+static struct inode *slave_inode(u32 index) {
+    char name[12];
+    ksnprintf(name, sizeof name, "%u", index);
+    return devpts_find(name);
+}
+
+i64 pty_open_slave(struct task *task, u32 index, struct file **out) {
+    struct inode *inode = slave_inode(index);
     if (!inode)
         return -EIO;
-    i64 error = file_open_inode(task, inode, flags, out);
+    inode->uid = task->cred.fsuid;
+    i64 error = file_open_inode(task, inode, O_RDWR | O_NOCTTY, out);
     inode_put(inode);
     return error;
+}
+
+i64 pty_set_controlling(struct task *leader, struct file *slave) {
+    struct process *process = leader->process;
+    struct tty *tty = file_tty(slave);
+    if (!tty || process->pid != process->sid || process->tty || tty->session)
+        return -EPERM;
+    tty_acquire(process, tty);
+    return 0;
+}
+
+static i64 resize(struct tty *tty, const struct winsize *size) {
+    if (memcmp(size, &tty->size, sizeof *size)) {
+        tty->size = *size;
+        tty_signal(tty, SIGWINCH);
+    }
+    return 0;
+}
+
+i64 pty_resize(struct file *end, u32 rows, u32 cols) {
+    struct tty *tty = file_tty(end);
+    return tty ? resize(tty, &(struct winsize){(u16)rows, (u16)cols, 0, 0}) : -ENOTTY;
 }
 
 i64 tty_open_controlling(struct task *task, struct inode *inode, struct file *file) {
@@ -271,18 +301,6 @@ static i64 termios_set(struct task *task, struct tty *tty, u32 cmd, u64 arg) {
     return 0;
 }
 
-static i64 winsize_set(struct task *task, struct tty *tty, u64 arg) {
-    struct winsize size;
-    i64 error = get_user(task, size, UPTR(arg));
-    if (error)
-        return error;
-    if (memcmp(&size, &tty->size, sizeof size)) {
-        tty->size = size;
-        tty_signal(tty, SIGWINCH);
-    }
-    return 0;
-}
-
 static i64 flow(struct task *task, struct tty *tty, u64 arg) {
     i64 error = tty_check_change(task, tty);
     if (error)
@@ -339,8 +357,11 @@ static i64 pty_ioctl(struct task *task, struct file *file, struct tty *tty, bool
         return termios_set(task, tty, cmd, arg);
     case TIOCGWINSZ:
         return put_user(task, p, tty->size);
-    case TIOCSWINSZ:
-        return winsize_set(task, tty, arg);
+    case TIOCSWINSZ: {
+        struct winsize size;
+        error = get_user(task, size, p);
+        return error ? error : resize(tty, &size);
+    }
     case TCSBRK:
     case TCSBRKP:
         return tty_check_change(task, tty);
@@ -365,8 +386,7 @@ static i64 pty_ioctl(struct task *task, struct file *file, struct tty *tty, bool
     case TIOCSTI: // faked input: refused, as Linux does by default
         return -EIO;
     }
-    error = tty_job_ioctl(task, file, tty, master, cmd, arg);
-    return error;
+    return tty_job_ioctl(task, file, tty, master, cmd, arg);
 }
 
 static i64 slave_ioctl(struct task *task, struct file *file, u32 cmd, u64 arg) {
@@ -400,9 +420,12 @@ static i64 master_ioctl(struct task *task, struct file *file, u32 cmd, u64 arg) 
         return put_user(task, p, (i32)tty->packet);
     case TIOCGPTPEER: {
         struct file *slave;
-        if ((error = pty_open_slave(task, tty->index, (u32)arg, &slave)))
-            return error;
-        return fd_install(task, slave, 0, arg & O_CLOEXEC);
+        struct inode *inode = slave_inode(tty->index);
+        if (!inode)
+            return -EIO;
+        error = file_open_inode(task, inode, (u32)arg, &slave);
+        inode_put(inode);
+        return error ? error : fd_install(task, slave, 0, arg & O_CLOEXEC);
     }
     }
     return pty_ioctl(task, file, tty, true, cmd, arg);

@@ -62,18 +62,3 @@ void tty_session_exit(struct process *process); // a process ends: its leader ta
 void tty_signal(struct tty *tty, u32 signo); // to the foreground group
 void tty_get(struct tty *tty);
 void tty_put(struct tty *tty);
-
-// ---- pty.c ----
-// The host's way to a terminal: a master with its slave unlocked, then the slave as a file.
-must_check i64 pty_new(struct file **master, u32 *index);
-must_check i64 pty_open_slave(struct task *task, u32 index, u32 flags, struct file **out);
-i64 ptmx_open(struct task *task, struct inode *inode, struct file *file);
-i64 pty_slave_open(struct task *task, struct inode *inode, struct file *file);
-i64 tty_open_controlling(struct task *task, struct inode *inode, struct file *file); // /dev/tty
-bool pty_is_slave(u32 rdev);
-u32 pty_rdev(u32 index); // st_rdev of /dev/pts/<index>: tty_nr of /proc/<pid>/stat
-struct tty *file_tty(const struct file *file); // NULL: not a terminal
-// devpts.c
-must_check i64 devpts_add(u32 index, u32 uid);
-void devpts_remove(u32 index);
-struct inode *devpts_find(u32 index); // with a reference

@@ -51,7 +51,7 @@ static i64 stop_group(struct task *task, struct tty *tty, u32 signo) {
     if (group_orphaned(process->pgid, process->sid))
         return -EIO;
     signal_kernel_group(process->pgid, signo);
-    return E_AGAIN;
+    return wait_on(task, &tty->slave_read, STATUS_TTY_WAIT); // the signal is pending: it comes first
 }
 
 i64 tty_check_read(struct task *task, struct tty *tty) {

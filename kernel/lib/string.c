@@ -1,6 +1,10 @@
 #include "string.h"
 #include "heap.h"
 
+#undef memcpy
+#undef memmove
+#undef memset
+
 // The bulk-memory instructions make the builtins single instructions in WebAssembly; the native test build
 // brings its own.
 #ifdef __wasm__
@@ -73,13 +77,15 @@ char *strrchr(const char *s, int c) {
             return (char *)found;
     }
 }
+#endif
+
+// Not every C library has it.
 size_t strlcpy(char *dst, const char *src, size_t size) {
     size_t n = strnlen(src, size - 1);
     memcpy(dst, src, n);
     dst[n] = 0;
     return n;
 }
-#endif
 
 char *strdup_k(const char *s) {
     size_t n = strlen(s) + 1;

@@ -2,7 +2,7 @@
 // guest instruction (law 14). Each has a window of its own in one address space and shares one descriptor table.
 #include "../fs/path.h"
 #include "../fs/pipe.h"
-#include "../fs/tty.h"
+#include "../fs/pty.h"
 #include "../kernel.h"
 #include "../proc/proc.h"
 #include "signal.h"
@@ -201,15 +201,13 @@ static i64 spawn_files(struct task *task, const struct spawn *spawn, struct task
         u32 index;
         i64 r = pty_new(&ours[0], &index);
         if (!r)
-            r = pty_open_slave(child, index, O_RDWR | O_NOCTTY, &theirs[0]);
+            r = pty_open_slave(child, index, &theirs[0]);
         if (r)
             return r;
         file_get(theirs[0]), file_get(theirs[0]), file_get(ours[0]);
         theirs[1] = theirs[2] = theirs[0];
         ours[1] = ours[0];
-        struct winsize size = {.rows = spawn->rows, .cols = spawn->cols};
-        file_tty(ours[0])->size = size;
-        return 0;
+        return pty_resize(ours[0], spawn->rows, spawn->cols);
     }
     for (u32 i = 0; i < 3; i++) {
         i64 r = 0;
@@ -281,7 +279,7 @@ static i64 spawn_child(struct task *task, const struct spawn *spawn, struct spaw
         inode_put(child->fs->cwd);
         child->fs->cwd = walk.inode;
         if (spawn->flags & SPAWN_PTY)
-            tty_acquire(child->process, file_tty(theirs[0]));
+            r = pty_set_controlling(child, theirs[0]);
     }
     for (u32 i = 0; !r && i < 3; i++) {
         if (!ours[i])

@@ -244,15 +244,8 @@ void itimer_tick(struct task *task, u64 user_ticks, u64 system_ticks) {
         signal_kernel(process, SIGXCPU);
 }
 
-void timers_exec(struct process *process) {
+void posix_timers_exit(struct process *process) {
     struct posix_timer *timer;
     list_each(timer, &process->posix_timers, link)
         posix_timer_delete(timer);
-}
-
-void timers_exit(struct process *process) {
-    timers_exec(process);
-    timer_cancel(&process->itimer[ITIMER_REAL].timer);
-    for (u32 i = 0; i < 3; i++)
-        process->itimer[i].value_ns = process->itimer[i].interval_ns = 0;
 }

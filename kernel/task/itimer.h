@@ -35,5 +35,4 @@ must_check i64 posix_timer_set(struct posix_timer *timer, bool absolute, u64 val
 void posix_timer_get(struct posix_timer *timer, u64 *value_ns, u64 *interval_ns);
 i32 posix_timer_overrun(const struct posix_timer *timer);
 
-void timers_exec(struct process *process); // exec: POSIX timers go, interval timers stay
-void timers_exit(struct process *process); // the last task has ended
+void posix_timers_exit(struct process *process); // exec and the end of the process: they all go

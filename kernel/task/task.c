@@ -70,6 +70,7 @@ void process_put(struct process *process) {
     list_remove(&process->all);
     list_remove(&process->sibling);
     sigqueue_flush(&process->pending, ~0ull);
+    waitq_abandon(&process->signal_wait); // epoll items of a signalfd that others still hold
     kfree(process);
 }
 

@@ -25,7 +25,7 @@ static i64 wait_node(struct task *task, struct waitq *queue, u8 why, u32 flags, 
         call->nodes = node;
     }
     node->flags = flags;
-    node->key = events;
+    node->key = node->key && events ? node->key | events : events; // two ends of a pipe are one queue
     if (list_empty(&node->link))
         list_push(&queue->nodes, &node->link);
     return E_WAIT;
@@ -120,6 +120,11 @@ void wait_grant(struct task *task, i64 result) {
     task->call.granted = true;
     task->call.result = result;
     wait_wake(task);
+}
+
+void waitq_abandon(struct waitq *queue) {
+    while (!list_empty(&queue->nodes))
+        list_remove(queue->nodes.next);
 }
 
 void waitnode_remove(struct waitnode *node) {

@@ -49,4 +49,5 @@ void wait_grant(struct task *task, i64 result);
 void wait_wake(struct task *task);    // make the task look again
 void wait_cancel(struct call *call);  // off all queues and timers; hands on an exclusive wake not used
 void wait_finish(struct call *call);  // the same at a normal end
+void waitq_abandon(struct waitq *queue); // the queue is freed: nodes of others stay behind, on no queue
 void waitnode_remove(struct waitnode *node); // a node owned by someone else than a call

@@ -42,9 +42,27 @@ GUESTS = BUILD / "guests"
 RECORDS = BUILD / "records"
 UNIT_TESTS = ROOT / "tests" / "unit" / "kernel"
 
-WARNINGS = ("-std=c2x", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-Wno-gnu-statement-expression")
+# Every implementation of an operations table has the same parameters, whether it needs them or not.
+WARNINGS = ("-std=c2x", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter")
 # Kernel objects are reached through addresses of many types; the machine is the type system.
 SEMANTICS = ("-fno-strict-aliasing", "-fno-math-errno", "-ffp-contract=off")
+
+# What is made before the kernel and embedded in it: the vDSO, which is guest code.
+GENERATED = BUILD / "gen"
+EMBED = f"--embed-dir={GENERATED.relative_to(ROOT)}"
+VDSO_FLAGS = (
+    *(
+        "-target",
+        "riscv64-linux-musl",
+        "-mcpu=baseline_rv64",
+        "-nostdlib",
+        "-shared",
+        "-fPIC",
+        "-s",
+    ),
+    *("-Wl,-soname,linux-vdso.so.1", "-Wl,--hash-style=both", "-Wl,--eh-frame-hdr"),
+    *("-Wl,--build-id=none", "-Wl,-z,max-page-size=4096"),
+)
 
 WASM_TARGET = (
     "-target",
@@ -53,7 +71,7 @@ WASM_TARGET = (
 )
 WASM_COMPILE = (
     *(*WASM_TARGET, *WARNINGS, *SEMANTICS),
-    *("-O2", "-Ikernel", "--embed-dir=build/vdso", "-ffreestanding", "-fno-sanitize=all"),
+    *("-O2", "-Ikernel", EMBED, "-ffreestanding", "-fno-sanitize=all"),
 )
 # The linker cannot write 65536 pages (4 GiB overflows its parser); the maximum is set afterwards.
 WASM_LINK = (
@@ -68,6 +86,9 @@ WASM_LINK = (
     "-Wl,--strip-debug",
 )
 SYMBOLS = ("__stack_pointer", "__heap_base")
+
+# Addresses are 32 bits wide and the machine is mapped where wasm has it: the program stands below it.
+NATIVE_LINK = ("-no-pie", "-Wl,--image-base=0x200000", "-g", "-fsanitize=undefined")
 
 GUEST_TARGETS = {
     "riscv64": ("-target", "riscv64-linux-musl", "-mcpu=baseline_rv64"),
@@ -116,29 +137,28 @@ def kernel() -> None:
     done("kernel", f"build/kernel.wasm, {compiled} of {len(units)} compiled", start, KERNEL_WASM)
 
 
-def vdso() -> None:
-    """Assemble kernel/vdso into build/vdso/vdso.so, which proc/vdso.c embeds."""
-    source, script, target = KERNEL / "vdso/vdso.S", KERNEL / "vdso/vdso.lds", BUILD / "vdso/vdso.so"
-    flags = (
-        *("-target", "riscv64-linux-musl", "-nostdlib", "-shared"),
-        *(f"-Wl,-T,{_relative(script)}", "-Wl,-soname,linux-vdso.so.1", "-Wl,--hash-style=both"),
-        *("-Wl,--eh-frame-hdr", "-Wl,-s", "-Wl,--build-id=none"),
-    )
-    inputs = digest(source, script, *flags)
-    if fresh("vdso", inputs, target):
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    run(
-        [setup.zig(), "cc", *flags, "-o", _relative(target), _relative(source)],
-        env=setup.zig_env(),
-        mend="see the assembler's messages above",
-    )
-    stamp("vdso", inputs)
-
-
 def kernel_sources() -> list[Path]:
-    """All C files of the kernel; those in vdso/ are guest code."""
-    return [file for file in files(KERNEL, "*.c") if KERNEL / "vdso" not in file.parents]
+    return files(KERNEL, "*.c")
+
+
+def vdso() -> None:
+    """Assemble the vDSO, if there is one."""
+    source, script = KERNEL / "vdso" / "vdso.S", KERNEL / "vdso" / "vdso.lds"
+    target = GENERATED / "vdso.so"
+    GENERATED.mkdir(parents=True, exist_ok=True)
+    inputs = digest([source, script], *VDSO_FLAGS)
+    if not source.exists() or fresh("vdso", inputs, target):
+        return
+    part = target.with_name("vdso.so.part")
+    command: list[str | Path] = [setup.zig(), "cc", *VDSO_FLAGS, f"-Wl,-T,{_relative(script)}"]
+    run(
+        [*command, "-o", _relative(part), _relative(source)],
+        env=setup.zig_env(),
+        what=f"assembling {_relative(source)}",
+        mend="see the messages above",
+    )
+    part.replace(target)
+    stamp("vdso", inputs)
 
 
 def exports_wanted() -> list[str]:
@@ -169,38 +189,32 @@ def finish(data: bytes, names: Sequence[str]) -> bytes:
 
 
 def native(install: bool = False) -> None:
-    """Build the kernel and its unit tests for this machine, with sanitizers.
+    """Build the kernel for this machine, with sanitizers, under the programs that test it.
 
-    The kernel becomes a static library; every tests/unit/kernel/test_*.c is one program, linked
-    with the library and with the other C files of its folder.
+    The kernel becomes a static library; every C file of tests/unit/kernel is one program on it:
+    test_*.c run by themselves, host.c runs one program, server.c serves the kernel's exports to
+    tests in Python.
     """
-    tests = sorted(UNIT_TESTS.glob("test_*.c"))
-    if not tests:
-        say("native", "there are no tests in tests/unit/kernel yet")
+    sources, programs = kernel_sources(), sorted(UNIT_TESTS.glob("*.c"))
+    if not (sources and programs) or sys.platform != "linux":
+        say("native", "nothing to build natively here")
         return
     start = time.monotonic()
     vdso()
-    asan = setup.libasan(install) if sys.platform == "linux" else None
+    asan = setup.libasan(install)
     target = native_target()
-    compile_flags = (
-        *target,
-        *WARNINGS,
-        *SEMANTICS,
-        *("-O1", "-g", "-fno-omit-frame-pointer", "-fno-pie", "-D_GNU_SOURCE", "-Ikernel"),
-        "--embed-dir=build/vdso",
+    flags = (
+        *(*target, *WARNINGS, *SEMANTICS, "-Wno-unknown-attributes"),  # export_name is wasm's
+        *("-O1", "-g", "-fno-omit-frame-pointer", "-fno-pie", "-D_GNU_SOURCE", "-Ikernel", EMBED),
+        # Given together, as "address,undefined", zig drops the first.
         *(("-fsanitize=address",) if asan else ()),
         *("-fsanitize=undefined", "-fno-sanitize-recover=all"),
     )
-    sources = kernel_sources()
-    shared = [file for file in sorted(UNIT_TESTS.glob("*.c")) if file not in tests]
-    units = {
-        file: Unit(file, _object(NATIVE, file), compile_flags)
-        for file in [*sources, *shared, *tests]
-    }
+    units = {file: Unit(file, _object(NATIVE, file), flags) for file in [*sources, *programs]}
     compiled = compile_all("native", list(units.values()))
     library = NATIVE / "libkernel.a"
     members = [units[file].target for file in sources]
-    if members and not fresh("native-library", digest(members), library):
+    if not fresh("native-library", digest(members), library):
         library.unlink(missing_ok=True)
         run(
             [setup.zig(), "ar", "rcs", _relative(library), *map(_relative, members)],
@@ -209,40 +223,27 @@ def native(install: bool = False) -> None:
         )
         stamp("native-library", digest(members))
 
-    def link(test: Path) -> int:
-        program = NATIVE / test.stem
-        parts = [units[test].target, *(units[file].target for file in shared)]
-        name = f"native-{test.stem}"
-        inputs = digest(parts, members, str(asan), *target)
+    def link(source: Path) -> int:
+        program, name = NATIVE / source.stem, f"native-{source.stem}"
+        command = [str(setup.zig()), "cc", *target, *NATIVE_LINK, "-o", _relative(program)]
+        command.append(_relative(units[source].target))
+        if source.stem == "server":  # all exports, for whoever asks for one by name
+            command += ["-Wl,--export-dynamic", "-Wl,--whole-archive", _relative(library)]
+            command += ["-Wl,--no-whole-archive"]
+        else:
+            command.append(_relative(library))
+        command += [*([str(asan)] if asan else []), "-lpthread"]
+        inputs = digest([units[source].target, *members], *command)
         if fresh(name, inputs, program):
             return 0
-        libraries = [_relative(library)] if members else []
-        # Addresses are 32 bits wide: the program itself must stand below 4 GiB, so no PIE.
-        command: list[str | Path] = [
-            setup.zig(),
-            "cc",
-            *target,
-            "-no-pie",
-            "-g",
-            "-fsanitize=undefined",
-            "-o",
-        ]
-        command += [
-            "-fsanitize=undefined",
-            "-o",
-            _relative(program),
-            *map(_relative, parts),
-            *libraries,
-        ]
-        command += [str(asan)] if asan else []
-        run([*command, "-lm", "-lpthread"], env=setup.zig_env(), mend="see the messages above")
+        run(command, env=setup.zig_env(), mend="see the linker's messages above")
         stamp(name, inputs)
         return 1
 
-    linked = sum(parallel(link, tests))
+    linked = sum(parallel(link, programs))
     if compiled or linked:
         kind = "ASan and UBSan" if asan else "UBSan"
-        done("native", f"{linked} test programs with {kind}, {compiled} compiled", start)
+        done("native", f"{linked} programs with {kind}, {compiled} files compiled", start)
 
 
 def native_target() -> tuple[str, ...]:

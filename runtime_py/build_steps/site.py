@@ -49,7 +49,7 @@ def pyodide() -> None:
     version = SDK / "node_modules" / "pyodide" / "package.json"
     library = CACHE / "pyodide" / f"stdlib-{digest(version, COMPILE)[:16]}.zip"
     runtime, preload = runtime_modules()
-    inputs = digest(version, PREPARE, COMPILE, runtime, *preload)
+    inputs = digest(version, PREPARE, COMPILE, SDK / "compress.mjs", runtime, *preload)
     if fresh("pyodide", inputs, PYODIDE / "index.json"):
         return
     node = setup.node()[0]
@@ -118,7 +118,11 @@ def takes_js(path: Path) -> bool:
 
 def web() -> None:
     """Bundle SDK and page, and put kernel.wasm beside them."""
-    sources = files(ROOT / "web", "*") + files(SDK / "src", "*") + [SDK / "bundle.mjs"]
+    sources = (
+        files(ROOT / "web", "*")
+        + files(SDK / "src", "*")
+        + [SDK / "bundle.mjs", SDK / "compress.mjs"]
+    )
     lock = SDK / "package-lock.json"
     if (ROOT / "web" / "main.ts").exists():
         inputs = digest(sources, lock)
@@ -129,9 +133,17 @@ def web() -> None:
                 [setup.node()[0], SDK / "bundle.mjs", WEB],
                 mend="see the bundler's messages above",
             )
+            types = SDK / "node_modules" / ".bin" / "tsc"
+            project = SDK / "tsconfig.types.json"
+            run(
+                [types, "-p", project, "--outDir", WEB / "types"],
+                env=setup.node_env(),
+                mend=f"{ME} check",
+            )
             for source in files(ROOT / "web", "*"):
                 if source.suffix != ".ts" and not source.name.startswith("tsconfig"):
                     write(WEB / source.relative_to(ROOT / "web"), source.read_bytes())
+            compress([*WEB.glob("*.js"), *WEB.glob("*.css")])
             stamp("web", inputs)
             parts = [path for path in WEB.iterdir() if path.suffix in (".js", ".html", ".css")]
             done("web", "page and SDK are bundled", start, *parts)
@@ -141,6 +153,12 @@ def web() -> None:
         target = WEB / "kernel.wasm"
         if not (target.exists() and file_digest(target) == file_digest(kernel.KERNEL_WASM)):
             write(target, kernel.KERNEL_WASM.read_bytes())
+            compress([target])
+
+
+def compress(paths: Sequence[Path]) -> None:
+    """Write compressed twins beside files."""
+    run([setup.node()[0], SDK / "compress.mjs", *paths], mend=f"{ME} setup")
 
 
 # ---- images -------------------------------------------------------------------------------------
@@ -197,7 +215,7 @@ def wheel() -> None:
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, stage / name)
     built = stage / "runtime_py" / "ebbtide" / "_built"
-    shutil.copytree(WEB, built / "web")
+    shutil.copytree(WEB, built / "web", ignore=shutil.ignore_patterns("*.map"))
     shutil.copy(kernel.KERNEL_WASM, built / "kernel.wasm")
     pip = [str(VENV_PYTHON), "-m", "pip", "wheel", "--quiet"]
     run(

@@ -50,7 +50,6 @@ TYPES = {
     ".zip": "application/zip",
     ".woff2": "font/woff2",
 }
-ENCODINGS = (("br", ".br"), ("gzip", ".gz"))
 # A content hash in the name: "x.0123456789abcdef.wasm", or a blob named by its SHA-256 alone.
 HASHED = re.compile(r"(?:^|[.-])[0-9a-f]{16,64}(?:\.[a-z0-9.]+)?$")
 CHUNK = 1 << 20
@@ -75,6 +74,7 @@ class Handler(BaseHTTPRequestHandler):
     timeout = 300  # of an idle connection
     mounts: Sequence[Mount] = ()
     quiet = True
+    compress = False
 
     def do_GET(self) -> None:
         self._answer(body=True)
@@ -158,18 +158,17 @@ class Handler(BaseHTTPRequestHandler):
         return None
 
     def _encoded(self, path: Path) -> tuple[Path, str | None]:
-        """Choose a compressed twin that the client takes. To itself a machine sends plain bytes."""
-        if "Range" in self.headers or self.client_address[0] in ("127.0.0.1", "::1"):
+        """Choose the compressed twin for a client that takes it.
+
+        A machine sends itself plain bytes, which it has sooner, unless it may be a tunnel.
+        """
+        if not self.compress and self.client_address[0] in ("127.0.0.1", "::1"):
             return path, None
-        accepted = {
-            word.split(";")[0].strip()
-            for word in self.headers.get("Accept-Encoding", "").split(",")
-        }
-        for name, ending in ENCODINGS:
-            twin = path.with_name(path.name + ending)
-            if name in accepted and _current(twin, path):
-                return twin, name
-        return path, None
+        words = self.headers.get("Accept-Encoding", "").split(",")
+        twin = path.with_name(path.name + ".br")
+        if "Range" in self.headers or "br" not in {word.split(";")[0].strip() for word in words}:
+            return path, None
+        return (twin, "br") if _current(twin, path) else (path, None)
 
     def _range(self, size: int) -> tuple[int, int] | None:
         match = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
@@ -233,9 +232,11 @@ class Server:
         host: str | None = None,
         port: int | None = None,
         tls: tuple[Path, Path] | None = None,
+        compress: bool = False,
         quiet: bool = True,
     ) -> None:
-        handler = type("SiteHandler", (Handler,), {"mounts": tuple(mounts), "quiet": quiet})
+        settings = {"mounts": tuple(mounts), "quiet": quiet, "compress": compress}
+        handler = type("SiteHandler", (Handler,), settings)
         self._listeners = _listen(host, port, handler)
         self.port: int = self._listeners[0].server_address[1]
         if tls:
@@ -324,6 +325,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("CERT", "KEY"),
         help="serve https with these PEM files",
     )
+    parser.add_argument(
+        "--compress", action="store_true", help="compress for this machine too (it is a tunnel)"
+    )
     parser.add_argument("--verbose", action="store_true", help="print every request")
 
 
@@ -335,6 +339,7 @@ def serve(options: argparse.Namespace, mounts: Sequence[Mount]) -> int:
             host=options.host,
             port=options.port,
             tls=tuple(options.tls) if options.tls else None,
+            compress=options.compress,
             quiet=not options.verbose,
         )
     except (PortTaken, OSError) as error:

@@ -14,9 +14,8 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
-import { brotliCompress, constants, gzip } from "node:zlib";
 import { loadPyodide, version } from "pyodide";
+import { compress } from "../compress.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const source = dirname(createRequire(import.meta.url).resolve("pyodide/package.json"));
@@ -131,18 +130,13 @@ gc.collect()
     return { bytes, buildId: expected, total: heap.length };
 }
 
-// Write a file and its compressed forms, unless a file of that (content-hashed) name is there.
+// Write a file and its compressed twin, unless a file of that (content-hashed) name is there.
 async function writeServed(out, name, bytes) {
-    const compressible = !name.endsWith(".zip");
-    const names = compressible ? [name, `${name}.br`, `${name}.gz`] : [name];
+    const names = name.endsWith(".zip") ? [name] : [name, `${name}.br`];
     const there = new Set(readdirSync(out));
     if (names.every((one) => there.has(one))) return names;
     writeWhole(join(out, name), bytes);
-    if (!compressible) return names;
-    const quality = { params: { [constants.BROTLI_PARAM_QUALITY]: 6, [constants.BROTLI_PARAM_LGWIN]: 22 } };
-    const [br, gz] = await Promise.all([promisify(brotliCompress)(bytes, quality), promisify(gzip)(bytes)]);
-    writeWhole(join(out, names[1]), br);
-    writeWhole(join(out, names[2]), gz);
+    if (names.length > 1) await compress(join(out, name), 6);
     return names;
 }
 

@@ -35,7 +35,9 @@ def read_table() -> list[Row]:
     """Parse insn.tbl."""
     rows = []
     for kind, id_, format_, match, mask, rest in re.findall(
-        r'^(INSN|COMPRESSED)\((\w+), "[^"]+", (\w+), (0x\w+), (0x\w+), (.*)\)$', TABLE.read_text(), re.M
+        r'^(INSN|COMPRESSED)\((\w+), "[^"]+", (\w+), (0x\w+), (0x\w+), (.*)\)$',
+        TABLE.read_text(),
+        re.M,
     ):
         rows.append(Row(id_, format_, int(match, 16), int(mask, 16), rest, kind == "COMPRESSED"))
     return rows
@@ -62,7 +64,12 @@ def s_type(match: int, rs1: int, rs2: int, imm: int) -> bytes:
 
 def b_type(match: int, rs1: int, rs2: int, imm: int) -> bytes:
     return u32(
-        match | rs1 << 15 | rs2 << 20 | (imm >> 11 & 1) << 7 | (imm >> 1 & 15) << 8 | (imm >> 5 & 63) << 25
+        match
+        | rs1 << 15
+        | rs2 << 20
+        | (imm >> 11 & 1) << 7
+        | (imm >> 1 & 15) << 8
+        | (imm >> 5 & 63) << 25
         | (imm >> 12 & 1) << 31
     )
 
@@ -76,7 +83,9 @@ def ld(rd: int, rs1: int, imm: int) -> bytes:
 
 
 def load_address(rd: int, value: int) -> bytes:
-    return u32(0x37 | rd << 7 | ((value + 0x800) & 0xFFFFF000)) + addi(rd, rd, (value & 0xFFF) - ((value & 0x800) << 1))
+    return u32(0x37 | rd << 7 | ((value + 0x800) & 0xFFFFF000)) + addi(
+        rd, rd, (value & 0xFFF) - ((value & 0x800) << 1)
+    )
 
 
 def elf(code: bytes, data: bytes) -> bytes:
@@ -110,7 +119,20 @@ SINGLES = [
     0x4F000000, 0xCF000000, 0xCF000001, 0x4F7FFFFF, 0x4F800000, 0x5F000000, 0xDF000000, 0x5F800000, 0x5EFFFFFF,
     0x33800000, 0x34000000, 0x807FFFFF, 0x80800000, 0xBF7FFFFF, 0xBF000000, 0x4B000001,
 ]  # fmt: skip
-INTEGERS = [0, 1, 2**63, 2**64 - 1, 2**63 - 1, 2**31, 2**31 - 1, 2**32 - 1, 2**64 - 2**31, 2**32, 2**53 + 1, 2**24 + 1]
+INTEGERS = [
+    0,
+    1,
+    2**63,
+    2**64 - 1,
+    2**63 - 1,
+    2**31,
+    2**31 - 1,
+    2**32 - 1,
+    2**64 - 2**31,
+    2**32,
+    2**53 + 1,
+    2**24 + 1,
+]
 
 
 class Generator:
@@ -124,7 +146,13 @@ class Generator:
     def integer(self) -> int:
         r = self.random
         value = r.choice(INTEGERS) if r.random() < 0.4 else r.getrandbits(64) >> r.randrange(64)
-        return (value + r.randrange(-2, 3) if r.random() < 0.2 else -value if r.random() < 0.3 else value) % 2**64
+        return (
+            value + r.randrange(-2, 3)
+            if r.random() < 0.2
+            else -value
+            if r.random() < 0.3
+            else value
+        ) % 2**64
 
     def float_bits(self, exponent: int) -> int:
         """A register value; many exponents lie near `exponent`, so that sums interact."""
@@ -146,7 +174,9 @@ class Generator:
             e = max(0, min(2046, (exponent % 2048) + r.randrange(-56, 57)))
             return r.getrandbits(1) << 63 | e << 52 | self.fraction(52)
         if kind < 0.85:  # around the range of singles
-            return r.getrandbits(1) << 63 | (1023 + r.randrange(-152, 130)) << 52 | self.fraction(52)
+            return (
+                r.getrandbits(1) << 63 | (1023 + r.randrange(-152, 130)) << 52 | self.fraction(52)
+            )
         return r.getrandbits(64)
 
     def fraction(self, width: int) -> int:
@@ -195,13 +225,17 @@ class Generator:
             case "FFF" | "FF" | "FMA" | "FX":
                 return u32(word)
             case "LOAD" | "FLOAD":
-                return i_type(row.match, r.randrange(32) if row.format == "FLOAD" else rd, BASE, offset)
+                return i_type(
+                    row.match, r.randrange(32) if row.format == "FLOAD" else rd, BASE, offset
+                )
             case "STORE" | "FSTORE":
                 return s_type(row.match, BASE, r.randrange(32), offset)
             case "B":
                 skipped = self.plain()
                 a = r.randrange(32)
-                return b_type(row.match, a, r.choice([a, r.randrange(32)]), 4 + len(skipped)) + skipped
+                return (
+                    b_type(row.match, a, r.choice([a, r.randrange(32)]), 4 + len(skipped)) + skipped
+                )
             case "J":
                 skipped = self.plain()
                 return u32(row.match | rd << 7 | (4 + len(skipped)) << 20) + skipped
@@ -222,23 +256,40 @@ class Generator:
                     other = base if r.random() < 0.7 else BASE
                     if other == BASE:  # fails: another address
                         group += addi(base, base, 8)
-                        group += u32(self.rows[row.id.replace("SC", "LR")].match | 30 << 7 | base << 15)
+                        group += u32(
+                            self.rows[row.id.replace("SC", "LR")].match | 30 << 7 | base << 15
+                        )
                         base = 29 if base == 30 else base
                         group += addi(base, BASE, SCRATCH)
                     else:
                         into = r.choice([n for n in range(31) if n != base])
-                        group += u32(self.rows[row.id.replace("SC", "LR")].match | into << 7 | base << 15)
+                        group += u32(
+                            self.rows[row.id.replace("SC", "LR")].match | into << 7 | base << 15
+                        )
                 source = 0 if row.format == "LR" else r.randrange(32) << 20
                 return group + u32(row.match | release | rd << 7 | base << 15 | source)
             case "CSR":
                 # Flags may take any value; the rounding mode must stay a valid one.
                 source = r.randrange(31)
                 if row.id == "CSRRW" and r.random() < 0.5:
-                    return addi(1, 0, r.randrange(0xA0)) + u32(row.match | 3 << 20 | 1 << 15 | rd << 7)
-                return u32(row.match | r.choice([1, 2 if source == 0 and row.id != "CSRRW" else 1]) << 20 | source << 15 | rd << 7)
+                    return addi(1, 0, r.randrange(0xA0)) + u32(
+                        row.match | 3 << 20 | 1 << 15 | rd << 7
+                    )
+                return u32(
+                    row.match
+                    | r.choice([1, 2 if source == 0 and row.id != "CSRRW" else 1]) << 20
+                    | source << 15
+                    | rd << 7
+                )
             case "CSRI":
                 csr = r.choice([1, 2, 3])
-                value = r.randrange(5) if csr == 2 and row.id == "CSRRWI" else 0 if csr == 2 else r.randrange(32)
+                value = (
+                    r.randrange(5)
+                    if csr == 2 and row.id == "CSRRWI"
+                    else 0
+                    if csr == 2
+                    else r.randrange(32)
+                )
                 return u32(row.match | csr << 20 | value << 15 | rd << 7)
             case "NONE":
                 return u32(row.match) if row.id == "FENCE_I" else b""
@@ -271,7 +322,15 @@ class Generator:
             case "CB":
                 skipped = self.plain()
                 offset = 2 + len(skipped)
-                return u16(row.match | (near - 8) << 7 | (offset >> 1 & 3) << 3 | (offset >> 3 & 3) << 10) + skipped
+                return (
+                    u16(
+                        row.match
+                        | (near - 8) << 7
+                        | (offset >> 1 & 3) << 3
+                        | (offset >> 3 & 3) << 10
+                    )
+                    + skipped
+                )
             case "CJ":
                 skipped = self.plain()
                 return u16(row.match | ((2 + len(skipped)) >> 1 & 7) << 3) + skipped
@@ -279,7 +338,12 @@ class Generator:
                 return u16(word & ~0xFFC | rd << 7 | r.randrange(1, 32) << 2)
             case "CR_JR" | "CR_JALR":
                 skipped = self.plain()
-                return u32(0x17 | rd << 7) + addi(rd, rd, 10 + len(skipped)) + u16(row.match | rd << 7) + skipped
+                return (
+                    u32(0x17 | rd << 7)
+                    + addi(rd, rd, 10 + len(skipped))
+                    + u16(row.match | rd << 7)
+                    + skipped
+                )
             case "NONE":
                 return b""
         raise ValueError(row)
@@ -294,7 +358,9 @@ class Generator:
         rounding = 0 if r.random() < 0.6 else r.randrange(5)
         flags = r.choice([0, 1, 1, r.getrandbits(5)])
         values = [rounding << 5 | flags]
-        values += [self.integer() for _ in range(30)] + [self.float_bits(exponent) for _ in range(32)]
+        values += [self.integer() for _ in range(30)] + [
+            self.float_bits(exponent) for _ in range(32)
+        ]
         code = load_address(BASE, pool + 1024) + ld(1, BASE, -1024) + u32(0x00309073)  # fscsr
         code += b"".join(ld(i, BASE, -1024 + 8 * i) for i in range(1, 31))
         code += b"".join(i_type(0x3007, i, BASE, -1024 + 8 * (31 + i)) for i in range(32))
@@ -303,7 +369,12 @@ class Generator:
         code += b"".join(s_type(0x3023, BASE, i, 8 * i) for i in range(1, 31))
         code += b"".join(s_type(0x3027, BASE, i, 8 * (31 + i)) for i in range(32))
         code += u32(0x003020F3) + s_type(0x3023, BASE, 1, 0)  # csrr x1, fcsr
-        code += addi(10, 0, 1) + load_address(11, WORK) + load_address(12, 2048 + 8 * 63) + addi(17, 0, 64)
+        code += (
+            addi(10, 0, 1)
+            + load_address(11, WORK)
+            + load_address(12, 2048 + 8 * 63)
+            + addi(17, 0, 64)
+        )
         return code + u32(0x73), struct.pack("<63Q", *values)
 
     def program(self, names: list[str], chunks: int, count: int = 24) -> bytes:
@@ -331,6 +402,8 @@ class Generator:
         return {
             "integer": [name for name in everything if name not in floats],
             "float": floats,
-            "arithmetic": [name for name in floats if self.rows[name].format in ("FFF", "FF", "FMA")],
+            "arithmetic": [
+                name for name in floats if self.rows[name].format in ("FFF", "FF", "FMA")
+            ],
             "everything": everything,
         }

@@ -102,6 +102,15 @@ def test_this_machine_gets_plain_bytes(server: Server) -> None:
     assert (response.getheader("Content-Encoding"), body) == (None, b"export {}")
 
 
+def test_a_tunnel_gets_compressed_bytes(folder: Path) -> None:
+    with Server(site(folder / "web", folder / "images"), port=0, compress=True) as server:
+        response, body = get(server, "/x.0123456789abcdef.mjs", {"Accept-Encoding": "gzip, br"})
+        assert (response.getheader("Content-Encoding"), body) == ("br", b"br")
+        assert response.getheader("Content-Type") == "text/javascript; charset=utf-8"
+        response, body = get(server, "/x.0123456789abcdef.mjs", {"Accept-Encoding": "gzip"})
+        assert (response.getheader("Content-Encoding"), body) == (None, b"export {}")
+
+
 def test_a_taken_port_is_named(server: Server, folder: Path) -> None:
     with pytest.raises(PortTaken, match=str(server.port)):
         Server([Mount("/", folder)], port=server.port)
