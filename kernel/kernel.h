@@ -139,7 +139,7 @@ void call_abort(struct task *task);
 // strace.c
 void strace_enter(struct task *task);
 void strace_exit(struct task *task, i64 result);
-// task/agent.c: host operations
+// proc/agent.c: host operations
 i64 agent_boot(void);
 void agent_call(const struct event_call *event);
 void agent_cancel(u32 id);
