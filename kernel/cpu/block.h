@@ -39,7 +39,11 @@
     X(ADD, BNE) X(ADD, BLTU) X(LW, LW) X(LW, ADDI) X(LW, OP_LI) X(SW, SW) X(SW, ADDI) X(SW, JAL)   \
     X(LBU, ADDI) X(LBU, LBU) X(SB, ADDI) X(SB, SB) X(BEQ, LD) X(BEQ, OP_LI) X(BEQ, OP_MV)          \
     X(BEQ, LW) X(BNE, LD) X(BNE, OP_LI) X(BNE, OP_MV) X(ADDIW, ADDIW) X(ADDIW, OP_LI)              \
-    X(SLLIW, SRLIW) X(SRLIW, SLLIW) X(OR, OR) X(OR, SRLIW) X(FLD, FLD) X(FLD, ADDI)
+    X(ADDIW, OP_MV) X(SLLIW, SRLIW) X(SLLIW, XOR) X(SLLIW, OR) X(SRLIW, SLLIW) X(SRLIW, XOR)       \
+    X(SRLIW, OR) X(OR, OR) X(OR, XOR) X(OR, SRLIW) X(OR, SLLIW) X(XOR, XOR) X(XOR, ADDW)           \
+    X(XOR, SRLIW) X(XOR, SLLIW) X(XOR, AND) X(AND, ADDW) X(AND, XOR) X(AND, AND) X(ADDW, ADDW)     \
+    X(ADDW, XOR) X(ADDW, SRLIW) X(ADDW, AND) X(ADDW, LW) X(SLLI, SRLI) X(SLLI, ADD) X(SLLI, SLLI)  \
+    X(SRLI, XOR) X(SRLI, SLLI) X(BLT, LW) X(BLT, OP_MV) X(BLTU, ADDI) X(FLD, FLD) X(FLD, ADDI)
 
 // Pairs whose second op reads, as operand b, what the first one computes: handed over without a
 // way through memory.
