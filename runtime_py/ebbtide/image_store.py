@@ -9,11 +9,11 @@ import asyncio
 import difflib
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .assets import images_folder
 from .errors import ImageCorrupt, ImageError, ImageMissing
 
 FORMAT = 1
@@ -31,11 +31,8 @@ class Image:
 
 
 def images_dirs() -> list[Path]:
-    """Return where images may lie: $EBB_IMAGES, else the checkout's build/ and the cache."""
-    if named := os.environ.get("EBB_IMAGES"):
-        return [Path(named)]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ebbtide"
-    return [Path(__file__).resolve().parents[2] / "build" / "images", cache / "images"]
+    """Return where images may lie: $EBB_IMAGES, else the cache that all clones share."""
+    return [images_folder()]
 
 
 class ImageStore:
