@@ -14,15 +14,15 @@
 // ---- Statuses of k_step (docs/architecture.md) -------------------------------------------------
 #define STATUS_TABLE(X)                                                                            \
     X(READY, 1)        /* budget spent, mail waiting or a freeze asked for */                      \
-    X(FUTEX_WAIT, 2)   /* nothing left to run on this hart; named after the last */                \
-    X(PIPE_WAIT, 3)    /*   task that blocked. The loop treats these alike. */                     \
-    X(EPOLL_WAIT, 4)                                                                               \
-    X(SOCKET_WAIT, 5)                                                                              \
-    X(TTY_WAIT, 6)                                                                                 \
-    X(CHILD_WAIT, 7)                                                                               \
-    X(VFORK_WAIT, 8)                                                                               \
-    X(SLEEP, 9)                                                                                    \
-    X(FS_WAIT, 10)      /* idle until file data comes from the host */                             \
+    X(FUTEX_WAIT, 2)       /* idle; the last task to block waits for a futex */                     \
+    X(PIPE_WAIT, 3)        /* idle; … a pipe */                                                     \
+    X(EPOLL_WAIT, 4)       /* idle; … poll, select, epoll */                                        \
+    X(SOCKET_WAIT, 5)      /* idle; … a socket */                                                   \
+    X(TTY_WAIT, 6)         /* idle; … a terminal */                                                 \
+    X(CHILD_WAIT, 7)       /* idle; … a child */                                                    \
+    X(VFORK_WAIT, 8)       /* idle; … its vfork child */                                            \
+    X(SLEEP, 9)            /* idle; … time, or there is no task */                                  \
+    X(FS_WAIT, 10)      /* idle; … file data from the host */                                       \
     X(CLONE_SPAWN, 11)  /* a clone passed all checks; owner answers with ADMIT */                  \
     X(EXECVE_SPAWN, 12) /* an exec passed all checks; owner answers with ADMIT */                  \
     X(JIT_READY, 13)    /* module bytes are waiting to be compiled (reserved for the compiler) */  \

@@ -76,6 +76,7 @@ struct machine {
     u64 proc_warned[8]; // unknown system calls already logged, one bit each
     u32 flags; // BOOT_*
     char hostname[65], domainname[65];
+    u8 boot_id[16]; // /proc/sys/kernel/random/boot_id, made when first asked for
     u64 load_avg[3];
     struct memobject *vdso;
     struct list pipes_fifo; // reserved for fs/
@@ -138,7 +139,7 @@ void call_abort(struct task *task);
 // strace.c
 void strace_enter(struct task *task);
 void strace_exit(struct task *task, i64 result);
-// task/agent.c: host operations
+// proc/agent.c: host operations
 i64 agent_boot(void);
 void agent_call(const struct event_call *event);
 void agent_cancel(u32 id);

@@ -90,7 +90,12 @@ static struct op op_make(const struct cpu_cache *cache, const struct insn *insn,
     };
     switch (insn_row[insn->id].format) {
     case FORMAT_FMA:
-        op.imm = (i32)(reg(cache, insn->rs3) | (u32)insn->rm << 16);
+        op.imm = (i32)(reg(cache, insn->rs3) | (u32)insn->rm << 16 |
+                       (insn->id == FNMSUB_S || insn->id == FNMSUB_D ? FMA_MINUS_PRODUCT
+                        : insn->id == FMSUB_S || insn->id == FMSUB_D ? FMA_MINUS_ADDEND
+                        : insn->id == FNMADD_S || insn->id == FNMADD_D
+                            ? FMA_MINUS_PRODUCT | FMA_MINUS_ADDEND
+                            : 0));
         if (insn->rm != 7 && insn->rm != 0)
             op.code |= OP_SLOW;
         break;
@@ -160,11 +165,31 @@ static u16 far_code(u32 id) {
     return id == JAL ? JAL : (u16)(OP_BEQ_FAR + (id - BEQ));
 }
 
-// Let `op` run its successor as well, if the pair is one of the table's.
+static bool commutes(u32 code) {
+    return code == ADD || code == ADDW || code == OR || code == XOR || code == AND || code == MUL ||
+           code == BEQ || code == BNE;
+}
+
+// Let `op` run its successor as well, if the two are in one of the tables.
 static void pair(struct op *op) {
-    switch ((u32)op->code << 16 | op[1].code) {
+    struct op *next = op + 1;
+    if (next->c == op->a && next->b != op->a && commutes(next->code)) {
+        next->c = next->b;
+        next->b = op->a;
+    }
+    u32 codes = (u32)op->code << 16 | next->code;
+    if (next->b == op->a) {
+        switch (codes) {
 #define X(first, second)                                                                           \
-    case (u32)(first) << 16 | (second): op->code = OP_##first##_##second; break;
+    case (u32)(first) << 16 | (second): op->code = OP_CHAIN_##first##_##second; return;
+            CHAIN_TABLE(X)
+#undef X
+        default: break;
+        }
+    }
+    switch (codes) {
+#define X(first, second)                                                                           \
+    case (u32)(first) << 16 | (second): op->code = OP_##first##_##second; return;
         PAIR_TABLE(X)
 #undef X
     default: break;
@@ -174,7 +199,7 @@ static void pair(struct op *op) {
 u32 op_code(const struct op *op) {
     static const u16 first_of[] = {
 #define X(first, second) first,
-        PAIR_TABLE(X)
+        PAIR_TABLE(X) CHAIN_TABLE(X)
 #undef X
     };
     u32 code = op->code & ~(u32)OP_SLOW;
@@ -191,7 +216,10 @@ static void link_near(struct op *op, struct op *target) {
     }
     op->code = (u16)id;
     op->a = (u16)(op->n - 1 - target->n);
+    u16 before = op[-1].code;
     pair(op - 1); // never across runs: what ends one begins no pair
+    if (op[-1].code == before)
+        pair(op);
 }
 
 static struct op *decode_run(struct cpu_cache *cache, struct code_page *page, u32 off) {

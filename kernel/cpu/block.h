@@ -29,34 +29,37 @@
 // either can be jumped to, fail and be left as ever: only the code of the first differs. Chosen by frequency in
 // compiled C.
 #define PAIR_TABLE(X)                                                                              \
-    X(LD, LD) X(LD, SD) X(LD, OP_MV) X(LD, OP_LI) X(LD, ADDI) X(LD, ADD) X(LD, AUIPC)              \
-    X(LD, BEQ) X(LD, BNE) X(LD, JAL) X(LD, XOR)                                                    \
-    X(SD, SD) X(SD, LD) X(SD, OP_MV) X(SD, OP_LI) X(SD, ADDI) X(SD, AUIPC) X(SD, JAL)              \
-    X(OP_MV, OP_MV) X(OP_MV, OP_LI) X(OP_MV, LD) X(OP_MV, SD) X(OP_MV, ADDI) X(OP_MV, BEQ)         \
-    X(OP_MV, BNE) X(OP_MV, JAL) X(OP_MV, AUIPC) X(OP_MV, ADDIW)                                    \
-    X(OP_LI, OP_LI) X(OP_LI, OP_MV) X(OP_LI, ADDI) X(OP_LI, ADD) X(OP_LI, LD) X(OP_LI, SD)         \
-    X(OP_LI, BEQ) X(OP_LI, BNE) X(OP_LI, BLTU) X(OP_LI, BGEU) X(OP_LI, JAL) X(OP_LI, AUIPC)        \
-    X(OP_LI, ADDIW)                                                                                \
-    X(ADDI, ADDI) X(ADDI, ADD) X(ADDI, OP_MV) X(ADDI, OP_LI) X(ADDI, LD) X(ADDI, SD) X(ADDI, LW)   \
-    X(ADDI, LBU) X(ADDI, SB) X(ADDI, SW) X(ADDI, BEQ) X(ADDI, BNE) X(ADDI, BLTU) X(ADDI, JAL)      \
-    X(ADDI, JALR) X(ADDI, AUIPC) X(ADDI, FLD) X(ADDI, ADDIW) X(ADDI, SLLI)                         \
-    X(AUIPC, ADDI) X(AUIPC, LD) X(AUIPC, LW) X(AUIPC, FLD) X(AUIPC, JALR)                          \
-    X(ADD, ADD) X(ADD, ADDI) X(ADD, LD) X(ADD, SD) X(ADD, LW) X(ADD, SW) X(ADD, LBU) X(ADD, SB)    \
-    X(ADD, FLD) X(ADD, SLLI) X(ADD, BNE) X(ADD, BLTU) X(ADD, LHU)                                  \
-    X(SLLI, ADD) X(SLLI, SRLI) X(SLLI, ADDI) X(SRLI, ADD) X(SRLI, ANDI) X(SRLI, XOR)               \
-    X(ADDIW, ADDIW) X(ADDIW, OP_LI) X(ADDIW, OP_MV) X(ADDIW, ADDI) X(ADDIW, SLLI) X(ADDIW, BNE)    \
-    X(ADDIW, BEQ) X(ADDIW, BLT) X(ADDIW, BGE) X(ADDIW, SW)                                         \
-    X(LW, LW) X(LW, SW) X(LW, ADDI) X(LW, ADDIW) X(LW, ADDW) X(LW, OP_LI) X(LW, OP_MV)             \
-    X(LW, BEQ) X(LW, BNE) X(LW, BLT) X(LW, BGE) X(LW, SLLI)                                        \
-    X(SW, SW) X(SW, LW) X(SW, ADDI) X(SW, ADDIW) X(SW, OP_LI) X(SW, OP_MV) X(SW, JAL) X(SW, SD)    \
-    X(LBU, LBU) X(LBU, ADDI) X(LBU, ADD) X(LBU, SB) X(LBU, SLLI) X(LBU, BEQ) X(LBU, BNE)           \
-    X(LBU, OP_LI) X(SB, SB) X(SB, ADDI) X(SB, LBU) X(SB, ADD) X(SB, BLTU)                          \
-    X(ANDI, BEQ) X(ANDI, BNE) X(ANDI, ADD) X(SUB, ADDI) X(SUB, SRLI)                               \
-    X(SLLIW, SRLIW) X(SLLIW, OR) X(SRLIW, SLLIW) X(SRLIW, OR) X(SRLIW, XOR) X(OR, XOR) X(OR, OR)   \
-    X(OR, SLLIW) X(OR, SRLIW) X(OR, AND) X(XOR, XOR) X(XOR, AND) X(XOR, ADDW) X(XOR, SRLIW)        \
-    X(XOR, SLLI) X(XOR, SLLIW) X(AND, XOR) X(AND, ADDW) X(AND, OR) X(ADDW, ADDW) X(ADDW, XOR)      \
-    X(ADDW, LW) X(ADDW, SRLIW) X(ADDW, OP_MV)                                                      \
-    X(FLD, FLD) X(FLD, ADDI) X(FLD, ADD) X(FSD, ADDI) X(FSD, FLD) X(FSD, FSD)
+    X(LD, LD) X(LD, SD) X(LD, OP_MV) X(LD, OP_LI) X(LD, ADDI) X(LD, ADD) X(LD, JAL) X(SD, SD)      \
+    X(SD, LD) X(SD, OP_MV) X(SD, OP_LI) X(SD, ADDI) X(SD, JAL) X(OP_MV, OP_MV) X(OP_MV, OP_LI)     \
+    X(OP_MV, LD) X(OP_MV, SD) X(OP_MV, BEQ) X(OP_MV, BNE) X(OP_MV, JAL) X(OP_LI, OP_LI)            \
+    X(OP_LI, OP_MV) X(OP_LI, ADDI) X(OP_LI, ADD) X(OP_LI, LD) X(OP_LI, SD) X(OP_LI, BNE)           \
+    X(OP_LI, JAL) X(OP_LI, AUIPC) X(ADDI, ADDI) X(ADDI, ADD) X(ADDI, OP_MV) X(ADDI, OP_LI)         \
+    X(ADDI, LD) X(ADDI, SD) X(ADDI, LBU) X(ADDI, FLD) X(ADDI, ADDIW) X(ADDI, BEQ) X(ADDI, BNE)     \
+    X(ADDI, BLTU) X(ADDI, JAL) X(ADDI, JALR) X(ADDI, AUIPC) X(ADD, ADDI) X(ADD, ADD) X(ADD, SB)    \
+    X(ADD, BNE) X(ADD, BLTU) X(LW, LW) X(LW, ADDI) X(LW, OP_LI) X(SW, SW) X(SW, ADDI) X(SW, JAL)   \
+    X(LBU, ADDI) X(LBU, LBU) X(SB, ADDI) X(SB, SB) X(BEQ, LD) X(BEQ, OP_LI) X(BEQ, OP_MV)          \
+    X(BEQ, LW) X(BNE, LD) X(BNE, OP_LI) X(BNE, OP_MV) X(ADDIW, ADDIW) X(ADDIW, OP_LI)              \
+    X(ADDIW, OP_MV) X(SLLIW, SRLIW) X(SLLIW, XOR) X(SLLIW, OR) X(SRLIW, SLLIW) X(SRLIW, XOR)       \
+    X(SRLIW, OR) X(OR, OR) X(OR, XOR) X(OR, SRLIW) X(OR, SLLIW) X(XOR, XOR) X(XOR, ADDW)           \
+    X(XOR, SRLIW) X(XOR, SLLIW) X(XOR, AND) X(AND, ADDW) X(AND, XOR) X(AND, AND) X(ADDW, ADDW)     \
+    X(ADDW, XOR) X(ADDW, SRLIW) X(ADDW, AND) X(ADDW, LW) X(SLLI, SRLI) X(SLLI, ADD) X(SLLI, SLLI)  \
+    X(SRLI, XOR) X(SRLI, SLLI) X(BLT, LW) X(BLT, OP_MV) X(BLTU, ADDI) X(FLD, FLD) X(FLD, ADDI)
+
+// Pairs whose second op reads, as operand b, what the first one computes: handed over without a
+// way through memory.
+#define CHAIN_TABLE(X)                                                                             \
+    X(AUIPC, ADDI) X(AUIPC, LD) X(AUIPC, LW) X(AUIPC, FLD) X(AUIPC, JALR) X(ADDI, ADDI)            \
+    X(ADDI, ADD) X(ADDI, SD) X(ADDI, LD) X(ADDI, BEQ) X(ADDI, BNE) X(ADDI, BLTU) X(ADDI, ANDI)     \
+    X(ADD, ADD) X(ADD, LD) X(ADD, LW) X(ADD, LBU) X(ADD, LHU) X(ADD, SD) X(ADD, SW) X(ADD, SB)     \
+    X(ADD, FLD) X(SLLI, ADD) X(SLLI, SRLI) X(SLLI, SRAI) X(SLLI, OR) X(SRLI, ADD) X(SRLI, ANDI)    \
+    X(SRLI, XOR) X(SRLI, SLLI) X(SUB, ADDI) X(SUB, SRAI) X(LD, LD) X(LD, ADD) X(LD, BEQ)           \
+    X(LD, BNE) X(LD, JALR) X(LW, BEQ) X(LW, BNE) X(LW, ADDIW) X(LW, ADDW) X(LW, ADD) X(LW, SLLI)   \
+    X(LW, BLT) X(LBU, BEQ) X(LBU, BNE) X(LBU, SLLI) X(LBU, ANDI) X(ANDI, BEQ) X(ANDI, BNE)         \
+    X(ADDIW, ADDIW) X(ADDIW, SLLI) X(ADDIW, ANDI) X(ADDIW, BEQ) X(ADDIW, BNE) X(ADDIW, BLT)        \
+    X(OP_LI, ADDI) X(OP_LI, BEQ) X(OP_LI, BNE) X(OP_LI, BLTU) X(OP_LI, BGEU) X(OP_LI, BLT)         \
+    X(SLLIW, OR) X(SLLIW, ADDW) X(SRLIW, OR) X(SRLIW, XOR) X(OR, XOR) X(OR, OR) X(OR, ADDW)        \
+    X(XOR, XOR) X(XOR, AND) X(XOR, ADDW) X(AND, ADDW) X(AND, XOR) X(ADDW, ADDW) X(ADDW, XOR)       \
+    X(ADDW, SW) X(SLTU, BEQ) X(SLTU, BNE) X(MUL, ADD)
 
 enum op_code {
     OP_NOP = ILLEGAL, // illegal instructions carry OP_SLOW
@@ -68,6 +71,9 @@ enum op_code {
 #define X(first, second) OP_##first##_##second,
     PAIR_TABLE(X)
 #undef X
+#define X(first, second) OP_CHAIN_##first##_##second,
+    CHAIN_TABLE(X)
+#undef X
     OP_SLOW = 0x1000,
 };
 
@@ -78,6 +84,9 @@ struct op {
     u16 off;     // byte offset in the page: pc = base + off
     i32 imm;
 };
+
+// imm of fused multiply-adds: register of rs3 | rounding mode << 16 | the signs.
+enum { FMA_MINUS_PRODUCT = 1 << 20, FMA_MINUS_ADDEND = 1 << 21 };
 
 // The running task's registers, at an address the compiler knows: each operand is then one load. A
 // hart's part is filled and emptied by cpu_run. Writes to x0 go to REG_SINK.

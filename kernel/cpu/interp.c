@@ -29,20 +29,20 @@ typedef u64 g64 __attribute__((may_alias));
 
 #define SEXT(value) ((u64)(i64)(i32)(value))
 
-// An op's body is BODY_<code>; it runs at `ip` and falls out of its end, or leaves by goto, continue
-// (ip is set) or break (pc is set).
-#define LOAD_BODY(type, size, cast, wrap)                                                          \
+// An op's body is BODY_<code>(value of operand b). It runs at `ip`, leaves its result in `value` too, and
+// falls out of its end or leaves by goto, continue (ip is set) or break (pc is set).
+#define LOAD_BODY(b, type, size, cast, wrap)                                                       \
     {                                                                                              \
-        u64 va = B + IMM;                                                                          \
+        u64 va = (b) + IMM;                                                                        \
         const struct tlb_entry *e = tlb_slot((struct tlb_entry *)tlb->r, va);                      \
         if (unlikely(e->tag != (va & ~(PAGE_MASK & ~(size - 1ull)))))                              \
             goto slow;                                                                             \
-        A = wrap((u64)(cast) * MPTR(const type, (u32)va + e->delta));                              \
+        A = value = wrap((u64)(cast) * MPTR(const type, (u32)va + e->delta));                      \
     }
 
-#define STORE_BODY(type, size)                                                                     \
+#define STORE_BODY(b, type, size)                                                                  \
     {                                                                                              \
-        u64 va = B + IMM;                                                                          \
+        u64 va = (b) + IMM;                                                                        \
         const struct tlb_entry *e = tlb_slot((struct tlb_entry *)tlb->w, va);                      \
         if (unlikely(e->tag != (va & ~(PAGE_MASK & ~(size - 1ull)))))                              \
             goto slow;                                                                             \
@@ -65,84 +65,83 @@ typedef u64 g64 __attribute__((may_alias));
         break;                                                                                     \
     }
 
-#define BODY_OP_NOP
-#define BODY_OP_LI A = IMM;
-#define BODY_OP_MV A = B;
-#define BODY_AUIPC A = base + IMM;
-#define BODY_ADDI A = B + IMM;
-#define BODY_SLTI A = (i64)B < (i64)IMM;
-#define BODY_SLTIU A = B < IMM;
-#define BODY_XORI A = B ^ IMM;
-#define BODY_ORI A = B | IMM;
-#define BODY_ANDI A = B & IMM;
-#define BODY_SLLI A = B << (IMM & 63);
-#define BODY_SRLI A = B >> (IMM & 63);
-#define BODY_SRAI A = (u64)((i64)B >> (IMM & 63));
-#define BODY_ADD A = B + C;
-#define BODY_SUB A = B - C;
-#define BODY_SLL A = B << (C & 63);
-#define BODY_SLT A = (i64)B < (i64)C;
-#define BODY_SLTU A = B < C;
-#define BODY_XOR A = B ^ C;
-#define BODY_SRL A = B >> (C & 63);
-#define BODY_SRA A = (u64)((i64)B >> (C & 63));
-#define BODY_OR A = B | C;
-#define BODY_AND A = B & C;
-#define BODY_ADDIW A = SEXT((u32)B + (u32)IMM);
-#define BODY_SLLIW A = SEXT((u32)B << (IMM & 31));
-#define BODY_SRLIW A = SEXT((u32)B >> (IMM & 31));
-#define BODY_SRAIW A = SEXT((i32)B >> (IMM & 31));
-#define BODY_ADDW A = SEXT((u32)B + (u32)C);
-#define BODY_SUBW A = SEXT((u32)B - (u32)C);
-#define BODY_SLLW A = SEXT((u32)B << (C & 31));
-#define BODY_SRLW A = SEXT((u32)B >> (C & 31));
-#define BODY_SRAW A = SEXT((i32)B >> (C & 31));
-#define BODY_MUL A = B * C;
-#define BODY_MULH A = mul_high_signed(B, C);
-#define BODY_MULHU A = mul_high(B, C);
-#define BODY_MULHSU A = mul_high_mixed(B, C);
-#define BODY_MULW A = SEXT((u32)B * (u32)C);
-#define BODY_DIV A = div_signed(B, C);
-#define BODY_DIVU A = div_unsigned(B, C);
-#define BODY_REM A = rem_signed(B, C);
-#define BODY_REMU A = rem_unsigned(B, C);
-#define BODY_DIVW A = div_signed_32(B, C);
-#define BODY_DIVUW A = div_unsigned_32(B, C);
-#define BODY_REMW A = rem_signed_32(B, C);
-#define BODY_REMUW A = rem_unsigned_32(B, C);
-#define BODY_LB LOAD_BODY(gi8, 1, i64, )
-#define BODY_LH LOAD_BODY(gi16, 2, i64, )
-#define BODY_LW LOAD_BODY(gi32, 4, i64, )
-#define BODY_LD LOAD_BODY(g64, 8, u64, )
-#define BODY_LBU LOAD_BODY(g8, 1, u64, )
-#define BODY_LHU LOAD_BODY(g16, 2, u64, )
-#define BODY_LWU LOAD_BODY(g32, 4, u64, )
-#define BODY_FLW LOAD_BODY(g32, 4, u64, BOX)
-#define BODY_FLD LOAD_BODY(g64, 8, u64, )
-#define BODY_SB STORE_BODY(g8, 1)
-#define BODY_SH STORE_BODY(g16, 2)
-#define BODY_SW STORE_BODY(g32, 4)
-#define BODY_SD STORE_BODY(g64, 8)
-#define BODY_FSW STORE_BODY(g32, 4)
-#define BODY_FSD STORE_BODY(g64, 8)
-#define BODY_BEQ NEAR_BODY(B == C)
-#define BODY_BNE NEAR_BODY(B != C)
-#define BODY_BLT NEAR_BODY((i64)B < (i64)C)
-#define BODY_BGE NEAR_BODY((i64)B >= (i64)C)
-#define BODY_BLTU NEAR_BODY(B < C)
-#define BODY_BGEU NEAR_BODY(B >= C)
-#define BODY_OP_BEQ_FAR FAR_BODY(B == C)
-#define BODY_OP_BNE_FAR FAR_BODY(B != C)
-#define BODY_OP_BLT_FAR FAR_BODY((i64)B < (i64)C)
-#define BODY_OP_BGE_FAR FAR_BODY((i64)B >= (i64)C)
-#define BODY_OP_BLTU_FAR FAR_BODY(B < C)
-#define BODY_OP_BGEU_FAR FAR_BODY(B >= C)
-#define BODY_JAL                                                                                   \
+#define BODY_OP_NOP(b)
+#define BODY_OP_LI(b) A = value = IMM;
+#define BODY_OP_MV(b) A = value = (b);
+#define BODY_AUIPC(b) A = value = base + IMM;
+#define BODY_ADDI(b) A = value = (b) + IMM;
+#define BODY_SLTI(b) A = value = (i64)(b) < (i64)IMM;
+#define BODY_SLTIU(b) A = value = (b) < IMM;
+#define BODY_XORI(b) A = value = (b) ^ IMM;
+#define BODY_ORI(b) A = value = (b) | IMM;
+#define BODY_ANDI(b) A = value = (b) & IMM;
+#define BODY_SLLI(b) A = value = (b) << (IMM & 63);
+#define BODY_SRLI(b) A = value = (b) >> (IMM & 63);
+#define BODY_SRAI(b) A = value = (u64)((i64)(b) >> (IMM & 63));
+#define BODY_ADD(b) A = value = (b) + C;
+#define BODY_SUB(b) A = value = (b) - C;
+#define BODY_SLL(b) A = value = (b) << (C & 63);
+#define BODY_SLT(b) A = value = (i64)(b) < (i64)C;
+#define BODY_SLTU(b) A = value = (b) < C;
+#define BODY_XOR(b) A = value = (b) ^ C;
+#define BODY_SRL(b) A = value = (b) >> (C & 63);
+#define BODY_SRA(b) A = value = (u64)((i64)(b) >> (C & 63));
+#define BODY_OR(b) A = value = (b) | C;
+#define BODY_AND(b) A = value = (b) & C;
+#define BODY_ADDIW(b) A = value = SEXT((u32)(b) + (u32)IMM);
+#define BODY_SLLIW(b) A = value = SEXT((u32)(b) << (IMM & 31));
+#define BODY_SRLIW(b) A = value = SEXT((u32)(b) >> (IMM & 31));
+#define BODY_SRAIW(b) A = value = SEXT((i32)(b) >> (IMM & 31));
+#define BODY_ADDW(b) A = value = SEXT((u32)(b) + (u32)C);
+#define BODY_SUBW(b) A = value = SEXT((u32)(b) - (u32)C);
+#define BODY_SLLW(b) A = value = SEXT((u32)(b) << (C & 31));
+#define BODY_SRLW(b) A = value = SEXT((u32)(b) >> (C & 31));
+#define BODY_SRAW(b) A = value = SEXT((i32)(b) >> (C & 31));
+#define BODY_MUL(b) A = value = (b) * C;
+#define BODY_MULH(b) A = value = mul_high_signed((b), C);
+#define BODY_MULHU(b) A = value = mul_high((b), C);
+#define BODY_MULW(b) A = value = SEXT((u32)(b) * (u32)C);
+#define BODY_DIV(b) A = value = div_signed((b), C);
+#define BODY_DIVU(b) A = value = div_unsigned((b), C);
+#define BODY_REM(b) A = value = rem_signed((b), C);
+#define BODY_REMU(b) A = value = rem_unsigned((b), C);
+#define BODY_DIVW(b) A = value = div_signed_32((b), C);
+#define BODY_DIVUW(b) A = value = div_unsigned_32((b), C);
+#define BODY_REMW(b) A = value = rem_signed_32((b), C);
+#define BODY_REMUW(b) A = value = rem_unsigned_32((b), C);
+#define BODY_LB(b) LOAD_BODY(b, gi8, 1, i64, )
+#define BODY_LH(b) LOAD_BODY(b, gi16, 2, i64, )
+#define BODY_LW(b) LOAD_BODY(b, gi32, 4, i64, )
+#define BODY_LD(b) LOAD_BODY(b, g64, 8, u64, )
+#define BODY_LBU(b) LOAD_BODY(b, g8, 1, u64, )
+#define BODY_LHU(b) LOAD_BODY(b, g16, 2, u64, )
+#define BODY_LWU(b) LOAD_BODY(b, g32, 4, u64, )
+#define BODY_FLW(b) LOAD_BODY(b, g32, 4, u64, BOX)
+#define BODY_FLD(b) LOAD_BODY(b, g64, 8, u64, )
+#define BODY_SB(b) STORE_BODY(b, g8, 1)
+#define BODY_SH(b) STORE_BODY(b, g16, 2)
+#define BODY_SW(b) STORE_BODY(b, g32, 4)
+#define BODY_SD(b) STORE_BODY(b, g64, 8)
+#define BODY_FSW(b) STORE_BODY(b, g32, 4)
+#define BODY_FSD(b) STORE_BODY(b, g64, 8)
+#define BODY_BEQ(b) NEAR_BODY((b) == C)
+#define BODY_BNE(b) NEAR_BODY((b) != C)
+#define BODY_BLT(b) NEAR_BODY((i64)(b) < (i64)C)
+#define BODY_BGE(b) NEAR_BODY((i64)(b) >= (i64)C)
+#define BODY_BLTU(b) NEAR_BODY((b) < C)
+#define BODY_BGEU(b) NEAR_BODY((b) >= C)
+#define BODY_OP_BEQ_FAR(b) FAR_BODY((b) == C)
+#define BODY_OP_BNE_FAR(b) FAR_BODY((b) != C)
+#define BODY_OP_BLT_FAR(b) FAR_BODY((i64)(b) < (i64)C)
+#define BODY_OP_BGE_FAR(b) FAR_BODY((i64)(b) >= (i64)C)
+#define BODY_OP_BLTU_FAR(b) FAR_BODY((b) < C)
+#define BODY_OP_BGEU_FAR(b) FAR_BODY((b) >= C)
+#define BODY_JAL(b)                                                                                   \
     A = base + ip->c;                                                                              \
     pc = base + ip->off + IMM;                                                                     \
     break;
-#define BODY_JALR                                                                                  \
-    pc = (B + IMM) & ~1ull;                                                                        \
+#define BODY_JALR(b)                                                                                  \
+    pc = ((b) + IMM) & ~1ull;                                                                      \
     A = base + ip->c;                                                                              \
     break;
 
@@ -150,7 +149,7 @@ typedef u64 g64 __attribute__((may_alias));
     X(OP_NOP) X(OP_LI) X(OP_MV) X(AUIPC) X(ADDI) X(SLTI) X(SLTIU) X(XORI) X(ORI) X(ANDI) X(SLLI)   \
     X(SRLI) X(SRAI) X(ADD) X(SUB) X(SLL) X(SLT) X(SLTU) X(XOR) X(SRL) X(SRA) X(OR) X(AND)          \
     X(ADDIW) X(SLLIW) X(SRLIW) X(SRAIW) X(ADDW) X(SUBW) X(SLLW) X(SRLW) X(SRAW)                    \
-    X(MUL) X(MULH) X(MULHU) X(MULHSU) X(MULW) X(DIV) X(DIVU) X(REM) X(REMU) X(DIVW) X(DIVUW)       \
+    X(MUL) X(MULH) X(MULHU) X(MULW) X(DIV) X(DIVU) X(REM) X(REMU) X(DIVW) X(DIVUW)       \
     X(REMW) X(REMUW)                                                                               \
     X(LB) X(LH) X(LW) X(LD) X(LBU) X(LHU) X(LWU) X(FLW) X(FLD)                                     \
     X(SB) X(SH) X(SW) X(SD) X(FSW) X(FSD)                                                          \
@@ -319,11 +318,14 @@ enum leave interp(struct run *run, const struct tlb *tlb, const struct code_way 
     for (;;) {
         switch (ip->code) {
             // clang-format off
-#define X(code) case code: BODY_##code ip++; continue;
+#define X(code) case code: { u64 value; BODY_##code(B) (void)value; } ip++; continue;
             BODY_TABLE(X)
 #undef X
-#define X(first, second) case OP_##first##_##second: BODY_##first ip++; BODY_##second ip++; continue;
+#define X(first, second) case OP_##first##_##second: { u64 value; BODY_##first(B) ip++; BODY_##second(B) (void)value; } ip++; continue;
             PAIR_TABLE(X)
+#undef X
+#define X(first, second) case OP_CHAIN_##first##_##second: { u64 value; BODY_##first(B) ip++; BODY_##second(value) } ip++; continue;
+            CHAIN_TABLE(X)
 #undef X
             // clang-format on
 
@@ -355,19 +357,14 @@ enum leave interp(struct run *run, const struct tlb *tlb, const struct code_way 
             DO(FMV_X_W, A = SEXT(B))
             DO(FMV_W_X, A = BOX(B))
             TO_INTEGER(FCVT_W_D, f64, true, -2147483649.0, 2147483648.0, i32, SEXT)
-            TO_INTEGER(FCVT_WU_D, f64, true, -1.0, 4294967296.0, u32, SEXT)
             TO_INTEGER(FCVT_L_D, f64, true, -9223372036854775808.0, 9223372036854775808.0, i64, (u64))
             TO_INTEGER(FCVT_W_S, f32, BOXED(B), -2147483648.0f, 2147483648.0f, i32, SEXT)
-            TO_INTEGER(FCVT_L_S, f32, BOXED(B), -9223372036854775808.0f, 9223372036854775808.0f, i64,
-                       (u64))
             FROM_INTEGER_D(FCVT_D_W, i32, true)
             FROM_INTEGER_D(FCVT_D_WU, u32, true)
             FROM_INTEGER_D(FCVT_D_L, i64, false)
             FROM_INTEGER_D(FCVT_D_LU, u64, false)
             FROM_INTEGER_S(FCVT_S_W, i32)
-            FROM_INTEGER_S(FCVT_S_WU, u32)
             FROM_INTEGER_S(FCVT_S_L, i64)
-            FROM_INTEGER_S(FCVT_S_LU, u64)
         case FMADD_D:
         case FMSUB_D:
         case FNMSUB_D:
@@ -376,9 +373,9 @@ enum leave interp(struct run *run, const struct tlb *tlb, const struct code_way 
             if (unlikely(!run->nx_near || !NEAR_ONE(a, 300) || !NEAR_ONE(b, 300) ||
                          !(NEAR_ONE(c, 900) || c == 0)))
                 goto slow;
-            if (ip->code == FNMSUB_D || ip->code == FNMADD_D)
+            if (ip->imm & FMA_MINUS_PRODUCT)
                 a = -a;
-            if (ip->code == FMSUB_D || ip->code == FNMADD_D)
+            if (ip->imm & FMA_MINUS_ADDEND)
                 c = -c;
             f64 r = fused_d(a, b, c);
             u64 bits = __builtin_bit_cast(u64, r);
@@ -396,9 +393,9 @@ enum leave interp(struct run *run, const struct tlb *tlb, const struct code_way 
             if (unlikely(!run->nx_near || !BOXED(B) || !BOXED(C) || !BOXED(c_bits)))
                 goto slow;
             f64 a = FS(ip->b), b = FS(ip->c), c = FS((u16)ip->imm);
-            if (ip->code == FNMSUB_S || ip->code == FNMADD_S)
+            if (ip->imm & FMA_MINUS_PRODUCT)
                 a = -a;
-            if (ip->code == FMSUB_S || ip->code == FNMADD_S)
+            if (ip->imm & FMA_MINUS_ADDEND)
                 c = -c;
             f32 r = (f32)sum_to_odd(a * b, c); // the product of two singles is exact
             u32 bits = __builtin_bit_cast(u32, r);

@@ -2,6 +2,7 @@
 #include "amo.h"
 #include "block.h"
 #include "float.h"
+#include "muldiv.h"
 
 #define SLICE 4096u // ticks between two looks at hart->attn
 
@@ -199,7 +200,7 @@ static enum end execute_csr(struct session *s, const struct op *op, u32 id) {
 static enum end execute_float(struct session *s, const struct op *op, u32 id) {
     struct cpu_cache *cache = s->cache;
     bool fma = insn_row[id].format == FORMAT_FMA;
-    u32 rm = fma ? (u32)op->imm >> 16 : (u32)op->imm;
+    u32 rm = fma ? (u32)op->imm >> 16 & 7 : (u32)op->imm;
     struct float_env env = {.rounding = rm};
     if (insn_row[id].flags & RM) {
         if (rm == 7)
@@ -278,6 +279,9 @@ static enum end execute(struct session *s, struct op *op) {
     case FSW: return execute_store(s, op, 4);
     case SD:
     case FSD: return execute_store(s, op, 8);
+    case MULHSU:
+        REGISTER(op->a) = mul_high_mixed(REGISTER(op->b), REGISTER(op->c));
+        return END_NEXT;
     case ECALL: return leave_with(s, CPU_ECALL);
     case EBREAK: return leave_with(s, CPU_EBREAK);
     case ILLEGAL: return leave_with(s, CPU_ILLEGAL);

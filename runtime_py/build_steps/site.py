@@ -133,6 +133,13 @@ def web() -> None:
                 [setup.node()[0], SDK / "bundle.mjs", WEB],
                 mend="see the bundler's messages above",
             )
+            types = SDK / "node_modules" / ".bin" / "tsc"
+            project = SDK / "tsconfig.types.json"
+            run(
+                [types, "-p", project, "--outDir", WEB / "types"],
+                env=setup.node_env(),
+                mend=f"{ME} check",
+            )
             for source in files(ROOT / "web", "*"):
                 if source.suffix != ".ts" and not source.name.startswith("tsconfig"):
                     write(WEB / source.relative_to(ROOT / "web"), source.read_bytes())

@@ -26,7 +26,7 @@ from .errors import EbbError, MachinePanic
 from .events import Log
 from .machine import Machine
 from .owner_role import Process
-from .placement import Mount
+from .placement import Mount, Progress
 from .process import end
 from .recording import Tape
 from .stream import READ_SIZE, ByteReader, ByteWriter, Pty
@@ -71,6 +71,7 @@ async def _run(options: argparse.Namespace) -> int:
         record=bool(options.record),
         mounts=tuple(Mount(*item) for item in options.volume),
         on_log=_log,
+        on_progress=_progress(),
     )
     async with machine:
         async with contextlib.AsyncExitStack() as servers:
@@ -93,6 +94,12 @@ async def _run(options: argparse.Namespace) -> int:
         if options.record and tape:
             tape.save(Path(options.record))
         return code
+
+
+def _progress() -> Progress:
+    from .image.__main__ import print_progress
+
+    return print_progress()
 
 
 def _log(record: Log) -> None:
@@ -126,12 +133,10 @@ async def _attached(process: Process, timeout: float | None) -> int:
             await end(process)
             return EXIT_TIMEOUT
         # A background job may hold the streams open: take what is there, then go.
-        for task, (reader, fd) in zip(outputs, readers, strict=True):
-            if not task.done():
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
-                with contextlib.suppress(OSError):
-                    _write_all(fd, await reader.drain())
+        for reader, _ in readers:
+            with contextlib.suppress(OSError):
+                await reader.stop_waiting()
+        await asyncio.gather(*outputs)
         return exit.exit_code
     finally:
         for task in [feed, *outputs]:

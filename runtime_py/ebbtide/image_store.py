@@ -9,12 +9,13 @@ import asyncio
 import difflib
 import hashlib
 import json
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .assets import images_folder
 from .errors import ImageCorrupt, ImageError, ImageMissing
+from .image.index import CHUNK_SIZE, ENTRY, HEADER, MAGIC, VERSION
 
 FORMAT = 1
 ARCH = "riscv64"
@@ -30,9 +31,11 @@ class Image:
     manifest: dict[str, Any]
 
 
-def images_dirs() -> list[Path]:
-    """Return where images may lie: $EBB_IMAGES, else the cache that all clones share."""
-    return [images_folder()]
+def empty_index() -> bytes:
+    """Return the index of an image that holds an empty root directory."""
+    end = HEADER.size + ENTRY.size
+    header = HEADER.pack(MAGIC, VERSION, 1, 0, 0, CHUNK_SIZE, HEADER.size, end, end)
+    return header + ENTRY.pack(0, 0, stat.S_IFDIR | 0o755, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 class ImageStore:
@@ -83,12 +86,3 @@ class ImageStore:
         close = difflib.get_close_matches(name, self.names(), 1)
         did = f" Did you mean {close[0]}?" if close else ""
         return f"image {name} is not built; build it with: ebb image build {name}.{did}"
-
-
-def find_store(name: str) -> ImageStore:
-    """Return the store that holds an image, else the first place where it could be."""
-    stores = [ImageStore(root) for root in images_dirs()]
-    for store in stores:
-        if (store.root / name / "manifest.json").is_file():
-            return store
-    return stores[0]

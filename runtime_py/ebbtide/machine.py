@@ -44,8 +44,14 @@ class Machine:
         self.trouble_seen: list[Exception] = []
 
     @classmethod
-    async def boot(cls, image: str | None = "base", *, placement: Placement | None = None,
-                   on_log: Callable[[Log], None] | None = None, **options: Any) -> Self:  # fmt: skip
+    async def boot(
+        cls,
+        image: str | None = "base",
+        *,
+        placement: Placement | None = None,
+        on_log: Callable[[Log], None] | None = None,
+        **options: Any,
+    ) -> Self:
         """Boot a machine; `Options` lists what can be given."""
         chosen = Options(image=image, **options)
         if placement is None:

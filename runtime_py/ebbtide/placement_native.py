@@ -16,20 +16,37 @@ import threading
 import time
 from typing import Any
 
+from . import assets
 from .abi import Abi
 from .clock import VIRTUAL_MUL, Clock, HostTime, Timekeeper, VirtualClock
-from .errors import EbbError, InternalError, MemoryRefused
-from .image_store import Image, ImageStore, find_store
+from .errors import EbbError, ImageError, ImageMissing, InternalError, MemoryRefused
+from .image import images_with
+from .image_store import Image, ImageStore, empty_index
 from .kernel_role import KernelRole, Listener
 from .placement import MEMORY_LEAST, Options, Placement
 from .policy import AdmitAll
 from .port import Control, Seat
-from .recording import RecordingPort, Tape
+from .recording import DIGEST, Entry, RecordingPort, Tape
 from .thread_role import HartThread
 from .wasmtime_kernel import WASM_PAGE, KernelModule, SharedMemory
 from .wasmtime_port import OutboxWatcher, WasmtimeHostPort, WasmtimePort, frozen
 
 SWITCH_INTERVAL_S = 1e-4  # with the default, a hart's 40 us call takes 5 ms while other Python runs
+
+
+def _build_known(name: str, store: ImageStore, options: Options) -> bool:
+    """Build an image that has a list and was not built yet; False if it is not known."""
+    from .image import ImageError as BuildError
+    from .image import build_image
+    from .image.lock import known_images
+
+    if name not in known_images():
+        return False
+    try:
+        build_image(name, store.root, options.on_progress or (lambda what, done, total: None))
+    except BuildError as error:
+        raise ImageError(str(error)) from error
+    return True
 
 
 class NativePlacement(Placement):
@@ -48,12 +65,13 @@ class NativePlacement(Placement):
         self._watcher: threading.Thread | None = None
         self._closing = False
         self._store: ImageStore | None = None
+        self._image_name: str | None = None
 
     async def start(self, options: Options, listener: Listener) -> None:
         sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL_S))
         self._loop = asyncio.get_running_loop()
         self._listener = listener
-        image = self._image(options)
+        image = await self._image(options)
         harts = options.harts_wanted(os.cpu_count() or 1)
         self.memory, ram = self._memory(options.memory)
         self.memory_bytes = ram
@@ -82,7 +100,7 @@ class NativePlacement(Placement):
                 harts=harts,
                 seed=options.seed or secrets.token_bytes(32),
                 hostname=options.hostname,
-                index=image.index if image else b"",
+                index=image.index if image else empty_index(),
                 strace=options.strace,
             )
         )
@@ -112,11 +130,17 @@ class NativePlacement(Placement):
         self._harts.append(thread)
         thread.start()
 
-    def _image(self, options: Options) -> Image | None:
+    async def _image(self, options: Options) -> Image | None:
+        self._image_name = options.image
         if options.image is None:
             return None
-        self._store = find_store(options.image)
-        return self._store.load(options.image)
+        self._store = ImageStore(assets.images_folder())
+        try:
+            return self._store.load(options.image)
+        except ImageMissing:
+            if not await asyncio.to_thread(_build_known, options.image, self._store, options):
+                raise
+            return self._store.load(options.image)
 
     def _memory(self, wanted: int) -> tuple[SharedMemory, int]:
         base = self.abi.const["MACHINE_BASE"]
@@ -164,11 +188,13 @@ class NativePlacement(Placement):
                 self._loop.call_soon_threadsafe(self._failed, failure)
 
     def _failed(self, failure: EbbError) -> None:
-        self._drain()  # what the kernel said before it stopped
+        with contextlib.suppress(EbbError):  # what the kernel said before it stopped, if it can
+            self._drain()
         self._listener.panicked(failure)
 
     def hint(self, command: str) -> str | None:
-        return None
+        others = [name for name in images_with(command) if name != self._image_name]
+        return others[0] if others else None
 
     async def digest(self) -> bytes:
         for seat in self._seats:
@@ -177,6 +203,10 @@ class NativePlacement(Placement):
             if not await asyncio.to_thread(frozen, self.port):
                 raise InternalError("a hart does not leave its step")
             digest = self.port.digest()
+            if self.tape is not None:
+                layout, at = self.abi.structs["report"], self._seats[0].report
+                report = self.port.read(at, layout.size)
+                self.tape.entries.append(Entry(DIGEST, layout.integer(report, "tick"), digest))
         finally:
             self.port.freeze(False)
             for seat in self._seats:

@@ -107,7 +107,11 @@ class RecordingPort(Port):
 
 
 class ReplayDriver:
-    """Steps a machine to each tick of a tape and delivers what was delivered there."""
+    """Steps a machine to each tick of a tape and delivers what was delivered there.
+
+    `port`, `digest` and `drain` may be replaced between entries: by those of the same machine in
+    another memory.
+    """
 
     def __init__(
         self,
@@ -118,30 +122,41 @@ class ReplayDriver:
         drain: Callable[[], None],
         budget: Callable[[], int] = lambda: 1 << 31,
     ) -> None:
-        self._port = port
-        self._tape = tape
-        self._digest = digest
-        self._drain = drain
-        self._budget = budget
+        self.port = port
+        self.digest = digest
+        self.drain = drain
         self.tick = 0
         self.digests = 0
+        self._tape = tape
+        self._budget = budget
+        self._next = 0
 
-    def run(self) -> None:
-        """Replay the whole tape; raises ReplayDiverged."""
-        for entry in self._tape.entries:
-            self._advance(entry.tick)
+    def run(self, stop: int | None = None) -> None:
+        """Replay the tape, or up to entry `stop`; raises ReplayDiverged."""
+        end = len(self._tape.entries) if stop is None else stop
+        while self._next < end:
+            entry = self._tape.entries[self._next]
+            self.advance(entry.tick)
             if entry.kind == EVENT:
-                self._port.deliver(entry.data)
-            elif self._digest() != entry.data:
+                self.port.deliver(entry.data)
+            elif self.digest() != entry.data:
                 raise ReplayDiverged(f"the machine differs from the tape at tick {entry.tick}")
             else:
                 self.digests += 1
+            self._next += 1
 
-    def _advance(self, tick: int) -> None:
+    def ticks_left(self) -> int:
+        """Return how many ticks lie before the next entry."""
+        if self._next == len(self._tape.entries):
+            return 0
+        return self._tape.entries[self._next].tick - self.tick
+
+    def advance(self, tick: int) -> None:
+        """Step to a tick, at most that of the next entry."""
         while self.tick < tick:
-            status = self._port.step(min(self._budget(), tick - self.tick))
-            report = self._port.report()
-            self._drain()
+            status = self.port.step(min(self._budget(), tick - self.tick))
+            report = self.port.report()
+            self.drain()
             if status is Status.PANIC:
                 raise InternalError(f"the kernel panicked at tick {report.tick}")
             if report.tick == self.tick and status not in (Status.READY, Status.EXITED):

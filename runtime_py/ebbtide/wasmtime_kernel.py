@@ -12,7 +12,6 @@ import ctypes
 import hashlib
 import importlib.metadata
 import os
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 import wasmtime
 from wasmtime import _ffi as ffi
 
+from . import assets
 from .abi import Abi
 from .errors import InternalError, KernelMissing, MemoryRefused
 from .port import signed32, unsigned32
@@ -40,27 +40,12 @@ RING_WAT = """(module
 
 
 def kernel_path() -> Path:
-    """Find kernel.wasm: $EBB_KERNEL, the installed package, the checkout's build directory."""
-    if named := os.environ.get("EBB_KERNEL"):
-        path = Path(named)
-        if not path.is_file():
-            raise KernelMissing(f"EBB_KERNEL names {path}, which is not a file")
-        return path
-    here = Path(__file__).resolve().parent
-    places = [here / "kernel.wasm", here.parents[1] / "build" / "kernel.wasm"]
-    for path in places:
-        if path.is_file():
-            return path
-    raise KernelMissing("kernel.wasm is not built; build it with: python3 build.py kernel")
-
-
-def cache_dir() -> Path:
-    """Return the user's cache directory for this package."""
-    if sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "ebbtide"
+    """Find kernel.wasm: $EBB_KERNEL, else where it was built or installed."""
+    named = os.environ.get("EBB_KERNEL")
+    path = Path(named) if named else assets.kernel_wasm()
+    if not path.is_file():
+        raise KernelMissing(f"there is no kernel at {path}; build it with: python3 build.py kernel")
+    return path
 
 
 class KernelModule:
@@ -88,7 +73,8 @@ class KernelModule:
 
     def _load(self, code: bytes) -> wasmtime.Module:
         version = importlib.metadata.version("wasmtime")
-        cached = cache_dir() / f"{self.hash[:32]}-wasmtime-{version}-{os.uname().machine}.cwasm"
+        name = f"{self.hash[:32]}-wasmtime-{version}-{os.uname().machine}.cwasm"
+        cached = assets.cache_folder() / "compiled" / name
         with contextlib.suppress(wasmtime.WasmtimeError, OSError):
             if cached.is_file():
                 return wasmtime.Module.deserialize_file(self.engine, str(cached))

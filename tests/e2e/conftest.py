@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
 
+from e2e.machines import MachinePage
 from ebbtide.assets import images_folder
 from ebbtide.serve import Mount, Server, site
 
@@ -103,6 +104,12 @@ def watch(context: BrowserContext, base_url: str) -> Watch:
 def page(context: BrowserContext, watch: Watch) -> Page:
     """One page per test module; tests of a module share it, in order."""
     return context.new_page()
+
+
+@pytest.fixture(scope="module")
+def machine(page: Page) -> MachinePage:
+    """The shell page with its machine, booted once per test module."""
+    return MachinePage(page)
 
 
 @pytest.fixture(autouse=True)

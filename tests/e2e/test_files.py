@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from machines import MachinePage
+from e2e.machines import MachinePage
 
 
 def test_written_file_is_read_back_and_seen_by_programs(machine: MachinePage) -> None:

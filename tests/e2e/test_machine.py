@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from machines import MachinePage
+from e2e.machines import MachinePage
 
 
 def test_page_stays_free_while_the_guest_loops(machine: MachinePage) -> None:
@@ -45,7 +45,8 @@ def test_idle_machine_does_nothing(machine: MachinePage) -> None:
     )
     assert after["steps"] == before["steps"]
     assert after["retired"] == before["retired"]
-    assert after["messages"] == before["messages"] + 2  # the question for the counters and its answer
+    # The question for the counters and its answer.
+    assert after["messages"] == before["messages"] + 2
 
 
 def test_processors_and_memory_are_what_was_asked_for(machine: MachinePage) -> None:
@@ -83,9 +84,8 @@ def test_close_ends_the_workers_and_rejects_what_waits(machine: MachinePage) -> 
         return [await exit, late];"""
     )
     assert outcome == ["closed", "closed"]
-    machine.page.wait_for_timeout(0)
-    workers = [worker for worker in machine.page.workers if "worker" in worker.url]
-    assert len(workers) == 1 + machine.js("return sdk.harts")
+    for worker in machine.page.workers[1 + machine.js("return sdk.harts") :]:
+        worker.wait_for_event("close")
 
 
 def test_guest_port_is_reached_by_connect_and_fetch(machine: MachinePage) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from machines import MachinePage
+from e2e.machines import MachinePage
 
 PROMPT = r"[#$] $"
 
@@ -34,7 +34,9 @@ def test_terminal_follows_the_size_of_the_window(machine: MachinePage) -> None:
     machine.type("clear; stty size\n")
     before = re.search(r"^(\d+) (\d+)$", machine.see(r"^\d+ \d+$"), re.M)
     machine.page.set_viewport_size({"width": 640, "height": 400})
-    machine.page.wait_for_function("document.querySelector('#terminal .xterm-screen').clientWidth < 640")
+    machine.page.wait_for_function(
+        "document.querySelector('#terminal .xterm-screen').clientWidth < 640"
+    )
     machine.type("clear; stty size\n")
     after = re.search(r"^(\d+) (\d+)$", machine.see(r"^\d\d \d\d$[\s\S]*" + PROMPT), re.M)
     machine.page.set_viewport_size({"width": 1280, "height": 720})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from machines import MachinePage
+from e2e.machines import MachinePage
 
 
 def test_run_gives_exit_code_and_both_outputs(machine: MachinePage) -> None:

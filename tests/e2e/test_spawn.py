@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from machines import MachinePage
+from e2e.machines import MachinePage
 
 
 def test_streams_work_while_the_process_runs(machine: MachinePage) -> None:

@@ -47,7 +47,9 @@ class HttpImage:
         except JsException as error:
             raise _named(error) from None
         if len(data) != size:
-            raise ImageCorrupt(f"The image is corrupt: chunk {hash} has {len(data)} bytes, not {size}.")
+            raise ImageCorrupt(
+                f"The image is corrupt: chunk {hash} has {len(data)} bytes, not {size}."
+            )
         return data
 
 

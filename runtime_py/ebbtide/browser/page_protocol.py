@@ -40,6 +40,7 @@ _CODES: tuple[tuple[type[BaseException], str], ...] = (
     (OSError, "linux"),
 )
 
+
 def error_shape(error: BaseException) -> dict[str, Any]:
     """Describe an error as the page's `ErrorShape`."""
     code = next((code for kind, code in _CODES if isinstance(error, kind)), "internal")
@@ -132,8 +133,7 @@ class PageProtocol:
         self.messages += 1
         match message["type"]:
             case "request":
-                task = asyncio.ensure_future(self._answer(message))
-                self._requests[message["id"]] = task
+                self._requests[message["id"]] = asyncio.ensure_future(self._answer(message))
             case "cancel":
                 if abort := self._aborts.get(message["id"]):
                     abort.set()
@@ -156,7 +156,10 @@ class PageProtocol:
         try:
             method = getattr(self, f"_on_{request['method']}")
             value = await method(**_plain(request["params"]), **self._abort(request))
-        except (asyncio.CancelledError, Exception) as error:  # the top of a request: becomes a message
+        except (
+            asyncio.CancelledError,
+            Exception,
+        ) as error:  # the top of a request: becomes a message
             self._send(type="refusal", id=id, error=error_shape(error))
         else:
             self._send(type="reply", id=id, value=value)
@@ -270,6 +273,7 @@ class PageProtocol:
             value["stdin"] = self._open_incoming(process.pty.write, process.pty.close)
             value["stdout"] = self._open_outgoing(process.pty)
         else:
+            assert process.stdin and process.stdout and process.stderr
             value["stdin"] = self._open_incoming(process.stdin.write, process.stdin.close)
             value["stdout"] = self._open_outgoing(process.stdout)
             value["stderr"] = self._open_outgoing(process.stderr)

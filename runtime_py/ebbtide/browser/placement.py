@@ -1,7 +1,7 @@
 """A machine in a browser: kernel and owner roles in this worker, one worker for each hart.
 
-The page makes memory and workers and compiles kernel.wasm; what is left to do here is to attach the kernel, hand
-out the seats, deliver BOOT and serve the outbox, whose doorbell is awaited without blocking.
+The page makes memory and workers and compiles kernel.wasm, which JavaScript attaches; what is left to do here is to
+hand out the seats, deliver BOOT and serve the outbox, whose doorbell is awaited without blocking.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from ..port import Control, Report, Seat
 from .images import HttpImage
 from .pyodide_port import PyodideHostPort
 
-WASM_PAGE = 65536
 FREEZE_PATIENCE_S = 2.0
 FREEZE_LOOK_S = 0.001
 
@@ -37,18 +36,16 @@ class BrowserPlacement:
         self.abi = self._port.abi
         self._role: KernelRole | None = None
         self._seats: list[Seat] = []
-        self._server: asyncio.Task[None] | None = None
 
     async def start(self, options: Options, listener: Listener) -> None:
-        """Attach the kernel, let the harts take their seats, deliver BOOT."""
+        """Let the harts take their seats, deliver BOOT."""
         harts = int(self._host.harts)
         ram_bytes = int(self._host.ramBytes)
-        self._port.attach(ram_bytes // WASM_PAGE, harts)
         image = await HttpImage.open(self._host.image)
         self._role = KernelRole(self._port, listener, image)
         self._post_boot(options, harts, ram_bytes, image.index())
         self._seats = [self._port.seat(hart) for hart in range(harts)]
-        self._server = asyncio.ensure_future(self._serve(self._role))
+        self._port.serve(self._role.drain)
         self._send({"type": "attached", "seats": [asdict(seat) for seat in self._seats]})
 
     def _post_boot(self, options: Options, harts: int, ram_bytes: int, index: bytes) -> None:
@@ -66,12 +63,6 @@ class BrowserPlacement:
         self.post(boot)
         limits = options.limits
         self.post(events.limits(tasks=limits.tasks, files=limits.files, clone=False, exec=False))
-
-    async def _serve(self, role: KernelRole) -> None:
-        while True:
-            seen = self._port.bell()
-            role.drain()
-            await self._port.bell_moved(seen)
 
     def post(self, event: bytes) -> None:
         """Append an event to the inbox."""
@@ -106,8 +97,6 @@ class BrowserPlacement:
         """Bring all harts out of the kernel and end their loops; then no worker minds being ended."""
         if self._role is not None:
             self._role.close()
-        if self._server is not None:
-            self._server.cancel()
         self._control(Control.STOP)
         await self._freeze()
 

@@ -85,7 +85,8 @@ def kernel_main(host: Any) -> Callable[[Any], None]:
         if protocol is not None:
             protocol.take(message.to_py())
 
-    return create_proxy(take)
+    handler: Callable[[Any], None] = create_proxy(take)
+    return handler
 
 
 async def _boot(host: Any, send: Send) -> PageProtocol | None:

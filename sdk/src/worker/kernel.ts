@@ -7,6 +7,7 @@
 export interface KernelExports {
   readonly __stack_pointer: WebAssembly.Global;
   readonly k_abi: () => number;
+  readonly k_attach: (ramPages: number, harts: number) => number;
   readonly k_stack: (hart: number) => number;
   readonly k_out_bell: () => number;
   readonly [name: string]: unknown;
@@ -14,34 +15,75 @@ export interface KernelExports {
 
 export interface Kernel {
   readonly exports: KernelExports;
-  /** A window on shared memory, for Python to read or assign (a report, an event). */
+  /** A window on shared memory that Python keeps (a report, a control word). */
   view(address: number, length: number): Uint8Array;
-  /** The bytes at `address`, copied. */
-  read(address: number, length: number): Uint8Array;
-  /** Settles when the word at `address` is no longer `seen` or was notified. */
-  wait(address: number, seen: number): Promise<void>;
-  load(address: number): number;
+  /**
+   * Where bytes pass between Python and the shared memory: buffers of growing sizes, which Python keeps. A new object
+   * from JavaScript costs Python 40 us, a copy to or from one it has 0.3 us.
+   */
+  readonly stages: readonly Uint8Array[];
+  /** Copy into a stage, out of a stage. */
+  fetch(stage: number, address: number, length: number): void;
+  store(stage: number, address: number, length: number): void;
+  /** Call `drain` now, and for ever when the word at `bell` is no longer what it was before the last call. */
+  serve(bell: number, drain: () => void): void;
 }
 
-/** The kernel's instance on `stack` (a seat's), or, in the kernel worker, on the stack after the last hart's. */
-export function instantiateKernel(module: WebAssembly.Module, memory: WebAssembly.Memory, stack?: number): Kernel {
-  const instance = new WebAssembly.Instance(module, { env: { memory } });
-  const exports = instance.exports as unknown as KernelExports;
+/** Sizes of the stages; the largest takes an agent's whole window in an event, or an image's index in parts. */
+const STAGES = [128, 1024, 16 << 10, 128 << 10, 1 << 20];
+
+/** A guest's page. */
+const PAGE = 4096;
+
+/** Build the kernel's private region, once per memory, in the kernel worker; its instance gets the stack after the harts'. */
+export function attachKernel(module: WebAssembly.Module, memory: WebAssembly.Memory, ramBytes: number, harts: number): Kernel {
+  const exports = instantiate(module, memory);
+  exports.k_attach(ramBytes / PAGE, harts); // on the module's own stack: nobody else runs yet
+  exports.__stack_pointer.value = exports.k_stack(constant(exports, memory, "HART_MAX"));
+  return wrap(exports, memory);
+}
+
+/** The kernel's instance of a hart, on its seat's stack. */
+export function seatKernel(module: WebAssembly.Module, memory: WebAssembly.Memory, stack: number): Kernel {
+  const exports = instantiate(module, memory);
+  exports.__stack_pointer.value = stack;
+  return wrap(exports, memory);
+}
+
+function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): KernelExports {
+  return new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as KernelExports;
+}
+
+function wrap(exports: KernelExports, memory: WebAssembly.Memory): Kernel {
   const bytes = new Uint8Array(memory.buffer);
-  exports.__stack_pointer.value = stack ?? exports.k_stack(constant(exports, bytes, "HART_MAX"));
   const words = new Int32Array(memory.buffer);
-  const wait = typeof Atomics.waitAsync === "function" ? waitAtomics(words) : waitByWorker(memory);
+  const stages = STAGES.map((size) => new Uint8Array(size));
+  const wait = typeof Atomics.waitAsync === "function" ? waitAtomics(words) : waitByWorker(words);
   return {
     exports,
     view: (address, length) => bytes.subarray(address >>> 0, (address >>> 0) + length),
-    read: (address, length) => bytes.slice(address >>> 0, (address >>> 0) + length),
-    load: (address) => Atomics.load(words, (address >>> 0) >> 2),
-    wait,
+    stages,
+    fetch(stage, address, length) {
+      stages[stage]?.set(bytes.subarray(address >>> 0, (address >>> 0) + length));
+    },
+    store(stage, address, length) {
+      const from = stages[stage];
+      if (from !== undefined) bytes.set(from.subarray(0, length), address >>> 0);
+    },
+    async serve(bell, drain) {
+      const index = (bell >>> 0) >> 2;
+      for (;;) {
+        const seen = Atomics.load(words, index);
+        drain();
+        await wait(index, seen);
+      }
+    },
   };
 }
 
 /** A constant of the border, from the text that the kernel exports ("const.NAME value", one per line). */
-function constant(exports: KernelExports, bytes: Uint8Array, name: string): number {
+function constant(exports: KernelExports, memory: WebAssembly.Memory, name: string): number {
+  const bytes = new Uint8Array(memory.buffer);
   const start = exports.k_abi() >>> 0;
   const text = new TextDecoder().decode(bytes.slice(start, bytes.indexOf(0, start)));
   const [, value] = new RegExp(`^const\\.${name} (\\d+)$`, "m").exec(text) ?? [];
@@ -49,22 +91,19 @@ function constant(exports: KernelExports, bytes: Uint8Array, name: string): numb
   return Number(value);
 }
 
-type Wait = Kernel["wait"];
+/** Settles when the word is no longer `seen` or was notified. */
+type Wait = (index: number, seen: number) => Promise<unknown>;
 
 function waitAtomics(words: Int32Array): Wait {
-  return async (address, seen) => {
-    const answer = Atomics.waitAsync(words, (address >>> 0) >> 2, seen);
-    if (answer.async) await answer.value;
-  };
+  return async (index, seen) => Atomics.waitAsync(words, index, seen).value;
 }
 
 /** For engines without waitAsync: a worker that waits in our place and says when it is done. */
-function waitByWorker(memory: WebAssembly.Memory): Wait {
+function waitByWorker(words: Int32Array): Wait {
   const worker = new Worker(new URL("bell.js", import.meta.url), { type: "module", name: "ebb bell" });
-  const words = new Int32Array(memory.buffer);
-  return (address, seen) =>
+  return (index, seen) =>
     new Promise((resolve) => {
-      worker.onmessage = () => resolve();
-      worker.postMessage({ words, index: (address >>> 0) >> 2, seen });
+      worker.onmessage = resolve;
+      worker.postMessage({ words, index, seen });
     });
 }

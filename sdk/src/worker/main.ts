@@ -6,7 +6,7 @@
 import type { FromKernel, FromThread, MachineConfig, Seat, Shared, ToKernel, ToThread } from "../messages.js";
 import { openImage, type Image } from "./image.js";
 import { openHostTime, type HostTime } from "./clock.js";
-import { instantiateKernel, type Kernel } from "./kernel.js";
+import { attachKernel, seatKernel, type Kernel } from "./kernel.js";
 import { loadRuntime } from "./pyodide_loader.js";
 import { post } from "./post.js";
 
@@ -47,6 +47,8 @@ scope.onmessage = ({ data }: MessageEvent<ToKernel | ToThread>) => {
   main.catch(fail);
 };
 
+scope.addEventListener("unhandledrejection", (event) => fail(event.reason));
+
 async function loadEntry(shared: Shared): Promise<PythonEntry> {
   const python = await loadRuntime(shared.python);
   return python.pyimport("ebbtide.browser.worker") as PythonEntry;
@@ -60,7 +62,7 @@ async function startKernel(shared: Shared, config: MachineConfig): Promise<void>
   const entry = await loadEntry(shared);
   post({ type: "started" });
   const handle = entry.kernel_main({
-    kernel: instantiateKernel(shared.module, shared.memory),
+    kernel: attachKernel(shared.module, shared.memory, shared.ramBytes, shared.harts),
     ramBytes: shared.ramBytes,
     harts: shared.harts,
     configJson: JSON.stringify(config),
@@ -81,7 +83,7 @@ async function startThread(shared: Shared): Promise<void> {
   const entry = await loadEntry(shared);
   post({ type: "started" });
   const seat = await seated;
-  const kernel = instantiateKernel(shared.module, shared.memory, seat.stack);
+  const kernel = seatKernel(shared.module, shared.memory, seat.stack);
   entry.thread_main({ kernel, seat, time: openHostTime(shared.clock), post });
 }
 
@@ -99,7 +101,7 @@ function taskQueue(): (callback: () => void) => void {
 function fail(error: unknown): void {
   const text = error instanceof Error ? error.message : String(error);
   // Of a Python traceback the last line is the sentence.
-  const message = `A worker could not start: ${text.trim().split("\n").at(-1) ?? ""}`;
+  const message = `A worker stopped: ${text.trim().split("\n").at(-1) ?? ""}`;
   const details = error instanceof Error ? `${text}\n${error.stack ?? ""}` : text;
   post({ type: "failed", error: { code: "internal", message, details } });
 }

@@ -12,6 +12,7 @@ export function post(message: FromKernel | FromThread): void {
 }
 
 function shape(value: unknown, buffers: ArrayBuffer[]): unknown {
+  if (value === undefined) return null; // what Python calls None
   if (value instanceof Uint8Array) {
     const whole = value.byteLength === value.buffer.byteLength && value.buffer instanceof ArrayBuffer;
     const buffer = whole ? (value.buffer as ArrayBuffer) : value.slice().buffer;

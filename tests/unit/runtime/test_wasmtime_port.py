@@ -90,7 +90,7 @@ ECHO = """(module
 
 @pytest.fixture
 def kernel(tmp_path, monkeypatch) -> KernelModule:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("EBB_CACHE", str(tmp_path / "cache"))
     lines = dict(line.rsplit(" ", 1) for line in ABI.splitlines())
     text = ABI.replace("\n", "\\0a")
     sleep = int(lines["status.SLEEP"])
@@ -102,7 +102,7 @@ def kernel(tmp_path, monkeypatch) -> KernelModule:
 
 
 def test_compiled_code_is_cached_by_hash(kernel, tmp_path):
-    cached = list((tmp_path / "cache" / "ebbtide").iterdir())
+    cached = list((tmp_path / "cache" / "compiled").iterdir())
     assert len(cached) == 1 and kernel.hash[:32] in cached[0].name
     again = KernelModule(kernel.path)
     assert again.abi.text == kernel.abi.text
