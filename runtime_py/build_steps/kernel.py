@@ -88,10 +88,9 @@ WASM_LINK = (
 SYMBOLS = ("__stack_pointer", "__heap_base")
 
 # Addresses are 32 bits wide and the machine is mapped where wasm has it: the program stands below it.
-# What is missing shows when kernel.wasm is linked; here it must not keep the rest from being tested.
 NATIVE_LINK = (
     "-no-pie",
-    "-Wl,--warn-unresolved-symbols",
+    "-Wl,-z,undefs",
     "-Wl,--image-base=0x200000",
     "-g",
     "-fsanitize=undefined",
