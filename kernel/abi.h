@@ -28,6 +28,11 @@
     X(JIT_READY, 13)    /* module bytes are waiting to be compiled (reserved for the compiler) */  \
     X(EXITED, 14)       /* a process ended: report.pid, report.detail = wait status */             \
     X(PANIC, 15)        /* our bug: report.detail = address of the message */
+enum {
+#define X(name, value) STATUS_##name = value,
+    STATUS_TABLE(X)
+#undef X
+};
 
 // ---- Events: the only way in -------------------------------------------------------------------
 #define EVENT_TABLE(X)                                                                             \
@@ -40,6 +45,12 @@
     X(BLOCK_IN, 7) /* struct event_block, then the chunk's bytes: answer to OUT_BLOCK */           \
     X(HOSTFS, 8)   /* struct event_hostfs, then data: answer to OUT_HOSTFS */                      \
     X(RESEED, 9)   /* 32 bytes of entropy */
+
+enum {
+#define X(name, value) EVENT_##name = value,
+    EVENT_TABLE(X)
+#undef X
+};
 
 struct event {
     u32 kind; // EVENT_*
@@ -89,7 +100,6 @@ enum { CALL_OUT_RESULT = 1 };
 // Calls that only agents may make, numbered above Linux's.
 #define AGENT_CALL_TABLE(X)                                                                        \
     X(SPAWN, 1000)     /* (struct spawn in window, its length, out fds offset) -> pid */           \
-    X(SETCRED, 1001)   /* (uid, gid): whom later calls of this agent act for */                    \
     X(KILL_TREE, 1002) /* (pid, signal): a process, its group and descendants */
 
 // In the window at args[0]; strings follow, NUL-terminated, at the given offsets from the struct.
@@ -154,6 +164,12 @@ struct event_hostfs {
     X(HOSTFS, 3) /* struct out_hostfs, then data */                                                \
     X(LOG, 4)    /* struct out_log, then text */                                                   \
     X(NOTICE, 5) /* struct out_notice: a process was made, ran exec, or ended */
+
+enum {
+#define X(name, value) OUT_##name = value,
+    OUT_TABLE(X)
+#undef X
+};
 
 struct out {
     u32 kind; // OUT_*
@@ -220,7 +236,8 @@ struct report {
 struct counters {
     u32 harts_inside;     // harts inside k_step now
     u32 harts_inside_max; // and at most
-    u32 guest_inside_max; // harts executing guest code at the same time, at most
+    u32 guest_inside;     // harts executing guest code now
+    u32 guest_inside_max; // and at most
     u32 outbox_records;
 };
 

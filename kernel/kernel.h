@@ -1,16 +1,21 @@
 // The machine's root and the host's: the only mutable globals.
 //
-// struct kernel is machine memory, at MACHINE_BASE: what it reaches decides the guest's future and is what a
+// struct machine is machine memory, at MACHINE_BASE: what it reaches decides the guest's future and is what a
 // snapshot holds. struct host is private: caches and mail, rebuilt by k_attach.
 //
 // Locks, outermost first. host.lock (the kernel lock) guards all machine memory but the registers of running
 // tasks; host.mail_lock and host.heap_lock are leaves. Debug builds check the order.
 #pragma once
 #include "abi.h"
+#include "outbox.h"
 #include "lib/clock.h"
 #include "lib/list.h"
 #include "lib/lock.h"
+#include "lib/hash.h"
 #include "lib/random.h"
+#include "lib/heap.h"
+#include "lib/fmt.h"
+#include "lib/string.h"
 #include "task/task.h"
 
 #define HARTS_ALL (HART_MAX + 1) // the last stands for the kernel role's instance
@@ -18,7 +23,7 @@
 struct tidtable; // task.c
 struct mount;
 
-struct kernel {
+struct machine {
     u32 magic; // KERNEL_MAGIC once booted
     u32 abi;
     // Memory.
@@ -51,12 +56,13 @@ struct kernel {
     u32 files_max;
     u32 admit;
     u64 mm_next_id;
+    u32 fetch_gen_next;
     u32 call_seq;
     u64 forks, switches;
-    u32 exited_head; // processes whose EXITED status is still to be raised
-    struct list exited;
+    struct list exited;     // struct exit_record: EXITED statuses still to be raised
+    struct list admissions; // struct task.admission_link: SPAWN statuses still to be raised
     struct process *agent;
-    struct agent *agents;
+    struct list agent_all; // struct agent.link
     struct list agent_idle;
     // Files.
     struct list mounts; // struct filesystem.link
@@ -70,17 +76,17 @@ struct kernel {
     u64 proc_warned[8]; // unknown system calls already logged, one bit each
     u32 flags; // BOOT_*
     char hostname[65], domainname[65];
+    u8 boot_id[16]; // /proc/sys/kernel/random/boot_id, made when first asked for
     u64 load_avg[3];
     struct memobject *vdso;
     struct list pipes_fifo; // reserved for fs/
 };
 #define KERNEL_MAGIC 0x31626245 // "Ebb1"
-#define kernel MPTR(struct kernel, MACHINE_BASE)
+#define kernel MPTR(struct machine, MACHINE_BASE)
 
 struct mail {
-    struct mail *next;
+    _Alignas(16) struct mail *next;
     u32 len;
-    u32 pad;
     // bytes follow
 };
 
@@ -91,6 +97,7 @@ struct host {
     struct hart *hart[HARTS_ALL];
     u32 hart_count;
     struct mail *inbox_head, *inbox_tail;
+    struct mail *mail_taken; // being delivered
     struct mail *outbox_head, *outbox_tail;
     u32 outbox_bytes;
     u32 outbox_bell; // [atomic]
@@ -98,9 +105,10 @@ struct host {
     u32 idle;        // bit per parked hart
     u32 shootdown;   // generation
     u32 ram_pages;
+    maddr stack[HARTS_ALL]; // tops
     maddr heap_start, heap_end;
     maddr heap_free[128];
-    u16 *code_generation; // per frame; 0: holds no decoded code
+    u32 *frame_code; // per frame: generation << 2 | may have a write entry << 1 | holds decoded code
     char panic[256];
     u32 panicked; // [atomic]
     struct counters counters;
@@ -117,14 +125,30 @@ void kernel_unlock(struct hart *hart);
 static inline void pass_cost(u64 ticks) {
     host.pass_ticks += ticks;
 }
-// outbox.c. Data is copied. Never fails: the loop holds back when the outbox is full.
-void *out_begin(u32 kind, u32 size, u32 extra); // zeroed record of `size` bytes + room for `extra`; header filled
-void out_send(void *record);
+
+
+
 // log.c
 void klog(u32 level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void exited_push(u32 pid, u32 status); // EXITED is still to be raised for it
 // syscall.c
-void syscall_enter(struct hart *hart, struct task *task); // from an ecall, or again after a wait
+void syscall_run(struct task *task); // an ecall, or the same call again after a wait
 const char *syscall_name(u32 nr);
-// agent.c (task/): host operations
+// The call ends without an answer: its phase is undone and what it held is dropped.
+void call_abort(struct task *task);
+// strace.c
+void strace_enter(struct task *task);
+void strace_exit(struct task *task, i64 result);
+// task/agent.c: host operations
+i64 agent_boot(void);
 void agent_call(const struct event_call *event);
 void agent_cancel(u32 id);
+bool agent_cancelled(struct task *task);
+void agent_abort(struct task *task); // a cancelled call ends with what it has, or -EINTR
+void agent_finish(struct task *task, i64 result);
+#define NR_SPAWN_EXEC 1001 // the first act of a spawned child; nobody can ask for it
+// Filled by the file systems.
+i64 rootfs_mount(const u8 *index, u32 len);
+void image_block_in(u32 chunk, i32 error, const u8 *data, u32 len);
+// proc/admit.c
+void admission_answer(u32 tid, u32 seq, i32 error);

@@ -16,3 +16,8 @@ char *strrchr(const char *s, int c);
 // Copies at most size - 1 bytes and always terminates. Returns what was copied.
 size_t strlcpy(char *dst, const char *src, size_t size);
 char *strdup_k(const char *s); // in the machine heap; NULL when out of memory
+
+// Freestanding code is compiled without knowing these names; so copies of known size become loads and stores.
+#define memcpy(dst, src, n) __builtin_memcpy(dst, src, n)
+#define memmove(dst, src, n) __builtin_memmove(dst, src, n)
+#define memset(dst, c, n) __builtin_memset(dst, c, n)

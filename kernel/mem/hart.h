@@ -8,6 +8,7 @@
 // entry's tag is ~0. There is no execute half: fetches go through tlb_fetch, once per decoded page.
 #pragma once
 #include "../abi.h"
+#include "../lib/clock.h"
 
 #define TLB_ENTRIES 1024u
 #define TLB_POOL 16u
@@ -21,7 +22,8 @@ struct tlb_entry {
 struct tlb {
     struct tlb_entry r[TLB_ENTRIES];
     struct tlb_entry w[TLB_ENTRIES];
-    u64 mm_id; // generation-checked name of the address space, 0 = free
+    u64 mm_id;  // name of the address space (never reused), 0: free
+    u64 mm_gen; // its generation when these entries were last known good
     u64 used;  // for replacement
 };
 
@@ -49,7 +51,9 @@ struct hart {
     struct fault fault; // set by tlb_miss / tlb_fetch
     bool code_changed;  // a store hit decoded code: leave the block after it retires
     u64 tick;           // machine tick at entry of cpu_run; rdtime adds what has retired since
+    struct clock clock; // the machine's, as of then
     struct cpu_cache *cpu;
+    u64 tlb_clock;      // orders tlb->used
 
     struct report report;
     u32 doorbell;       // [atomic] k_park waits on it

@@ -10,7 +10,8 @@ enum want { WANT_READ, WANT_WRITE }; // WANT_WRITE: the frame will be changed th
 
 struct memobject_ops {
     // The frame of page `index`, with a reference for the caller. E_WAIT after the task was queued,
-    // -EFAULT (SIGBUS) beyond the end, -ENOMEM, -EIO.
+    // -EFAULT (SIGBUS) beyond the end, -ENOMEM, -EIO. `task` NULL: do not queue,
+    // just answer E_WAIT (a TLB miss; the fault comes again with a task).
     i64 (*frame)(struct memobject *object, u64 index, enum want want, struct task *task,
                  struct page **out);
     void (*get)(struct memobject *object);

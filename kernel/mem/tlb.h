@@ -21,8 +21,14 @@ u32 code_generation(maddr page);
 // executable pages. A cache of (va page -> host page) for fetches is valid while it stands.
 u32 fetch_generation(const struct hart *hart);
 
+// The bytes of the frame at `page` change, or its life ends: whatever was decoded from it is dropped.
+void code_drop(maddr page);
+
 void tlb_select(struct hart *hart, struct mm *mm); // make it the hart's current address space
 void tlb_acknowledge(struct hart *hart);           // at a safepoint with ATTN_SHOOTDOWN set; no lock
+
+// Forget translations of [start, end) of `mm` on this hart.
+void tlb_flush(struct hart *hart, struct mm *mm, u64 start, u64 end);
 
 static inline struct tlb_entry *tlb_slot(struct tlb_entry *half, u64 va) {
     return &half[(va >> PAGE_SHIFT) & (TLB_ENTRIES - 1)];

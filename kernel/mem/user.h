@@ -31,7 +31,7 @@ struct uio {
     u32 count, index;
     u64 offset; // within segment `index`
     u64 left;   // bytes still wanted
-    u8 *kernel; // when set: one kernel buffer instead of segments
+    u8 *flat; // when set: one kernel buffer instead of segments
     struct uio_segment *segments;
     struct uio_segment one;
     void *owned; // freed by uio_end

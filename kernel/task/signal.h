@@ -14,10 +14,18 @@ void signal_force(struct task *task, u32 signo, i32 code, u64 addr); // synchron
 i64 signal_may(struct task *from, struct process *to, u32 signo);
 
 bool signal_deliverable(struct task *task); // an unblocked signal that is not ignored, or a kill, is pending
+// Action of the first deliverable signal; NULL when its handling runs no handler (default, stop, kill).
+const struct sigaction *signal_next_action(struct task *task);
 bool signal_pending_in(struct task *task, u64 set);
 bool signal_dequeue(struct task *task, u64 set, struct siginfo *out); // for sigtimedwait, signalfd
 bool signal_ignored(struct task *task, u32 signo); // by action; SIG_DFL-ignored counts (tty job control asks)
 void signal_set_blocked(struct task *task, u64 set); // keeps KILL and STOP out, re-evaluates
+// As the senders above for user requests (rt_sigqueueinfo): -EAGAIN when RLIMIT_SIGPENDING is reached.
+must_check i64 signal_queue(struct process *process, struct task *task, const struct siginfo *info);
+void signal_kick(struct task *task); // make it look at `attention`, wherever it is (kill wakes stopped ones)
+struct sighand *process_sighand(struct process *process); // NULL when no task lives
+struct sighand *sighand_clone(const struct sighand *from); // NULL: all default; refs = 1
+void sighand_put(struct sighand *sighand);
 void sigqueue_init(struct sigqueue *queue);
 void sigqueue_flush(struct sigqueue *queue, u64 set);
 
@@ -25,5 +33,6 @@ void sigqueue_flush(struct sigqueue *queue, u64 set);
 // pages must come first; 0 otherwise. May leave the task stopped or dead.
 must_check i64 signal_deliver(struct task *task);
 // sigframe.c
+must_check i64 sigframe_ready(struct task *task, const struct sigaction *action); // 0, -EFAULT, E_WAIT
 must_check i64 sigframe_push(struct task *task, const struct sigaction *action, const struct siginfo *info, u64 saved_mask);
 must_check i64 sigframe_pop(struct task *task);

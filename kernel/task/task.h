@@ -95,6 +95,7 @@ struct process {
     struct itimer itimer[3];
     struct waitq child_wait; // wait4 of this process's tasks
     struct waitq signal_wait; // signalfd, sigtimedwait of any of its tasks
+    struct waitq exit_wait;   // woken when it becomes a zombie (pidfd)
     struct list posix_timers;
     u32 exit_status;   // wait(2) encoding, once exiting
     bool exiting;      // exit_group has begun
@@ -102,6 +103,7 @@ struct process {
     bool stopped, stop_reported, cont_pending;
     u8 stop_signal;
     bool did_exec;     // for setpgid's EACCES
+    bool announced;    // the host was told that it exists
     bool is_agent;     // pid 1: owned by the kernel
     bool host_child;   // spawned by the host: not auto-reaped by the agent
     bool child_subreaper;
@@ -111,7 +113,8 @@ struct process {
     u64 start_ns;
     u64 utime, stime, child_utime, child_stime; // ticks of dead tasks / reaped children
     u64 min_faults;
-    u64 child_rss_max;
+    u64 rss_max, child_rss_max; // frames
+    u64 child_faults;
     i32 oom_score_adj;
 };
 
@@ -121,7 +124,7 @@ struct task {
     enum task_state state;
     struct process *process;
     struct cpu cpu;
-    struct list run_link; // run queue
+    struct list run_link; // run queue, or kernel->agent_idle
     struct list sibling;  // process->tasks
     struct call call;     // the system call in progress
     struct call fault;    // a fault in progress: only its wait fields are used
@@ -158,16 +161,30 @@ struct task {
     char comm[16];
     struct agent *agent; // pid 1's tasks: the host operation being run
     struct futex_wait *futex; // queued on a futex
+    struct exec *exec;        // being carried out (proc/exec.c)
+    u64 affinity;             // bit per cpu
+    // A clone or exec waits for the owner's answer (proc/admit.c).
+    struct list admission_link; // kernel->admissions, until its status was raised
+    u8 admission;               // ADMISSION_*
+    u8 admission_status;        // STATUS_*_SPAWN
+    i32 admission_error;
 };
 
 // sched.c
 void sched_enqueue(struct task *task); // make runnable; rings an idle hart
 struct task *sched_pick(struct hart *hart);
 void sched_yield(struct task *task);
+void sched_kick(struct task *task); // it has something to look at: leave guest code if it runs elsewhere
 
 // Tasks and processes by number. No reference is taken; valid while the lock is held.
 struct task *task_find(u32 tid);
 struct process *process_find(u32 pid);
+// A new task of `process`: registers zero, credentials and context empty, not queued. NULL: no memory.
+must_check struct task *task_new(struct process *process, u32 tid);
+must_check struct process *process_new(u32 pid); // in kernel->processes; refs = 1, until it is reaped
+must_check i64 tid_alloc(void);                  // a free number, or -EAGAIN, -ENOMEM
+void tid_free(u32 tid);
+void process_put(struct process *process);
 void task_get(struct task *task);
 void task_put(struct task *task);
 

@@ -1,7 +1,7 @@
 // The only file that parks or wakes tasks.
 //
 // A handler that cannot go on says `return wait_on(task, &queue, STATUS_X)` and is entered again
-// when woken. It tests its condition each time (condition wait) unless call->granted (grant wait: the waker
+// when woken (`task` may be NULL where nothing should be queued). It tests its condition each time (condition wait) unless call->granted (grant wait: the waker
 // stored call->result and dequeued it). Signals, kills and stops are the dispatcher's business, never the handler's.
 #pragma once
 #include "../lib/list.h"
@@ -48,4 +48,6 @@ bool wake_one(struct waitq *queue);                // the first
 void wait_grant(struct task *task, i64 result);
 void wait_wake(struct task *task);    // make the task look again
 void wait_cancel(struct call *call);  // off all queues and timers; hands on an exclusive wake not used
+void wait_finish(struct call *call);  // the same at a normal end
+void waitq_abandon(struct waitq *queue); // the queue is freed: nodes of others stay behind, on no queue
 void waitnode_remove(struct waitnode *node); // a node owned by someone else than a call

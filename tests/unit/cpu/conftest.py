@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parent
-SOURCES = [str(HERE / "host.c"), *map(str, sorted((HERE.parents[2] / "kernel" / "cpu").glob("*.c")))]
+SOURCES = [
+    str(HERE / "host.c"),
+    *map(str, sorted((HERE.parents[2] / "kernel" / "cpu").glob("*.c"))),
+]
 FLAGS = ["-std=c23", "-Wall", "-Wextra", "-Werror"]
 WASM = [
     "-target", "wasm32-freestanding", "-nostdlib", "-O2",
@@ -23,7 +26,10 @@ SANITIZED = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover
 
 def compile_host(out: Path, flags: list[str]) -> Path:
     """Compile the machine to `out`."""
-    subprocess.run([sys.executable, "-m", "ziglang", "cc", *FLAGS, *flags, "-o", str(out), *SOURCES], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "ziglang", "cc", *FLAGS, *flags, "-o", str(out), *SOURCES],
+        check=True,
+    )
     return out
 
 

@@ -41,7 +41,9 @@ def program(folder: Path, kind: str, seed: int) -> Path:
 @needs_qemu
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("kind", KINDS)
-def test_registers_and_memory_are_qemus(build: Callable[[str], Path], tmp_path: Path, kind: str, seed: int) -> None:
+def test_registers_and_memory_are_qemus(
+    build: Callable[[str], Path], tmp_path: Path, kind: str, seed: int
+) -> None:
     path = program(tmp_path, kind, seed)
     expected = run([str(QEMU), "-cpu", "rv64", str(path)])
     assert len(expected) == 400 * CHUNK
@@ -59,7 +61,9 @@ def test_budget_and_number_of_harts_change_nothing(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_wasm_build_agrees_with_native_build(build: Callable[[str], Path], tmp_path: Path, kind: str) -> None:
+def test_wasm_build_agrees_with_native_build(
+    build: Callable[[str], Path], tmp_path: Path, kind: str
+) -> None:
     wasmtime = pytest.importorskip("wasmtime")
     path = program(tmp_path, kind, 20)
     output = bytearray()

@@ -145,7 +145,9 @@ def test_invalid_dynamic_rounding_mode_is_illegal(machine: Machine) -> None:
 
 
 def test_counters_show_what_has_retired(machine: Machine) -> None:
-    machine.poke(CODE, NOP * 3 + u32(0xC0202573) + u32(0xC00025F3) + u32(0xC0102673))  # instret, cycle, time
+    machine.poke(
+        CODE, NOP * 3 + u32(0xC0202573) + u32(0xC00025F3) + u32(0xC0102673)
+    )  # instret, cycle, time
     machine.cpu.instret = 1000
     assert machine.run(6) == (FUEL, 6)
     assert machine.cpu.x[10:13] == [1003, 1004, 5]
@@ -164,7 +166,10 @@ def test_fault_leaves_everything_as_it_was(machine: Machine) -> None:
         machine.cpu.pc, machine.cpu.x[10] = CODE, 0x700000
         assert machine.run() == (FAULT, 1)
         assert machine.cpu.pc == CODE + 4 and machine.cpu.x[10] == 0x700000
-        assert machine.fault() == (0x700000 if access == WRITE and word[0] == 0x2F else 0x700008, access)
+        assert machine.fault() == (
+            0x700000 if access == WRITE and word[0] == 0x2F else 0x700008,
+            access,
+        )
 
 
 def test_high_addresses_fault(machine: Machine) -> None:
@@ -194,7 +199,9 @@ def test_access_across_pages_checks_both_before_it_touches_either(machine: Machi
     assert machine.peek(DATA + PAGE - 3, 8) == struct.pack("<Q", 0x1122334455667788)
 
 
-@pytest.mark.parametrize("row", [row for row in read_table() if "AMO" in row.flags], ids=lambda row: row.id)
+@pytest.mark.parametrize(
+    "row", [row for row in read_table() if "AMO" in row.flags], ids=lambda row: row.id
+)
 def test_misaligned_atomics_are_refused(machine: Machine, row: object) -> None:
     machine.poke(CODE, u32(row.match | 10 << 15 | 11 << 7))
     machine.cpu.x[10] = DATA + 2
@@ -245,7 +252,9 @@ def test_branch_that_begins_in_one_page_and_ends_in_the_next(machine: Machine) -
 
 @pytest.mark.parametrize("distance", [0, 1, 2, 5])
 @pytest.mark.parametrize("warm", [False, True])
-def test_a_store_changes_the_instructions_that_follow(machine: Machine, distance: int, warm: bool) -> None:
+def test_a_store_changes_the_instructions_that_follow(
+    machine: Machine, distance: int, warm: bool
+) -> None:
     machine.map(CODE, PAGE, 7)
     code = s_type(0x2023, 10, 11, 0) + NOP * distance + addi(1, 0, 1) + u32(0x73)
     machine.poke(CODE, code)
@@ -262,9 +271,13 @@ def test_a_loop_that_rewrites_itself(machine: Machine) -> None:
     # Each round adds 1 to the immediate of an addi in another page, which the loop then calls.
     machine.map(CODE, 2 * PAGE, 7)
     machine.poke(CODE + PAGE, addi(1, 1, 0) + i_type(0x67, 0, 5, 0))
-    loop = i_type(0x2003, 7, 6, 0) + u32(0x33 | 7 << 7 | 7 << 15 | 8 << 20) + s_type(0x2023, 6, 7, 0)
+    loop = (
+        i_type(0x2003, 7, 6, 0) + u32(0x33 | 7 << 7 | 7 << 15 | 8 << 20) + s_type(0x2023, 6, 7, 0)
+    )
     loop += i_type(0x67, 5, 6, 0) + addi(9, 9, -1)
-    machine.poke(CODE, load_address(6, CODE + PAGE) + loop + b_type(0x1063, 9, 0, -len(loop)) + u32(0x73))
+    machine.poke(
+        CODE, load_address(6, CODE + PAGE) + loop + b_type(0x1063, 9, 0, -len(loop)) + u32(0x73)
+    )
     machine.cpu.x[8], machine.cpu.x[9] = 1 << 20, 100
     assert machine.run(10000) == (ECALL, 2 + 100 * 8)
     assert machine.cpu.x[1] == 5050
@@ -311,7 +324,10 @@ def test_more_code_than_the_cache_holds(machine: Machine) -> None:
     first, pages = 0x100000, 400
     machine.map(first, (pages + 1) * PAGE, 5)
     for i in range(pages):
-        machine.poke(first + i * PAGE, addi(1, 1, 1) * 600 + load_address(5, first + (i + 1) * PAGE) + i_type(0x67, 0, 5, 0))
+        machine.poke(
+            first + i * PAGE,
+            addi(1, 1, 1) * 600 + load_address(5, first + (i + 1) * PAGE) + i_type(0x67, 0, 5, 0),
+        )
     machine.poke(first + pages * PAGE, u32(0x73))
     for _ in range(2):
         machine.cpu.pc = first

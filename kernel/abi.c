@@ -1,0 +1,88 @@
+// The border as text: what the runtime reads instead of keeping copies of numbers.
+#include "boot.h"
+#include "kernel.h"
+
+struct line {
+    const char *name;
+    u64 value;
+};
+
+static const struct line lines[] = {
+#define X(name, nr) {"status." #name, nr},
+    STATUS_TABLE(X)
+#undef X
+#define X(name, nr) {"event." #name, nr},
+    EVENT_TABLE(X)
+#undef X
+#define X(name, nr) {"out." #name, nr},
+    OUT_TABLE(X)
+#undef X
+#define X(name, nr) {"agent_call." #name, nr},
+    AGENT_CALL_TABLE(X)
+#undef X
+#define X(name, nr) {"errno." #name, nr},
+    ERRNO_TABLE(X)
+#undef X
+#define SYS(nr, name, args, waits, support, file) {"nr." #name, nr},
+#include "syscalls.tbl"
+#undef SYS
+#define C(name) {"const." #name, (u64)(i64)(name)},
+    C(ABI_VERSION) C(MACHINE_BASE) C(HART_MAX) C(CALL_WINDOW) C(PAGE_SIZE)
+    C(BOOT_STRACE) C(CALL_OUT_RESULT) C(SPAWN_PTY) C(SPAWN_STDERR_TO_STDOUT) C(SPAWN_NEW_SESSION)
+    C(SPAWN_FD_NULL) C(SPAWN_FD_PIPE) C(ADMIT_CLONE) C(ADMIT_EXEC) C(LOG_INFO) C(LOG_WARN)
+    C(LOG_STRACE) C(NOTICE_SPAWNED) C(NOTICE_EXEC) C(NOTICE_EXITED)
+#undef C
+#define S(type) {"size." #type, sizeof(struct type)},
+    S(event) S(event_boot) S(event_clock) S(event_call) S(spawn) S(event_cancel) S(event_admit)
+    S(event_limits) S(event_block) S(event_hostfs) S(out) S(out_call) S(out_block) S(out_hostfs)
+    S(out_log) S(out_notice) S(report) S(counters)
+#undef S
+#define O(type, field) {"offset." #type "." #field, offsetof(struct type, field)},
+    O(event, kind) O(event, len)
+    O(event_boot, ram_bytes) O(event_boot, realtime_ns) O(event_boot, cpus) O(event_boot, harts)
+    O(event_boot, index_len) O(event_boot, flags) O(event_boot, seed) O(event_boot, hostname)
+    O(event_clock, base_ns) O(event_clock, mul) O(event_clock, suspend_ns)
+    O(event_call, id) O(event_call, nr) O(event_call, flags) O(event_call, window_args)
+    O(event_call, out_off) O(event_call, out_len) O(event_call, args) O(event_call, data_len)
+    O(spawn, flags) O(spawn, uid) O(spawn, gid) O(spawn, argc) O(spawn, argv_off) O(spawn, envc)
+    O(spawn, envp_off) O(spawn, cwd_off) O(spawn, rows) O(spawn, cols) O(spawn, fds)
+    O(event_cancel, id) O(event_admit, tid) O(event_admit, seq) O(event_admit, error)
+    O(event_limits, tasks) O(event_limits, files) O(event_limits, admit)
+    O(event_block, chunk) O(event_block, error) O(event_block, data_len)
+    O(event_hostfs, id) O(event_hostfs, error) O(event_hostfs, data_len) O(event_hostfs, value)
+    O(out, kind) O(out, len) O(out_call, id) O(out_call, data_len) O(out_call, result)
+    O(out_block, chunk) O(out_block, size) O(out_block, hash)
+    O(out_hostfs, id) O(out_hostfs, mount) O(out_hostfs, op) O(out_hostfs, data_len) O(out_hostfs, args)
+    O(out_log, level) O(out_notice, what) O(out_notice, pid) O(out_notice, ppid) O(out_notice, status)
+    O(report, status) O(report, tid) O(report, pid) O(report, nr) O(report, pc) O(report, tick)
+    O(report, now_ns) O(report, deadline_ns) O(report, retired) O(report, steps) O(report, seen)
+    O(report, call_seq) O(report, outbox) O(report, detail)
+    O(counters, harts_inside) O(counters, harts_inside_max) O(counters, guest_inside)
+    O(counters, guest_inside_max) O(counters, outbox_records)
+#undef O
+};
+
+void abi_build(void) {
+    u32 size = 0x8000, len = 0;
+    char *text = palloc(size);
+    assert(text);
+    for (u32 i = 0; i < lengthof(lines); i++)
+        len += (u32)ksnprintf(text + len, size - len, "%s %lld\n", lines[i].name, (long long)lines[i].value);
+    assert(len < size);
+    host.abi_text = text;
+}
+
+// NUL-terminated lines "group.NAME value".
+__attribute__((export_name("k_abi"))) u32 k_abi(void) {
+    return MADDR(host.abi_text);
+}
+
+// struct counters, for tests.
+__attribute__((export_name("k_counters"))) u32 k_counters(void) {
+    return MADDR(&host.counters);
+}
+
+// The panic's message, NUL-terminated; empty when there was none.
+__attribute__((export_name("k_panic"))) u32 k_panic(void) {
+    return MADDR(host.panic);
+}

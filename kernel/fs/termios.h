@@ -1,0 +1,65 @@
+// Terminal settings: termios(3), ioctl_tty(2).
+#pragma once
+#include "../types.h"
+
+#define NCCS 19
+struct termios { // TCGETS
+    u32 iflag, oflag, cflag, lflag;
+    u8 line;
+    u8 cc[NCCS];
+};
+struct termios2 { // TCGETS2
+    struct termios t;
+    u32 ispeed, ospeed;
+};
+struct winsize {
+    u16 rows, cols, xpixel, ypixel;
+};
+
+enum { VINTR, VQUIT, VERASE, VKILL, VEOF, VTIME, VMIN, VSWTC, VSTART, VSTOP, VSUSP, VEOL, VREPRINT, VDISCARD, VWERASE, VLNEXT, VEOL2 };
+// iflag
+enum { IGNBRK = 1, BRKINT = 2, IGNPAR = 4, PARMRK = 010, INPCK = 020, ISTRIP = 040, INLCR = 0100, IGNCR = 0200, ICRNL = 0400,
+       IUCLC = 01000, IXON = 02000, IXANY = 04000, IXOFF = 010000, IMAXBEL = 020000, IUTF8 = 040000 };
+// oflag
+enum { OPOST = 1, OLCUC = 2, ONLCR = 4, OCRNL = 010, ONOCR = 020, ONLRET = 040, TABDLY = 014000, XTABS = 014000 };
+// cflag
+enum { CBAUD = 010017, B38400 = 017, BOTHER = 010000, CS8 = 060, CREAD = 0200, HUPCL = 02000 };
+// lflag
+enum { ISIG = 1, ICANON = 2, ECHO = 010, ECHOE = 020, ECHOK = 040, ECHONL = 0100, NOFLSH = 0200, TOSTOP = 0400, ECHOCTL = 01000,
+       ECHOPRT = 02000, ECHOKE = 04000, IEXTEN = 0100000 };
+
+#define TCGETS 0x5401u
+#define TCSETS 0x5402u
+#define TCSETSW 0x5403u
+#define TCSETSF 0x5404u
+#define TCSBRK 0x5409u
+#define TCXONC 0x540Au
+#define TCFLSH 0x540Bu
+#define TIOCEXCL 0x540Cu
+#define TIOCNXCL 0x540Du
+#define TIOCSCTTY 0x540Eu
+#define TIOCGPGRP 0x540Fu
+#define TIOCSPGRP 0x5410u
+#define TIOCOUTQ 0x5411u
+#define TIOCSTI 0x5412u
+#define TIOCGWINSZ 0x5413u
+#define TIOCSWINSZ 0x5414u
+#define TIOCPKT 0x5420u
+#define TIOCNOTTY 0x5422u
+#define TIOCGETD 0x5424u
+#define TCSBRKP 0x5425u
+#define TIOCGSID 0x5429u
+#define TCGETS2 0x802C542Au
+#define TCSETS2 0x402C542Bu
+#define TCSETSW2 0x402C542Cu
+#define TCSETSF2 0x402C542Du
+#define TIOCGPTN 0x80045430u
+#define TIOCSPTLCK 0x40045431u
+#define TIOCGDEV 0x80045432u
+#define TIOCGPKT 0x80045438u
+#define TIOCGPTLCK 0x80045439u
+#define TIOCGEXCL 0x80045440u
+#define TIOCGPTPEER 0x5441u
+enum { TCIFLUSH, TCOFLUSH, TCIOFLUSH };
+enum { TCOOFF, TCOON, TCIOFF, TCION };
+enum { TIOCPKT_FLUSHREAD = 1, TIOCPKT_FLUSHWRITE = 2, TIOCPKT_STOP = 4, TIOCPKT_START = 8, TIOCPKT_NOSTOP = 16, TIOCPKT_DOSTOP = 32 };

@@ -1,0 +1,23 @@
+// What the kernel has to say to whoever runs it, and how it stops when it is wrong.
+#include "kernel.h"
+#include "outbox.h"
+
+void klog(u32 level, const char *fmt, ...) {
+    char line[1024];
+    va_list args;
+    va_start(args, fmt);
+    int n = kvsnprintf(line, sizeof line, fmt, args);
+    va_end(args);
+    u32 len = min((u32)n, (u32)sizeof line - 1);
+    struct out_log *record = out_begin(OUT_LOG, sizeof *record, len);
+    record->level = level;
+    memcpy(record + 1, line, len);
+    out_send(record);
+}
+
+// The machine's memory is kept as it is: it is the evidence.
+void panic_at(const char *file, int line, const char *what) {
+    if (!atomic_swap(&host.panicked, 1))
+        ksnprintf(host.panic, sizeof host.panic, "%s:%d: %s", file, line, what);
+    __builtin_trap();
+}

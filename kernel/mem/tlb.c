@@ -1,0 +1,200 @@
+#include "tlb.h"
+#include "../kernel.h"
+
+// frame_code entries: see kernel.h. Generations start at 1, so 0 never names code.
+enum { CODE_IS = 1, CODE_WRITTEN = 2, CODE_GENERATION = 4 };
+
+static u32 *frame_code(maddr page) {
+    return &host.frame_code[(page - MACHINE_BASE) >> PAGE_SHIFT];
+}
+
+u32 code_generation(maddr page) {
+    return *frame_code(page) >> 2;
+}
+
+u32 fetch_generation(const struct hart *hart) {
+    return hart->mm->fetch_gen;
+}
+
+void code_drop(maddr page) {
+    u32 *code = frame_code(page);
+    if (*code & CODE_IS) {
+        *code = (*code + CODE_GENERATION) & ~(u32)CODE_IS;
+        if (host.running)
+            host.running->code_changed = true;
+    }
+}
+
+// ---- One hart's caches -------------------------------------------------------------------------
+static void tlb_clear(struct tlb *tlb) {
+    for (u32 i = 0; i < TLB_ENTRIES; i++)
+        tlb->r[i].tag = tlb->w[i].tag = ~0ull;
+}
+
+static void tlb_clear_range(struct tlb *tlb, u64 start, u64 end) {
+    if ((end - start) >> PAGE_SHIFT >= TLB_ENTRIES / 4) {
+        tlb_clear(tlb);
+        return;
+    }
+    for (u64 va = start; va < end; va += PAGE_SIZE) {
+        struct tlb_entry *r = tlb_slot(tlb->r, va), *w = tlb_slot(tlb->w, va);
+        if (r->tag == va)
+            r->tag = ~0ull;
+        if (w->tag == va)
+            w->tag = ~0ull;
+    }
+}
+
+void tlb_select(struct hart *hart, struct mm *mm) {
+    struct tlb *tlb = hart->tlb;
+    if (!tlb || tlb->mm_id != mm->id) {
+        struct tlb *oldest = &hart->pool[0];
+        tlb = NULL;
+        for (u32 i = 0; i < TLB_POOL && !tlb; i++) {
+            if (hart->pool[i].mm_id == mm->id)
+                tlb = &hart->pool[i];
+            else if (hart->pool[i].used < oldest->used)
+                oldest = &hart->pool[i];
+        }
+        if (!tlb) {
+            tlb = oldest;
+            tlb->mm_id = mm->id;
+            tlb->mm_gen = ~0ull;
+        }
+        tlb->used = ++hart->tlb_clock;
+    }
+    if (tlb->mm_gen != mm->gen) {
+        tlb_clear(tlb);
+        tlb->mm_gen = mm->gen;
+    }
+    hart->tlb = tlb;
+    hart->mm = mm;
+}
+
+void tlb_flush(struct hart *hart, struct mm *mm, u64 start, u64 end) {
+    for (u32 i = 0; i < TLB_POOL; i++) {
+        struct tlb *tlb = &hart->pool[i];
+        if (tlb->mm_id == mm->id)
+            tlb_clear_range(tlb, start, end);
+    }
+}
+
+// ---- All harts ---------------------------------------------------------------------------------
+void tlb_acknowledge(struct hart *hart) {
+    // The initiator holds the kernel lock and has raised the generation before it raised ATTN.
+    atomic_and(&hart->attn, ~(u32)ATTN_SHOOTDOWN);
+    tlb_clear(hart->tlb);
+    hart->tlb->mm_gen = hart->mm->gen;
+    atomic_store(&hart->shootdown_seen, atomic_load(&host.shootdown));
+    atomic_notify(&hart->shootdown_seen, 1);
+}
+
+// Waits until every other hart in guest code (of `mm`, or of any when NULL) has flushed or left.
+static void shootdown_others(struct mm *mm) {
+    if (host.hart_count < 2)
+        return;
+    u32 generation = atomic_add(&host.shootdown, 1) + 1;
+    for (u32 i = 0; i < host.hart_count; i++) {
+        struct hart *h = host.hart[i];
+        if (!h || h == host.running || !atomic_load(&h->in_guest) || (mm && h->mm != mm))
+            continue;
+        atomic_or(&h->attn, ATTN_SHOOTDOWN);
+        while (atomic_load(&h->in_guest)) {
+            u32 seen = atomic_load(&h->shootdown_seen);
+            if ((i32)(seen - generation) >= 0)
+                break;
+            atomic_wait(&h->shootdown_seen, seen, 20000);
+        }
+    }
+}
+
+void mm_shootdown(struct mm *mm, u64 start, u64 end) {
+    mm->gen++;
+    struct hart *hart = host.running;
+    if (hart) {
+        for (u32 i = 0; i < TLB_POOL; i++) {
+            struct tlb *tlb = &hart->pool[i];
+            if (tlb->mm_id == mm->id && tlb->mm_gen == mm->gen - 1) {
+                tlb_clear_range(tlb, start, end);
+                tlb->mm_gen = mm->gen;
+            }
+        }
+    }
+    shootdown_others(mm);
+}
+
+// The frame is about to hold decoded code: no hart may keep a write entry for it.
+static void code_begin(struct hart *hart, maddr page) {
+    u32 *code = frame_code(page);
+    if (*code & CODE_IS)
+        return;
+    if (*code & CODE_WRITTEN) {
+        for (u32 i = 0; i < TLB_POOL; i++) {
+            struct tlb *tlb = &hart->pool[i];
+            for (u32 j = 0; j < TLB_ENTRIES; j++)
+                if (tlb->w[j].tag != ~0ull && (u32)tlb->w[j].tag + tlb->w[j].delta == page)
+                    tlb->w[j].tag = ~0ull;
+        }
+        if (host.hart_count > 1) {
+            for (u32 i = 0; i < host.hart_count; i++) // not running: flushed when selected
+                for (u32 j = 0; host.hart[i] && host.hart[i] != hart && j < TLB_POOL; j++)
+                    host.hart[i]->pool[j].mm_gen = ~0ull;
+            shootdown_others(NULL);
+        }
+    }
+    *code = ((*code & ~(u32)CODE_WRITTEN) | CODE_IS);
+    if (!(*code >> 2))
+        *code += CODE_GENERATION;
+}
+
+// ---- Misses ------------------------------------------------------------------------------------
+// While a hart waits for the kernel lock it does not count as being in guest code, so whoever holds the lock
+// may take rights away meanwhile: look again at the generation.
+static void miss_begin(struct hart *hart) {
+    kernel_lock(hart);
+    tlb_select(hart, hart->mm);
+}
+
+static void miss_end(struct hart *hart) {
+    atomic_store(&hart->in_guest, 1);
+    kernel_unlock(hart);
+}
+
+maddr tlb_miss(struct hart *hart, u64 va, enum access access) {
+    maddr page;
+    miss_begin(hart);
+    i64 r = mm_fault(hart->mm, va, access, NULL, &page);
+    if (r) {
+        hart->fault = (struct fault){va, access};
+        miss_end(hart);
+        return 0;
+    }
+    u64 base = va & ~PAGE_MASK;
+    if (access == ACCESS_WRITE) {
+        u32 *code = frame_code(page);
+        if (*code & CODE_IS) {
+            code_drop(page);
+        } else {
+            *code |= CODE_WRITTEN;
+            *tlb_slot(hart->tlb->w, va) = (struct tlb_entry){base, page - (u32)base, 0};
+        }
+    } else {
+        *tlb_slot(hart->tlb->r, va) = (struct tlb_entry){base, page - (u32)base, 0};
+    }
+    miss_end(hart);
+    return page + (u32)(va & PAGE_MASK);
+}
+
+maddr tlb_fetch(struct hart *hart, u64 va) {
+    maddr page;
+    miss_begin(hart);
+    i64 r = mm_fault(hart->mm, va, ACCESS_FETCH, NULL, &page);
+    if (r) {
+        hart->fault = (struct fault){va, ACCESS_FETCH};
+        page = 0;
+    } else {
+        code_begin(hart, page);
+    }
+    miss_end(hart);
+    return page;
+}

@@ -1,0 +1,631 @@
+// execve(2) in phases (law 21): RESOLVE path, permission and strings; ADMIT; BUILD the new address space beside the
+// old one; ALONE, when the other threads have gone; SWAP, which cannot fail. Until then a failed exec is the
+// caller's errno and the program goes on as it was.
+#include "../kernel.h"
+#include "../lib/heap.h"
+#include "../lib/string.h"
+#include "../task/futexq.h"
+#include "elf.h"
+#include "reap.h"
+#include "vdso.h"
+
+#define STRING_MAX (128u << 10)
+#define STRINGS_MAX (6ull << 20)
+#define SCRIPTS_MAX 5u
+#define PIE_BASE align_down(USER_END / 3 * 2, (u64)PAGE_SIZE) // where Linux puts position-independent programs
+#define STACK_SLACK (128u << 10)
+#define HWCAP (1u << ('I' - 'A') | 1u << ('M' - 'A') | 1u << ('A' - 'A') | 1u << ('F' - 'A') | 1u << ('D' - 'A') | 1u << ('C' - 'A'))
+
+enum {
+    AT_NULL = 0, AT_PHDR = 3, AT_PHENT, AT_PHNUM, AT_PAGESZ, AT_BASE, AT_FLAGS, AT_ENTRY, AT_UID = 11, AT_EUID, AT_GID,
+    AT_EGID, AT_HWCAP = 16, AT_CLKTCK, AT_SECURE = 23, AT_RANDOM = 25, AT_EXECFN = 31, AT_SYSINFO_EHDR = 33,
+    AT_MINSIGSTKSZ = 51,
+};
+enum { PHASE_RESOLVE, PHASE_ADMIT, PHASE_BUILD, PHASE_ZERO, PHASE_ALONE };
+
+// State of an exec: task->exec, dropped when the call or the task ends.
+struct exec {
+    struct inode *program, *interp; // with references; interp NULL for static programs
+    struct elf elf, ld;
+    char *name;       // as AT_EXECFN and comm give it
+    char *strings;    // argv, then envp: NUL-terminated, one after the other
+    u64 used, room, argv_bytes;
+    u32 argc, envc;
+    u64 limit;        // bytes of strings and pointers allowed
+    struct cred cred; // the new one
+    bool secure;
+    struct mm *mm;
+    u64 sp, entry;
+    struct elf_zero zero[2 * ELF_PHDRS_MAX];
+    u32 zeros, zeroed;
+};
+
+static void exec_reset(struct exec *exec) { // back to the start of RESOLVE
+    if (exec->program)
+        inode_put(exec->program);
+    if (exec->interp)
+        inode_put(exec->interp);
+    kfree(exec->name);
+    kfree(exec->strings);
+    *exec = (struct exec){0};
+}
+
+void exec_drop(struct task *task) {
+    struct exec *exec = task->exec;
+    if (task->process->execer == task)
+        task->process->execer = NULL;
+    task->exec = NULL;
+    if (!exec)
+        return;
+    struct mm *mm = exec->mm;
+    exec_reset(exec);
+    mm_put(mm);
+    kfree(exec);
+}
+
+static void exec_undo(struct task *task, struct call *call) {
+    exec_drop(task);
+}
+
+// ---- RESOLVE: strings --------------------------------------------------------------------------
+static i64 room_for(struct exec *exec, u64 more) {
+    if (exec->used + more <= exec->room)
+        return 0;
+    u64 room = max(exec->used + more, max(4096ull, exec->room * 2));
+    char *strings = krealloc(exec->strings, room);
+    if (!strings)
+        return -ENOMEM;
+    exec->strings = strings;
+    exec->room = room;
+    return 0;
+}
+
+static i64 add_string(struct exec *exec, const char *s) {
+    u64 n = strlen(s) + 1;
+    i64 error = room_for(exec, n);
+    if (error)
+        return error;
+    memcpy(exec->strings + exec->used, s, n);
+    exec->used += n;
+    return 0;
+}
+
+static bool within_limit(const struct exec *exec) {
+    return exec->used + 8ull * (exec->argc + exec->envc) <= exec->limit;
+}
+
+static i64 copy_string(struct task *task, struct exec *exec, u64 from) {
+    for (u64 size = 256;; size *= 4) {
+        size = min(size, (u64)STRING_MAX);
+        i64 error = room_for(exec, size);
+        if (error)
+            return error;
+        i64 n = copy_in_string(task, exec->strings + exec->used, UPTR(from), size);
+        if (n >= 0) {
+            exec->used += (u64)n + 1;
+            return 0;
+        }
+        if (n != -ENAMETOOLONG)
+            return n;
+        if (size == STRING_MAX)
+            return -E2BIG;
+    }
+}
+
+static i64 copy_strings(struct task *task, struct exec *exec, uptr list, u32 *count) {
+    for (; list.va; list.va += 8) {
+        u64 from;
+        i64 error = get_user(task, from, list);
+        if (!error && !from)
+            break;
+        if (!error)
+            error = copy_string(task, exec, from);
+        if (error)
+            return error;
+        ++*count;
+        if (!within_limit(exec))
+            return -E2BIG;
+    }
+    return 0;
+}
+
+// Where the strings come from: user pointers, or kernel memory for SPAWN.
+struct source {
+    uptr argv, envp;
+    bool in_kernel;
+    const char *args, *env;
+    u32 argc, envc;
+};
+
+static i64 take_packed(struct exec *exec, const char *strings, u32 count, u32 *out) {
+    for (; count; count--, ++*out) {
+        i64 error = add_string(exec, strings);
+        if (error)
+            return error;
+        strings += strlen(strings) + 1;
+    }
+    return within_limit(exec) ? 0 : -E2BIG;
+}
+
+static i64 take_strings(struct task *task, struct exec *exec, const struct source *from) {
+    u64 stack = task->process->rlimit[RLIMIT_STACK][0];
+    exec->limit = max(min(stack / 4, STRINGS_MAX), (u64)STRING_MAX);
+    i64 error = from->in_kernel ? take_packed(exec, from->args, from->argc, &exec->argc)
+                                : copy_strings(task, exec, from->argv, &exec->argc);
+    if (!error && exec->argc == 0) { // a program finds argv[0], if only an empty one
+        error = add_string(exec, "");
+        exec->argc = 1;
+    }
+    exec->argv_bytes = exec->used;
+    if (!error)
+        error = from->in_kernel ? take_packed(exec, from->env, from->envc, &exec->envc)
+                                : copy_strings(task, exec, from->envp, &exec->envc);
+    return error;
+}
+
+// `#!interp arg`: argv[0] gives way to interp, arg and the script's name.
+static i64 script_arguments(struct exec *exec, const char *interp, const char *arg, const char *script) {
+    u64 old = strlen(exec->strings) + 1;
+    u64 a = strlen(interp) + 1, b = arg ? strlen(arg) + 1 : 0, c = strlen(script) + 1;
+    i64 error = room_for(exec, a + b + c);
+    if (error)
+        return error;
+    memmove(exec->strings + a + b + c, exec->strings + old, exec->used - old);
+    memcpy(exec->strings, interp, a);
+    if (arg)
+        memcpy(exec->strings + a, arg, b);
+    memcpy(exec->strings + a + b, script, c);
+    exec->used += a + b + c - old;
+    exec->argv_bytes += a + b + c - old;
+    exec->argc += arg ? 2 : 1;
+    return within_limit(exec) ? 0 : -E2BIG;
+}
+
+// ---- RESOLVE: files ----------------------------------------------------------------------------
+static i64 open_program(struct task *task, i32 dirfd, const char *path, u32 walk_flags, struct inode **out) {
+    struct walk walk = {0};
+    i64 error = path_walk(task, dirfd, path, walk_flags, &walk);
+    if (error)
+        return error;
+    if (S_ISLNK(walk.inode->mode))
+        error = -ELOOP; // AT_SYMLINK_NOFOLLOW
+    else if (!S_ISREG(walk.inode->mode) || (walk.inode->fs->flags & MS_NOEXEC))
+        error = -EACCES;
+    else
+        error = inode_permission(task, walk.inode, X_OK);
+    if (error)
+        walk_end(&walk);
+    else
+        *out = walk.inode; // takes over the reference
+    return error;
+}
+
+static char *skip_blanks(char *p) {
+    while (*p == ' ' || *p == '\t')
+        p++;
+    return p;
+}
+
+// Splits the line in place. -ENOEXEC when it names no interpreter.
+static i64 script_line(char *line, char **interp, char **arg) {
+    char *end = strchr(line, '\n');
+    if (end)
+        *end = 0;
+    for (end = line + strlen(line); end > line && (end[-1] == ' ' || end[-1] == '\t'); end--)
+        end[-1] = 0;
+    char *p = *interp = skip_blanks(line);
+    if (!*p)
+        return -ENOEXEC;
+    while (*p && *p != ' ' && *p != '\t')
+        p++;
+    *arg = NULL;
+    if (*p) {
+        *p = 0;
+        *arg = skip_blanks(p + 1);
+    }
+    return 0;
+}
+
+// Follows `#!` lines until a program is found; exec->program holds it.
+static i64 follow_scripts(struct task *task, struct exec *exec) {
+    char line[257];
+    for (u32 depth = 0;; depth++) {
+        i64 n = inode_read(task, exec->program, 0, line, 256);
+        if (n < 0)
+            return n;
+        line[n] = 0;
+        if (n < 2 || line[0] != '#' || line[1] != '!')
+            return 0;
+        if (depth == SCRIPTS_MAX)
+            return -ELOOP;
+        char *interp, *arg;
+        i64 error = n == 256 && !memchr(line, '\n', 256) && !strchr(skip_blanks(line + 2), ' ')
+                        ? -ENOEXEC // the path itself may be cut off
+                        : script_line(line + 2, &interp, &arg);
+        if (error)
+            return error;
+        struct inode *inode = NULL;
+        error = open_program(task, AT_FDCWD, interp, WALK_FOLLOW, &inode);
+        if (error)
+            return error;
+        char *script = depth ? strdup_k(exec->strings) : NULL; // the outer interpreter is the script now
+        if (depth && !script) {
+            inode_put(inode);
+            return -ENOMEM;
+        }
+        error = script_arguments(exec, interp, arg, script ? script : exec->name);
+        kfree(script);
+        inode_put(exec->program);
+        exec->program = inode;
+        if (error)
+            return error;
+    }
+}
+
+static i64 find_interp(struct task *task, struct exec *exec) {
+    char path[PATH_MAX];
+    i64 n = elf_interp(task, exec->program, &exec->elf, path, sizeof path);
+    if (n <= 0)
+        return n;
+    i64 error = open_program(task, AT_FDCWD, path, WALK_FOLLOW, &exec->interp);
+    return error ? error : elf_read(task, exec->interp, &exec->ld);
+}
+
+// Set-user-ID programs and capabilities(7): what root and others get.
+static void new_credentials(struct task *task, struct exec *exec) {
+    struct cred *cred = &exec->cred;
+    const struct inode *inode = exec->program;
+    *cred = task->cred;
+    if (!cred->no_new_privs && !(inode->fs->flags & MS_NOSUID)) {
+        if (inode->mode & S_ISUID)
+            cred->euid = inode->uid;
+        if ((inode->mode & (S_ISGID | 010)) == (S_ISGID | 010))
+            cred->egid = inode->gid;
+    }
+    cred->suid = cred->fsuid = cred->euid;
+    cred->sgid = cred->fsgid = cred->egid;
+    u64 all = (1ull << (CAP_LAST + 1)) - 1;
+    bool root = cred->euid == 0 || cred->ruid == 0;
+    cred->cap_permitted = root ? all : 0;
+    cred->cap_effective = cred->euid == 0 ? all : 0;
+    cred->keep_caps = 0;
+    exec->secure = cred->euid != cred->ruid || cred->egid != cred->rgid;
+}
+
+static i64 resolve(struct task *task, struct task *by, struct exec *exec, i32 dirfd, const char *path, u32 flags,
+                   const struct source *from) {
+    exec_reset(exec); // a wait starts it over: nothing was done yet
+    u32 walk_flags = (flags & AT_SYMLINK_NOFOLLOW ? 0 : WALK_FOLLOW) | (flags & AT_EMPTY_PATH ? WALK_EMPTY : 0);
+    i64 error = open_program(by, dirfd, path, walk_flags, &exec->program);
+    if (error)
+        return error;
+    if (dirfd == AT_FDCWD || path[0] == '/') {
+        exec->name = strdup_k(path);
+    } else {
+        exec->name = kmalloc(strlen(path) + 24);
+        if (exec->name)
+            ksnprintf(exec->name, strlen(path) + 24, path[0] ? "/dev/fd/%d/%s" : "/dev/fd/%d%s", dirfd, path);
+    }
+    if (!exec->name)
+        return -ENOMEM;
+    if ((error = take_strings(task, exec, from)) || (error = follow_scripts(by, exec)) ||
+        (error = elf_read(by, exec->program, &exec->elf)) || (error = find_interp(by, exec)))
+        return error;
+    new_credentials(task, exec);
+    return 0;
+}
+
+// ---- BUILD -------------------------------------------------------------------------------------
+static void push(struct mm *mm, u64 type, u64 value) {
+    mm->auxv[mm->auxv_count++] = type;
+    mm->auxv[mm->auxv_count++] = value;
+}
+
+static void auxv(struct exec *exec, u64 random, u64 name) {
+    struct mm *mm = exec->mm;
+    const struct elf *elf = &exec->elf;
+    push(mm, AT_SYSINFO_EHDR, mm->vdso);
+    push(mm, AT_MINSIGSTKSZ, 1088);
+    push(mm, AT_HWCAP, HWCAP);
+    push(mm, AT_PAGESZ, PAGE_SIZE);
+    push(mm, AT_CLKTCK, USER_HZ);
+    push(mm, AT_PHDR, elf->phdr_va ? elf->phdr_va + elf->bias : 0);
+    push(mm, AT_PHENT, sizeof(struct elf_phdr));
+    push(mm, AT_PHNUM, elf->phnum);
+    push(mm, AT_BASE, exec->interp ? exec->ld.bias + exec->ld.low : 0);
+    push(mm, AT_FLAGS, 0);
+    push(mm, AT_ENTRY, elf->entry + elf->bias);
+    push(mm, AT_UID, exec->cred.ruid);
+    push(mm, AT_EUID, exec->cred.euid);
+    push(mm, AT_GID, exec->cred.rgid);
+    push(mm, AT_EGID, exec->cred.egid);
+    push(mm, AT_SECURE, exec->secure);
+    push(mm, AT_RANDOM, random);
+    push(mm, AT_EXECFN, name);
+    push(mm, AT_NULL, 0);
+}
+
+// Pointers to `count` strings that start at `va`, and a NULL.
+static u64 *pointers(u64 *out, const char *strings, u32 count, u64 va) {
+    for (u32 i = 0; i < count; i++) {
+        u64 n = strlen(strings) + 1;
+        *out++ = va;
+        strings += n;
+        va += n;
+    }
+    *out++ = 0;
+    return out;
+}
+
+// From the top: 8 zero bytes, the name, environment, arguments, 16 random bytes, the vectors.
+static i64 build_stack(struct task *by, struct exec *exec) {
+    struct mm *mm = exec->mm;
+    u64 name_bytes = strlen(exec->name) + 1;
+    u64 name = STACK_TOP - 8 - name_bytes;
+    u64 args = name - exec->used;
+    u64 random = align_down(args, 16ull) - 16;
+    u64 words = 1 + exec->argc + 1 + exec->envc + 1;
+    auxv(exec, random, name);
+    words += mm->auxv_count;
+    exec->sp = align_down(random - words * 8, 16ull);
+    mm->arg_start = args;
+    mm->arg_end = mm->env_start = args + exec->argv_bytes;
+    mm->env_end = name;
+
+    u64 low = align_down(exec->sp, (u64)PAGE_SIZE) - STACK_SLACK;
+    u32 prot = PROT_READ | PROT_WRITE | (exec->elf.exec_stack ? PROT_EXEC : 0);
+    i64 r = mm_map(mm, low, STACK_TOP - low, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, VMA_GROWSDOWN, NULL, 0, "[stack]");
+    if (r < 0)
+        return r;
+    u64 *vector = kmalloc(words * 8);
+    if (!vector)
+        return -ENOMEM;
+    u64 *p = vector;
+    *p++ = exec->argc;
+    p = pointers(p, exec->strings, exec->argc, args);
+    p = pointers(p, exec->strings + exec->argv_bytes, exec->envc, mm->env_start);
+    memcpy(p, mm->auxv, mm->auxv_count * 8);
+    u8 bytes[16];
+    random_bytes(&kernel->random, bytes, sizeof bytes);
+
+    struct mm *own = by->mm; // anonymous memory: these cannot wait
+    by->mm = mm;
+    if ((r = copy_out(by, UPTR(exec->sp), vector, words * 8)) == 0 &&
+        (r = copy_out(by, UPTR(random), bytes, sizeof bytes)) == 0 &&
+        (r = copy_out(by, UPTR(args), exec->strings, exec->used)) == 0)
+        r = copy_out(by, UPTR(name), exec->name, name_bytes);
+    by->mm = own;
+    kfree(vector);
+    assert(r != E_WAIT);
+    return r;
+}
+
+static i64 build(struct task *task, struct task *by, struct exec *exec) {
+    struct mm *mm = exec->mm = mm_create();
+    if (!mm)
+        return -ENOMEM;
+    u64 stack = task->process->rlimit[RLIMIT_STACK][0];
+    stack = min(max(stack, 128ull << 10), USER_END / 6 * 5);
+    mm->stack_limit = align_up(STACK_TOP - stack, (u64)PAGE_SIZE);
+    i64 error = elf_map(mm, exec->program, &exec->elf, PIE_BASE, exec->zero, &exec->zeros);
+    if (error)
+        return error;
+    mm->brk_start = mm->brk = exec->elf.high + exec->elf.bias;
+    exec->entry = exec->elf.entry + exec->elf.bias;
+    if (exec->interp) {
+        error = elf_map(mm, exec->interp, &exec->ld, 0, exec->zero, &exec->zeros);
+        if (error)
+            return error;
+        exec->entry = exec->ld.entry + exec->ld.bias;
+    }
+    if ((error = vdso_map(mm)) || (error = build_stack(by, exec)))
+        return error;
+    mm->exe = &exec->program->object;
+    inode_get(exec->program);
+    return 0;
+}
+
+// The ends of data segments; their pages come from the files, so this may wait.
+static i64 zero_tails(struct task *by, struct exec *exec) {
+    i64 error = 0;
+    struct mm *own = by->mm;
+    by->mm = exec->mm;
+    for (; !error && exec->zeroed < exec->zeros; exec->zeroed += !error)
+        error = zero_out(by, UPTR(exec->zero[exec->zeroed].va), exec->zero[exec->zeroed].len);
+    by->mm = own;
+    return error;
+}
+
+// ---- ALONE -------------------------------------------------------------------------------------
+static i64 alone(struct task *task) {
+    struct process *process = task->process;
+    if (process->execer && process->execer != task)
+        return wait_alone(task, STATUS_VFORK_WAIT); // somebody else's exec won: it kills us
+    process->execer = task;
+    if (process->live_count == 1)
+        return 0;
+    struct task *other;
+    list_each(other, &process->tasks, sibling)
+        if (other != task && other->state != TASK_DEAD && !other->killed) {
+            other->killed = true;
+            signal_kick(other);
+        }
+    return wait_alone(task, STATUS_VFORK_WAIT);
+}
+
+// ---- SWAP --------------------------------------------------------------------------------------
+static void become_leader(struct task *task) {
+    struct process *process = task->process;
+    struct task *old = process->leader;
+    if (old == task)
+        return;
+    u32 tid = task->tid;
+    process->leader = task;
+    task_unlist(old);
+    tid_free(tid);
+    task->tid = process->pid;
+    kernel->tids[task->tid] = task;
+}
+
+static void reset_handlers(struct sighand *sighand) {
+    for (u32 i = 0; i < 64; i++)
+        sighand->action[i] = (struct sigaction){.handler = sighand->action[i].handler == SIG_IGN ? SIG_IGN : SIG_DFL};
+}
+
+__attribute__((weak)) void posix_timers_exit(struct process *process);
+
+// What exec makes its own that was shared with other processes. The last step that can fail.
+static i64 unshare_all(struct task *task) {
+    if (task->files->refs > 1) {
+        struct fdtable *files = fdtable_clone(task->files);
+        if (!files)
+            return -ENOMEM;
+        fdtable_put(task->files);
+        task->files = files;
+    }
+    if (task->sighand->refs > 1) {
+        struct sighand *sighand = sighand_clone(task->sighand);
+        if (!sighand)
+            return -ENOMEM;
+        sighand_put(task->sighand);
+        task->sighand = sighand;
+    }
+    return 0;
+}
+
+static void set_comm(struct task *task, const char *name) {
+    const char *slash = strrchr(name, '/');
+    memset(task->comm, 0, sizeof task->comm);
+    strlcpy(task->comm, slash ? slash + 1 : name, sizeof task->comm);
+}
+
+static void swap(struct task *task, struct exec *exec) {
+    struct process *process = task->process;
+    task_release_mm(task); // robust list, clear_child_tid; the vfork parent goes on
+    become_leader(task);
+    struct mm *old = task->mm;
+    process->rss_max = old ? max(process->rss_max, old->rss_max) : process->rss_max;
+    task->mm = exec->mm;
+    exec->mm = NULL;
+    if (host.running)
+        tlb_select(host.running, task->mm); // before the old one can be freed
+    mm_put(old);
+
+    fdtable_close_on_exec(task->files);
+    reset_handlers(task->sighand);
+    task->sas_base = task->sas_size = 0;
+    task->sas_flags = SS_DISABLE;
+    task->rseq = 0;
+    if (exec->cred.euid != task->cred.euid || exec->cred.egid != task->cred.egid || exec->secure)
+        task->pdeath_signal = 0;
+    process->dumpable = !exec->secure;
+    task->cred = exec->cred;
+    set_comm(task, exec->name);
+    if (posix_timers_exit)
+        posix_timers_exit(process);
+    process->exit_signal = SIGCHLD;
+    process->did_exec = true;
+    process->execer = NULL;
+
+    u64 instret = task->cpu.instret;
+    task->cpu = (struct cpu){.pc = exec->entry, .instret = instret};
+    task->cpu.x[2] = exec->sp;
+    cpu_reservation_clear(&task->cpu);
+
+    struct out_notice *notice = out_begin(OUT_NOTICE, sizeof *notice, 0);
+    notice->what = process->announced ? NOTICE_EXEC : NOTICE_SPAWNED;
+    notice->pid = process->pid;
+    notice->ppid = process->parent->pid;
+    out_send(notice);
+    process->announced = true;
+}
+
+// ---- The phases --------------------------------------------------------------------------------
+// `by` is the task that waits, by whose call the exec is carried out: `task` itself, or the agent for its child.
+static i64 exec_phases(struct task *task, struct task *by, i32 dirfd, const char *path, u32 flags,
+                       const struct source *from) {
+    struct call *call = &by->call;
+    struct exec *exec = task->exec;
+    i64 error;
+    switch (call->phase) {
+    case PHASE_RESOLVE:
+        error = resolve(task, by, exec, dirfd, path, flags, from);
+        if (error)
+            return error;
+        call->phase = PHASE_ADMIT;
+        [[fallthrough]];
+    case PHASE_ADMIT:
+        error = task == by ? admission(task, call, STATUS_EXECVE_SPAWN) : 0;
+        if (error)
+            return error;
+        call->why = 0;
+        call->phase = PHASE_BUILD;
+        [[fallthrough]];
+    case PHASE_BUILD:
+        error = build(task, by, exec);
+        if (error)
+            return error;
+        call->phase = PHASE_ZERO;
+        [[fallthrough]];
+    case PHASE_ZERO:
+        error = zero_tails(by, exec);
+        if (error)
+            return error;
+        call->phase = PHASE_ALONE;
+        [[fallthrough]];
+    default:
+        return alone(task);
+    }
+}
+
+static i64 exec_run(struct task *task, struct call *call, i32 dirfd, const char *path, u32 flags,
+                    const struct source *from) {
+    struct task *by = container_of(call, struct task, call);
+    if (!task->exec) {
+        task->exec = knew(struct exec);
+        if (!task->exec)
+            return -ENOMEM;
+        if (by == task)
+            call->undo = exec_undo;
+        call->phase = PHASE_RESOLVE;
+    }
+    i64 error;
+    if (by == task) {
+        error = exec_phases(task, by, dirfd, path, flags, from);
+    } else { // files are looked up as the child would
+        struct cred cred = by->cred;
+        struct fs_context *fs = by->fs;
+        by->cred = task->cred;
+        by->fs = task->fs;
+        error = exec_phases(task, by, dirfd, path, flags, from);
+        by->cred = cred;
+        by->fs = fs;
+    }
+    if (error == E_WAIT)
+        return error;
+    if (!error && unshare_all(task)) { // the other threads are gone: there is no way back
+        call->undo = NULL;
+        process_exit(task->process, SIGKILL);
+        task_exit(task, SIGKILL);
+        return E_DONE;
+    }
+    if (!error)
+        swap(task, task->exec);
+    exec_drop(task);
+    call->undo = NULL;
+    if (error || by == task)
+        return error ? error : E_DONE;
+    sched_enqueue(task);
+    return 0;
+}
+
+i64 process_exec(struct task *task, struct call *call, i32 dirfd, const char *path, u32 flags, uptr argv, uptr envp) {
+    struct source from = {.argv = argv, .envp = envp};
+    return exec_run(task, call, dirfd, path, flags, &from);
+}
+
+i64 process_exec_kernel(struct task *task, struct call *call, const char *path, u32 argc, const char *argv, u32 envc,
+                        const char *envp) {
+    struct source from = {.in_kernel = true, .args = argv, .argc = argc, .env = envp, .envc = envc};
+    return exec_run(task, call, AT_FDCWD, path, 0, &from);
+}

@@ -1,0 +1,299 @@
+// The step: run guest tasks on one hart until the budget of ticks ends or something must be decided outside.
+//
+// Split-invariant: step(a); step(b) leaves the same machine as step(a + b). All that ends a quantum, fires a
+// timer or switches tasks is due at a tick kept in machine memory; the end of a budget only returns.
+#include "kernel.h"
+#include "park.h"
+#include "proc/proc.h"
+#include "task/signal.h"
+
+#define QUANTUM 4000000ull // ticks a task may run while others wait
+
+void kernel_lock(struct hart *hart) {
+    atomic_store(&hart->in_guest, 0); // shootdowns need not wait for us
+    lock_take(&host.lock);
+    host.running = hart;
+}
+
+void kernel_unlock(struct hart *hart) {
+    assert(host.running == hart);
+    host.running = NULL;
+    lock_drop(&host.lock);
+}
+
+// One kernel pass is over: charge it.
+static void pass_end(void) {
+    kernel->tick += 1 + host.pass_ticks;
+    host.pass_ticks = 0;
+}
+
+u64 hart_time_ns(struct hart *hart, u64 retired) {
+    return clock_ns(&hart->clock, hart->tick + retired);
+}
+
+// ---- Guest code --------------------------------------------------------------------------------
+// Out of memory: the largest process goes, as Linux's OOM killer decides (size, shifted by oom_score_adj).
+static void out_of_memory(struct task *task) {
+    struct process *victim = NULL;
+    i64 most = -1;
+    struct process *process;
+    list_each(process, &kernel->processes, all) {
+        if (process->is_agent || process->zombie || !process->leader || !process->leader->mm)
+            continue;
+        i64 points = (i64)process->leader->mm->rss +
+                     process->oom_score_adj * (i64)(pages_total() / 1000);
+        if (process->oom_score_adj > -1000 && points > most) {
+            most = points;
+            victim = process;
+        }
+    }
+    if (!victim)
+        victim = task->process;
+    if (!victim->exiting) {
+        klog(LOG_WARN, "out of memory: killed process %u (%s)", victim->pid,
+             victim->leader ? victim->leader->comm : "?");
+        signal_kernel(victim, SIGKILL);
+    }
+    sched_yield(task); // until the victim has gone
+}
+
+static void fault_run(struct task *task) {
+    maddr page;
+    task->fault_live = false;
+    task->active = &task->fault;
+    i64 r = mm_fault(task->mm, task->fault_va, task->fault_access, task, &page);
+    if (r == E_WAIT) {
+        task->fault_live = true;
+        task->state = TASK_WAITING;
+        return;
+    }
+    wait_finish(&task->fault);
+    task->active = NULL;
+    if (r == -ENOMEM)
+        out_of_memory(task);
+    else if (r == -EIO)
+        signal_force(task, SIGBUS, BUS_ADRERR, task->fault_va);
+    else if (r)
+        signal_force(task, SIGSEGV, r == -EACCES ? SEGV_ACCERR : SEGV_MAPERR, task->fault_va);
+}
+
+static bool guest_run(struct hart *hart, struct task *task, u64 fuel) {
+    u64 retired = 0;
+    tlb_select(hart, task->mm);
+    hart->task = task;
+    hart->tick = kernel->tick;
+    hart->clock = kernel->clock;
+    hart->code_changed = false;
+    atomic_store(&hart->in_guest, 1);
+    u32 inside = atomic_add(&host.counters.guest_inside, 1) + 1;
+    if (inside > host.counters.guest_inside_max)
+        host.counters.guest_inside_max = inside;
+    kernel_unlock(hart);
+    enum cpu_exit exit = cpu_run(hart, &task->cpu, fuel, &retired);
+    kernel_lock(hart);
+    atomic_add(&host.counters.guest_inside, (u32)-1);
+    host.pass_ticks = 0; // what misses cost is free: only passes are charged
+    // With several harts each counts from where it entered; time is the furthest of them.
+    kernel->tick = max(kernel->tick, hart->tick + retired);
+    task->ticks_user += retired;
+    hart->report.retired += retired;
+    hart->task = NULL;
+    switch (exit) {
+    case CPU_FUEL:
+        return false;
+    case CPU_ATTN:
+        // What the others ask for stands where step() looks; only a shootdown is answered in guest code.
+        atomic_and(&hart->attn, ATTN_SHOOTDOWN);
+        return false;
+    case CPU_ECALL:
+        syscall_run(task);
+        break;
+    case CPU_FAULT:
+        task->fault_va = hart->fault.va;
+        task->fault_access = (u8)hart->fault.access;
+        fault_run(task);
+        break;
+    case CPU_MISALIGNED:
+        signal_force(task, SIGBUS, BUS_ADRALN, hart->fault.va);
+        break;
+    case CPU_EBREAK:
+        signal_force(task, SIGTRAP, TRAP_BRKPT, task->cpu.pc);
+        break;
+    case CPU_ILLEGAL:
+        signal_force(task, SIGILL, ILL_ILLOPC, task->cpu.pc);
+        break;
+    }
+    return true;
+}
+
+// ---- One task's turn ---------------------------------------------------------------------------
+static void attend(struct task *task) {
+    task->attention = false;
+    task->active = &task->fault;
+    i64 r = signal_deliver(task);
+    if (r == E_WAIT) {
+        task->attention = true;
+        if (task->state == TASK_RUNNING)
+            task->state = TASK_WAITING;
+        return;
+    }
+    if (task->state != TASK_DEAD) {
+        wait_finish(&task->fault);
+        task->active = NULL;
+    }
+}
+
+// False when nothing but guest code ran: its ticks are counted.
+static bool task_turn(struct hart *hart, struct task *task, u64 end) {
+    bool pass = true;
+    task_get(task);
+    if (task->call.live || task->agent) {
+        syscall_run(task);
+    } else if (task->killed || task->attention) {
+        attend(task);
+    } else if (task->fault_live) {
+        fault_run(task);
+    } else {
+        u64 stop = min(min(end, task->quantum_end), clock_tick(&kernel->clock, timer_next_ns()));
+        pass = guest_run(hart, task, stop - kernel->tick);
+    }
+    task_put(task);
+    return pass;
+}
+
+// ---- The step ----------------------------------------------------------------------------------
+struct exit_record { // kernel->exited
+    struct list link;
+    u32 pid, status;
+};
+
+void exited_push(u32 pid, u32 status) {
+    struct exit_record *record = knew(struct exit_record);
+    if (!record)
+        return; // the notice in the outbox says the same
+    record->pid = pid;
+    record->status = status;
+    list_push(&kernel->exited, &record->link);
+}
+
+static u32 decision(struct hart *hart) {
+    struct exit_record *ended = list_first(&kernel->exited, struct exit_record, link);
+    if (ended) {
+        list_remove(&ended->link);
+        hart->report.pid = ended->pid;
+        hart->report.detail = ended->status;
+        kfree(ended);
+        return STATUS_EXITED;
+    }
+    struct task *task = admission_next();
+    if (!task)
+        return 0;
+    hart->report.tid = task->tid;
+    hart->report.pid = task->process->pid;
+    hart->report.nr = task->call.nr;
+    hart->report.pc = task->cpu.pc;
+    hart->report.call_seq = task->call.seq;
+    return task->admission_status;
+}
+
+static u32 idle(struct hart *hart) {
+    host.idle |= 1u << hart->id;
+    u32 why = kernel->last_wait[hart->id];
+    return why ? why : STATUS_SLEEP;
+}
+
+// The hart lets go of a task that blocked, stopped or ended.
+static void current_drop(struct hart *hart, struct task *task) {
+    kernel->last_wait[hart->id] = task->active ? task->active->why : 0;
+    hart->report.tid = task->tid;
+    hart->report.pid = task->process ? task->process->pid : 0;
+    hart->report.nr = task->call.nr;
+    hart->report.pc = task->cpu.pc;
+    kernel->current[hart->id] = NULL;
+    task_put(task);
+}
+
+// A step ends at the top of this loop or idle, and whatever changes the machine below costs at least one tick: so
+// there is exactly one machine per tick, and an event delivered at a tick always meets the same one.
+static u32 step(struct hart *hart, u64 budget) {
+    u64 end = kernel->tick + budget;
+    for (;; pass_end()) {
+    again:
+        if (kernel->tick >= end || host.inbox_head || atomic_load(&host.freeze) || outbox_full())
+            return STATUS_READY;
+        u32 status = decision(hart);
+        if (status) {
+            pass_end();
+            return status;
+        }
+        if (timer_next_ns() <= now_ns()) {
+            timer_run(now_ns());
+            continue;
+        }
+        struct task *task = kernel->current[hart->id];
+        if (!task) {
+            task = sched_pick(hart);
+            if (!task)
+                return idle(hart);
+            task_get(task); // by kernel->current
+            kernel->current[hart->id] = task;
+            task->quantum_end = kernel->tick + QUANTUM;
+            kernel->switches++;
+        } else if (kernel->tick < task->quantum_end) {
+            if (!task_turn(hart, task, end))
+                goto again;
+            if (task->state != TASK_RUNNING) // at once: another hart may wake and run it when we are out
+                current_drop(hart, task);
+        } else if (!kernel->run_count) {
+            task->quantum_end = kernel->tick + QUANTUM;
+        } else {
+            kernel->current[hart->id] = NULL;
+            task->state = TASK_WAITING; // so that it can be enqueued
+            sched_enqueue(task);
+            task_put(task);
+        }
+    }
+}
+
+static void report_fill(struct hart *hart, u32 status) {
+    struct report *report = &hart->report;
+    report->status = status;
+    report->tick = kernel->tick;
+    report->now_ns = now_ns();
+    report->deadline_ns = timer_next_ns();
+    report->outbox = host.outbox_bytes;
+    report->steps++;
+}
+
+__attribute__((export_name("k_step"))) u32 k_step(u32 id, u32 budget_lo, u32 budget_hi) {
+    struct hart *hart = host.hart[id];
+    hart->report.seen = atomic_load(&hart->doorbell); // first: a ring during the step must end k_park at once
+    if (atomic_load(&host.freeze)) {
+        atomic_wait(&host.freeze, 1, 100000000); // the gate
+        return STATUS_READY;
+    }
+    if (atomic_load(&host.panicked))
+        return STATUS_PANIC;
+    u32 inside = atomic_add(&host.counters.harts_inside, 1) + 1;
+    kernel_lock(hart);
+    if (inside > host.counters.harts_inside_max)
+        host.counters.harts_inside_max = inside;
+    host.idle &= ~(1u << id);
+    u32 status = STATUS_READY;
+    if (kernel->magic == KERNEL_MAGIC)
+        status = step(hart, (u64)budget_hi << 32 | budget_lo);
+    report_fill(hart, status);
+    kernel_unlock(hart);
+    atomic_add(&host.counters.harts_inside, (u32)-1);
+    return status;
+}
+
+// Harts stay out of k_step while frozen. Answers how many are still inside.
+__attribute__((export_name("k_freeze"))) u32 k_freeze(u32 on) {
+    atomic_store(&host.freeze, on);
+    if (on)
+        harts_attend(ATTN_FREEZE);
+    else
+        atomic_notify(&host.freeze, HART_MAX);
+    return atomic_load(&host.counters.harts_inside);
+}

@@ -1,0 +1,97 @@
+// System calls as text, in strace's manner, derived from the argument kinds in syscalls.tbl. On with BOOT_STRACE.
+#include "kernel.h"
+
+const char *syscall_args(u32 nr);
+
+static void put_string(struct task *task, struct text *text, u64 va, u64 len, bool string) {
+    char raw[32];
+    u64 n = min(len, (u64)sizeof raw);
+    u64 got = 0;
+    if (!va) {
+        text_printf(text, "NULL");
+        return;
+    }
+    struct call *active = task->active;
+    task->active = &task->fault;
+    for (; got < n; got++) {
+        maddr page; // look, but do not wait: tracing must not change the run
+        if (!mm_present(task->mm, va + got) || mm_fault(task->mm, va + got, ACCESS_READ, NULL, &page))
+            break;
+        raw[got] = *MPTR(char, page + ((va + got) & PAGE_MASK));
+        if (string && !raw[got])
+            break;
+    }
+    task->active = active;
+    bool whole = string ? got < n : got == len;
+    text_printf(text, "\"");
+    for (u64 i = 0; i < got; i++) {
+        u8 c = (u8)raw[i];
+        if (c == '\n')
+            text_printf(text, "\\n");
+        else if (c == '"' || c == '\\')
+            text_printf(text, "\\%c", c);
+        else if (c < 32 || c > 126)
+            text_printf(text, "\\%o", c);
+        else
+            text_printf(text, "%c", c);
+    }
+    text_printf(text, whole ? "\"" : "\"...");
+}
+
+// Arguments of a kind that the call fills in are shown by strace_exit.
+static void put_args(struct task *task, struct text *text, i64 result, bool ended) {
+    struct call *call = &task->call;
+    const char *kinds = syscall_args(call->nr);
+    for (u32 i = 0; *kinds && i < 6; i++) {
+        const char *end = strchr(kinds, ',');
+        u32 n = end ? (u32)(end - kinds) : (u32)strlen(kinds);
+        u64 v = call->args[i];
+#define KIND(name) (n == sizeof name - 1 && !memcmp(kinds, name, n))
+        if (i)
+            text_printf(text, ", ");
+        if (KIND("fd") || KIND("int") || KIND("prot") || KIND("sig"))
+            text_printf(text, "%d", (i32)v);
+        else if (KIND("dirfd"))
+            text_printf(text, (i32)v == AT_FDCWD ? "AT_FDCWD" : "%d", (i32)v);
+        else if (KIND("path") || KIND("str"))
+            put_string(task, text, v, PATH_MAX, true);
+        else if (KIND("buf<"))
+            put_string(task, text, v, call->args[i + 1], false);
+        else if (KIND("buf>") && ended && result > 0)
+            put_string(task, text, v, (u64)result, false);
+        else if (KIND("len") || KIND("uint") || KIND("off"))
+            text_printf(text, "%llu", (unsigned long long)v);
+        else if (KIND("mode"))
+            text_printf(text, "0%o", (u32)v);
+        else
+            text_printf(text, v || !KIND("ptr") ? "%#llx" : "NULL", (unsigned long long)v);
+        kinds = end ? end + 1 : kinds + n;
+    }
+}
+
+static void line(struct task *task, i64 result, bool ended) {
+    struct text text = {};
+    text_printf(&text, "[%u] %s(", task->tid, syscall_name(task->call.nr));
+    put_args(task, &text, result, ended);
+    if (!ended)
+        text_printf(&text, ") = ?");
+    else if (result == E_DONE)
+        text_printf(&text, ") = ? (restarts or returns elsewhere)");
+    else if (result < 0 && result > -4096)
+        text_printf(&text, ") = -1 (errno %lld)", (long long)-result);
+    else
+        text_printf(&text, result > 0xffff ? ") = %#llx" : ") = %lld", (long long)result);
+    klog(LOG_STRACE, "%.*s", (int)text.len, text.data ? text.data : "");
+    text_free(&text);
+}
+
+// Calls that do not return are shown when they begin, all others when they end.
+void strace_enter(struct task *task) {
+    if (!task->agent && (task->call.nr == 93 || task->call.nr == 94))
+        line(task, 0, false);
+}
+
+void strace_exit(struct task *task, i64 result) {
+    if (!task->agent)
+        line(task, result, true);
+}

@@ -1,0 +1,190 @@
+// System calls: the one path from an ecall to a handler and back, including waits, signals and restarts.
+//
+// Handlers answer a value, -errno, E_WAIT, E_DONE or E_AGAIN (types.h). `pc` and `a0` change once, at the
+// end; an ecall retires once, however often its handler ran.
+#include "kernel.h"
+#include "sys/sys.h"
+#include "task/signal.h"
+
+enum { ALWAYS_ENDS, RESTART_SYS, RESTART_NOHAND, RESTART_BLOCK, RESTART_NEVER };
+
+#define SYS(nr, name, args, waits, support, file) __attribute__((weak)) i64 sys_##name(struct task *, struct call *);
+#include "syscalls.tbl"
+#undef SYS
+
+struct row {
+    i64 (*handler)(struct task *task, struct call *call);
+    const char *name;
+    const char *args;
+    u8 restart;
+};
+#define FULL
+#define PARTIAL(what)
+#define NONE(why)
+static const struct row table[512] = {
+#define SYS(nr, name, args, waits, support, file) [nr] = {sys_##name, #name, args, waits},
+#include "syscalls.tbl"
+#undef SYS
+};
+i64 sys_spawn(struct task *task, struct call *call);
+i64 sys_spawn_exec(struct task *task, struct call *call);
+i64 sys_kill_tree(struct task *task, struct call *call);
+static const struct row agent_table[] = {
+    {sys_spawn, "spawn", "ptr,len,ptr", RESTART_SYS},
+    {sys_spawn_exec, "spawn_exec", "", RESTART_SYS},
+    {sys_kill_tree, "kill_tree", "int,sig", ALWAYS_ENDS},
+};
+
+static const struct row *row_of(u32 nr) {
+    if (nr < lengthof(table))
+        return &table[nr];
+    if (nr - 1000 < lengthof(agent_table))
+        return &agent_table[nr - 1000];
+    return NULL;
+}
+
+const char *syscall_name(u32 nr) {
+    const struct row *row = row_of(nr);
+    return row && row->name ? row->name : "?";
+}
+
+const char *syscall_args(u32 nr) {
+    const struct row *row = row_of(nr);
+    return row && row->args ? row->args : "hex,hex,hex,hex,hex,hex";
+}
+
+static i64 unknown(u32 nr) {
+    if (nr < 512 && !(kernel->proc_warned[nr / 64] >> (nr % 64) & 1)) {
+        kernel->proc_warned[nr / 64] |= 1ull << (nr % 64);
+        klog(LOG_WARN, "system call %u (%s) is not implemented: ENOSYS", nr, syscall_name(nr));
+    }
+    return -ENOSYS;
+}
+
+static void call_begin(struct task *task) {
+    struct call *call = &task->call;
+    assert(!call->nodes && !call->file[0] && !call->file[1] && !call->captured);
+    *call = (struct call){.live = true, .nr = (u16)min(task->cpu.x[17], 0xffffull), .seq = ++kernel->call_seq};
+    for (u32 i = 0; i < 6; i++)
+        call->args[i] = task->cpu.x[10 + i];
+}
+
+static void call_drop(struct call *call) {
+    for (u32 i = 0; i < 2; i++) {
+        if (call->file[i])
+            file_put(call->file[i]);
+        call->file[i] = NULL;
+    }
+    kfree(call->captured);
+    call->captured = NULL;
+    call->undo = NULL;
+    call->live = false;
+}
+
+void call_abort(struct task *task) {
+    struct call *call = &task->call;
+    if (!call->live)
+        return;
+    if (call->undo)
+        call->undo(task, call);
+    wait_cancel(call);
+    call_drop(call);
+    task->active = NULL;
+}
+
+// The call has its answer.
+static void call_end(struct task *task, i64 result) {
+    struct call *call = &task->call;
+    if (kernel->flags & BOOT_STRACE)
+        strace_exit(task, result);
+    if (task->agent) {
+        wait_finish(call);
+        call_drop(call);
+        task->active = NULL;
+        agent_finish(task, result);
+        return;
+    }
+    if (task->state == TASK_DEAD)
+        return; // exit has dropped it
+    wait_finish(call);
+    call_drop(call);
+    task->active = NULL;
+    if (call->mask_saved && !signal_deliverable(task)) {
+        call->mask_saved = false; // else the frame takes saved_mask
+        signal_set_blocked(task, call->saved_mask);
+    }
+    if (result == E_DONE)
+        return;
+    task->cpu.x[10] = (u64)result;
+    task->cpu.pc += 4;
+    task->cpu.instret++;
+    kernel->tick++;
+    cpu_reservation_clear(&task->cpu);
+}
+
+// A waiting call and a deliverable signal: decide once what becomes of the call (law 6). False: the call
+// stays as it is.
+static bool call_interrupt(struct task *task, const struct row *row) {
+    struct call *call = &task->call;
+    const struct sigaction *action = signal_next_action(task);
+    if (!action) // stop, continue or death: signal_deliver sees to it with the call alive
+        return false;
+    i64 result = -EINTR;
+    if (call->progress)
+        result = (i64)call->progress;
+    else if (row->restart == RESTART_SYS && (action->flags & SA_RESTART))
+        result = E_DONE; // pc stays on the ecall, a0 was never touched
+    bool mask_saved = call->mask_saved;
+    if (call->undo)
+        call->undo(task, call);
+    call->undo = NULL;
+    wait_cancel(call);
+    call_end(task, result);
+    call->mask_saved = mask_saved;
+    return true;
+}
+
+void syscall_run(struct task *task) {
+    struct call *call = &task->call;
+    if (!call->live) {
+        call_begin(task);
+        if (kernel->flags & BOOT_STRACE)
+            strace_enter(task);
+    }
+    if (task->killed) {
+        call_abort(task);
+        return; // the next turn attends
+    }
+    task->active = call;
+    const struct row *row = row_of(call->nr);
+    i64 r = row && row->handler ? row->handler(task, call) : unknown(call->nr);
+    if (task->state == TASK_DEAD || (r == E_DONE && !call->live))
+        return; // exit, or exec after it replaced the call's owner
+    if (r == E_AGAIN)
+        return; // a bounded pass: progress is saved, the next turn goes on
+    if (r != E_WAIT) {
+        call_end(task, r);
+        return;
+    }
+    if (task->killed || (call->why != STATUS_VFORK_WAIT && task->attention && !task->agent)) {
+        if (task->killed) {
+            call_abort(task);
+            return;
+        }
+        if (signal_deliverable(task) && call_interrupt(task, row))
+            return;
+        task->attention = false;
+        i64 s = signal_deliver(task);
+        if (s == E_WAIT)
+            task->attention = true;
+        if (task->state != TASK_RUNNING)
+            return;
+    }
+    if (agent_cancelled(task) && !call->granted) {
+        agent_abort(task);
+        return;
+    }
+    task->state = TASK_WAITING;
+    if (call->granted || call->timed_out)
+        sched_enqueue(task); // it happened meanwhile
+}

@@ -1,0 +1,109 @@
+"""Tests, checks of form, benchmarks: what stands on everything else being built."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from . import kernel, setup
+from .common import BUILD, ME, ROOT, VENV, VENV_PYTHON, Failure, done, report, run, say
+
+
+def test(arguments: Sequence[str]) -> int:
+    """Set everything up and run all tests; with pytest arguments, only those tests."""
+    from .main import build_all
+
+    start = time.monotonic()
+    failed = []
+    try:
+        setup.setup()
+        build_all(install=True)
+    except Failure as failure:
+        report(failure)
+        print("\n   TESTS DID NOT RUN: the build failed")
+        return 1
+    checks: dict[str, Callable[[], None]] = {} if arguments else {"form": form}
+    checks["pytest"] = lambda: pytest(arguments)
+    for name, check in checks.items():
+        try:
+            check()
+        except Failure as failure:
+            report(failure)
+            failed.append(name)
+    minutes, seconds = divmod(int(time.monotonic() - start), 60)
+    verdict = f"FAILED: {', '.join(failed)}" if failed else "ALL TESTS PASSED"
+    print(f"\n   {verdict} ({minutes} min {seconds} s)", flush=True)
+    return 1 if failed else 0
+
+
+def form() -> None:
+    """Run ruff, mypy and the TypeScript compiler."""
+    start = time.monotonic()
+    binaries = VENV / "bin"
+    mend = f"{binaries.relative_to(ROOT)}/ruff check --fix && .venv/bin/ruff format"
+    run([binaries / "ruff", "check", "--quiet", "."], mend=mend)
+    run([binaries / "ruff", "format", "--quiet", "--check", "."], mend=mend)
+    run([binaries / "mypy"], mend="mend the types: .venv/bin/mypy")
+    types()
+    done("check", "ruff, mypy and tsc agree", start)
+
+
+def types() -> None:
+    """Type-check the TypeScript projects: every tsconfig*.json of sdk/ and web/."""
+    projects = sorted([*ROOT.glob("sdk/tsconfig*.json"), *ROOT.glob("web/tsconfig*.json")])
+    for project in projects:
+        shown = project.relative_to(ROOT)
+        if project.name == "tsconfig.base.json":
+            continue
+        tsc = setup.NODE_PACKAGES / "node_modules" / ".bin" / "tsc"
+        run([tsc, "--noEmit", "-p", shown], env=setup.node_env(), mend=f"mend the types of {shown}")
+
+
+def pytest(arguments: Sequence[str]) -> None:
+    """Run pytest with what the fixtures need in the environment."""
+    if not list(ROOT.glob("tests/**/test_*.py")):
+        say("test", "there are no tests yet")
+        return
+    env = {"EBB_BUILD": str(BUILD), **setup.node_env()}
+    qemu = setup.qemu(install=True)
+    if qemu:
+        env["EBB_QEMU"] = str(qemu)
+    if needs_browser(arguments):
+        env["EBB_CHROMIUM"] = str(setup.chromium())
+    say("test", f"pytest {' '.join(arguments)}")
+    shown = " ".join(arguments) or "tests"
+    command: list[str | Path] = [VENV_PYTHON, "-m", "pytest", *arguments]
+    run(command, env=env, mend=f"mend what failed; again: {ME} test {shown}", show=True)
+
+
+def needs_browser(arguments: Sequence[str]) -> bool:
+    """Say whether the selection can reach a browser test: no path given, or one in tests/e2e."""
+    paths = [Path(word.split("::")[0]) for word in arguments if not word.startswith("-")]
+    paths = [path for path in paths if (ROOT / path).exists()]
+    if not any(ROOT.glob("tests/e2e/test_*.py")):
+        return False
+    e2e = ROOT / "tests" / "e2e"
+    return not paths or any(
+        (ROOT / path).resolve().is_relative_to(e2e) or e2e.is_relative_to((ROOT / path).resolve())
+        for path in paths
+    )
+
+
+def bench(arguments: Sequence[str]) -> int:
+    """Run tests/bench, which prints one table of ratios."""
+    from .main import build_all
+
+    if not (ROOT / "tests" / "bench" / "bench.py").exists():
+        raise Failure("there is no tests/bench/bench.py yet")
+    setup.setup()
+    build_all(install=True)
+    env = {"EBB_BUILD": str(BUILD), "EBB_CHROMIUM": str(setup.chromium()), **setup.node_env()}
+    qemu = setup.qemu(install=True)
+    if qemu:
+        env["EBB_QEMU"] = str(qemu)
+    os.environ.update(env)
+    kernel.guests()
+    run([VENV_PYTHON, "tests/bench/bench.py", *arguments], mend="see above", show=True)
+    return 0

@@ -1,0 +1,175 @@
+"""The commands of build.py."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+from collections.abc import Callable, Sequence
+
+from . import check, kernel, setup, site
+from .common import BUILD, CACHE, ME, ROOT, VENV, Failure, report, say
+
+COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace, list[str]], int | None]]] = {}
+
+EPILOG = f"""\
+Each command first makes what it needs, and does nothing twice; a second run uses no network.
+Outputs are in build/, the virtual environment in .venv, downloads and the compiler's cache in
+$EBB_CACHE ({CACHE}), shared by all clones.
+
+  {ME} demo            everything, from nothing to a page with a shell
+  {ME} test            everything, then all tests
+  {ME} test tests/unit -k pipe
+
+Other variables: EBB_CHROMIUM (browser for tests), EBB_MIRROR (Debian mirror for images).
+"""
+
+
+def build_all(install: bool = False) -> None:
+    """Make everything that tests, the demo and the wheel stand on."""
+    kernel.kernel()
+    kernel.native(install)
+    kernel.guests()
+    site.pyodide()
+    site.web()
+    site.images(["base"])
+
+
+def _setup(options: argparse.Namespace, rest: list[str]) -> None:
+    setup.setup()
+    if options.tests:
+        setup.qemu(install=True)
+        setup.libasan(install=True)
+        say("setup", f"browser: {setup.chromium()}")
+    say("setup", "ready")
+
+
+def _kernel(options: argparse.Namespace, rest: list[str]) -> None:
+    setup.venv()
+    if options.native:
+        kernel.native()
+    else:
+        kernel.kernel()
+
+
+def _guests(options: argparse.Namespace, rest: list[str]) -> None:
+    setup.venv()
+    kernel.guests(options.names)
+
+
+def _pyodide(options: argparse.Namespace, rest: list[str]) -> None:
+    setup.setup()
+    site.pyodide()
+
+
+def _web(options: argparse.Namespace, rest: list[str]) -> None:
+    setup.setup()
+    kernel.kernel()
+    site.pyodide()
+    site.web()
+
+
+def _image(options: argparse.Namespace, rest: list[str]) -> None:
+    setup.venv()
+    kernel.kernel()
+    site.images_build(options.names or ["base"], rest)
+
+
+def _wheel(options: argparse.Namespace, rest: list[str]) -> None:
+    _web(options, rest)
+    site.wheel()
+
+
+def _demo(options: argparse.Namespace, rest: list[str]) -> int:
+    _web(options, rest)
+    site.images(["base", "debian"] if options.check else ["base"])
+    if options.check:
+        return site.demo_check()
+    return site.serve([*_port(options), *rest])
+
+
+def _serve(options: argparse.Namespace, rest: list[str]) -> int:
+    setup.venv()
+    return site.serve([*_port(options), *rest])
+
+
+def _port(options: argparse.Namespace) -> list[str]:
+    return [] if options.port is None else ["--port", str(options.port)]
+
+
+def _test(options: argparse.Namespace, rest: list[str]) -> int:
+    return check.test(rest)
+
+
+def _bench(options: argparse.Namespace, rest: list[str]) -> int:
+    return check.bench(rest)
+
+
+def _clean(options: argparse.Namespace, rest: list[str]) -> None:
+    doomed = [BUILD]
+    if options.all:
+        doomed += [VENV, setup.NODE_PACKAGES / "node_modules"]
+    for path in doomed:
+        say("clean", os.path.relpath(path, ROOT))
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="build.py",
+        description="Build, test and run Ebb.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(
+        name: str,
+        action: Callable[[argparse.Namespace, list[str]], int | None],
+        help: str,
+        rest: str = "",
+    ) -> argparse.ArgumentParser:
+        # Commands that hand arguments on leave -h to whom they hand them to.
+        more = f"Further arguments go to {rest}." if rest else ""
+        one = commands.add_parser(name, help=help, description=f"{help}. {more}")
+        one.set_defaults(action=action, takes_rest=bool(rest))
+        return one
+
+    one = add("setup", _setup, "make .venv and sdk/node_modules")
+    one.add_argument("--tests", action="store_true", help="also a browser, qemu and libasan")
+    one = add("kernel", _kernel, "compile kernel/ to build/kernel.wasm")
+    one.add_argument(
+        "--native", action="store_true", help="instead, the unit tests in build/native"
+    )
+    one = add("guests", _guests, "compile the tests' guest programs into build/guests")
+    one.add_argument("names", nargs="*", metavar="NAME", help="only these (file names without .c)")
+    add("pyodide", _pyodide, "prepare Pyodide and the runtime's snapshot in build/web/pyodide")
+    add("web", _web, "bundle the SDK and the page into build/web")
+    one = add("image", _image, "build root file systems into build/images", "`ebb image build`")
+    one.add_argument("names", nargs="*", metavar="NAME", help="base (default), debian")
+    add("wheel", _wheel, "build the installable package into build/dist")
+    one = add("demo", _demo, "build everything and serve the page with a shell", "`ebb serve`")
+    one.add_argument("--check", action="store_true", help="instead, try it in a headless browser")
+    one.add_argument("--port", type=int, help="default: the first free one from 8080")
+    one = add("serve", _serve, "serve build/web as it is", "`ebb serve`")
+    one.add_argument("--port", type=int, help="default: the first free one from 8080")
+    add("test", _test, "set everything up and run all tests", "pytest")
+    add("bench", _bench, "measure, and print one table of ratios", "tests/bench/bench.py")
+    one = add("clean", _clean, "remove build/")
+    one.add_argument("--all", action="store_true", help="also .venv and sdk/node_modules")
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    top = parser()
+    options, rest = top.parse_known_args(arguments)
+    if rest and not options.takes_rest:
+        top.error(f"unrecognized arguments: {' '.join(rest)}")
+    try:
+        return options.action(options, [word for word in rest if word != "--"]) or 0
+    except Failure as failure:
+        report(failure)
+        return 1
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; the same command goes on where it was: {ME} {options.command}")
+        return 130

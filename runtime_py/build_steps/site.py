@@ -1,0 +1,249 @@
+"""What browsers load: build/web (Pyodide, SDK, page, kernel.wasm), images, the wheel, the demo."""
+
+from __future__ import annotations
+
+import ast
+import fnmatch
+import json
+import platform
+import shutil
+import subprocess
+import time
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import kernel, setup
+from .common import (
+    BUILD,
+    CACHE,
+    ME,
+    ROOT,
+    VENV_PYTHON,
+    digest,
+    disk_check,
+    done,
+    file_digest,
+    files,
+    fresh,
+    run,
+    say,
+    stamp,
+    write,
+)
+
+SDK = ROOT / "sdk"
+WEB = BUILD / "web"
+PYODIDE = WEB / "pyodide"
+RUNTIME = ROOT / "runtime_py"
+PREPARE = SDK / "pyodide" / "prepare.mjs"
+COMPILE = SDK / "pyodide" / "compile.py"
+IMAGE_BYTES = {"base": 300_000_000, "debian": 2_500_000_000}
+
+
+# ---- Pyodide ------------------------------------------------------------------------------------
+
+
+def pyodide() -> None:
+    """Prepare Pyodide with our runtime: bytecode, and a snapshot of a started interpreter."""
+    version = SDK / "node_modules" / "pyodide" / "package.json"
+    library = CACHE / "pyodide" / f"stdlib-{digest(version, COMPILE)[:16]}.zip"
+    runtime, preload = runtime_modules()
+    inputs = digest(version, PREPARE, COMPILE, SDK / "compress.mjs", runtime, *preload)
+    if fresh("pyodide", inputs, PYODIDE / "index.json"):
+        return
+    node = setup.node()[0]
+    if not library.exists():
+        start = time.monotonic()
+        say("pyodide", "compiling Python's standard library to bytecode, once")
+        run([node, PREPARE, "stdlib", library], mend=f"{ME} clean && {ME} pyodide")
+        done("pyodide", "bytecode is in the cache", start, library)
+    start = time.monotonic()
+    spec = BUILD / "pyodide" / "spec.json"
+    names = {str(path.relative_to(RUNTIME)): str(path) for path in runtime}
+    write(spec, json.dumps({"files": names, "preload": preload}, indent=1))
+    text = run(
+        [node, PREPARE, "runtime", library, spec, PYODIDE],
+        mend="a module that cannot run in Pyodide belongs into leave-out, pyproject.toml",
+    )
+    stamp("pyodide", inputs)
+    size = json.loads(text.splitlines()[-1])["snapshot"]
+    done("pyodide", f"{len(runtime)} modules, {size / 1e6:.1f} MB of snapshot", start)
+
+
+def runtime_modules() -> tuple[list[Path], list[str]]:
+    """Give the files of ebbtide that go into Pyodide, and the modules its snapshot has imported.
+
+    A module that takes something from `js` when it is imported stays out of the snapshot, which
+    cannot hold JavaScript objects.
+    """
+    leave_out = settings()["leave-out"]
+    package = RUNTIME / "ebbtide"
+    chosen, preload = [], []
+    for path in files(package, "*.py"):
+        name = path.relative_to(package).with_suffix("")
+        if any(
+            fnmatch.fnmatch(part, rule) for part in [*name.parts, str(name)] for rule in leave_out
+        ):
+            continue
+        chosen.append(path)
+        if not takes_js(path):
+            parts = ["ebbtide", *name.parts]
+            preload.append(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
+    return chosen, sorted(preload)
+
+
+def settings() -> dict[str, list[str]]:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        return dict(tomllib.load(file)["tool"]["ebb"]["pyodide"])
+
+
+def takes_js(path: Path) -> bool:
+    """Say whether a module imports `js` at its top level."""
+    for node in ast.parse(path.read_bytes()).body:
+        match node:
+            case ast.Import():
+                names = [alias.name for alias in node.names]
+            case ast.ImportFrom():
+                names = [node.module or ""]
+            case _:
+                continue
+        if any(name.split(".")[0] in ("js", "pyodide_js") for name in names):
+            return True
+    return False
+
+
+# ---- page ---------------------------------------------------------------------------------------
+
+
+def web() -> None:
+    """Bundle SDK and page, and put kernel.wasm beside them."""
+    sources = (
+        files(ROOT / "web", "*")
+        + files(SDK / "src", "*")
+        + [SDK / "bundle.mjs", SDK / "compress.mjs"]
+    )
+    lock = SDK / "package-lock.json"
+    if (ROOT / "web" / "main.ts").exists():
+        inputs = digest(sources, lock)
+        if not fresh("web", inputs, WEB / "main.js"):
+            start = time.monotonic()
+            WEB.mkdir(parents=True, exist_ok=True)
+            run(
+                [setup.node()[0], SDK / "bundle.mjs", WEB],
+                mend="see the bundler's messages above",
+            )
+            types = SDK / "node_modules" / ".bin" / "tsc"
+            project = SDK / "tsconfig.types.json"
+            run(
+                [types, "-p", project, "--outDir", WEB / "types"],
+                env=setup.node_env(),
+                mend=f"{ME} check",
+            )
+            for source in files(ROOT / "web", "*"):
+                if source.suffix != ".ts" and not source.name.startswith("tsconfig"):
+                    write(WEB / source.relative_to(ROOT / "web"), source.read_bytes())
+            compress([*WEB.glob("*.js"), *WEB.glob("*.css")])
+            stamp("web", inputs)
+            parts = [path for path in WEB.iterdir() if path.suffix in (".js", ".html", ".css")]
+            done("web", "page and SDK are bundled", start, *parts)
+    else:
+        say("web", "there is no page in web/ yet")
+    if kernel.KERNEL_WASM.exists():
+        target = WEB / "kernel.wasm"
+        if not (target.exists() and file_digest(target) == file_digest(kernel.KERNEL_WASM)):
+            write(target, kernel.KERNEL_WASM.read_bytes())
+            compress([target])
+
+
+def compress(paths: Sequence[Path]) -> None:
+    """Write compressed twins beside files."""
+    run([setup.node()[0], SDK / "compress.mjs", *paths], mend=f"{ME} setup")
+
+
+# ---- images -------------------------------------------------------------------------------------
+
+ENSURE = """
+import sys
+from ebbtide.image.__main__ import default_out, print_progress
+from ebbtide.image.build import ensure_image
+from ebbtide.image.errors import ImageError
+try:
+    ensure_image(sys.argv[1], default_out(), print_progress())
+except (ImageError, OSError) as error:
+    sys.exit(f"ebb image: {error}")
+"""
+
+
+def images(names: Sequence[str]) -> None:
+    """Build images that are not built, or built from another recipe."""
+    for name in names:
+        _image(name, [VENV_PYTHON, "-c", ENSURE, name])
+
+
+def images_build(names: Sequence[str], arguments: Sequence[str]) -> None:
+    """Build images anew, with arguments of `ebb image build`."""
+    for name in names:
+        _image(name, [VENV_PYTHON, "-m", "ebbtide.image", "build", name, *arguments])
+
+
+def _image(name: str, command: Sequence[str | Path]) -> None:
+    if not (RUNTIME / "ebbtide" / "image" / "__main__.py").exists():
+        say("image", "there is no image builder in runtime_py/ebbtide/image yet")
+        return
+    start = time.monotonic()
+    if not (CACHE / "images" / name / "manifest.json").exists():
+        need = IMAGE_BYTES.get(name, 0)
+        disk_check(CACHE, need, f"image {name}")
+        say("image", f"{name}: packages from Debian's mirror (needs {need / 1e9:.1f} GB of disk)")
+    run(command, mend=f"{ME} image {name}   (EBB_MIRROR names another mirror)", show=True)
+    if time.monotonic() - start > 2:
+        done("image", f"{name} is ready", start)
+
+
+# ---- wheel --------------------------------------------------------------------------------------
+
+
+def wheel() -> None:
+    """Build the installable package: our Python with kernel.wasm and the page inside."""
+    start = time.monotonic()
+    stage, out = BUILD / "wheel", BUILD / "dist"
+    shutil.rmtree(stage, ignore_errors=True)
+    shutil.rmtree(out, ignore_errors=True)
+    ignore = shutil.ignore_patterns("__pycache__", "*.pyc", ".*_cache")
+    shutil.copytree(RUNTIME / "ebbtide", stage / "runtime_py" / "ebbtide", ignore=ignore)
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, stage / name)
+    built = stage / "runtime_py" / "ebbtide" / "_built"
+    shutil.copytree(WEB, built / "web", ignore=shutil.ignore_patterns("*.map"))
+    shutil.copy(kernel.KERNEL_WASM, built / "kernel.wasm")
+    pip = [str(VENV_PYTHON), "-m", "pip", "wheel", "--quiet"]
+    run(
+        [*pip, "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", out, stage],
+        mend=f"{ME} setup && {ME} wheel",
+    )
+    (made,) = out.glob("*.whl")
+    done("wheel", f"build/dist/{made.name}", start, made)
+
+
+# ---- demo ---------------------------------------------------------------------------------------
+
+
+def serve(arguments: Sequence[str]) -> int:
+    """Serve until interrupted; Ctrl-C belongs to the server."""
+    try:
+        command = [str(VENV_PYTHON), "-m", "ebbtide.serve", *arguments]
+        return subprocess.run(command, cwd=ROOT, check=False).returncode
+    except KeyboardInterrupt:
+        return 0
+
+
+def demo_check() -> int:
+    """Try the page headless, with both images, by its end-to-end test."""
+    program = ROOT / "tests" / "e2e" / "demo_check.py"
+    browser = setup.chromium()
+    start = time.monotonic()
+    env = {"EBB_CHROMIUM": str(browser), "EBB_BUILD": str(BUILD)}
+    run([VENV_PYTHON, program], env=env, mend=f"{ME} test tests/e2e", show=True)
+    done("demo", f"the page works on {platform.node() or 'this machine'}", start)
+    return 0

@@ -1,0 +1,60 @@
+"""Ebb: a Linux-compatible kernel in WebAssembly, driven from Python.
+
+    async with await Machine.boot(image="base") as m:
+        r = await m.run("ls", "-l", "/")
+
+    import ebbtide
+    ebbtide.run(["ls", "-l"], check=True).stdout
+
+Everything is imported when it is first used, so that `import ebbtide` and `ebb --help` are fast.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+_WHERE = {
+    "Machine": "machine",
+    "Options": "placement",
+    "Mount": "placement",
+    "Limits": "policy",
+    "Policy": "policy",
+    "Refuse": "policy",
+    "AdmitAll": "policy",
+    "CompletedProcess": "process",
+    "Process": "owner_role",
+    "Exit": "owner_role",
+    "Stat": "filesystem",
+    "Response": "http",
+    "run": "blocking",
+    "EbbError": "errors",
+    "AbiError": "errors",
+    "KernelMissing": "errors",
+    "MachineClosed": "errors",
+    "MachinePanic": "errors",
+    "InternalError": "errors",
+    "MemoryRefused": "errors",
+    "ImageError": "errors",
+    "ImageMissing": "errors",
+    "ImageCorrupt": "errors",
+    "ProcessError": "errors",
+    "CommandFailed": "errors",
+    "ProcessTimeout": "errors",
+    "ProcessAborted": "errors",
+    "OutputLimit": "errors",
+}
+__all__ = [*_WHERE]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f".{_WHERE[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_WHERE})

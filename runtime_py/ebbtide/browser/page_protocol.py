@@ -1,0 +1,370 @@
+"""The page's messages (sdk/src/messages.ts) as calls of a Machine.
+
+One asyncio task per request, so that requests in flight are independent; one per stream being read. A reader
+sends no more than the page has granted, and a write is answered when the guest has taken it: back-pressure
+reaches from the page to the guest's pipe and back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pyodide.ffi import jsnull
+
+from .. import errors, linux
+from ..machine import Machine
+from ..owner_role import Process
+from .images import FetchFailed
+
+Message = Mapping[str, Any]
+Send = Callable[[dict[str, Any]], None]
+
+CHUNK = 64 * 1024
+
+# What the page calls our errors (sdk/src/errors.ts); the first that fits.
+_CODES: tuple[tuple[type[BaseException], str], ...] = (
+    (errors.ProcessTimeout, "timeout"),
+    (errors.ProcessAborted, "aborted"),
+    (errors.OutputLimit, "output-limit"),
+    (errors.ImageMissing, "image-missing"),
+    (errors.ImageCorrupt, "image-corrupt"),
+    (errors.MachinePanic, "panic"),
+    (errors.MachineClosed, "closed"),
+    (FetchFailed, "network"),
+    (asyncio.CancelledError, "aborted"),
+    (OSError, "linux"),
+)
+
+
+def error_shape(error: BaseException) -> dict[str, Any]:
+    """Describe an error as the page's `ErrorShape`."""
+    code = next((code for kind, code in _CODES if isinstance(error, kind)), "internal")
+    shape: dict[str, Any] = {"code": code, "message": str(error) or type(error).__name__}
+    if isinstance(error, OSError):
+        shape["errno"] = errno.errorcode.get(error.errno or 0, "EIO")
+        shape["message"] = error.strerror or str(error)
+        if error.filename is not None:
+            shape["path"] = str(error.filename)
+            shape["message"] += f": {error.filename}"
+    if isinstance(error, errors.ProcessError):
+        shape["stdout"] = _as_bytes(error.stdout)
+        shape["stderr"] = _as_bytes(error.stderr)
+    if isinstance(error, asyncio.CancelledError):
+        shape["message"] = "The command was aborted."
+    if code == "internal":
+        shape["message"] = f"Something is wrong in Ebb itself: {type(error).__name__}: {error}"
+        shape["details"] = "".join(traceback.format_exception(error))
+    return shape
+
+
+def _as_bytes(output: str | bytes) -> bytes:
+    return output.encode() if isinstance(output, str) else bytes(output)
+
+
+def _plain(params: Message) -> dict[str, Any]:
+    """Return parameters with bytes for buffers and None for null, which is a value of its own here."""
+    return {name: _plain_value(value) for name, value in params.items()}
+
+
+def _plain_value(value: Any) -> Any:
+    match value:
+        case memoryview():
+            return value.tobytes()
+        case dict():
+            return _plain(value)
+        case list():
+            return [_plain_value(item) for item in value]
+    return None if value is jsnull else value
+
+
+def _signal(number: int | None) -> str | None:
+    return None if number is None else linux.signal_name(number)
+
+
+class Reader(Protocol):
+    """What a stream to the page is read from."""
+
+    async def read(self, size: int, /) -> bytes: ...
+    async def close(self) -> None: ...
+
+
+@dataclass
+class Outgoing:
+    """A stream to the page: its task, and the bytes it may still send."""
+
+    reader: Reader
+    credit: int = 0
+    granted: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A stream from the page."""
+
+    write: Callable[[bytes], Awaitable[None]]
+    close: Callable[[], Awaitable[None]]
+
+
+class PageProtocol:
+    """Serves one page. `take` is given every message after boot."""
+
+    def __init__(
+        self, machine: Machine, counters: Callable[[], dict[str, Any]], send: Send
+    ) -> None:
+        self._machine = machine
+        self._counters = counters
+        self._send_raw = send
+        self._next_id = 1
+        self._requests: dict[int, asyncio.Task[None]] = {}
+        self._aborts: dict[int, asyncio.Event] = {}  # of runs: what they wrote so far is not lost
+        self._outgoing: dict[int, Outgoing] = {}
+        self._incoming: dict[int, Incoming] = {}
+        self._processes: dict[int, Process] = {}
+        self.messages = 0
+
+    def take(self, message: Message) -> None:
+        """Act on one message of the page."""
+        self.messages += 1
+        match message["type"]:
+            case "request":
+                self._requests[message["id"]] = asyncio.ensure_future(self._answer(message))
+            case "cancel":
+                if abort := self._aborts.get(message["id"]):
+                    abort.set()
+                elif task := self._requests.get(message["id"]):
+                    task.cancel()
+            case "credit":
+                if stream := self._outgoing.get(message["stream"]):
+                    stream.credit += message["bytes"]
+                    stream.granted.set()
+            case "release":
+                if (stream := self._outgoing.get(message["stream"])) and stream.task:
+                    stream.task.cancel()
+
+    def _send(self, **message: Any) -> None:
+        self.messages += 1
+        self._send_raw(message)
+
+    async def _answer(self, request: Message) -> None:
+        id = request["id"]
+        try:
+            method = getattr(self, f"_on_{request['method']}")
+            value = await method(**_plain(request["params"]), **self._abort(request))
+        except (
+            asyncio.CancelledError,
+            Exception,
+        ) as error:  # the top of a request: becomes a message
+            self._send(type="refusal", id=id, error=error_shape(error))
+        else:
+            self._send(type="reply", id=id, value=value)
+        finally:
+            del self._requests[id]
+            self._aborts.pop(id, None)
+
+    def _abort(self, request: Message) -> dict[str, asyncio.Event]:
+        if request["method"] != "run":
+            return {}
+        abort = self._aborts[request["id"]] = asyncio.Event()
+        return {"abort": abort}
+
+    def _id(self) -> int:
+        self._next_id += 1
+        return self._next_id
+
+    # ---- Streams ---------------------------------------------------------------------------------------------
+
+    def _open_outgoing(self, reader: Reader) -> int:
+        id = self._id()
+        stream = self._outgoing[id] = Outgoing(reader)
+        stream.task = asyncio.ensure_future(self._pump(id, stream))
+        return id
+
+    async def _pump(self, id: int, stream: Outgoing) -> None:
+        error: dict[str, Any] | None = None
+        try:
+            while True:
+                while stream.credit <= 0:
+                    stream.granted.clear()
+                    await stream.granted.wait()
+                data = await stream.reader.read(min(stream.credit, CHUNK))
+                if not data:
+                    break
+                stream.credit -= len(data)
+                self._send(type="data", stream=id, data=data)
+        except asyncio.CancelledError:
+            pass  # the page wants no more
+        except Exception as failure:  # the top of a stream: becomes a message
+            error = error_shape(failure)
+        del self._outgoing[id]
+        self._send(type="end", stream=id, error=error)
+        await stream.reader.close()
+
+    def _open_incoming(
+        self, write: Callable[[bytes], Awaitable[None]], close: Callable[[], Awaitable[None]]
+    ) -> int:
+        id = self._id()
+        self._incoming[id] = Incoming(write, close)
+        return id
+
+    async def _on_write(self, stream: int, data: bytes) -> None:
+        if stream not in self._incoming:
+            raise BrokenPipeError(errno.EPIPE, "the stream is closed")
+        await self._incoming[stream].write(data)
+
+    async def _on_closeWriter(self, stream: int) -> None:
+        if incoming := self._incoming.pop(stream, None):
+            await incoming.close()
+
+    # ---- Processes -------------------------------------------------------------------------------------------
+
+    async def _on_run(
+        self,
+        argv: list[str],
+        env: dict[str, str],
+        cwd: str | None,
+        user: str | None,
+        stdin: bytes | None,
+        timeoutMs: float | None,
+        maxOutput: int,
+        abort: asyncio.Event,
+    ) -> dict[str, Any]:
+        result = await self._machine.run(
+            *argv,
+            env=env,
+            cwd=cwd,
+            user=user,
+            stdin=stdin,
+            timeout=None if timeoutMs is None else timeoutMs / 1000,
+            max_output=maxOutput,
+            encoding="bytes",
+            abort=abort,
+        )
+        return {
+            "exitCode": result.exit_code,
+            "signal": _signal(result.signal),
+            "stdout": result.stdout,
+            "stderr": result.stderr,
+        }
+
+    async def _on_spawn(
+        self,
+        argv: list[str],
+        env: dict[str, str],
+        cwd: str | None,
+        user: str | None,
+        pty: dict[str, int] | None,
+    ) -> dict[str, Any]:
+        size = None if pty is None else (pty["rows"], pty["cols"])
+        try:
+            process = await self._machine.spawn(*argv, env=env, cwd=cwd, user=user, pty=size)
+        except OSError as error:
+            _, text = await self._machine.not_started(tuple(argv), cwd, error)
+            raise OSError(error.errno, text) from None
+        id = self._id()
+        self._processes[id] = process
+        value = {"process": id, "pid": process.pid, "stderr": None}
+        if process.pty is not None:
+            value["stdin"] = self._open_incoming(process.pty.write, process.pty.close)
+            value["stdout"] = self._open_outgoing(process.pty)
+        else:
+            assert process.stdin and process.stdout and process.stderr
+            value["stdin"] = self._open_incoming(process.stdin.write, process.stdin.close)
+            value["stdout"] = self._open_outgoing(process.stdout)
+            value["stderr"] = self._open_outgoing(process.stderr)
+        return value
+
+    async def _on_wait(self, process: int) -> dict[str, Any]:
+        end = await self._processes[process].wait()
+        return {"exitCode": end.exit_code, "signal": _signal(end.signal)}
+
+    async def _on_kill(self, process: int, signal: str | int) -> None:
+        await self._processes[process].kill(signal)
+
+    async def _on_resize(self, process: int, rows: int, cols: int) -> None:
+        pty = self._processes[process].pty
+        if pty is None:
+            raise OSError(errno.ENOTTY, "the process does not run on a terminal")
+        await pty.resize(rows, cols)
+
+    async def _on_connect(self, port: int) -> dict[str, Any]:
+        stream = await self._machine.connect(port)
+        return {
+            "read": self._open_outgoing(stream),
+            "write": self._open_incoming(stream.write, stream.end),
+        }
+
+    # ---- Files -----------------------------------------------------------------------------------------------
+
+    async def _on_readFile(self, path: str) -> bytes:
+        return await self._machine.fs.read_file(path)
+
+    async def _on_writeFile(self, path: str, data: bytes, mode: int | None) -> None:
+        await self._machine.fs.write_file(path, data, mode=mode)
+
+    async def _on_mkdir(self, path: str, parents: bool, mode: int) -> None:
+        await self._machine.fs.mkdir(path, mode=mode, parents=parents)
+
+    async def _on_readdir(self, path: str) -> list[str]:
+        return await self._machine.fs.readdir(path)
+
+    async def _on_stat(self, path: str, follow: bool) -> dict[str, Any]:
+        info = await self._machine.fs.stat(path, follow=follow)
+        return {
+            "kind": info.kind,
+            "mode": info.mode & 0o7777,
+            "size": info.size,
+            "uid": info.uid,
+            "gid": info.gid,
+            "nlink": info.nlink,
+            "ino": info.ino,
+            "mtime": info.mtime_ns // 1_000_000,
+            "atime": info.atime_ns // 1_000_000,
+            "ctime": info.ctime_ns // 1_000_000,
+        }
+
+    async def _on_symlink(self, path: str, target: str) -> None:
+        await self._machine.fs.symlink(target, path)
+
+    async def _on_readlink(self, path: str) -> str:
+        return await self._machine.fs.readlink(path)
+
+    async def _on_unlink(self, path: str, recursive: bool) -> None:
+        if recursive:
+            await self._machine.fs.remove_tree(path)
+            return
+        try:
+            await self._machine.fs.unlink(path)
+        except IsADirectoryError:
+            await self._machine.fs.rmdir(path)
+
+    async def _on_rename(self, path: str, to: str) -> None:
+        await self._machine.fs.rename(path, to)
+
+    async def _on_chmod(self, path: str, mode: int) -> None:
+        await self._machine.fs.chmod(path, mode)
+
+    async def _on_readFiles(self, paths: list[str]) -> list[bytes]:
+        return await self._machine.fs.read_files(paths)
+
+    async def _on_writeFiles(self, files: list[dict[str, Any]]) -> None:
+        await self._machine.fs.write_files({file["path"]: file["data"] for file in files})
+
+    async def _on_unpack(self, path: str, tar: bytes) -> None:
+        await self._machine.fs.unpack(path, tar)
+
+    async def _on_pack(self, path: str) -> bytes:
+        return await self._machine.fs.pack(path)
+
+    # ---- The machine -----------------------------------------------------------------------------------------
+
+    async def _on_counters(self) -> dict[str, Any]:
+        return {**self._counters(), "messages": self.messages}
+
+    async def _on_close(self) -> None:
+        await self._machine.close()

@@ -1,0 +1,113 @@
+"""A machine in a browser: kernel and owner roles in this worker, one worker for each hart.
+
+The page makes memory and workers and compiles kernel.wasm, which JavaScript attaches; what is left to do here is to
+hand out the seats, deliver BOOT and serve the outbox, whose doorbell is awaited without blocking.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from ..events import Events
+from ..kernel_role import KernelRole, Listener
+from ..placement import Options
+from ..port import Control, Report, Seat
+from .images import HttpImage
+from .pyodide_port import PyodideHostPort
+
+FREEZE_PATIENCE_S = 2.0
+FREEZE_LOOK_S = 0.001
+
+Send = Callable[[dict[str, Any]], None]
+
+
+class BrowserPlacement:
+    """Runs the roles of one machine across the workers of a page."""
+
+    def __init__(self, host: Any, send: Send) -> None:
+        self._host = host
+        self._send = send
+        self._port = PyodideHostPort(host.kernel)
+        self.abi = self._port.abi
+        self._role: KernelRole | None = None
+        self._seats: list[Seat] = []
+
+    async def start(self, options: Options, listener: Listener) -> None:
+        """Let the harts take their seats, deliver BOOT."""
+        harts = int(self._host.harts)
+        ram_bytes = int(self._host.ramBytes)
+        image = await HttpImage.open(self._host.image)
+        self._role = KernelRole(self._port, listener, image)
+        self._post_boot(options, harts, ram_bytes, image.index())
+        self._seats = [self._port.seat(hart) for hart in range(harts)]
+        self._port.serve(self._role.drain)
+        self._send({"type": "attached", "seats": [asdict(seat) for seat in self._seats]})
+
+    def _post_boot(self, options: Options, harts: int, ram_bytes: int, index: bytes) -> None:
+        events = Events(self.abi)
+        boot = events.boot(
+            ram_bytes=ram_bytes,
+            realtime_ns=time.time_ns(),
+            cpus=options.cpus or harts,
+            harts=harts,
+            seed=options.seed or os.urandom(32),
+            hostname=options.hostname,
+            index=index,
+            strace=options.strace,
+        )
+        self.post(boot)
+        limits = options.limits
+        self.post(events.limits(tasks=limits.tasks, files=limits.files, clone=False, exec=False))
+
+    def post(self, event: bytes) -> None:
+        """Append an event to the inbox."""
+        self._port.post(event)
+
+    def hint(self, command: str) -> str | None:
+        """Name another image that has a command; a page does not know the others."""
+        return None
+
+    def counters(self) -> dict[str, Any]:
+        """Return what the harts have done, from their reports."""
+        layout = self.abi.structs["report"]
+        reports = [
+            Report.read(self.abi, layout, self._port.read(seat.report, layout.size))
+            for seat in self._seats
+        ]
+        return {
+            "steps": [report.steps for report in reports],
+            "retired": [report.retired for report in reports],
+        }
+
+    async def digest(self) -> bytes:
+        """Freeze, hash all machine pages, thaw."""
+        await self._freeze()
+        try:
+            return self._port.digest()
+        finally:
+            self._port.freeze(False)
+            self._control(Control.RUN)
+
+    async def close(self) -> None:
+        """Bring all harts out of the kernel and end their loops; then no worker minds being ended."""
+        if self._role is not None:
+            self._role.close()
+        self._control(Control.STOP)
+        await self._freeze()
+
+    async def _freeze(self) -> bool:
+        end = time.monotonic() + FREEZE_PATIENCE_S
+        while self._port.freeze(True):
+            if time.monotonic() > end:
+                return False
+            await asyncio.sleep(FREEZE_LOOK_S)
+        return True
+
+    def _control(self, control: Control) -> None:
+        for seat in self._seats:
+            self._port.control_set(seat, control)

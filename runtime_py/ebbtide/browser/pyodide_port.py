@@ -1,0 +1,189 @@
+"""The two borders of the kernel over an instance in this worker.
+
+`kernel` is the small JavaScript object of sdk/src/worker/kernel.ts: exports, views and copies. Exported
+functions and fixed windows are fetched once, because a lookup through JavaScript costs more than a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from pyodide.ffi import create_proxy
+
+from ..abi import Abi, Status, Struct
+from ..errors import InternalError
+from ..port import Control, Report, Seat, Wake, signed32, split64, unsigned32
+
+FOREVER = (1 << 64) - 1
+ABI_TEXT_MAX = 1 << 18
+_WAKES = (Wake.WOKEN, Wake.MOVED, Wake.TIMED_OUT)
+_CONTROLS = {control.value: control for control in Control}
+
+
+class SharedBytes:
+    """The machine's memory, as bytes for Python.
+
+    Bytes pass through buffers that stay (`stages` of kernel.ts), for making a JavaScript object costs
+    more than all the rest of a small copy.
+    """
+
+    def __init__(self, kernel: Any) -> None:
+        self._fetch = kernel.fetch
+        self._store = kernel.store
+        self._stages = list(kernel.stages)
+        self._sizes = [stage.length for stage in self._stages]
+        self._most = self._sizes[-1]
+
+    def _stage(self, length: int) -> int:
+        for number, size in enumerate(self._sizes):
+            if length <= size:
+                return number
+        raise ValueError(f"{length} bytes do not fit into a stage")
+
+    def read(self, address: int, length: int) -> bytes:
+        """Copy bytes out."""
+        if length > self._most:
+            return self.read(address, self._most) + self.read(
+                address + self._most, length - self._most
+            )
+        number = self._stage(length)
+        self._fetch(number, signed32(address), length)
+        data: bytes = self._stages[number].to_bytes()
+        return data[:length]
+
+    def record(self, address: int, header: Struct) -> bytes:
+        """Copy out an event or a record, whose length stands in its header."""
+        start = self.read(address, self._sizes[0])
+        length = header.integer(start, "len")
+        return start[:length] if length <= len(start) else self.read(address, length)
+
+    def write(self, address: int, data: bytes) -> None:
+        """Copy bytes in."""
+        for at in range(0, len(data), self._most):
+            part = data[at : at + self._most]
+            number = self._stage(len(part))
+            self._stages[number].assign(part.ljust(self._sizes[number], b"\0"))
+            self._store(number, signed32(address + at), len(part))
+
+
+def read_abi(kernel: Any, memory: SharedBytes) -> Abi:
+    """Read the kernel's constants."""
+    text = memory.read(unsigned32(kernel.exports.k_abi()), ABI_TEXT_MAX)
+    return Abi(text.partition(b"\0")[0].decode())
+
+
+class PyodidePort:
+    """One hart's side of the kernel, in its own worker."""
+
+    def __init__(self, kernel: Any, seat: Seat) -> None:
+        self._memory = SharedBytes(kernel)
+        self.abi = read_abi(kernel, self._memory)
+        self.hart = seat.hart
+        exports = kernel.exports
+        self.read = self._memory.read
+        self._step = exports.k_step
+        self._deliver = exports.k_deliver
+        self._park = exports.k_park
+        self._mail_alloc = exports.k_mail_alloc
+        self._mail_take = exports.k_mail_take
+        self._mail_free = exports.k_mail_free
+        self._layout = self.abi.structs["report"]
+        self._report = kernel.view(seat.report, self._layout.size)
+        self._control = kernel.view(seat.control, 4)
+        self._header = self.abi.structs["event"]
+        self._taken: tuple[bytes, int] | None = (
+            None  # an event that still lies in the inbox's memory
+        )
+
+    def step(self, budget: int) -> Status:
+        return self.abi.status(self._step(self.hart, *split64(budget)))
+
+    def report(self) -> Report:
+        return Report.read(self.abi, self._layout, self._report.to_bytes())
+
+    def mail_take(self) -> bytes | None:
+        address = unsigned32(self._mail_take(self.hart))
+        if address == 0:
+            return None
+        event = self._memory.record(address, self._header)
+        self._taken = (event, address)
+        return event
+
+    def deliver(self, event: bytes) -> None:
+        taken, self._taken = self._taken, None
+        if taken is not None and taken[0] is event:
+            address = taken[1]
+        else:
+            address = unsigned32(self._mail_alloc(len(event)))
+            self._memory.write(address, event)
+        self._deliver(self.hart, signed32(address))
+        self._mail_free(signed32(address))
+
+    def park(self, seen: int, timeout_ns: int | None) -> Wake:
+        low, high = split64(FOREVER if timeout_ns is None else timeout_ns)
+        return _WAKES[self._park(self.hart, signed32(seen), low, high)]
+
+    def control(self) -> Control:
+        return _CONTROLS[self._control.to_bytes()[0]]
+
+
+class PyodideHostPort:
+    """The kernel role's side of the kernel, in the kernel worker."""
+
+    def __init__(self, kernel: Any) -> None:
+        self._memory = SharedBytes(kernel)
+        self.abi = read_abi(kernel, self._memory)
+        self.read = self._memory.read
+        self._serve = kernel.serve
+        exports = kernel.exports
+        self._exports = exports
+        self._mail_alloc = exports.k_mail_alloc
+        self._mail_post = exports.k_mail_post
+        self._out_take = exports.k_out_take
+        self._out_free = exports.k_out_free
+        self._header = self.abi.structs["out"]
+
+    def attach(self, ram_pages: int, harts: int) -> None:
+        """JavaScript has done it, before this port could read the kernel's constants."""
+
+    def seat(self, hart: int) -> Seat:
+        report = unsigned32(self._exports.k_hart(hart))
+        stack = unsigned32(self._exports.k_stack(hart))
+        control = unsigned32(self._mail_alloc(4))
+        self._write(control, Control.RUN)
+        return Seat(hart, stack, report, control)
+
+    def post(self, event: bytes) -> None:
+        address = unsigned32(self._mail_alloc(len(event)))
+        if not address:
+            raise InternalError(f"no room in the inbox for {len(event)} bytes")
+        self._memory.write(address, event)
+        self._mail_post(signed32(address))
+
+    def outbox(self) -> Iterator[bytes]:
+        while (address := unsigned32(self._out_take())) != 0:
+            record = self._memory.record(address, self._header)
+            self._out_free(signed32(address))
+            yield record
+
+    def serve(self, drain: Callable[[], None]) -> None:
+        """Call `drain` now and whenever the outbox's doorbell has moved since it was called last."""
+        self._serve(signed32(self._exports.k_out_bell()), create_proxy(drain))
+
+    def control_set(self, seat: Seat, control: Control) -> None:
+        self._write(seat.control, control)
+        self._exports.k_ring(seat.hart)
+
+    def freeze(self, on: bool) -> int:
+        return int(self._exports.k_freeze(int(on)))
+
+    def digest(self) -> bytes:
+        address = unsigned32(self._mail_alloc(32))
+        self._exports.k_digest(signed32(address))
+        digest = self.read(address, 32)
+        self._exports.k_mail_free(signed32(address))
+        return digest
+
+    def _write(self, address: int, control: Control) -> None:
+        self._memory.write(address, control.value.to_bytes(4, "little"))

@@ -1,0 +1,130 @@
+"""The command `ebb`: its options and which command they belong to.
+
+Nothing heavy is imported before a command is chosen. `run` is in cli_run.py; `serve` and `image`
+belong to modules of their own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+COMMANDS = {
+    "run": "run a program in a machine",
+    "serve": "serve the browser shell",
+    "image": "build and list images",
+}
+SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+def size(text: str) -> int:
+    """Read a size such as 512M or 1G."""
+    number = text.lower().removesuffix("b").removesuffix("i")
+    unit = number[-1:] if number[-1:] in SIZES else ""
+    try:
+        return int(float(number.removesuffix(unit)) * SIZES[unit])
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 512M or 1G") from None
+
+
+def assignment(text: str) -> tuple[str, str]:
+    """Read NAME=VALUE."""
+    name, sign, value = text.partition("=")
+    if not name or not sign:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
+
+
+def mount(text: str) -> tuple[str, str, bool]:
+    """Read HOST:GUEST or HOST:GUEST:ro."""
+    parts = text.split(":")
+    if len(parts) == 3 and parts[2] in ("ro", "rw"):
+        return parts[0], parts[1], parts[2] == "ro"
+    if len(parts) != 2 or not all(parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:GUEST or HOST:GUEST:ro")
+    return parts[0], parts[1], False
+
+
+def ports(text: str) -> tuple[int, int]:
+    """Read HOST:GUEST port numbers."""
+    host, _, guest = text.partition(":")
+    try:
+        return int(host), int(guest or host)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:GUEST") from None
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    top = argparse.ArgumentParser(
+        prog="ebb", description="Unmodified Linux programs on a kernel in WebAssembly."
+    )
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    run = commands.add_parser(
+        "run",
+        help=COMMANDS["run"],
+        description="Boot a machine, run one program in it with this terminal's input and output, "
+        "and end with its exit code.",
+    )
+    run.add_argument("--image", default="base", metavar="NAME", help="image to boot (base)")
+    run.add_argument("-e", "--env", action="append", type=assignment, default=[], metavar="K=V",
+                     help="set an environment variable")  # fmt: skip
+    run.add_argument("-w", "--workdir", metavar="DIR", help="start in this directory")
+    run.add_argument("-v", "--volume", action="append", type=mount, default=[],
+                     metavar="HOST:GUEST[:ro]", help="show a directory of the host")  # fmt: skip
+    run.add_argument("-p", "--publish", action="append", type=ports, default=[],
+                     metavar="HOST:GUEST", help="open a guest's TCP port on the host")  # fmt: skip
+    run.add_argument("-u", "--user", default="root", help="user name or number (root)")
+    run.add_argument(
+        "-i", "--interactive", action="store_true", help="pass input on (it always is)"
+    )
+    run.add_argument(
+        "-t", "--tty", action="store_true", help="give it a terminal, even if we have none"
+    )
+    run.add_argument(
+        "-T", "--no-tty", action="store_true", help="give it no terminal, even if we have one"
+    )
+    run.add_argument("--strace", action="store_true", help="write every system call to stderr")
+    run.add_argument(
+        "--harts", type=int, metavar="N", help="processors that run (cores, at most 4)"
+    )
+    run.add_argument("--memory", type=size, default=1 << 30, metavar="SIZE", help="memory (1G)")
+    run.add_argument("--time", choices=("host", "virtual"), default="host",
+                     help="virtual: waiting takes no time")  # fmt: skip
+    run.add_argument("--timeout", type=float, metavar="SECONDS", help="end it after this time")
+    run.add_argument("--record", metavar="TAPE", help="write a tape of the run")
+    run.add_argument(
+        "args", nargs=argparse.REMAINDER, metavar="-- CMD…", help="program and arguments"
+    )
+    for name in ("serve", "image"):
+        commands.add_parser(name, help=COMMANDS[name], add_help=False)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["image"]:
+        from .image.__main__ import main as image_main
+
+        return image_main(words[1:]) or 0
+    if words[:1] == ["serve"]:
+        from .serve import main as serve_main
+
+        return serve_main(words[1:]) or 0
+    options = parser().parse_args(words)
+    if options.args[:1] == ["--"]:
+        del options.args[0]
+    if not options.args:
+        print(
+            "ebb run: which program? Write it after --, as in: ebb run -- ls -l /", file=sys.stderr
+        )
+        return 2
+    from .cli_run import run
+
+    return run(options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""Exceptions of the public API.
+
+    EbbError
+    ├── AbiError              kernel.wasm and this package do not fit together
+    ├── KernelMissing         no kernel.wasm was found
+    ├── MachineClosed         the machine was closed while, or before, it was used
+    ├── MachinePanic          the kernel stopped on a bug of ours; carries the report
+    ├── InternalError         the runtime met what only it can cause
+    ├── MemoryRefused         the host would not give the memory asked for
+    ├── ImageError
+    │   ├── ImageMissing      no image of that name; names the command that builds it
+    │   └── ImageCorrupt      a blob's bytes do not have its hash; names the blob
+    └── ProcessError          a guest process did not do what was asked; holds its output so far
+        ├── CommandFailed     check=True and the exit code was not 0
+        ├── ProcessTimeout    `timeout` seconds passed; the process group was killed
+        ├── ProcessAborted    the caller gave up; the process group was killed
+        └── OutputLimit       more than `max_output` bytes came; the process group was killed
+
+Errors of single guest operations are plain `OSError` with the guest's errno.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class EbbError(Exception):
+    """Base of all errors of this package."""
+
+
+class AbiError(EbbError):
+    """kernel.wasm exports other constants than this package was written for."""
+
+
+class KernelMissing(EbbError):
+    """No kernel.wasm was found."""
+
+
+class MachineClosed(EbbError):
+    """The machine was closed."""
+
+
+class InternalError(EbbError):
+    """The runtime met what only the runtime or the kernel can cause."""
+
+
+class MachinePanic(EbbError):
+    """The kernel stopped on a bug; `report` is what the hart said last."""
+
+    def __init__(self, message: str, report: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.report = report or {}
+
+
+class MemoryRefused(EbbError):
+    """The host refused the memory that was asked for."""
+
+
+class ImageError(EbbError):
+    """An image cannot be used."""
+
+
+class ImageMissing(ImageError):
+    """There is no image of that name."""
+
+
+class ImageCorrupt(ImageError):
+    """A blob's bytes do not have the hash it is named by."""
+
+
+class ProcessError(EbbError):
+    """A guest process did not do what was asked; `stdout` and `stderr` hold its output so far."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        args: tuple[str, ...] = (),
+        stdout: str | bytes = b"",
+        stderr: str | bytes = b"",
+        exit_code: int | None = None,
+        signal: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.command = args
+        self.stdout = stdout
+        self.stderr = stderr
+        self.exit_code = exit_code
+        self.signal = signal
+
+
+class CommandFailed(ProcessError):
+    """`check=True` and the exit code was not 0."""
+
+
+class ProcessTimeout(ProcessError):
+    """The time given was over; the process group was killed."""
+
+
+class ProcessAborted(ProcessError):
+    """The caller gave up; the process group was killed."""
+
+
+class OutputLimit(ProcessError):
+    """More output came than `max_output` allows; the process group was killed."""

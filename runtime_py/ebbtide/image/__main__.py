@@ -1,0 +1,171 @@
+"""The commands of `ebb image` (also: python -m ebbtide.image).
+
+Rule: nothing is decided here; a failure is one message on stderr and exit code 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from .build import (
+    build_from,
+    build_image,
+    check_image,
+    extract,
+    open_index,
+    prune,
+    read_manifest,
+)
+from .commands import commands
+from .errors import ImageError
+from .fetch import Progress, cache_root
+from .lock import (
+    PackageList,
+    known_images,
+    lock_path,
+    make_lock,
+    read_list,
+    read_lock,
+    write_lock,
+)  # fmt: skip
+
+
+def default_out() -> Path:
+    """Return where images lie unless told otherwise."""
+    return cache_root() / "images"
+
+
+def print_progress() -> Progress:
+    """Return a progress function: a line rewritten on a terminal, a line now and then elsewhere."""
+    live = sys.stderr.isatty()
+    shown, due = "", 0.0
+
+    def show(what: str, done: int, total: int) -> None:
+        nonlocal shown, due
+        now = time.monotonic()
+        if what == shown and done < total and now < due:
+            return
+        shown, due = what, now + (0.1 if live else 3)
+        amounts = (
+            f"{done / 1e6:.1f} of {total / 1e6:.1f} MB" if total > 99999 else f"{done} of {total}"
+        )
+        text = f"{what}: {amounts}"
+        if live:
+            print(f"\r\x1b[K{text}", end="\n" if done >= total else "", file=sys.stderr, flush=True)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    return show
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ebb image", description="Make and look at images.")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    def command(name: str, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.add_argument(
+            "--out", type=Path, default=default_out(), help="directory of images (%(default)s)"
+        )
+        return sub
+
+    build = command(
+        "build", "Build an image from its lock, from packages, a directory or a tar archive."
+    )
+    build.add_argument(
+        "name", help=f"{', '.join(known_images())}, or a new name with --from or --packages"
+    )
+    build.add_argument(
+        "--from", dest="source", type=Path, metavar="PATH", help="a directory or tar archive"
+    )
+    build.add_argument(
+        "--packages", metavar="LIST", help="Debian packages, separated by commas or spaces"
+    )
+    build.add_argument("--lock", type=Path, help="another lock file")
+    build.add_argument(
+        "--mirror", help="Debian mirror (else $EBB_MIRROR, else the host's apt sources)"
+    )
+    lock = command("lock", "Renew the lock of an image from the mirror's present state.")
+    lock.add_argument("name", choices=known_images())
+    lock.add_argument("--mirror", help="as for build")
+    command("check", "Check every blob of a built image.").add_argument("name")
+    command("commands", "List the commands of a built image.").add_argument("name")
+    command("prune", "Delete blobs that no built image needs.")
+    command("ls", "List known and built images.")
+    extracting = command("extract", "Write a built image's files to a directory.")
+    extracting.add_argument("name")
+    extracting.add_argument("to", type=Path)
+    return parser
+
+
+def _build(args: argparse.Namespace) -> None:
+    progress = print_progress()
+    if args.source:
+        manifest = build_from(args.source, args.name, args.out)
+    elif args.packages:
+        wanted = PackageList(args.name, args.packages.replace(",", " ").split())
+        lock = make_lock(wanted, args.mirror, progress)
+        manifest = build_image(lock, args.out, progress, mirror=args.mirror)
+    else:
+        lock = read_lock(args.lock) if args.lock else args.name
+        manifest = build_image(lock, args.out, progress, mirror=args.mirror)
+    print(
+        f"{manifest['name']} {manifest['index']} "
+        f"({manifest['files']} files, {manifest['bytes'] / 1e6:.1f} MB)"
+    )
+
+
+def _ls(out: Path) -> None:
+    built = {path.parent.name for path in out.glob("*/manifest.json")}
+    for name in sorted(built | set(known_images())):
+        if name in built:
+            manifest = read_manifest(out, name)
+            print(
+                f"{name:12} {manifest['index'][:16]} {manifest['files']:6} files"
+                f" {manifest['bytes'] / 1e6:8.1f} MB"
+            )
+        else:
+            print(f"{name:12} not built: ebb image build {name}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; return its exit code."""
+    args = _parser().parse_args(argv)
+    try:
+        match args.command:
+            case "build":
+                _build(args)
+            case "lock":
+                lock = make_lock(read_list(args.name), args.mirror, print_progress())
+                write_lock(lock, lock_path(args.name))
+                count = len(lock.packages)
+                print(f"{lock_path(args.name)}: {count} packages of Debian {lock.release}")
+            case "check":
+                count = check_image(args.out, args.name, print_progress())
+                print(f"{args.name}: {count} blobs are right")
+            case "commands":
+                index = open_index(args.out, args.name)
+                print("\n".join(commands(index)))
+            case "prune":
+                count, size = prune(args.out)
+                print(f"{count} blobs deleted, {size / 1e6:.1f} MB")
+            case "ls":
+                _ls(args.out)
+            case "extract":
+                extract(args.out, args.name, args.to)
+    except KeyboardInterrupt:
+        print(
+            "\nebb image: interrupted. The same command goes on where it stopped", file=sys.stderr
+        )
+        return 130
+    except (ImageError, OSError) as error:
+        print(f"ebb image: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

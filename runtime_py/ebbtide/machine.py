@@ -1,0 +1,254 @@
+"""A Linux machine: boot it, run programs in it, use its files, close it.
+
+The same class in CPython and in Pyodide; it does not know which placement runs its roles.
+
+    async with await Machine.boot(image="base") as m:
+        r = await m.run("ls", "-l", "/")
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+from . import http, linux
+from .agent import Agent
+from .errors import EbbError, MachineClosed
+from .events import CallEnded, Events, Log, Notice
+from .filesystem import FileSystem
+from .owner_role import ROOT, OwnerRole, Process, User, environment
+from .placement import Options, Placement
+from .process import MAX_OUTPUT, CompletedProcess, complete
+from .stream import Descriptor, SocketStream
+
+LOOPBACK = bytes((127, 0, 0, 1))
+
+
+class Machine:
+    """One machine; made by `Machine.boot`."""
+
+    def __init__(self, placement: Placement, options: Options) -> None:
+        self.placement = placement
+        self.options = options
+        self.agent = Agent(placement.abi, placement.post)
+        self.fs = FileSystem(self.agent)
+        self.owner = OwnerRole(self.agent)
+        self.events = Events(placement.abi)
+        self.on_log: Callable[[Log], None] | None = None
+        self.on_notice: Callable[[Notice], None] | None = None
+        self._users: dict[str, User] = {ROOT.name: ROOT}
+        self._closed = False
+        self.panic: EbbError | None = None
+        self.trouble_seen: list[Exception] = []
+
+    @classmethod
+    async def boot(
+        cls,
+        image: str | None = "base",
+        *,
+        placement: Placement | None = None,
+        on_log: Callable[[Log], None] | None = None,
+        **options: Any,
+    ) -> Self:
+        """Boot a machine; `Options` lists what can be given."""
+        chosen = Options(image=image, **options)
+        if placement is None:
+            from .placement_native import NativePlacement
+
+            placement = NativePlacement()
+        machine = cls(placement, chosen)
+        machine.on_log = on_log
+        try:
+            await placement.start(chosen, machine)
+            await machine.agent.call("getpid")
+        except BaseException:
+            await machine.close()
+            raise
+        return machine
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Stop the machine and give back its memory and workers."""
+        if not self._closed:
+            self._closed = True
+            self.agent.fail(MachineClosed("the machine is closed"))
+            await self.placement.close()
+
+    async def digest(self) -> bytes:
+        """Return the SHA-256 over all machine pages at this moment."""
+        return await self.placement.digest()
+
+    # ---- Programs --------------------------------------------------------------------------------
+
+    async def run(
+        self,
+        *args: str,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        stdin: bytes | str | None = None,
+        timeout: float | None = None,
+        user: str | None = None,
+        encoding: str | None = "utf-8",
+        max_output: int = MAX_OUTPUT,
+        check: bool = False,
+        abort: asyncio.Event | None = None,
+    ) -> CompletedProcess:
+        """Run a program to its end. A name that is not found gives exit code 127, as in a shell."""
+        encoding = encoding or "bytes"
+        data = stdin.encode() if isinstance(stdin, str) else stdin
+        try:
+            process = await self._spawn(args, env, cwd, user, stdin=data is not None)
+        except (FileNotFoundError, PermissionError, NotADirectoryError, OSError) as error:
+            completed = await self._not_started(args, cwd, error, encoding)
+        else:
+            completed = await complete(
+                process,
+                stdin=data or b"",
+                timeout=timeout,
+                encoding=encoding,
+                max_output=max_output,
+                abort=abort,
+            )
+        if check:
+            completed.check_returncode()
+        return completed
+
+    async def spawn(
+        self,
+        *args: str,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        user: str | None = None,
+        pty: tuple[int, int] | None = None,
+        stdin: bool = True,
+        stderr_to_stdout: bool = False,
+    ) -> Process:
+        """Start a program with streams, or on a terminal of (rows, cols)."""
+        return await self._spawn(args, env, cwd, user, stdin, pty, stderr_to_stdout)
+
+    async def _spawn(
+        self,
+        args: tuple[str, ...],
+        env: Mapping[str, str] | None,
+        cwd: str | None,
+        user: str | None,
+        stdin: bool,
+        pty: tuple[int, int] | None = None,
+        stderr_to_stdout: bool = False,
+    ) -> Process:
+        if not args:
+            raise ValueError("no program was named")
+        who = await self.user(user or self.options.user)
+        return await self.owner.spawn(
+            args,
+            env=environment(who, pty is not None, self.options.env, env),
+            cwd=cwd or "/",
+            user=who,
+            stdin=stdin,
+            pty=pty,
+            stderr_to_stdout=stderr_to_stdout,
+        )
+
+    async def not_started(
+        self, args: tuple[str, ...], cwd: str | None, error: OSError
+    ) -> tuple[int, str]:
+        """Return the exit code and the message for a program that could not be started."""
+        if cwd and not await self.fs.exists(cwd):
+            return 127, f"ebb: {cwd}: no such directory"
+        name = args[0]
+        if isinstance(error, FileNotFoundError):
+            if "/" in name:
+                return 127, f"ebb: {name}: no such file or directory"
+            hint = self.placement.hint(name)
+            where = f" (it is in image {hint})" if hint else ""
+            return 127, f"ebb: {name}: command not found{where}"
+        return 126, f"ebb: {name}: {(error.strerror or str(error)).lower()}"
+
+    async def _not_started(
+        self, args: tuple[str, ...], cwd: str | None, error: OSError, encoding: str
+    ) -> CompletedProcess:
+        code, text = await self.not_started(args, cwd, error)
+        message = text + "\n"
+        if encoding == "bytes":
+            return CompletedProcess(args, code, None, b"", message.encode())
+        return CompletedProcess(args, code, None, "", message)
+
+    async def user(self, name: str) -> User:
+        """Look a user up in the guest's /etc/passwd, by name or number."""
+        if name not in self._users:
+            for line in (await self.fs.read_text("/etc/passwd")).splitlines():
+                fields = line.split(":")
+                if len(fields) >= 6 and name in (fields[0], fields[2]):
+                    self._users[name] = User(fields[0], int(fields[2]), int(fields[3]), fields[5])
+                    break
+            else:
+                raise LookupError(f"the image has no user {name!r}")
+        return self._users[name]
+
+    # ---- Network ---------------------------------------------------------------------------------
+
+    async def connect(self, port: int) -> SocketStream:
+        """Connect to a TCP port on which a guest program listens."""
+        ended = await self.agent.call(
+            "socket",
+            linux.AF_INET,
+            linux.SOCK_STREAM | linux.SOCK_CLOEXEC,
+            0,
+            late=lambda late: self.agent.close_later(late.result),
+        )
+        descriptor = Descriptor(self.agent, ended.result)
+        address = (
+            linux.AF_INET.to_bytes(2, "little") + port.to_bytes(2, "big") + LOOPBACK + bytes(8)
+        )
+        try:
+            await self.agent.call("connect", descriptor.fd, address, len(address))
+        except BaseException:
+            with contextlib.suppress(EbbError):
+                self.agent.close_later(descriptor.fd)
+            raise
+        return SocketStream(descriptor)
+
+    async def fetch(
+        self,
+        port: int,
+        path: str = "/",
+        *,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+    ) -> http.Response:
+        """Ask a guest's HTTP server for something."""
+        stream = await self.connect(port)
+        try:
+            return await http.exchange(stream, port, method, path, headers or {}, body)
+        finally:
+            await stream.close()
+
+    # ---- What the machine says (Listener) --------------------------------------------------------
+
+    def ended(self, record: CallEnded) -> None:
+        self.agent.ended(record)
+
+    def log(self, record: Log) -> None:
+        if self.on_log:
+            self.on_log(record)
+
+    def notice(self, record: Notice) -> None:
+        if self.on_notice:
+            self.on_notice(record)
+
+    def trouble(self, error: Exception) -> None:
+        self.trouble_seen.append(error)
+        self.log(Log("WARN", str(error)))
+
+    def panicked(self, error: EbbError) -> None:
+        """The kernel or its runtime stopped: everything that waits ends with `error`."""
+        self.panic = self.panic or error
+        self.agent.fail(error)

@@ -1,0 +1,81 @@
+"""What a Machine is booted with, and what it needs from whoever runs its roles.
+
+A placement maps roles to workers. Machine knows only this protocol, so the same class runs over OS
+threads and inside a browser's kernel worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+from .abi import Abi
+from .kernel_role import Listener
+from .policy import Limits, Policy
+
+Progress: TypeAlias = Callable[[str, int, int], None]
+MEMORY = 1 << 30
+MEMORY_LEAST = 256 << 20
+HARTS_MOST = 4
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A directory of the host that the guest sees."""
+
+    host: str
+    guest: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a machine is booted; the same names everywhere."""
+
+    image: str | None = "base"
+    harts: int | None = None
+    cpus: int | None = None
+    memory: int = MEMORY
+    env: Mapping[str, str] = field(default_factory=dict)
+    user: str = "root"
+    limits: Limits = field(default_factory=Limits)
+    record: bool = False
+    strace: bool = False
+    time: str = "host"
+    hostname: str = "ebb"
+    seed: bytes | None = None
+    policy: Policy | None = None
+    mounts: tuple[Mount, ...] = ()
+    budget: int | None = None
+    on_progress: Progress | None = None
+
+    def harts_wanted(self, cores: int) -> int:
+        """Return how many harts step: one when recorded or in virtual time."""
+        one = self.record or self.time == "virtual"
+        if self.time not in ("host", "virtual"):
+            raise ValueError(f"time is host or virtual, not {self.time!r}")
+        if one and self.harts not in (None, 1):
+            raise ValueError("a recorded machine, and one in virtual time, has one hart")
+        return 1 if one else self.harts or min(cores, HARTS_MOST)
+
+
+class Placement(Protocol):
+    """Runs the roles of one machine."""
+
+    abi: Abi
+
+    async def start(self, options: Options, listener: Listener) -> None:
+        """Make memory and workers, and deliver BOOT."""
+
+    def post(self, event: bytes) -> None:
+        """Append an event to the inbox."""
+
+    def hint(self, command: str) -> str | None:
+        """Name another image that has a command, if one is known."""
+
+    async def digest(self) -> bytes:
+        """Freeze, hash all machine pages, thaw."""
+
+    async def close(self) -> None:
+        """Stop the harts and give everything back."""

@@ -1,0 +1,229 @@
+"""All roles of a machine under CPython: kernel and owner roles in the caller's event loop, one
+thread per hart.
+
+A further thread waits for the outbox and calls into the loop. Harts are never the main thread, and
+whatever waits in C has let go of the GIL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import sys
+import threading
+import time
+from typing import Any
+
+from . import assets
+from .abi import Abi
+from .clock import VIRTUAL_MUL, Clock, HostTime, Timekeeper, VirtualClock
+from .errors import EbbError, ImageError, ImageMissing, InternalError, MemoryRefused
+from .image import images_with
+from .image_store import Image, ImageStore, empty_index
+from .kernel_role import KernelRole, Listener
+from .placement import MEMORY_LEAST, Options, Placement
+from .policy import AdmitAll
+from .port import Control, Seat
+from .recording import DIGEST, Entry, RecordingPort, Tape
+from .thread_role import HartThread
+from .wasmtime_kernel import WASM_PAGE, KernelModule, SharedMemory
+from .wasmtime_port import OutboxWatcher, WasmtimeHostPort, WasmtimePort, frozen
+
+SWITCH_INTERVAL_S = 1e-4  # with the default, a hart's 40 us call takes 5 ms while other Python runs
+
+
+def _build_known(name: str, store: ImageStore, options: Options) -> bool:
+    """Build an image that has a list and was not built yet; False if it is not known."""
+    from .image import ImageError as BuildError
+    from .image import build_image
+    from .image.lock import known_images
+
+    if name not in known_images():
+        return False
+    try:
+        build_image(name, store.root, options.on_progress or (lambda what, done, total: None))
+    except BuildError as error:
+        raise ImageError(str(error)) from error
+    return True
+
+
+class NativePlacement(Placement):
+    """One machine in this process."""
+
+    abi: Abi
+
+    def __init__(self, kernel: KernelModule | None = None) -> None:
+        self.kernel = kernel or KernelModule()
+        self.abi = self.kernel.abi
+        self.tape: Tape | None = None
+        self.memory_bytes = 0
+        self._role: KernelRole | None = None
+        self._harts: list[HartThread] = []
+        self._seats: list[Seat] = []
+        self._watcher: threading.Thread | None = None
+        self._closing = False
+        self._store: ImageStore | None = None
+        self._image_name: str | None = None
+
+    async def start(self, options: Options, listener: Listener) -> None:
+        sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL_S))
+        self._loop = asyncio.get_running_loop()
+        self._listener = listener
+        image = await self._image(options)
+        harts = options.harts_wanted(os.cpu_count() or 1)
+        self.memory, ram = self._memory(options.memory)
+        self.memory_bytes = ram
+        self.port = WasmtimeHostPort(self.kernel, self.memory)
+        self.port.attach(ram // self.abi.const["PAGE_SIZE"], harts)
+        mounts = None
+        self._role = KernelRole(self.port, listener, self._store, mounts)
+        self._seats = [self.port.seat(hart) for hart in range(harts)]
+        host = HostTime()
+        self._boot(options, image, ram, harts)
+        self._watch()
+        if options.record:
+            self.tape = Tape(self.kernel.hash)
+        for seat in self._seats:
+            clock: Timekeeper = Clock(host) if options.time == "host" else VirtualClock()
+            self._hart(seat, clock, options)
+
+    def _boot(self, options: Options, image: Image | None, ram: int, harts: int) -> None:
+        assert self._role
+        events = self._role.events
+        self.post(
+            events.boot(
+                ram_bytes=ram,
+                realtime_ns=time.time_ns() if options.time == "host" else 0,
+                cpus=options.cpus or harts,
+                harts=harts,
+                seed=options.seed or secrets.token_bytes(32),
+                hostname=options.hostname,
+                index=image.index if image else empty_index(),
+                strace=options.strace,
+            )
+        )
+        self.post(events.clock(0, VIRTUAL_MUL))  # a guess, until a hart has measured
+        asked = options.policy is not None
+        self.post(
+            events.limits(
+                tasks=options.limits.tasks, files=options.limits.files, clone=asked, exec=asked
+            )
+        )
+
+    def _hart(self, seat: Seat, clock: Timekeeper, options: Options) -> None:
+        tape, kernel, memory = self.tape, self.kernel, self.memory
+
+        def make_port() -> Any:
+            port = WasmtimePort(kernel, memory, seat)
+            return RecordingPort(port, tape) if tape is not None else port
+
+        thread = HartThread(
+            f"ebb-hart-{seat.hart}",
+            make_port,
+            clock,
+            options.policy or AdmitAll(),
+            self._hart_ended,
+            options.budget,
+        )
+        self._harts.append(thread)
+        thread.start()
+
+    async def _image(self, options: Options) -> Image | None:
+        self._image_name = options.image
+        if options.image is None:
+            return None
+        self._store = ImageStore(assets.images_folder())
+        try:
+            return self._store.load(options.image)
+        except ImageMissing:
+            if not await asyncio.to_thread(_build_known, options.image, self._store, options):
+                raise
+            return self._store.load(options.image)
+
+    def _memory(self, wanted: int) -> tuple[SharedMemory, int]:
+        base = self.abi.const["MACHINE_BASE"]
+        most = self.kernel.memory_max * WASM_PAGE - base
+        ram = min(wanted, most) // WASM_PAGE * WASM_PAGE
+        while True:
+            try:
+                return SharedMemory(self.kernel, (base + ram) // WASM_PAGE), ram
+            except MemoryRefused:
+                if ram // 2 < MEMORY_LEAST:
+                    raise
+                ram = ram // 2 // WASM_PAGE * WASM_PAGE
+
+    # ---- The outbox ------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        watcher = OutboxWatcher(self.kernel, self.memory)
+
+        def watch() -> None:
+            seen = 0
+            while not self._closing:
+                bell = watcher.bell()
+                if bell != seen:
+                    seen = bell
+                    with contextlib.suppress(RuntimeError):  # the loop is closed
+                        self._loop.call_soon_threadsafe(self._drain)
+                watcher.wait(seen)
+
+        self._watcher = threading.Thread(target=watch, name="ebb-outbox", daemon=True)
+        self._watcher.start()
+
+    def _drain(self) -> None:
+        if self._role and not self._closing:
+            self._role.drain()
+
+    def post(self, event: bytes) -> None:
+        if self._role and not self._closing:
+            self._role.post(event)
+
+    # ---- Stopping --------------------------------------------------------------------------------
+
+    def _hart_ended(self, failure: EbbError | None) -> None:
+        if failure is not None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._failed, failure)
+
+    def _failed(self, failure: EbbError) -> None:
+        self._drain()  # what the kernel said before it stopped
+        self._listener.panicked(failure)
+
+    def hint(self, command: str) -> str | None:
+        others = [name for name in images_with(command) if name != self._image_name]
+        return others[0] if others else None
+
+    async def digest(self) -> bytes:
+        for seat in self._seats:
+            self.port.control_set(seat, Control.FREEZE)
+        try:
+            if not await asyncio.to_thread(frozen, self.port):
+                raise InternalError("a hart does not leave its step")
+            digest = self.port.digest()
+            if self.tape is not None:
+                layout, at = self.abi.structs["report"], self._seats[0].report
+                report = self.port.read(at, layout.size)
+                self.tape.entries.append(Entry(DIGEST, layout.integer(report, "tick"), digest))
+        finally:
+            self.port.freeze(False)
+            for seat in self._seats:
+                self.port.control_set(seat, Control.RUN)
+        return digest
+
+    async def close(self) -> None:
+        if self._closing or self._role is None:
+            self._closing = True
+            return
+        self._closing = True
+        self._role.close()
+        for seat in self._seats:
+            self.port.control_set(seat, Control.STOP)
+        self.port.freeze(True)
+        self.port.bell_ring()
+        threads = [*self._harts, *([self._watcher] if self._watcher else [])]
+        for thread in threads:
+            await asyncio.to_thread(thread.join, 10.0)
+        if any(thread.is_alive() for thread in threads):
+            raise InternalError("a hart did not stop")

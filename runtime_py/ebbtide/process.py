@@ -1,0 +1,151 @@
+"""Running a program to its end: feeding it, collecting its output, ending it when it takes too
+long.
+
+A run ends when the program has ended and its output is closed, as with `subprocess.run`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from . import linux
+from .errors import CommandFailed, OutputLimit, ProcessAborted, ProcessError, ProcessTimeout
+from .owner_role import Exit, Process
+from .stream import ByteReader, ByteWriter
+
+MAX_OUTPUT = 64 << 20
+GRACE_S = 2.0  # from TERM to KILL
+Output: TypeAlias = str | bytes
+
+
+@dataclass(frozen=True)
+class CompletedProcess:
+    """A program that has ended."""
+
+    args: tuple[str, ...]
+    exit_code: int
+    signal: int | None
+    stdout: Output
+    stderr: Output
+
+    def check_returncode(self) -> None:
+        """Raise CommandFailed if the exit code is not 0."""
+        if self.exit_code:
+            how = (
+                f"died of {linux.signal_name(self.signal)}"
+                if self.signal
+                else (f"ended with exit code {self.exit_code}")
+            )
+            raise CommandFailed(
+                f"{self.args[0]} {how}",
+                args=self.args,
+                stdout=self.stdout,
+                stderr=self.stderr,
+                exit_code=self.exit_code,
+                signal=self.signal,
+            )
+
+
+class Collector:
+    """The output of one process, up to a limit."""
+
+    def __init__(self, encoding: str, limit: int) -> None:
+        self._encoding = encoding
+        self._left = limit
+        self._chunks: tuple[list[bytes], list[bytes]] = ([], [])
+        self.full = asyncio.Event()
+
+    async def collect(self, reader: ByteReader | None, which: int) -> None:
+        """Read a stream to its end, or until there is too much."""
+        if reader is None:
+            return
+        async for chunk in reader:
+            self._chunks[which].append(chunk[: max(0, self._left)])
+            self._left -= len(chunk)
+            if self._left < 0:
+                self.full.set()
+                return
+
+    def output(self, which: int) -> Output:
+        """Return what has come so far."""
+        data = b"".join(self._chunks[which])
+        return data if self._encoding == "bytes" else data.decode(self._encoding, "replace")
+
+
+async def _feed(writer: ByteWriter | None, data: bytes) -> None:
+    if writer is not None:
+        with contextlib.suppress(BrokenPipeError):
+            await writer.write(data)
+        await writer.close()
+
+
+async def end(process: Process) -> None:
+    """End a process and all that it started: TERM, and KILL after a while."""
+    await process.kill(linux.SIGTERM, tree=True)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(process.wait(), GRACE_S)
+    await process.kill(linux.SIGKILL, tree=True)
+    await process.wait()
+
+
+async def complete(
+    process: Process,
+    *,
+    stdin: bytes,
+    timeout: float | None,
+    encoding: str,
+    max_output: int,
+    abort: asyncio.Event | None,
+) -> CompletedProcess:
+    """Run a process to its end."""
+    collector = Collector(encoding, max_output)
+    work = asyncio.ensure_future(_work(process, collector, stdin))
+    full = asyncio.ensure_future(collector.full.wait())
+    aborted = asyncio.ensure_future((abort or asyncio.Event()).wait())
+    try:
+        await asyncio.wait(
+            {work, full, aborted}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
+        )
+        if work.done():
+            exit = work.result()
+            return CompletedProcess(
+                process.args, exit.exit_code, exit.signal, collector.output(0), collector.output(1)
+            )
+        await end(process)
+        # What the process wrote before it died still stands in its pipes.
+        with contextlib.suppress(TimeoutError):
+            if not full.done():
+                await asyncio.wait_for(asyncio.shield(work), GRACE_S)
+        kind: type[ProcessError]
+        if full.done():
+            kind, why = OutputLimit, f"wrote more than {max_output} bytes"
+        elif aborted.done():
+            kind, why = ProcessAborted, "was aborted"
+        else:
+            kind, why = ProcessTimeout, f"did not end within {timeout:g} s"
+        raise kind(
+            f"{process.args[0]} {why}",
+            args=process.args,
+            stdout=collector.output(0),
+            stderr=collector.output(1),
+        )
+    except asyncio.CancelledError:
+        await process.kill(linux.SIGKILL, tree=True)
+        raise
+    finally:
+        for task in (work, full, aborted):
+            task.cancel()
+        await asyncio.gather(work, full, aborted, return_exceptions=True)
+        await process.close()
+
+
+async def _work(process: Process, collector: Collector, stdin: bytes) -> Exit:
+    await asyncio.gather(
+        _feed(process.stdin, stdin),
+        collector.collect(process.stdout, 0),
+        collector.collect(process.stderr, 1),
+    )
+    return await process.wait()

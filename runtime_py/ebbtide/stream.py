@@ -1,0 +1,208 @@
+"""Byte streams over agent descriptors: pipes, terminals, sockets.
+
+A read or write is one agent call that waits in the guest, so back-pressure is the guest's own:
+nothing is read ahead of the reader, and a write returns when the guest has taken it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import struct
+from collections.abc import AsyncIterator
+
+from . import linux
+from .agent import Agent, Call, Out
+
+READ_SIZE = 65536
+WRITE_SIZE = 262144
+
+
+class Descriptor:
+    """An agent's descriptor; closed once, and never used after that."""
+
+    def __init__(self, agent: Agent, fd: int) -> None:
+        self.agent = agent
+        self.fd = fd
+        self.closed = False
+
+    async def close(self) -> None:
+        """Close it; closing again does nothing."""
+        if not self.closed:
+            self.closed = True
+            await self.agent.call("close", self.fd)
+
+
+class ByteReader:
+    """The reading end of a stream; a pipe's is closed when its end has been read."""
+
+    def __init__(self, descriptor: Descriptor, *, close_at_end: bool = True) -> None:
+        self._descriptor = descriptor
+        self._close_at_end = close_at_end
+        self._kept = bytearray()  # more than a read asked for
+        self._ended = False
+        self._without_waiting = False
+        self._reading: Call | None = None
+        self._lock = asyncio.Lock()
+
+    async def read(self, size: int = -1) -> bytes:
+        """Read at most `size` bytes, b"" at the end; without a size, everything up to the end."""
+        if size < 0:
+            return b"".join([chunk async for chunk in self])
+        async with self._lock:
+            if self._kept:
+                data = bytes(self._kept[:size])
+                del self._kept[:size]
+                return data
+            if self._ended or self._descriptor.closed or size == 0:
+                return b""
+            data = await self._read(size)
+            if not data:
+                self._ended = True
+                if self._close_at_end:
+                    await self._descriptor.close()
+            return data
+
+    async def _read(self, size: int) -> bytes:
+        # A read whose caller is cancelled goes on; the next one takes what it brings.
+        while True:
+            if self._reading is None:
+                room = Out(READ_SIZE, by_result=True)
+                self._reading = self._descriptor.agent.begin(
+                    "read", self._descriptor.fd, room, room.length
+                )
+            reading = self._reading.future
+            await asyncio.wait([reading])
+            self._reading = None
+            try:
+                data = reading.result().data
+            except InterruptedError:
+                if not self._descriptor.closed:
+                    continue
+                data = b""
+            except BlockingIOError:
+                if not self._without_waiting:
+                    raise
+                data = b""
+            except OSError as error:
+                if error.errno != errno.EIO:
+                    raise
+                data = b""  # the other side of a terminal is gone
+            self._kept += data[size:]
+            return data[:size]
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while chunk := await self.read(READ_SIZE):
+            yield chunk
+
+    async def lines(self) -> AsyncIterator[bytes]:
+        """Yield lines with their newline; the last one may lack it."""
+        rest = b""
+        async for chunk in self:
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                yield line + b"\n"
+        if rest:
+            yield rest
+
+    async def stop_waiting(self) -> None:
+        """Make reads find the end where they would wait: a read under way, too."""
+        if not self._ended and not self._descriptor.closed:
+            self._without_waiting = True
+            call, fd = self._descriptor.agent.call, self._descriptor.fd
+            flags = (await call("fcntl", fd, linux.F_GETFL, 0)).result
+            await call("fcntl", fd, linux.F_SETFL, flags | linux.O_NONBLOCK)
+            if self._reading:
+                self._reading.interrupt()
+
+    async def close(self) -> None:
+        """Close this end; a read that waits, and later ones, find the end."""
+        await self._descriptor.close()
+        if self._reading:
+            self._reading.interrupt()
+
+
+class ByteWriter:
+    """The writing end of a stream."""
+
+    def __init__(self, descriptor: Descriptor) -> None:
+        self._descriptor = descriptor
+        self._lock = asyncio.Lock()
+
+    async def write(self, data: bytes | bytearray | memoryview | str) -> None:
+        """Write all of `data`; text is UTF-8. Raises BrokenPipeError when nobody can read it."""
+        view = memoryview(data.encode() if isinstance(data, str) else data).cast("B")
+        async with self._lock:
+            while view:
+                if self._descriptor.closed:
+                    raise BrokenPipeError(errno.EPIPE, "the stream is closed")
+                chunk = view[:WRITE_SIZE]
+                ended = await self._descriptor.agent.call(
+                    "write", self._descriptor.fd, chunk, len(chunk)
+                )
+                view = view[ended.result :]
+
+    async def close(self) -> None:
+        """Close this end: the reader sees the end of the stream."""
+        await self._descriptor.close()
+
+
+class Pty:
+    """The master of a terminal."""
+
+    def __init__(self, descriptor: Descriptor) -> None:
+        self._descriptor = descriptor
+        self._reader = ByteReader(descriptor, close_at_end=False)
+        self._writer = ByteWriter(descriptor)
+
+    async def read(self, size: int = READ_SIZE) -> bytes:
+        """Read what the terminal shows; b"" when nobody has it open any more."""
+        return await self._reader.read(size)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._reader.__aiter__()
+
+    async def write(self, data: bytes | str) -> None:
+        """Type."""
+        await self._writer.write(data)
+
+    async def resize(self, rows: int, cols: int) -> None:
+        """Change the window's size; the foreground job gets SIGWINCH."""
+        size = struct.pack("<4H", rows, cols, 0, 0)
+        await self._descriptor.agent.call("ioctl", self._descriptor.fd, linux.TIOCSWINSZ, size)
+
+    async def stop_waiting(self) -> None:
+        """Make reads find the end where they would wait."""
+        await self._reader.stop_waiting()
+
+    async def close(self) -> None:
+        """Hang up."""
+        await self._reader.close()
+
+
+class SocketStream:
+    """A connected stream socket: a reader and a writer over one descriptor."""
+
+    def __init__(self, descriptor: Descriptor) -> None:
+        self._descriptor = descriptor
+        self._reader = ByteReader(descriptor, close_at_end=False)
+        self._writer = ByteWriter(descriptor)
+
+    async def read(self, size: int = -1) -> bytes:
+        """Read at most `size` bytes, b"" at the end; without a size, everything up to the end."""
+        return await self._reader.read(size)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._reader.__aiter__()
+
+    async def write(self, data: bytes | str) -> None:
+        """Write all of `data`."""
+        await self._writer.write(data)
+
+    async def end(self) -> None:
+        """Close the sending side only: the other side sees the end of the stream."""
+        await self._descriptor.agent.call("shutdown", self._descriptor.fd, linux.SHUT_WR)
+
+    async def close(self) -> None:
+        """Close both sides."""
+        await self._reader.close()

@@ -1,0 +1,197 @@
+"""kernel.wasm under wasmtime: finding it, compiling it once, instantiating it over one shared
+memory.
+
+Compiled code is kept in the user's cache directory, named by the hash of what it was made from.
+Each OS thread has its own `Instance`; all of them share the memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import hashlib
+import importlib.metadata
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import wasmtime
+from wasmtime import _ffi as ffi
+
+from . import assets
+from .abi import Abi
+from .errors import InternalError, KernelMissing, MemoryRefused
+from .port import signed32, unsigned32
+
+WASM_PAGE = 65536
+
+# Stock wasmtime passes a pointer to a pointer here and cannot import a shared memory.
+wasmtime.SharedMemory._as_extern = lambda self: ffi.wasmtime_extern_t(  # type: ignore[method-assign]
+    ffi.WASMTIME_EXTERN_SHAREDMEMORY, ffi.wasmtime_extern_union(sharedmemory=self.ptr())
+)
+
+# Wakes whoever waits on a word: the kernel itself rings only for its own reasons.
+RING_WAT = """(module
+  (import "env" "memory" (memory 0 65536 shared))
+  (func (export "ring") (param i32)
+    (drop (i32.atomic.rmw.add (local.get 0) (i32.const 1)))
+    (drop (memory.atomic.notify (local.get 0) (i32.const -1)))))"""
+
+
+def kernel_path() -> Path:
+    """Find kernel.wasm: $EBB_KERNEL, else where it was built or installed."""
+    named = os.environ.get("EBB_KERNEL")
+    path = Path(named) if named else assets.kernel_wasm()
+    if not path.is_file():
+        raise KernelMissing(f"there is no kernel at {path}; build it with: python3 build.py kernel")
+    return path
+
+
+class KernelModule:
+    """A compiled kernel.wasm, the engine it belongs to, and its constants."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        config = wasmtime.Config()
+        config.wasm_threads = True
+        config.shared_memory = True
+        self.engine = wasmtime.Engine(config)
+        self.path = path or kernel_path()
+        code = self.path.read_bytes()
+        self.hash = hashlib.sha256(code).hexdigest()
+        self.module = self._load(code)
+        self.ring = wasmtime.Module(self.engine, RING_WAT)
+        memory = [
+            item.type for item in self.module.imports if isinstance(item.type, wasmtime.MemoryType)
+        ]
+        if len(self.module.imports) != 1 or len(memory) != 1:
+            names = ", ".join(f"{item.module}.{item.name}" for item in self.module.imports)
+            raise InternalError(f"kernel.wasm must import its memory and nothing else, not {names}")
+        self.memory_min = memory[0].limits.min
+        self.memory_max = memory[0].limits.max or WASM_PAGE
+        self.abi = self._read_abi()
+
+    def _load(self, code: bytes) -> wasmtime.Module:
+        version = importlib.metadata.version("wasmtime")
+        name = f"{self.hash[:32]}-wasmtime-{version}-{os.uname().machine}.cwasm"
+        cached = assets.cache_folder() / "compiled" / name
+        with contextlib.suppress(wasmtime.WasmtimeError, OSError):
+            if cached.is_file():
+                return wasmtime.Module.deserialize_file(self.engine, str(cached))
+        module = wasmtime.Module(self.engine, code)
+        with contextlib.suppress(OSError):  # a cache that cannot be written only costs time
+            cached.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=cached.parent, delete=False) as file:
+                file.write(module.serialize())
+            os.replace(file.name, cached)
+        return module
+
+    def _read_abi(self) -> Abi:
+        memory = SharedMemory(self, self.memory_min)  # for this only: sizes stand in the text
+        instance = Instance(self, memory, None)
+        instance.call("k_attach", 1, 1)
+        return Abi(memory.text(instance.call("k_abi"), 1 << 20))
+
+
+class SharedMemory:
+    """One machine's linear memory, as bytes for Python; created at its full size."""
+
+    def __init__(self, kernel: KernelModule, pages: int) -> None:
+        limits = wasmtime.Limits(max(pages, kernel.memory_min), kernel.memory_max)
+        if limits.min > kernel.memory_max:
+            raise MemoryRefused(
+                f"a machine of {limits.min * WASM_PAGE >> 20} MiB does not fit into "
+                f"{kernel.memory_max * WASM_PAGE >> 20} MiB"
+            )
+        try:
+            self.memory = wasmtime.SharedMemory(
+                kernel.engine, wasmtime.MemoryType(limits, is_64=False, shared=True)
+            )
+        except wasmtime.WasmtimeError as error:
+            raise MemoryRefused(f"{limits.min * WASM_PAGE >> 20} MiB: {error}") from error
+        address = ctypes.addressof(self.memory.data_ptr().contents)
+        self.bytes = memoryview((ctypes.c_ubyte * self.memory.data_len()).from_address(address))
+        self.bytes = self.bytes.cast("B")
+
+    def read(self, address: int, length: int) -> bytes:
+        """Copy bytes out."""
+        return bytes(self.bytes[address : address + length])
+
+    def write(self, address: int, data: bytes) -> None:
+        """Copy bytes in."""
+        self.bytes[address : address + len(data)] = data
+
+    def word(self, address: int) -> int:
+        """Read one 32-bit word."""
+        return int.from_bytes(self.bytes[address : address + 4], "little")
+
+    def text(self, address: int, longest: int) -> str:
+        """Read NUL-terminated text."""
+        return self.read(address, longest).partition(b"\0")[0].decode(errors="replace")
+
+
+class Instance:
+    """kernel.wasm instantiated for one thread; calls its exports, i32 in and out."""
+
+    def __init__(self, kernel: KernelModule, memory: SharedMemory, stack: int | None) -> None:
+        self.memory = memory
+        self._store = wasmtime.Store(kernel.engine)
+        self._exports = wasmtime.Instance(self._store, kernel.module, [memory.memory]).exports(
+            self._store
+        )
+        self._context = self._store._context()
+        self._calls: dict[str, tuple[Any, Any, int]] = {}
+        if stack is not None:
+            self.stack_set(stack)
+
+    def stack_set(self, stack: int) -> None:
+        """Give this instance its own stack; until then it uses the linker's."""
+        pointer = self._exports["__stack_pointer"]
+        assert isinstance(pointer, wasmtime.Global)
+        pointer.set_value(self._store, wasmtime.Val.i32(signed32(stack)))
+
+    def call(self, name: str, *args: int) -> int:
+        """Call an export. Arguments of any 32-bit sign; the result is unsigned."""
+        prepared = self._calls.get(name)
+        if prepared is None:
+            prepared = self._prepare(name)
+        function, values, count = prepared
+        assert len(args) == count, name
+        for at, arg in enumerate(args):
+            values[at].i32 = signed32(arg)
+        trap = ctypes.POINTER(ffi.wasm_trap_t)()
+        error = ffi.wasmtime_func_call_unchecked(
+            self._context, function, values, len(values), ctypes.byref(trap)
+        )
+        if error:
+            raise wasmtime.WasmtimeError._from_ptr(error)
+        if trap:
+            raise wasmtime.Trap._from_ptr(trap)
+        return unsigned32(values[0].i32)
+
+    def _prepare(self, name: str) -> tuple[Any, Any, int]:
+        function = self._exports[name]
+        assert isinstance(function, wasmtime.Func)
+        kind = function.type(self._store)
+        for value in [*kind.params, *kind.results]:
+            if str(value) != "i32":
+                raise InternalError(f"the export {name} speaks {value}, not i32")
+        count = len(kind.params)
+        values = (ffi.wasmtime_val_raw_t * max(count, 1))()
+        prepared = (ctypes.byref(function._func), values, count)
+        self._calls[name] = prepared
+        return prepared
+
+
+class Ringer:
+    """Wakes waiters on any word of a machine's memory."""
+
+    def __init__(self, kernel: KernelModule, memory: SharedMemory) -> None:
+        self._store = wasmtime.Store(kernel.engine)
+        exports = wasmtime.Instance(self._store, kernel.ring, [memory.memory]).exports(self._store)
+        self._ring = exports["ring"]
+
+    def ring(self, address: int) -> None:
+        """Add 1 to the word and wake all who wait on it."""
+        assert isinstance(self._ring, wasmtime.Func)
+        self._ring(self._store, signed32(address))

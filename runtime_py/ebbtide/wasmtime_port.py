@@ -1,0 +1,163 @@
+"""The ports over wasmtime: a hart's side, the kernel role's side, and the outbox's watcher.
+
+Each is used by one thread only and owns its own instance; no call here holds the GIL while it
+waits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import wasmtime
+
+from .abi import Status
+from .errors import InternalError
+from .port import Control, HostPort, Port, Report, Seat, Wake, signed32, split64
+from .wasmtime_kernel import Instance, KernelModule, Ringer, SharedMemory
+
+FREEZE_PATIENCE_S = 10.0
+
+
+class WasmtimePort(Port):
+    """One hart."""
+
+    def __init__(self, kernel: KernelModule, memory: SharedMemory, seat: Seat) -> None:
+        self.abi = kernel.abi
+        self.hart = seat.hart
+        self._memory = memory
+        self._seat = seat
+        self._instance = Instance(kernel, memory, seat.stack)
+        self._report = self.abi.structs["report"]
+        self._event = self.abi.structs["event"]
+
+    def step(self, budget: int) -> Status:
+        try:
+            number = self._instance.call("k_step", self.hart, *split64(budget))
+        except wasmtime.Trap as trap:
+            raise InternalError(f"the kernel trapped in a step: {trap}") from trap
+        return self.abi.status(number)
+
+    def report(self) -> Report:
+        at = self._seat.report
+        return Report.read(self.abi, self._report, self._memory.bytes[at : at + self._report.size])
+
+    def deliver(self, event: bytes) -> None:
+        address = self._instance.call("k_mail_alloc", len(event))
+        self._memory.write(address, event)
+        refused = self._instance.call("k_deliver", self.hart, address)
+        self._instance.call("k_mail_free", address)
+        if refused:
+            name = self.abi.event_name(event)
+            raise InternalError(
+                f"the kernel refused {name}: {self.abi.errno_name(signed32(refused))}"
+            )
+
+    def mail_take(self) -> bytes | None:
+        address = self._instance.call("k_mail_take", self.hart)
+        if not address:
+            return None
+        header = self._memory.read(address, self._event.size)
+        event = self._memory.read(address, self._event.integer(header, "len"))
+        self._instance.call("k_mail_free", address)
+        return event
+
+    def park(self, seen: int, timeout_ns: int | None) -> Wake:
+        low, high = split64(-1 if timeout_ns is None else timeout_ns)
+        return Wake(self._instance.call("k_park", self.hart, seen, low, high))
+
+    def control(self) -> Control:
+        return Control(self._memory.word(self._seat.control))
+
+    def read(self, address: int, length: int) -> bytes:
+        return self._memory.read(address, length)
+
+
+class WasmtimeHostPort(HostPort):
+    """The kernel role's side. The first instance over its memory, so it also builds the private
+    region.
+    """
+
+    def __init__(self, kernel: KernelModule, memory: SharedMemory) -> None:
+        self.abi = kernel.abi
+        self.memory = memory
+        self._instance = Instance(kernel, memory, None)
+        self._ringer = Ringer(kernel, memory)
+        self._out = self.abi.structs["out"]
+        self._scratch = 0
+
+    def attach(self, ram_pages: int, harts: int) -> None:
+        self._instance.call("k_attach", ram_pages, harts)
+        own = self.abi.const["HART_MAX"]  # the seat after the harts' is the kernel role's
+        self._instance.stack_set(self._instance.call("k_stack", own))
+        self._scratch = self._instance.call("k_mail_alloc", 64)
+
+    def seat(self, hart: int) -> Seat:
+        report = self._instance.call("k_hart", hart)
+        stack = self._instance.call("k_stack", hart)
+        control = self._instance.call("k_mail_alloc", 4)
+        self.memory.write(control, Control.RUN.value.to_bytes(4, "little"))
+        return Seat(hart, stack, report, control)
+
+    def post(self, event: bytes) -> None:
+        address = self._instance.call("k_mail_alloc", len(event))
+        if not address:
+            raise InternalError(f"no room in the inbox for {len(event)} bytes")
+        self.memory.write(address, event)
+        self._instance.call("k_mail_post", address)
+
+    def outbox(self) -> Iterator[bytes]:
+        while address := self._instance.call("k_out_take"):
+            header = self.memory.read(address, self._out.size)
+            record = self.memory.read(address, self._out.integer(header, "len"))
+            self._instance.call("k_out_free", address)
+            yield record
+
+    def control_set(self, seat: Seat, control: Control) -> None:
+        self.memory.write(seat.control, control.value.to_bytes(4, "little"))
+        self._instance.call("k_ring", seat.hart)
+
+    def freeze(self, on: bool) -> int:
+        return self._instance.call("k_freeze", int(on))
+
+    def digest(self) -> bytes:
+        self._instance.call("k_digest", self._scratch)
+        return self.memory.read(self._scratch, 32)
+
+    def read(self, address: int, length: int) -> bytes:
+        return self.memory.read(address, length)
+
+    def private_alloc(self, size: int) -> int:
+        """Take private memory; nothing in the machine may depend on where things lie there."""
+        return self._instance.call("k_mail_alloc", size)
+
+    def bell_ring(self) -> None:
+        """Wake the watcher of the outbox."""
+        self._ringer.ring(self._instance.call("k_out_bell"))
+
+
+class OutboxWatcher:
+    """Waits for the outbox in a thread of its own."""
+
+    def __init__(self, kernel: KernelModule, memory: SharedMemory) -> None:
+        self._memory = memory
+        self._instance = Instance(kernel, memory, None)
+        self._bell = self._instance.call("k_out_bell")
+
+    def bell(self) -> int:
+        """Read the bell; take it before draining, wait with it afterwards."""
+        return self._memory.word(self._bell)
+
+    def wait(self, seen: int) -> None:
+        """Return when the bell differs from `seen`."""
+        self._instance.call("k_out_wait", seen, *split64(-1))
+
+
+def frozen(port: HostPort) -> bool:
+    """Wait until no hart is inside a step; False if one does not come out."""
+    end = time.monotonic() + FREEZE_PATIENCE_S
+    while port.freeze(True):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.0005)
+    return True

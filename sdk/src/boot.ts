@@ -1,0 +1,106 @@
+/** `boot()`: from options to a running machine. */
+
+import { fetchAssets } from "./assets.js";
+import { connectClient } from "./client.js";
+import { BrowserError, EbbError, PanicError } from "./errors.js";
+import { requireBrowser } from "./features.js";
+import { openMachine, type Sdk } from "./machine.js";
+import { parseSize, reserveMemory } from "./memory.js";
+import type { Limits, Log, MachineConfig, Progress } from "./messages.js";
+import { makeClock } from "./worker/clock.js";
+import { startCluster } from "./workers.js";
+
+/** All optional. The same names hold for `Machine.boot` in Python and for `ebb run`. */
+export interface BootOptions {
+  /** Name of the root file system; `"base"` unless given. */
+  image?: string;
+  /** Workers that run guest code: the number of cores, at least 2, at most 4, unless given; 1 with `record`. */
+  harts?: number;
+  /** Guest memory, `"512M"`, `"1G"` or bytes; 1 GiB unless given. Reserved, not used, until the guest touches it. */
+  memory?: number | string;
+  /** Environment on top of the fixed one, for every process started from the page. */
+  env?: Readonly<Record<string, string>>;
+  /** Who runs what the page starts: `"root"` unless given. */
+  user?: string;
+  /** Limits of the whole machine. */
+  limits?: Limits;
+  /** Keep a tape of the run. Off unless given. */
+  record?: boolean;
+  /** Told how far booting has come. */
+  onProgress?: (progress: Progress) => void;
+  /** Told what the kernel logs. */
+  onLog?: (log: Log) => void;
+  /** Told when the kernel stops by a fault of its own; everything outstanding is rejected with the same error. */
+  onPanic?: (error: PanicError) => void;
+  /** Folder that holds kernel.wasm, worker.js, pyodide and images; the SDK's own unless given. */
+  baseURL?: string | URL;
+}
+
+const HARTS_MOST = 8;
+
+/** Boot a machine. Rejects with a typed error that says what is wrong and what mends it. */
+export async function boot(options: BootOptions = {}): Promise<Sdk> {
+  await requireBrowser();
+  const record = options.record ?? false;
+  const harts = options.harts ?? (record ? 1 : Math.min(Math.max(navigator.hardwareConcurrency, 2), 4));
+  if (!Number.isInteger(harts) || harts < 1 || harts > HARTS_MOST) {
+    throw new RangeError(`harts must be a whole number from 1 to ${HARTS_MOST}; got ${harts}`);
+  }
+  const base = new URL(options.baseURL ?? ".", options.baseURL === undefined ? import.meta.url : location.href);
+  const onProgress = options.onProgress ?? (() => undefined);
+  const asked = parseSize(options.memory ?? "1G");
+  const { memory, ramBytes } = reserveMemory(asked);
+  if (ramBytes < asked) {
+    options.onLog?.({
+      type: "log",
+      level: "warn",
+      text: `the browser refused ${asked >> 20} MiB of memory; this machine has ${ramBytes >> 20} MiB`,
+    });
+  }
+  const config: MachineConfig = {
+    image: options.image ?? "base",
+    imagesURL: new URL("images/", base).href,
+    cpus: harts,
+    env: options.env ?? {},
+    user: options.user ?? "root",
+    limits: options.limits ?? {},
+    record,
+  };
+
+  const { module, python } = await fetchAssets(base, onProgress).catch((error: unknown) => {
+    throw startError(error);
+  });
+
+  const cluster = startCluster(new URL("worker.js", base), { module, memory, python, clock: makeClock(), harts, ramBytes }, config, {
+    progress: onProgress,
+    message(message) {
+      if (message.type === "log") options.onLog?.(message);
+      else client.receive(message);
+    },
+    panic(panic) {
+      const error = new PanicError(panic.hart, panic.report);
+      client.end(error);
+      options.onPanic?.(error);
+    },
+    fail(error) {
+      client.end(error);
+      cluster.terminate();
+    },
+  });
+  const client = connectClient(cluster.kernel);
+  try {
+    await cluster.booted;
+  } catch (error) {
+    cluster.terminate();
+    throw error;
+  }
+  return openMachine(client, cluster, { image: config.image, harts, memory, ramBytes });
+}
+
+function startError(error: unknown): EbbError {
+  if (error instanceof EbbError) return error;
+  if (error instanceof WebAssembly.CompileError) {
+    return new BrowserError("too-old", `This browser is too old: it does not accept kernel.wasm.`, String(error));
+  }
+  return new EbbError("network", `A file the machine needs could not be loaded: ${String(error)}`);
+}

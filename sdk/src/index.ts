@@ -1,0 +1,24 @@
+/**
+ * Ebb's SDK: a Linux machine in the page.
+ *
+ *     import { boot } from "ebbtide";
+ *     const sdk = await boot({ image: "base" });
+ *     const { stdout } = await sdk.run("ls", ["-l", "/"]);
+ */
+
+export { boot, type BootOptions } from "./boot.js";
+export {
+  BrowserError,
+  EbbError,
+  ERROR_CODES,
+  LinuxError,
+  PanicError,
+  RunError,
+  type ErrorCode,
+} from "./errors.js";
+export type { Files, Stat } from "./fs.js";
+export type { CommandOptions, RunOptions, RunResult, Sdk, SpawnOptions } from "./machine.js";
+export type { Counters, ExitStatus, FileKind, Limits, Log, Progress, Size, Stage } from "./messages.js";
+export type { Connection } from "./net.js";
+export type { Process } from "./process.js";
+export type { AttachOptions, Attachment } from "./terminal.js";

@@ -1,0 +1,147 @@
+/** The machine in a page's hands: what `boot()` returns. Owner of the workers and the memory until `close`. */
+
+import type { Client } from "./client.js";
+import { EbbError } from "./errors.js";
+import { openFiles, type Files } from "./fs.js";
+import type { CommandParams, Counters, ExitStatus, Size } from "./messages.js";
+import { connect, fetchGuest, type Connection } from "./net.js";
+import { openProcess, type Process } from "./process.js";
+import { saveState } from "./state.js";
+import { copyBuffer } from "./streams.js";
+import { attachTerminal, type AttachOptions, type Attachment } from "./terminal.js";
+import type { Cluster } from "./workers.js";
+
+/** How to start a command. */
+export interface CommandOptions {
+  /** On top of the machine's environment. */
+  env?: Readonly<Record<string, string>>;
+  /** The user's home unless given. */
+  cwd?: string;
+  user?: string;
+}
+
+export interface RunOptions extends CommandOptions {
+  /** What the command reads; end of file at once unless given. */
+  stdin?: string | Uint8Array;
+  /** Milliseconds; then TERM, then KILL to its whole process group, and the promise rejects with a RunError. */
+  timeout?: number;
+  /** Aborting has the effect of a timeout. */
+  signal?: AbortSignal;
+  /** Bytes of stdout and stderr together; a command that writes more is ended. 64 MiB unless given. */
+  maxOutput?: number;
+}
+
+/** What a finished command leaves. */
+export interface RunResult<Output> extends ExitStatus {
+  readonly stdout: Output;
+  readonly stderr: Output;
+}
+
+export interface SpawnOptions extends CommandOptions {
+  /** Run it on a pseudo-terminal of this size. */
+  pty?: Size;
+}
+
+/** A booted machine. */
+export interface Sdk {
+  readonly image: string;
+  readonly harts: number;
+  /** Bytes of guest memory. */
+  readonly memory: number;
+  /**
+   * Run a command to its end. Found through the guest's PATH; not found is exit code 127. A failing command is
+   * not an error: look at `exitCode` (128 + n after signal n, whose name is then in `signal`).
+   */
+  run(command: string, args?: readonly string[], options?: RunOptions & { encoding?: "utf8" }): Promise<RunResult<string>>;
+  run(command: string, args: readonly string[], options: RunOptions & { encoding: "bytes" }): Promise<RunResult<Uint8Array>>;
+  /** Start a command and keep its streams. */
+  spawn(command: string, args?: readonly string[], options?: SpawnOptions): Promise<Process>;
+  /** The guest's files. */
+  readonly fs: Files;
+  /** A byte stream to a TCP port on which a guest program listens. */
+  connect(port: number): Promise<Connection>;
+  /** An HTTP exchange with a guest's port. */
+  fetch(port: number, path: string, init?: RequestInit): Promise<Response>;
+  /** Put a terminal into `element` and connect it to a process that runs on a pty. */
+  attach(element: HTMLElement, process: Process, options?: AttachOptions): Promise<Attachment>;
+  /** What the harts have done so far. */
+  counters(): Promise<Counters>;
+  /** The machine's memory as a file (gzip), for a bug report after a panic. */
+  state(): Promise<Blob>;
+  /** End the machine: all workers end, the memory is free, what still waits is rejected. */
+  close(): Promise<void>;
+}
+
+interface Parts {
+  readonly image: string;
+  readonly harts: number;
+  readonly ramBytes: number;
+  readonly memory: WebAssembly.Memory;
+}
+
+const OUTPUT_MOST = 64 << 20;
+/** A machine that does not come to rest within this time is ended all the same. */
+const CLOSE_MS = 3000;
+
+export function openMachine(client: Client, cluster: Cluster, parts: Parts): Sdk {
+  const params = (command: string, args: readonly string[], options: CommandOptions): CommandParams => ({
+    argv: [command, ...args],
+    env: options.env ?? {},
+    cwd: options.cwd ?? null,
+    user: options.user ?? null,
+  });
+
+  let kept: Parts | null = parts;
+  let closing: Promise<void> | null = null;
+
+  async function run(command: string, args?: readonly string[], options?: RunOptions & { encoding?: "utf8" }): Promise<RunResult<string>>;
+  async function run(command: string, args: readonly string[], options: RunOptions & { encoding: "bytes" }): Promise<RunResult<Uint8Array>>;
+  async function run(
+    command: string,
+    args: readonly string[] = [],
+    options: RunOptions & { encoding?: "utf8" | "bytes" } = {},
+  ): Promise<RunResult<string> | RunResult<Uint8Array>> {
+    const { stdin, timeout, signal, encoding = "utf8", maxOutput = OUTPUT_MOST } = options;
+    const input = stdin === undefined ? null : copyBuffer(stdin);
+    const result = await client.request(
+      "run",
+      { ...params(command, args, options), stdin: input, timeoutMs: timeout ?? null, maxOutput },
+      { transfer: input === null ? [] : [input], signal },
+    );
+    const stdout = new Uint8Array(result.stdout);
+    const stderr = new Uint8Array(result.stderr);
+    if (encoding === "bytes") return { ...result, stdout, stderr };
+    const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+    return { ...result, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+  }
+
+  async function close(): Promise<void> {
+    const timer = new Promise<null>((resolve) => setTimeout(resolve, CLOSE_MS, null));
+    await Promise.race([client.request("close", {}).catch(() => null), timer]);
+    client.end(new EbbError("closed", "The machine has been closed."));
+    cluster.terminate();
+    kept = null;
+  }
+
+  return {
+    image: parts.image,
+    harts: parts.harts,
+    memory: parts.ramBytes,
+    run,
+    async spawn(command, args = [], options = {}) {
+      const pty = options.pty ?? null;
+      const spawned = await client.request("spawn", { ...params(command, args, options), pty });
+      return openProcess(client, spawned, pty !== null);
+    },
+    fs: openFiles(client),
+    connect: (port) => connect(client, port),
+    fetch: (port, path, init = {}) => fetchGuest(client, port, path, init),
+    attach: attachTerminal,
+    counters: () => client.request("counters", {}),
+    async state() {
+      if (kept === null) throw new EbbError("closed", "The machine has been closed.");
+      return saveState(kept.memory, { image: kept.image, harts: kept.harts, memory: kept.ramBytes });
+    },
+    close: () => (closing ??= close()),
+  };
+}

@@ -1,0 +1,311 @@
+/**
+ * Every message between a page, the kernel worker and the thread workers. Read this file first.
+ *
+ * The page talks to one kernel worker: a `request` is answered by exactly one `reply` with its id; streams flow
+ * by credit; the rest are events. A thread worker gets `start` and `go` and nothing after that, for it may be
+ * parked: whatever it must learn later reaches it through shared memory.
+ *
+ * Python reads these shapes in `ebbtide/browser/page_protocol.py`; a change here is a change there.
+ */
+
+import type { ErrorCode } from "./errors.js";
+import type { RuntimeAssets } from "./runtime_assets.js";
+
+/** Numbers a request, a process or a stream; never used twice in one machine. */
+export type Id = number;
+
+// ---- Starting workers ---------------------------------------------------------------------------------------
+
+/** What every worker of one machine shares. */
+export interface Shared {
+  readonly module: WebAssembly.Module;
+  readonly memory: WebAssembly.Memory;
+  readonly python: RuntimeAssets;
+  /** Host time since boot: see worker/clock.ts. */
+  readonly clock: SharedArrayBuffer;
+  /** Harts that step. */
+  readonly harts: number;
+  /** Bytes of guest memory. */
+  readonly ramBytes: number;
+}
+
+/** What a machine is booted with: the serialisable part of `BootOptions`, all defaults filled in. */
+export interface MachineConfig {
+  readonly image: string;
+  /** Absolute address of the folder that holds `<image>/manifest.json` and `blobs/`. */
+  readonly imagesURL: string;
+  readonly cpus: number;
+  readonly env: Readonly<Record<string, string>>;
+  readonly user: string;
+  readonly limits: Readonly<Limits>;
+  readonly record: boolean;
+}
+
+/** Limits of the whole machine. A limit that is absent is the default of the runtime. */
+export interface Limits {
+  /** Guest tasks (threads) at most; more is EAGAIN. */
+  tasks?: number;
+  /** Open files of one process at most; more is EMFILE. */
+  files?: number;
+}
+
+export interface StartKernel {
+  readonly type: "start";
+  readonly role: "kernel";
+  readonly shared: Shared;
+  readonly config: MachineConfig;
+}
+
+export interface StartThread {
+  readonly type: "start";
+  readonly role: "thread";
+  readonly shared: Shared;
+}
+
+// ---- Page to worker -----------------------------------------------------------------------------------------
+
+/** The kernel has been attached: take this seat and step. */
+export interface Go {
+  readonly type: "go";
+  readonly seat: Seat;
+}
+
+/** What a worker needs to become a hart (`Seat` of ebbtide/port.py): addresses in the shared memory. */
+export interface Seat {
+  readonly hart: number;
+  readonly stack: number;
+  readonly report: number;
+  readonly control: number;
+}
+
+/** The reader takes `bytes` more of a stream. The worker never sends more than was granted. */
+export interface Credit {
+  readonly type: "credit";
+  readonly stream: Id;
+  readonly bytes: number;
+}
+
+/** The reader wants nothing more: the guest's writer gets EPIPE. */
+export interface Release {
+  readonly type: "release";
+  readonly stream: Id;
+}
+
+/** Give up a request (AbortSignal). It is still answered. */
+export interface Cancel {
+  readonly type: "cancel";
+  readonly id: Id;
+}
+
+export type ToKernel = StartKernel | Request | Cancel | Credit | Release;
+export type ToThread = StartThread | Go;
+
+// ---- Worker to page -----------------------------------------------------------------------------------------
+
+/** Python runs in this worker. */
+export interface Started {
+  readonly type: "started";
+}
+
+/** The kernel worker has attached the kernel and made a seat for each hart. */
+export interface Attached {
+  readonly type: "attached";
+  readonly seats: readonly Seat[];
+}
+
+/** The worker cannot go on. Only ever a fault of ours or of the network, never of the guest. */
+export interface Failed {
+  readonly type: "failed";
+  readonly error: ErrorShape;
+}
+
+/** A hart returned PANIC, trapped, or its loop raised. */
+export interface Panicked {
+  readonly type: "panic";
+  readonly hart: number;
+  readonly report: string;
+}
+
+/** The machine answers requests. */
+export interface Booted {
+  readonly type: "booted";
+}
+
+export interface Reply {
+  readonly type: "reply";
+  readonly id: Id;
+  readonly value: unknown;
+}
+
+export interface Refusal {
+  readonly type: "refusal";
+  readonly id: Id;
+  readonly error: ErrorShape;
+}
+
+/** Bytes of a stream, within its credit. */
+export interface Data {
+  readonly type: "data";
+  readonly stream: Id;
+  readonly data: ArrayBuffer;
+}
+
+/** The stream has ended; with `error` it broke (a reset connection). */
+export interface End {
+  readonly type: "end";
+  readonly stream: Id;
+  readonly error: ErrorShape | null;
+}
+
+/** How far booting has come. `done` and `total` are bytes where `unit` says so. */
+export interface Progress {
+  readonly type: "progress";
+  readonly stage: Stage;
+  readonly done: number;
+  readonly total: number;
+  readonly unit: "bytes" | "workers" | "steps";
+}
+
+/** The stages of booting, in order. */
+export type Stage = "download" | "workers" | "image" | "boot";
+
+/** A line of the kernel's log. */
+export interface Log {
+  readonly type: "log";
+  readonly level: "info" | "warn" | "strace";
+  readonly text: string;
+}
+
+export type FromKernel = Started | Attached | Failed | Panicked | Booted | Reply | Refusal | Data | End | Progress | Log;
+export type FromThread = Started | Failed | Panicked;
+
+/** An error as it crosses. Which fields are set depends on `code`: see errors.ts. */
+export interface ErrorShape {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly details?: string;
+  /** Name of a Linux error ("ENOENT") and the path it is about. */
+  readonly errno?: string;
+  readonly path?: string;
+  /** Output up to the end of a run that timed out, was aborted or wrote too much. */
+  readonly stdout?: ArrayBuffer;
+  readonly stderr?: ArrayBuffer;
+}
+
+// ---- Requests -----------------------------------------------------------------------------------------------
+
+/** What a process is started with. */
+export interface CommandParams {
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly cwd: string | null;
+  readonly user: string | null;
+}
+
+export interface Size {
+  readonly rows: number;
+  readonly cols: number;
+}
+
+/** How a process ended. `exitCode` is 128 + n after signal n, whose name ("SIGTERM") is `signal`. */
+export interface ExitStatus {
+  readonly exitCode: number;
+  readonly signal: string | null;
+}
+
+export interface StatShape {
+  readonly kind: FileKind;
+  readonly mode: number;
+  readonly size: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly nlink: number;
+  readonly ino: number;
+  /** Milliseconds since 1970. */
+  readonly mtime: number;
+  readonly atime: number;
+  readonly ctime: number;
+}
+
+export type FileKind = "file" | "directory" | "symlink" | "char" | "block" | "fifo" | "socket";
+
+interface Path {
+  readonly path: string;
+}
+
+/** Every request: what it takes, what it gives. */
+export interface Methods {
+  run: {
+    params: CommandParams & {
+      readonly stdin: ArrayBuffer | null;
+      readonly timeoutMs: number | null;
+      readonly maxOutput: number;
+    };
+    value: ExitStatus & { readonly stdout: ArrayBuffer; readonly stderr: ArrayBuffer };
+  };
+  spawn: {
+    params: CommandParams & { readonly pty: Size | null };
+    /** With a pty, stdin and stdout are its two directions and there is no stderr. */
+    value: {
+      readonly process: Id;
+      readonly pid: number;
+      readonly stdin: Id;
+      readonly stdout: Id;
+      readonly stderr: Id | null;
+    };
+  };
+  wait: { params: { readonly process: Id }; value: ExitStatus };
+  kill: { params: { readonly process: Id; readonly signal: string | number }; value: null };
+  resize: { params: { readonly process: Id } & Size; value: null };
+
+  /** Answered when the guest has room for more: this is the back-pressure of writers. */
+  write: { params: { readonly stream: Id; readonly data: ArrayBuffer }; value: null };
+  closeWriter: { params: { readonly stream: Id }; value: null };
+  connect: { params: { readonly port: number }; value: { readonly read: Id; readonly write: Id } };
+
+  readFile: { params: Path; value: ArrayBuffer };
+  writeFile: { params: Path & { readonly data: ArrayBuffer; readonly mode: number | null }; value: null };
+  mkdir: { params: Path & { readonly parents: boolean; readonly mode: number }; value: null };
+  readdir: { params: Path; value: readonly string[] };
+  stat: { params: Path & { readonly follow: boolean }; value: StatShape };
+  symlink: { params: Path & { readonly target: string }; value: null };
+  readlink: { params: Path; value: string };
+  unlink: { params: Path & { readonly recursive: boolean }; value: null };
+  rename: { params: Path & { readonly to: string }; value: null };
+  chmod: { params: Path & { readonly mode: number }; value: null };
+  readFiles: { params: { readonly paths: readonly string[] }; value: readonly ArrayBuffer[] };
+  writeFiles: {
+    params: { readonly files: readonly { readonly path: string; readonly data: ArrayBuffer }[] };
+    value: null;
+  };
+  /** Unpack a tar into a directory / pack a directory into a tar. */
+  unpack: { params: Path & { readonly tar: ArrayBuffer }; value: null };
+  pack: { params: Path; value: ArrayBuffer };
+
+  /** What the harts have done so far; for tests and the curious. */
+  counters: { params: Record<string, never>; value: Counters };
+  /** Freeze all harts; afterwards no worker is inside a step and all may be ended. */
+  close: { params: Record<string, never>; value: null };
+}
+
+export interface Counters {
+  /** Per hart. */
+  readonly steps: readonly number[];
+  readonly retired: readonly number[];
+  /** Messages the kernel worker has taken and sent. */
+  readonly messages: number;
+  /** Most harts that were inside `k_step` at once, and that executed guest code at once. */
+  readonly hartsInsideMax: number;
+  readonly guestInsideMax: number;
+}
+
+export type Method = keyof Methods;
+
+export type Request = {
+  [M in Method]: {
+    readonly type: "request";
+    readonly id: Id;
+    readonly method: M;
+    readonly params: Methods[M]["params"];
+  };
+}[Method];

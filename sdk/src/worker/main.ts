@@ -1,0 +1,107 @@
+/**
+ * Entry of every worker. It starts Python, instantiates the kernel and calls `ebbtide.browser.worker`; what a
+ * worker does is decided there. This side only fetches, waits and moves bytes, all by request of Python.
+ */
+
+import type { FromKernel, FromThread, MachineConfig, Seat, Shared, ToKernel, ToThread } from "../messages.js";
+import { openImage, type Image } from "./image.js";
+import { openHostTime, type HostTime } from "./clock.js";
+import { attachKernel, seatKernel, type Kernel } from "./kernel.js";
+import { loadRuntime } from "./pyodide_loader.js";
+import { post } from "./post.js";
+
+/** What Python sees of the kernel worker; `KernelHost` in ebbtide/browser/worker.py. */
+export interface KernelHost {
+  readonly kernel: Kernel;
+  readonly ramBytes: number;
+  readonly harts: number;
+  readonly configJson: string;
+  post(message: FromKernel): void;
+  /** Call back in a microtask; in a task of its own, after what already waits. */
+  soon(callback: () => void): void;
+  later(callback: () => void): void;
+  /** Rejects with a BlobError. */
+  readonly image: Promise<Image>;
+}
+
+/** What Python sees of a thread worker; `ThreadHost` in ebbtide/browser/worker.py. */
+export interface ThreadHost {
+  readonly kernel: Kernel;
+  readonly time: HostTime;
+  readonly seat: Seat;
+  post(message: FromThread): void;
+}
+
+/** `ebbtide.browser.worker`, as this side calls it. */
+interface PythonEntry {
+  kernel_main(host: KernelHost): (message: ToKernel) => void;
+  /** Steps until the machine is closed: it blocks this worker. */
+  thread_main(host: ThreadHost): void;
+}
+
+const scope = globalThis as unknown as DedicatedWorkerGlobalScope;
+
+scope.onmessage = ({ data }: MessageEvent<ToKernel | ToThread>) => {
+  if (data.type !== "start") throw new Error(`a worker's first message is start, not ${data.type}`);
+  const main = data.role === "kernel" ? startKernel(data.shared, data.config) : startThread(data.shared);
+  main.catch(fail);
+};
+
+scope.addEventListener("unhandledrejection", (event) => fail(event.reason));
+
+async function loadEntry(shared: Shared): Promise<PythonEntry> {
+  const python = await loadRuntime(shared.python);
+  return python.pyimport("ebbtide.browser.worker") as PythonEntry;
+}
+
+async function startKernel(shared: Shared, config: MachineConfig): Promise<void> {
+  const image = openImage(config.imagesURL, config.image, (done, total) =>
+    post({ type: "progress", stage: "image", done, total, unit: "bytes" }),
+  ); // begins while Python starts
+  image.catch(() => undefined); // Python will await it
+  const entry = await loadEntry(shared);
+  post({ type: "started" });
+  const handle = entry.kernel_main({
+    kernel: attachKernel(shared.module, shared.memory, shared.ramBytes, shared.harts),
+    ramBytes: shared.ramBytes,
+    harts: shared.harts,
+    configJson: JSON.stringify(config),
+    post,
+    image,
+    soon: (callback) => queueMicrotask(callback),
+    later: taskQueue(),
+  });
+  scope.onmessage = ({ data }: MessageEvent<ToKernel>) => handle(data);
+}
+
+async function startThread(shared: Shared): Promise<void> {
+  const seated = new Promise<Seat>((resolve) => {
+    scope.onmessage = ({ data }: MessageEvent<ToThread>) => {
+      if (data.type === "go") resolve(data.seat);
+    };
+  });
+  const entry = await loadEntry(shared);
+  post({ type: "started" });
+  const seat = await seated;
+  const kernel = seatKernel(shared.module, shared.memory, seat.stack);
+  entry.thread_main({ kernel, seat, time: openHostTime(shared.clock), post });
+}
+
+/** Runs callbacks each in a task of its own: quicker than a timer of 0 ms. */
+function taskQueue(): (callback: () => void) => void {
+  const { port1, port2 } = new MessageChannel();
+  const waiting: (() => void)[] = [];
+  port1.onmessage = () => waiting.shift()?.();
+  return (callback) => {
+    waiting.push(callback);
+    port2.postMessage(null);
+  };
+}
+
+function fail(error: unknown): void {
+  const text = error instanceof Error ? error.message : String(error);
+  // Of a Python traceback the last line is the sentence.
+  const message = `A worker stopped: ${text.trim().split("\n").at(-1) ?? ""}`;
+  const details = error instanceof Error ? `${text}\n${error.stack ?? ""}` : text;
+  post({ type: "failed", error: { code: "internal", message, details } });
+}

@@ -1,0 +1,78 @@
+"""A booted machine in a page, as tests hold it: script runs in the page, typing goes to the terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from playwright.sync_api import Page
+
+BOOT_MS = 60_000
+
+
+class MachinePage:
+    """The shell page with its machine."""
+
+    def __init__(self, page: Page, query: str = "") -> None:
+        self.page = page
+        self.requests: list[str] = []
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.goto(f"/{query}")
+        page.wait_for_function("document.body.dataset.state !== 'starting'", timeout=BOOT_MS)
+        state = page.evaluate("document.body.dataset.state")
+        assert state == "ready", page.inner_text("#failure")
+
+    def js(self, body: str, arg: Any = None) -> Any:
+        """Run the body of an async function with `sdk` and `arg` in the page."""
+        return self.page.evaluate(
+            f"async (arg) => {{ const sdk = window.sdk; {_HELPERS} {body} }}", arg
+        )
+
+    def error(self, body: str, arg: Any = None) -> dict[str, Any]:
+        """Run a body that must reject; return what the error says."""
+        said: dict[str, Any] = self.js(
+            f"""try {{ await (async () => {{ {body} }})(); }} catch (error) {{
+                return {{ name: error.name, code: error.code, message: error.message, errno: error.errno,
+                    path: error.path, stdout: error.stdout && text(error.stdout) }};
+            }}
+            throw new Error("nothing was rejected");""",
+            arg,
+        )
+        return said
+
+    def run(self, *argv: str, **options: Any) -> dict[str, Any]:
+        """`sdk.run` with utf8 output."""
+        result: dict[str, Any] = self.js(
+            "return sdk.run(arg.argv[0], arg.argv.slice(1), arg.options)",
+            {"argv": argv, "options": options},
+        )
+        return result
+
+    def type(self, text: str) -> None:
+        """Type at the terminal."""
+        self.page.locator("#terminal textarea").focus()
+        self.page.keyboard.type(text)
+
+    def see(self, pattern: str) -> str:
+        """Wait until the terminal shows a regular expression; return the whole screen."""
+        self.page.wait_for_function(
+            "(pattern) => new RegExp(pattern, 'm').test(window.screenText?.() ?? '')",
+            arg=pattern,
+            timeout=BOOT_MS,
+        )
+        screen: str = self.page.evaluate("window.screenText()")
+        return screen
+
+
+_HELPERS = """
+    const text = (bytes) => new TextDecoder().decode(bytes);
+    const collect = async (stream) => text(await new Response(stream).arrayBuffer());
+    const readUntil = async (reader, pattern) => {
+        let seen = "";
+        while (!pattern.test(seen)) {
+            const { value, done } = await reader.read();
+            if (done) throw new Error("ended after: " + JSON.stringify(seen));
+            seen += text(value);
+        }
+        return seen;
+    };
+"""

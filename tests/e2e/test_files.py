@@ -1,0 +1,79 @@
+"""`sdk.fs`: the guest's files from the page, seen alike by programs."""
+
+from __future__ import annotations
+
+from e2e.machines import MachinePage
+
+
+def test_written_file_is_read_back_and_seen_by_programs(machine: MachinePage) -> None:
+    seen = machine.js(
+        """await sdk.fs.writeFile("/tmp/a.txt", "grüße\\n");
+        await sdk.fs.writeFile("/tmp/tool", "#!/bin/sh\\necho ran\\n", { mode: 0o755 });
+        return [await sdk.fs.readFile("/tmp/a.txt", "utf8"), (await sdk.run("cat", ["/tmp/a.txt"])).stdout,
+            (await sdk.run("/tmp/tool")).stdout];"""
+    )
+    assert seen == ["grüße\n", "grüße\n", "ran\n"]
+
+
+def test_large_file_keeps_every_byte(machine: MachinePage) -> None:
+    same = machine.js(
+        """const data = new Uint8Array(3_000_001).map((_, i) => i * 7);
+        await sdk.fs.writeFile("/tmp/big", data);
+        const back = await sdk.fs.readFile("/tmp/big");
+        return back.length === data.length && back.every((byte, i) => byte === data[i]);"""
+    )
+    assert same is True
+
+
+def test_directories_links_and_removal(machine: MachinePage) -> None:
+    seen = machine.js(
+        """await sdk.fs.mkdir("/tmp/d/e/f", { parents: true });
+        await sdk.fs.writeFile("/tmp/d/file", "x");
+        await sdk.fs.symlink("file", "/tmp/d/link");
+        await sdk.fs.rename("/tmp/d/file", "/tmp/d/file2");
+        const dangling = await sdk.fs.stat("/tmp/d/link", { follow: false });
+        const names = await sdk.fs.readdir("/tmp/d");
+        const target = await sdk.fs.readlink("/tmp/d/link");
+        const there = [await sdk.fs.exists("/tmp/d/link"), await sdk.fs.exists("/tmp/d/file2")];
+        await sdk.fs.unlink("/tmp/d", { recursive: true });
+        return [dangling.kind, names, target, there, await sdk.fs.exists("/tmp/d")];"""
+    )
+    assert seen == ["symlink", ["e", "file2", "link"], "file", [False, True], False]
+
+
+def test_stat_tells_what_a_program_would_see(machine: MachinePage) -> None:
+    stat = machine.js(
+        """await sdk.fs.writeFile("/tmp/s", "12345", { mode: 0o640 });
+        return sdk.fs.stat("/tmp/s");"""
+    )
+    assert (stat["kind"], stat["mode"], stat["size"], stat["uid"]) == ("file", 0o640, 5, 0)
+    assert machine.run("stat", "-c", "%Y", "/tmp/s")["stdout"].strip() == str(stat["mtime"] // 1000)
+
+
+def test_failure_names_errno_and_path(machine: MachinePage) -> None:
+    error = machine.error('await sdk.fs.readFile("/nowhere/file")')
+    assert (error["name"], error["code"], error["errno"]) == ("LinuxError", "linux", "ENOENT")
+    assert error["path"] == "/nowhere/file"
+
+
+def test_many_files_in_one_message(machine: MachinePage) -> None:
+    seen = machine.js(
+        """await sdk.fs.writeFiles({ "/tmp/many/a": "A", "/tmp/many/sub/b": "B" });
+        const back = await sdk.fs.readFiles(["/tmp/many/a", "/tmp/many/sub/b"]);
+        return [...back].map(([path, bytes]) => [path, text(bytes)]);"""
+    )
+    assert seen == [["/tmp/many/a", "A"], ["/tmp/many/sub/b", "B"]]
+
+
+def test_tar_goes_in_and_comes_out(machine: MachinePage) -> None:
+    seen = machine.js(
+        """await sdk.fs.writeFiles({ "/tmp/src/x": "X", "/tmp/src/y/z": "Z" });
+        const made = await sdk.run("tar", ["-C", "/tmp/src", "-c", "."], { encoding: "bytes" });
+        await sdk.fs.mkdir("/tmp/out");
+        await sdk.fs.unpack("/tmp/out", made.stdout);
+        const tar = await sdk.fs.pack("/tmp/out");
+        const listed = await sdk.run("tar", ["-t"], { stdin: tar });
+        return [await sdk.fs.readFile("/tmp/out/y/z", "utf8"), listed.stdout];"""
+    )
+    assert seen[0] == "Z"
+    assert {"x", "y/z"} <= {line.removeprefix("./") for line in seen[1].splitlines()}

@@ -1,0 +1,93 @@
+"""The machine as a whole: a page that stays free, rest without work, options, closing."""
+
+from __future__ import annotations
+
+from e2e.machines import MachinePage
+
+
+def test_page_stays_free_while_the_guest_loops(machine: MachinePage) -> None:
+    seen = machine.js(
+        """const loops = await Promise.all([1, 2].map(() => sdk.spawn("sh", ["-c", "while :; do :; done"])));
+        let turns = 0, longest = 0, last = performance.now();
+        while (turns < 50) { // a task of the page, in many turns of its event loop
+            await new Promise((resolve) => setTimeout(resolve));
+            const now = performance.now();
+            longest = Math.max(longest, now - last);
+            last = now;
+            turns++;
+        }
+        const running = await Promise.race([...loops.map((p) => p.exit), sdk.run("true").then(() => "running")]);
+        for (const p of loops) await p.kill("SIGKILL");
+        const ends = await Promise.all(loops.map((p) => p.exit));
+        return { turns, longest, running, ends: ends.map((e) => e.signal) };"""
+    )
+    assert seen["turns"] == 50 and seen["running"] == "running"
+    assert seen["ends"] == ["SIGKILL", "SIGKILL"]
+    assert seen["longest"] < 1000
+
+
+def test_endless_loop_dies_by_its_timeout(machine: MachinePage) -> None:
+    error = machine.error('await sdk.run("sh", ["-c", "while :; do :; done"], { timeout: 300 })')
+    assert error["code"] == "timeout"
+
+
+def test_idle_machine_does_nothing(machine: MachinePage) -> None:
+    before, after = machine.js(
+        """await sdk.run("true");
+        let before = await sdk.counters(), again = await sdk.counters();
+        while (String(again.retired) !== String(before.retired)) { // until the shell has gone to rest
+            before = again;
+            await new Promise((resolve) => setTimeout(resolve, 100));
+            again = await sdk.counters();
+        }
+        await new Promise((resolve) => setTimeout(resolve, 1000));
+        return [again, await sdk.counters()];"""
+    )
+    assert after["steps"] == before["steps"]
+    assert after["retired"] == before["retired"]
+    # The question for the counters and its answer.
+    assert after["messages"] == before["messages"] + 2
+
+
+def test_processors_and_memory_are_what_was_asked_for(machine: MachinePage) -> None:
+    seen = machine.js(
+        """const { boot } = await import("./ebbtide.js");
+        const other = await boot({ harts: 3, memory: "192M", env: { FROM: "boot" } });
+        const seen = await other.run("sh", ["-c", "nproc; grep MemTotal /proc/meminfo; echo $FROM"]);
+        await other.close();
+        return seen.stdout.split("\\n");"""
+    )
+    assert seen[0] == "3" and seen[2] == "boot"
+    assert 180_000 <= int(seen[1].split()[1]) <= 192 * 1024
+
+
+def test_two_machines_in_one_page_share_nothing(machine: MachinePage) -> None:
+    seen = machine.js(
+        """const { boot } = await import("./ebbtide.js");
+        const other = await boot({ harts: 1 });
+        await sdk.fs.writeFile("/tmp/mine", "here");
+        const seen = [await sdk.fs.exists("/tmp/mine"), await other.fs.exists("/tmp/mine")];
+        await other.close();
+        return [...seen, (await sdk.run("cat", ["/tmp/mine"])).stdout];"""
+    )
+    assert seen == [True, False, "here"]
+
+
+def test_close_ends_the_workers_and_rejects_what_waits(machine: MachinePage) -> None:
+    outcome = machine.js(
+        """const { boot } = await import("./ebbtide.js");
+        const other = await boot({ harts: 2 });
+        const process = await other.spawn("sleep", ["1000"]);
+        const exit = process.exit.catch((error) => error.code);
+        await other.close();
+        const late = await other.run("true").catch((error) => error.code);
+        return [await exit, late];"""
+    )
+    assert outcome == ["closed", "closed"]
+    for worker in machine.page.workers[1 + machine.js("return sdk.harts") :]:
+        worker.wait_for_event("close")
+
+
+def test_guest_port_is_reached_by_connect_and_fetch(machine: MachinePage) -> None:
+    error = machine.error("await sdk.connect(4444)")
+    assert error["errno"] == "ECONNREFUSED"

@@ -1,0 +1,101 @@
+"""The build's own rules: stamps, changed headers, the reader of WebAssembly, missing tools."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from build_steps import common, kernel, site, wasm
+
+
+@pytest.fixture
+def stamps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(common, "STAMPS", tmp_path / "stamps")
+    monkeypatch.setattr(common, "_file_digests", {})
+    return tmp_path
+
+
+def test_a_stamp_holds_until_its_inputs_change(stamps: Path) -> None:
+    output = stamps / "output"
+    output.write_text("made")
+    assert not common.fresh("step", "inputs 1", output)
+    common.stamp("step", "inputs 1")
+    assert common.fresh("step", "inputs 1", output)
+    assert not common.fresh("step", "inputs 2", output)
+    assert not common.fresh("step", "inputs 1", output), "a stale stamp is dropped, not kept"
+
+
+def test_a_lost_output_is_made_again(stamps: Path) -> None:
+    common.stamp("step", "inputs")
+    assert not common.fresh("step", "inputs", stamps / "lost")
+
+
+def test_the_digest_covers_names_and_contents(stamps: Path) -> None:
+    one, two = stamps / "one", stamps / "two"
+    one.write_text("x")
+    two.write_text("x")
+    assert common.digest(one) != common.digest(two)
+    assert common.digest([one, two]) == common.digest([two, one])
+    assert common.digest("ab", "c") != common.digest("a", "bc")
+
+
+def test_a_failing_tool_names_what_mends_it(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(common.Failure) as caught:
+        common.run([sys.executable, "-c", "print('why'); raise SystemExit(3)"], mend="do this")
+    assert caught.value.mend == "do this"
+    assert "why" in capfd.readouterr().err
+
+
+def test_a_missing_tool_is_named() -> None:
+    with pytest.raises(common.Failure, match="no-such-tool is missing"):
+        common.run(["no-such-tool"], mend="install it")
+
+
+def test_a_full_disk_is_noticed_first(tmp_path: Path) -> None:
+    with pytest.raises(common.Failure, match="are free"):
+        common.disk_check(tmp_path / "not" / "yet", 1 << 60, "everything")
+
+
+def test_guest_programs_name_their_own_flags(tmp_path: Path) -> None:
+    source = tmp_path / "guest.c"
+    source.write_text("// What it is for.\n// flags: -pthread -DX='a b'\nint main(void) {}\n")
+    assert kernel._own_flags(source) == ("-pthread", "-DX=a b")
+
+
+def test_modules_that_take_js_at_their_top_stay_out_of_the_snapshot(tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    module.write_text("from js import Atomics\n")
+    assert site.takes_js(module)
+    module.write_text("from pyodide.ffi import to_js\ndef f():\n    import js\n")
+    assert not site.takes_js(module)
+
+
+def leb(value: int) -> bytes:
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def module_bytes(maximum: int) -> bytes:
+    """A module that imports shared memory, with one global, exported as __heap_base."""
+    imports = b"\x01\x03env\x06memory\x02\x03" + leb(1024) + leb(maximum)
+    globals_ = b"\x01\x7f\x00\x41" + b"\x80\x80\x04" + b"\x0b"  # i32.const 65536
+    exports = b"\x01\x0b__heap_base\x03\x00"
+    sections = ((wasm.IMPORT, imports), (wasm.GLOBAL, globals_), (wasm.EXPORT, exports))
+    body = b"".join(bytes([number]) + leb(len(data)) + data for number, data in sections)
+    return b"\0asm\x01\0\0\0" + body
+
+
+def test_the_memory_limit_can_be_raised_in_place() -> None:
+    data = module_bytes(65535)
+    module = wasm.parse(data)
+    assert module.imports == [("env", "memory", 2)]
+    assert module.memory_pages == (1024, 65535)
+    assert module.globals[module.exports["__heap_base"][1]] == 65536
+    raised = wasm.with_memory_max(data, module, wasm.PAGES_MAX)
+    assert wasm.parse(raised).memory_pages == (1024, 65536)
+    assert len(raised) == len(data)

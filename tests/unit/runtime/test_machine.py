@@ -1,0 +1,256 @@
+"""Machine, processes and streams over a fake guest: output, limits, ends, nothing left open."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from fake_guest import FakeGuest
+
+from ebbtide import (
+    CommandFailed,
+    Machine,
+    MachineClosed,
+    OutputLimit,
+    ProcessAborted,
+    ProcessTimeout,
+)
+
+
+async def cat(argv, stdin, stdout, stderr) -> int:
+    while data := await stdin.read(65536):
+        view = data
+        while view:
+            view = view[await stdout.write(view) :]
+    return 0
+
+
+async def fail(argv, stdin, stdout, stderr) -> int:
+    await stderr.write(b"no\xff\n")
+    return 3
+
+
+async def yes(argv, stdin, stdout, stderr) -> int:
+    while True:
+        await stdout.write(b"y\n" * 1000)
+
+
+async def hang(argv, stdin, stdout, stderr) -> int:
+    await stdout.write(b"so far")
+    await asyncio.Event().wait()
+    return 0
+
+
+def guest() -> FakeGuest:
+    return FakeGuest({"cat": cat, "fail": fail, "yes": yes, "hang": hang})
+
+
+def machine_test(work):
+    """Run `work(machine, guest)` and check that nothing stays open."""
+
+    def test() -> None:
+        async def run() -> None:
+            fake = guest()
+            async with await Machine.boot(placement=fake) as machine:
+                await work(machine, fake)
+                await asyncio.sleep(0)
+                assert fake.open_fds == 0
+            assert fake.closed
+
+        asyncio.run(run())
+
+    test.__name__ = work.__name__
+    test.__doc__ = work.__doc__
+    return test
+
+
+@machine_test
+async def test_stdin_defaults_to_the_end_of_file(m, fake):
+    result = await m.run("cat")
+    assert (result.exit_code, result.signal, result.stdout, result.stderr) == (0, None, "", "")
+
+
+@machine_test
+async def test_input_larger_than_a_pipe_comes_back(m, fake):
+    data = bytes(range(256)) * 4000
+    result = await m.run("cat", stdin=data, encoding="bytes")
+    assert result.stdout == data
+
+
+@machine_test
+async def test_exit_code_and_bad_utf8(m, fake):
+    result = await m.run("fail")
+    assert (result.exit_code, result.stderr) == (3, "no�\n")
+    with pytest.raises(CommandFailed) as caught:
+        await m.run("fail", check=True)
+    assert caught.value.exit_code == 3 and "fail" in str(caught.value)
+
+
+@machine_test
+async def test_a_name_not_found_is_127_with_a_hint(m, fake):
+    result = await m.run("nothing")
+    assert (result.exit_code, result.stderr) == (127, "ebb: nothing: command not found\n")
+    result = await m.run("python3")
+    assert "in image debian" in result.stderr
+    with pytest.raises(FileNotFoundError):
+        await m.spawn("nothing")
+
+
+@machine_test
+async def test_timeout_kills_the_tree_and_keeps_the_output(m, fake):
+    with pytest.raises(ProcessTimeout) as caught:
+        await m.run("hang", timeout=0)
+    assert caught.value.command == ("hang",)
+    assert [number for _, number in fake.signals] == [15, 9]
+
+
+@machine_test
+async def test_abort_keeps_the_output(m, fake):
+    abort = asyncio.Event()
+    run = asyncio.ensure_future(m.run("hang", abort=abort))
+    while not fake.spawned:
+        await asyncio.sleep(0)
+    for _ in range(50):
+        await asyncio.sleep(0)
+    abort.set()
+    with pytest.raises(ProcessAborted) as caught:
+        await run
+    assert caught.value.stdout == "so far"
+
+
+@machine_test
+async def test_runaway_output_is_ended(m, fake):
+    with pytest.raises(OutputLimit) as caught:
+        await m.run("yes", max_output=100_001)
+    assert len(caught.value.stdout) == 100_001
+
+
+@machine_test
+async def test_cancelled_run_leaves_no_process(m, fake):
+    run = asyncio.ensure_future(m.run("hang"))
+    while not fake.spawned:
+        await asyncio.sleep(0)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert [number for _, number in fake.signals] == [9]
+
+
+@machine_test
+async def test_spawned_streams_have_backpressure(m, fake):
+    p = await m.spawn("cat")
+    writing = asyncio.ensure_future(p.stdin.write(bytes(1_000_000)))
+    for _ in range(200):
+        await asyncio.sleep(0)
+    assert not writing.done()
+    total = 0
+    while total < 1_000_000:
+        total += len(await p.stdout.read(65536))
+    await writing
+    await p.stdin.close()
+    assert await p.stdout.read() == b""
+    assert (await p.wait()).exit_code == 0
+    await p.close()
+
+
+@machine_test
+async def test_killed_process_reports_its_signal(m, fake):
+    p = await m.spawn("hang")
+    await p.kill("TERM")
+    exit = await p.wait()
+    assert (exit.exit_code, exit.signal) == (143, 15)
+    await p.kill()  # gone already: fine
+    await p.close()
+
+
+@machine_test
+async def test_a_cancelled_read_loses_nothing(m, fake):
+    p = await m.spawn("cat")
+    read = asyncio.ensure_future(p.stdout.read(10))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    read.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await read
+    await p.stdin.write("hello")
+    assert await p.stdout.read(10) == b"hello"
+    await p.stdin.close()
+    assert await p.stdout.read() == b""
+    await p.wait()
+    await p.close()
+
+
+@machine_test
+async def test_a_read_cancelled_just_as_it_ends_loses_nothing(m, fake):
+    for turns in range(40):
+        p = await m.spawn("cat")
+        read = asyncio.ensure_future(p.stdout.read(10))
+        await p.stdin.write("hello")
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        done = read.done()
+        read.cancel()
+        result = await asyncio.gather(read, return_exceptions=True)
+        if not done:
+            result = [await p.stdout.read(10)]
+        assert result == [b"hello"]
+        await p.stdin.close()
+        await p.wait()
+        await p.stdout.stop_waiting()
+        assert await p.stdout.read() == b""
+        await p.close()
+
+
+@machine_test
+async def test_stop_waiting_brings_what_is_there_and_then_the_end(m, fake):
+    p = await m.spawn("hang")
+    reading = asyncio.ensure_future(p.stdout.read())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    await p.stdout.stop_waiting()
+    assert await reading == b"so far"
+    await p.kill("KILL")
+    await p.wait()
+    await p.close()
+
+
+@machine_test
+async def test_closing_a_stream_ends_a_read_that_waits(m, fake):
+    p = await m.spawn("hang")
+    assert await p.stdout.read(100) == b"so far"
+    read = asyncio.ensure_future(p.stdout.read(100))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    await p.stdout.close()
+    assert await read == b""
+    await p.kill("KILL")
+    await p.wait()
+    await p.close()
+
+
+@machine_test
+async def test_environment_is_fixed_plus_what_was_given(m, fake):
+    await m.run("cat", env={"A": "b=c", "LANG": "C"})
+    assert sorted(fake.spawned[0]["env"]) == [
+        "A=b=c",
+        "HOME=/root",
+        "LANG=C",
+        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "USER=root",
+    ]
+
+
+def test_closing_the_machine_ends_what_waits():
+    async def run() -> None:
+        fake = guest()
+        machine = await Machine.boot(placement=fake)
+        p = await machine.spawn("hang")
+        await machine.close()
+        with pytest.raises(MachineClosed):
+            await p.wait()
+        with pytest.raises(MachineClosed):
+            await machine.run("cat")
+
+    asyncio.run(run())
