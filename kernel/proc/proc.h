@@ -23,8 +23,8 @@ void fs_context_put(struct fs_context *fs);
 // ---- exec.c ----
 // exec in phases (law 21); state is kept in task->exec. `path` stays valid until the call ends. E_DONE.
 must_check i64 process_exec(struct task *task, struct call *call, i32 dirfd, const char *path, u32 flags, uptr argv, uptr envp);
-// The same with strings in kernel memory, for SPAWN: count NUL-terminated strings each. `task` is the child of
-// process_spawn, `call` the agent's call, which waits in its stead. 0: the child runs. A failure leaves it as it was.
+// The same with strings in kernel memory, for SPAWN: count NUL-terminated strings each. The owner, who asked for it,
+// is not asked to admit it.
 must_check i64 process_exec_kernel(struct task *task, struct call *call, const char *path, u32 argc, const char *argv, u32 envc, const char *envp);
 
 // ---- exit.c ----
