@@ -4,10 +4,10 @@
 #include "../kernel.h"
 #include "../lib/heap.h"
 #include "../lib/string.h"
+#include "../mem/vdso.h"
 #include "../task/futexq.h"
 #include "elf.h"
 #include "reap.h"
-#include "vdso.h"
 
 #define STRING_MAX (128u << 10)
 #define STRINGS_MAX (6ull << 20)
