@@ -84,9 +84,8 @@ def test_close_ends_the_workers_and_rejects_what_waits(machine: MachinePage) -> 
         return [await exit, late];"""
     )
     assert outcome == ["closed", "closed"]
-    machine.page.wait_for_timeout(0)
-    workers = [worker for worker in machine.page.workers if "worker" in worker.url]
-    assert len(workers) == 1 + machine.js("return sdk.harts")
+    for worker in machine.page.workers[1 + machine.js("return sdk.harts") :]:
+        worker.wait_for_event("close")
 
 
 def test_guest_port_is_reached_by_connect_and_fetch(machine: MachinePage) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextvars import Context
-from typing import Any
+from typing import Any, TypeVar
 
 from pyodide.ffi import create_proxy
 from pyodide.webloop import WebLoop
 
+T = TypeVar("T")
 CALLBACKS_MOST = 1000  # in one microtask
 
 
@@ -39,6 +40,16 @@ class BatchLoop(WebLoop):  # type: ignore[misc]
             self._scheduled = True
             self._soon(self._drain_proxy)
         return handle
+
+    def create_task(
+        self,
+        coro: Coroutine[Any, Any, T],
+        *,
+        name: str | None = None,
+        context: Context | None = None,
+    ) -> asyncio.Task[T]:
+        # Pyodide's own reports an exception before those who await the task have seen it.
+        return asyncio.Task(coro, loop=self, name=name, context=context)
 
     def call_later(
         self,
