@@ -38,7 +38,7 @@ static i64 deliver(struct sock *sock, struct message *message, const u8 to[16], 
     u8 source[16];
     memcpy(source, sock->inet.local, 16);
     if (addr_is_any(source))
-        memcpy(source, addr_is_v4(to) ? (u8[16]){[10] = 0xff, 0xff, 127, 0, 0, 1} : addr_loopback6, 16);
+        memcpy(source, addr_is_v4(to) ? addr_loopback4 : addr_loopback6, 16);
     struct packet *packet;
     struct address *from = knew(struct address);
     if (!from)
