@@ -139,11 +139,11 @@ static bool overlap(const struct sock *a, const struct sock *b) {
     return addr_is_any(six->inet.local) && !six->options[OPT_V6ONLY];
 }
 
-static bool share(const struct sock *a, const struct sock *b) {
-    if (a->options[OPT_REUSEPORT] && b->options[OPT_REUSEPORT] && a->uid == b->uid)
+// `sock` may have what `other` has already.
+static bool share(const struct sock *sock, const struct sock *other) {
+    if (sock->options[OPT_REUSEPORT] && other->options[OPT_REUSEPORT] && sock->uid == other->uid)
         return true;
-    bool listening = a->state == TCP_LISTEN || b->state == TCP_LISTEN;
-    return a->options[OPT_REUSEADDR] && b->options[OPT_REUSEADDR] && !listening;
+    return sock->options[OPT_REUSEADDR] && other->options[OPT_REUSEADDR] && other->state != TCP_LISTEN;
 }
 
 bool inet_in_use(struct sock *sock, u16 port) {

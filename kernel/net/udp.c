@@ -77,7 +77,9 @@ static i64 udp_send(struct task *task, struct sock *sock, struct message *messag
         return -EMSGSIZE;
     if (message->flags & MSG_OOB)
         return -EOPNOTSUPP;
-    i64 r = 0;
+    i64 r = sock->inet.port ? 0 : inet_bind_port(sock, 0); // even if nothing is sent in the end
+    if (r)
+        return r;
     if (message->to) {
         r = inet_destination(sock, message->to, to, &port);
         if (!r && !port)
@@ -93,8 +95,6 @@ static i64 udp_send(struct task *task, struct sock *sock, struct message *messag
         r = -EPIPE;
     if (!r && message->uio->left > DATAGRAM_MAX)
         r = -EMSGSIZE;
-    if (!r && !sock->inet.port)
-        r = inet_bind_port(sock, 0);
     return r ? r : deliver(sock, message, to, port);
 }
 
