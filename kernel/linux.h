@@ -227,6 +227,8 @@ struct rusage {
     struct timeval utime, stime;
     i64 maxrss, ixrss, idrss, isrss, minflt, majflt, nswap, inblock, oublock, msgsnd, msgrcv, nsignals, nvcsw, nivcsw;
 };
+#define UTS_RELEASE "6.12.0-ebb"
+#define UTS_VERSION "#1 SMP Ebb"
 struct utsname { char sysname[65], nodename[65], release[65], version[65], machine[65], domainname[65]; };
 
 // ---- capabilities(7) ----

@@ -77,7 +77,7 @@ static void fault_run(struct task *task) {
         signal_force(task, SIGSEGV, r == -EACCES ? SEGV_ACCERR : SEGV_MAPERR, task->fault_va);
 }
 
-static void guest_run(struct hart *hart, struct task *task, u64 fuel) {
+static bool guest_run(struct hart *hart, struct task *task, u64 fuel) {
     u64 retired = 0;
     tlb_select(hart, task->mm);
     hart->task = task;
@@ -92,6 +92,7 @@ static void guest_run(struct hart *hart, struct task *task, u64 fuel) {
     enum cpu_exit exit = cpu_run(hart, &task->cpu, fuel, &retired);
     kernel_lock(hart);
     atomic_add(&host.counters.guest_inside, (u32)-1);
+    host.pass_ticks = 0; // what misses cost is free: only passes are charged
     // With several harts each counts from where it entered; time is the furthest of them.
     kernel->tick = max(kernel->tick, hart->tick + retired);
     task->ticks_user += retired;
@@ -99,11 +100,11 @@ static void guest_run(struct hart *hart, struct task *task, u64 fuel) {
     hart->task = NULL;
     switch (exit) {
     case CPU_FUEL:
-        return;
+        return false;
     case CPU_ATTN:
         // What the others ask for stands where step() looks; only a shootdown is answered in guest code.
         atomic_and(&hart->attn, ATTN_SHOOTDOWN);
-        return;
+        return false;
     case CPU_ECALL:
         syscall_run(task);
         break;
@@ -122,7 +123,7 @@ static void guest_run(struct hart *hart, struct task *task, u64 fuel) {
         signal_force(task, SIGILL, ILL_ILLOPC, task->cpu.pc);
         break;
     }
-    pass_end();
+    return true;
 }
 
 // ---- One task's turn ---------------------------------------------------------------------------
@@ -142,24 +143,22 @@ static void attend(struct task *task) {
     }
 }
 
-static void task_turn(struct hart *hart, struct task *task, u64 end) {
+// False when nothing but guest code ran: its ticks are counted.
+static bool task_turn(struct hart *hart, struct task *task, u64 end) {
+    bool pass = true;
     task_get(task);
-    if (task->call.live || task->agent)
+    if (task->call.live || task->agent) {
         syscall_run(task);
-    else if (task->killed || task->attention)
+    } else if (task->killed || task->attention) {
         attend(task);
-    else if (task->fault_live)
+    } else if (task->fault_live) {
         fault_run(task);
-    else {
-        u64 stop = min(min(end, task->quantum_end),
-                       clock_tick(&kernel->clock, timer_next_ns()));
-        assert(stop > kernel->tick);
-        guest_run(hart, task, stop - kernel->tick);
-        task_put(task);
-        return;
+    } else {
+        u64 stop = min(min(end, task->quantum_end), clock_tick(&kernel->clock, timer_next_ns()));
+        pass = guest_run(hart, task, stop - kernel->tick);
     }
-    pass_end();
     task_put(task);
+    return pass;
 }
 
 // ---- The step ----------------------------------------------------------------------------------
@@ -203,50 +202,56 @@ static u32 idle(struct hart *hart) {
     return why ? why : STATUS_SLEEP;
 }
 
+// The hart lets go of a task that blocked, stopped or ended.
+static void current_drop(struct hart *hart, struct task *task) {
+    kernel->last_wait[hart->id] = task->active ? task->active->why : 0;
+    hart->report.tid = task->tid;
+    hart->report.pid = task->process ? task->process->pid : 0;
+    hart->report.nr = task->call.nr;
+    hart->report.pc = task->cpu.pc;
+    kernel->current[hart->id] = NULL;
+    task_put(task);
+}
+
+// A step ends at the top of this loop or idle, and whatever changes the machine below costs at least one tick: so
+// there is exactly one machine per tick, and an event delivered at a tick always meets the same one.
 static u32 step(struct hart *hart, u64 budget) {
     u64 end = kernel->tick + budget;
-    struct task **current = &kernel->current[hart->id];
-    for (;;) {
-        struct task *task = *current;
-        // Before anything returns: a task that waits can be woken, and run by another hart, once we are out.
-        if (task && task->state != TASK_RUNNING) {
-            kernel->last_wait[hart->id] = task->active ? task->active->why : 0;
-            hart->report.tid = task->tid;
-            hart->report.pid = task->process ? task->process->pid : 0;
-            hart->report.nr = task->call.nr;
-            hart->report.pc = task->cpu.pc;
-            *current = NULL;
-            task_put(task);
-            continue;
-        }
-        if (host.inbox_head || atomic_load(&host.freeze) || outbox_full())
+    for (;; pass_end()) {
+    again:
+        if (kernel->tick >= end || host.inbox_head || atomic_load(&host.freeze) || outbox_full())
             return STATUS_READY;
         u32 status = decision(hart);
-        if (status)
+        if (status) {
+            pass_end();
             return status;
-        timer_run(now_ns());
-        if (task && kernel->tick >= task->quantum_end) {
-            if (kernel->run_count) {
-                *current = NULL;
-                task->state = TASK_WAITING; // so that it can be enqueued
-                sched_enqueue(task);
-                task_put(task);
-                continue;
-            }
-            task->quantum_end = kernel->tick + QUANTUM;
         }
+        if (timer_next_ns() <= now_ns()) {
+            timer_run(now_ns());
+            continue;
+        }
+        struct task *task = kernel->current[hart->id];
         if (!task) {
             task = sched_pick(hart);
             if (!task)
                 return idle(hart);
             task_get(task); // by kernel->current
-            *current = task;
+            kernel->current[hart->id] = task;
             task->quantum_end = kernel->tick + QUANTUM;
             kernel->switches++;
+        } else if (kernel->tick < task->quantum_end) {
+            if (!task_turn(hart, task, end))
+                goto again;
+            if (task->state != TASK_RUNNING) // at once: another hart may wake and run it when we are out
+                current_drop(hart, task);
+        } else if (!kernel->run_count) {
+            task->quantum_end = kernel->tick + QUANTUM;
+        } else {
+            kernel->current[hart->id] = NULL;
+            task->state = TASK_WAITING; // so that it can be enqueued
+            sched_enqueue(task);
+            task_put(task);
         }
-        if (kernel->tick >= end)
-            return STATUS_READY;
-        task_turn(hart, task, end);
     }
 }
 

@@ -39,7 +39,11 @@
     X(ADD, BNE) X(ADD, BLTU) X(LW, LW) X(LW, ADDI) X(LW, OP_LI) X(SW, SW) X(SW, ADDI) X(SW, JAL)   \
     X(LBU, ADDI) X(LBU, LBU) X(SB, ADDI) X(SB, SB) X(BEQ, LD) X(BEQ, OP_LI) X(BEQ, OP_MV)          \
     X(BEQ, LW) X(BNE, LD) X(BNE, OP_LI) X(BNE, OP_MV) X(ADDIW, ADDIW) X(ADDIW, OP_LI)              \
-    X(SLLIW, SRLIW) X(SRLIW, SLLIW) X(OR, OR) X(OR, SRLIW) X(FLD, FLD) X(FLD, ADDI)
+    X(ADDIW, OP_MV) X(SLLIW, SRLIW) X(SLLIW, XOR) X(SLLIW, OR) X(SRLIW, SLLIW) X(SRLIW, XOR)       \
+    X(SRLIW, OR) X(OR, OR) X(OR, XOR) X(OR, SRLIW) X(OR, SLLIW) X(XOR, XOR) X(XOR, ADDW)           \
+    X(XOR, SRLIW) X(XOR, SLLIW) X(XOR, AND) X(AND, ADDW) X(AND, XOR) X(AND, AND) X(ADDW, ADDW)     \
+    X(ADDW, XOR) X(ADDW, SRLIW) X(ADDW, AND) X(ADDW, LW) X(SLLI, SRLI) X(SLLI, ADD) X(SLLI, SLLI)  \
+    X(SRLI, XOR) X(SRLI, SLLI) X(BLT, LW) X(BLT, OP_MV) X(BLTU, ADDI) X(FLD, FLD) X(FLD, ADDI)
 
 // Pairs whose second op reads, as operand b, what the first one computes: handed over without a
 // way through memory.
@@ -90,11 +94,12 @@ enum { REG_F = 32, REG_SINK = 64, REG_COUNT = 66 };
 extern u64 register_file[HART_MAX * REG_COUNT];
 #define REGISTER(offset) (*(u64 *)((char *)register_file + (offset)))
 
-#define CODE_WAYS 256u    // va page -> code page, direct mapped
-#define CODE_PAGES 320u   // pages with decoded code at most
-#define CODE_HASH 512u    // frame -> code page
-#define CODE_OPS 0x38000u // ops at most (3.5 MiB)
-#define RUN_MAX 128u      // instructions decoded at once
+#define CODE_WAYS 512u  // va page -> code page, direct mapped
+#define CODE_HASH 1024u // frame -> code page
+#define RUN_MAX 128u    // instructions decoded at once
+// How much decoded code there may be: 8.2 MiB, less where the private heap has not as much.
+#define CODE_PAGES 512u
+#define CODE_OPS 0x40000u
 #define PARCELS (PAGE_SIZE / 2)
 
 struct code_page {
@@ -126,7 +131,8 @@ struct run {
     u64 pc;
     i32 fuel;
     u32 epoch; // 1 to PAGE_MASK
-    bool nx_near; // round to nearest and NX set: float fast paths are exact
+    bool nearest; // rounding mode is to nearest, even
+    bool nx_near; // and NX is set already: nothing is left that a normal result could show
 };
 
 struct cpu_cache {
@@ -134,9 +140,10 @@ struct cpu_cache {
     u32 fcsr;
     u32 registers; // byte offset of this hart's part of register_file
     bool smp;
-    u32 op_count;
-    u32 page_count;
+    u32 op_count, op_max;
+    u32 page_count, page_max;
     u32 flushes;
+    u32 misses; // calls of tlb_miss
     struct op scratch[2]; // one instruction run outside any page
     struct code_way way[CODE_WAYS];
     u16 hash[CODE_HASH]; // index + 1

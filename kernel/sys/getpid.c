@@ -65,12 +65,12 @@ i64 sys_setpgid(struct task *task, struct call *call) {
 
 i64 sys_getpgid(struct task *task, struct call *call) {
     struct process *process = process_or_self(task, arg_u32(call, 0));
-    return process ? process->pgid : -ESRCH;
+    return process ? (i64)process->pgid : -ESRCH;
 }
 
 i64 sys_getsid(struct task *task, struct call *call) {
     struct process *process = process_or_self(task, arg_u32(call, 0));
-    return process ? process->sid : -ESRCH;
+    return process ? (i64)process->sid : -ESRCH;
 }
 
 i64 sys_setsid(struct task *task, struct call *call) {

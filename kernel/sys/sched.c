@@ -122,7 +122,7 @@ i64 sys_sched_getscheduler(struct task *task, struct call *call) {
     if (arg_int(call, 0) < 0)
         return -EINVAL;
     struct task *target = task_or_self(task, arg_int(call, 0));
-    return target ? target->sched_policy : -ESRCH;
+    return target ? (i64)target->sched_policy : -ESRCH;
 }
 
 i64 sys_sched_getparam(struct task *task, struct call *call) {

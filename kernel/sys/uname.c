@@ -2,7 +2,7 @@
 #include "sys.h"
 
 i64 sys_uname(struct task *task, struct call *call) {
-    struct utsname u = {.sysname = "Linux", .release = "6.12.0-ebb", .version = "#1 SMP Ebb", .machine = "riscv64"};
+    struct utsname u = {.sysname = "Linux", .release = UTS_RELEASE, .version = UTS_VERSION, .machine = "riscv64"};
     strlcpy(u.nodename, kernel->hostname, sizeof u.nodename);
     strlcpy(u.domainname, kernel->domainname, sizeof u.domainname);
     return copy_out(task, arg_ptr(call, 0), &u, sizeof u);

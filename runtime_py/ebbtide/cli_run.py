@@ -133,12 +133,10 @@ async def _attached(process: Process, timeout: float | None) -> int:
             await end(process)
             return EXIT_TIMEOUT
         # A background job may hold the streams open: take what is there, then go.
-        for task, (reader, fd) in zip(outputs, readers, strict=True):
-            if not task.done():
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
-                with contextlib.suppress(OSError):
-                    _write_all(fd, await reader.drain())
+        for reader, _ in readers:
+            with contextlib.suppress(OSError):
+                await reader.stop_waiting()
+        await asyncio.gather(*outputs)
         return exit.exit_code
     finally:
         for task in [feed, *outputs]:

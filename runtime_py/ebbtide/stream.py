@@ -7,7 +7,6 @@ nothing is read ahead of the reader, and a write returns when the guest has take
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import struct
 from collections.abc import AsyncIterator
@@ -42,6 +41,7 @@ class ByteReader:
         self._close_at_end = close_at_end
         self._kept = bytearray()  # more than a read asked for
         self._ended = False
+        self._without_waiting = False
         self._reading: Call | None = None
         self._lock = asyncio.Lock()
 
@@ -65,27 +65,31 @@ class ByteReader:
 
     async def _read(self, size: int) -> bytes:
         # A read whose caller is cancelled goes on; the next one takes what it brings.
-        if self._reading is None:
-            room = Out(READ_SIZE, by_result=True)
-            self._reading = self._descriptor.agent.begin(
-                "read", self._descriptor.fd, room, room.length
-            )
-        reading = self._reading
-        try:
-            data = (await asyncio.shield(reading.future)).data
-        except InterruptedError:
-            if not self._descriptor.closed:
-                raise
-            data = b""
-        except OSError as error:
-            if error.errno != errno.EIO:
-                raise
-            data = b""  # the other side of a terminal is gone
-        finally:
-            if reading.future.done():
-                self._reading = None
-        self._kept += data[size:]
-        return data[:size]
+        while True:
+            if self._reading is None:
+                room = Out(READ_SIZE, by_result=True)
+                self._reading = self._descriptor.agent.begin(
+                    "read", self._descriptor.fd, room, room.length
+                )
+            reading = self._reading.future
+            await asyncio.wait([reading])
+            self._reading = None
+            try:
+                data = reading.result().data
+            except InterruptedError:
+                if not self._descriptor.closed:
+                    continue
+                data = b""
+            except BlockingIOError:
+                if not self._without_waiting:
+                    raise
+                data = b""
+            except OSError as error:
+                if error.errno != errno.EIO:
+                    raise
+                data = b""  # the other side of a terminal is gone
+            self._kept += data[size:]
+            return data[:size]
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while chunk := await self.read(READ_SIZE):
@@ -101,25 +105,15 @@ class ByteReader:
         if rest:
             yield rest
 
-    async def drain(self) -> bytes:
-        """Read what is there now without waiting, then close."""
-        chunks = [bytes(self._kept)]
-        self._kept.clear()
+    async def stop_waiting(self) -> None:
+        """Make reads find the end where they would wait: a read under way, too."""
         if not self._ended and not self._descriptor.closed:
+            self._without_waiting = True
             call, fd = self._descriptor.agent.call, self._descriptor.fd
             flags = (await call("fcntl", fd, linux.F_GETFL, 0)).result
             await call("fcntl", fd, linux.F_SETFL, flags | linux.O_NONBLOCK)
             if self._reading:
                 self._reading.interrupt()
-            with contextlib.suppress(BlockingIOError):
-                while True:
-                    with contextlib.suppress(InterruptedError):
-                        chunk = await self.read(READ_SIZE)
-                        if not chunk:
-                            break
-                        chunks.append(chunk)
-        await self.close()
-        return b"".join(chunks)
 
     async def close(self) -> None:
         """Close this end; a read that waits, and later ones, find the end."""
@@ -177,9 +171,9 @@ class Pty:
         size = struct.pack("<4H", rows, cols, 0, 0)
         await self._descriptor.agent.call("ioctl", self._descriptor.fd, linux.TIOCSWINSZ, size)
 
-    async def drain(self) -> bytes:
-        """Read what is there now without waiting, then hang up."""
-        return await self._reader.drain()
+    async def stop_waiting(self) -> None:
+        """Make reads find the end where they would wait."""
+        await self._reader.stop_waiting()
 
     async def close(self) -> None:
         """Hang up."""

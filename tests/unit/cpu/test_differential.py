@@ -13,7 +13,7 @@ from .generate import Generator
 
 QEMU = shutil.which("qemu-riscv64") or shutil.which("qemu-riscv64-static")
 needs_qemu = pytest.mark.skipif(QEMU is None, reason="qemu-riscv64 is not installed")
-KINDS = ["integer", "float", "arithmetic", "everything"]
+KINDS = ["integer", "float", "arithmetic", "everything", "pairs"]
 CHUNK = 2048 + 8 * 63
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from ebbtide import linux
 from ebbtide.abi import Abi
 from ebbtide.events import CallEnded
 from ebbtide.fake_port import fake_abi_text
@@ -22,10 +23,13 @@ class Pipe:
         self.data = bytearray()
         self.writer_open = True
         self.reader_open = True
+        self.nonblocking = False
         self.changed = asyncio.Condition()
 
     async def read(self, size: int) -> bytes:
         async with self.changed:
+            if self.nonblocking and not self.data and self.writer_open:
+                raise BlockingIOError
             await self.changed.wait_for(lambda: self.data or not self.writer_open)
             data = bytes(self.data[:size])
             del self.data[:size]
@@ -109,6 +113,8 @@ class FakeGuest:
             result = -self.abi.errno["EINTR"]
         except BrokenPipeError:
             result = -self.abi.errno["EPIPE"]
+        except BlockingIOError:
+            result = -self.abi.errno["EAGAIN"]
         except FileNotFoundError:
             result = -self.abi.errno["ENOENT"]
         except ProcessLookupError:
@@ -184,6 +190,11 @@ class FakeGuest:
         data = await self._fds[args[0]][0].read(args[2])
         window[args[1] : args[1] + len(data)] = data
         return len(data)
+
+    async def do_fcntl(self, args, window) -> int:
+        if args[1] == linux.F_SETFL:
+            self._fds[args[0]][0].nonblocking = bool(args[2] & linux.O_NONBLOCK)
+        return 0
 
     async def do_write(self, args, window) -> int:
         return await self._fds[args[0]][0].write(bytes(window[args[1] : args[1] + args[2]]))

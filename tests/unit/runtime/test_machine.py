@@ -183,6 +183,40 @@ async def test_a_cancelled_read_loses_nothing(m, fake):
 
 
 @machine_test
+async def test_a_read_cancelled_just_as_it_ends_loses_nothing(m, fake):
+    for turns in range(40):
+        p = await m.spawn("cat")
+        read = asyncio.ensure_future(p.stdout.read(10))
+        await p.stdin.write("hello")
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        done = read.done()
+        read.cancel()
+        result = await asyncio.gather(read, return_exceptions=True)
+        if not done:
+            result = [await p.stdout.read(10)]
+        assert result == [b"hello"]
+        await p.stdin.close()
+        await p.wait()
+        await p.stdout.stop_waiting()
+        assert await p.stdout.read() == b""
+        await p.close()
+
+
+@machine_test
+async def test_stop_waiting_brings_what_is_there_and_then_the_end(m, fake):
+    p = await m.spawn("hang")
+    reading = asyncio.ensure_future(p.stdout.read())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    await p.stdout.stop_waiting()
+    assert await reading == b"so far"
+    await p.kill("KILL")
+    await p.wait()
+    await p.close()
+
+
+@machine_test
 async def test_closing_a_stream_ends_a_read_that_waits(m, fake):
     p = await m.spawn("hang")
     assert await p.stdout.read(100) == b"so far"
