@@ -26,6 +26,15 @@ def test_page_stays_free_while_the_guest_loops(machine: MachinePage) -> None:
     assert seen["longest"] < 1000
 
 
+def test_two_busy_processes_keep_two_harts_in_guest_code_at_once(machine: MachinePage) -> None:
+    counters = machine.js(
+        """await Promise.all([1, 2].map(() => sdk.run("sh", ["-c", "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done"])));
+        return sdk.counters();"""
+    )
+    assert counters["hartsInsideMax"] >= 2 and counters["guestInsideMax"] >= 2
+    assert min(counters["retired"]) > 1_000_000
+
+
 def test_endless_loop_dies_by_its_timeout(machine: MachinePage) -> None:
     error = machine.error('await sdk.run("sh", ["-c", "while :; do :; done"], { timeout: 300 })')
     assert error["code"] == "timeout"
