@@ -199,6 +199,34 @@ struct out_hostfs {
     u64 args[4];
 };
 
+// What a host mount is asked (fs/hostfs.c). The data begins with args[3] bytes of path, relative to the mount
+// without a leading slash ("" is its root); what follows is named here. Answers: error 0 or -errno.
+#define HOSTFS_TABLE(X)                                                                            \
+    X(GETATTR, 1)  /* -> struct hostfs_attr; never follows a symbolic link */                      \
+    X(READDIR, 2)  /* -> entries without "." and "..": u64 ino, u8 DT_*, u8 length, name */        \
+    X(READ, 3)     /* args: offset, length -> the bytes; fewer at the end of the file only */      \
+    X(WRITE, 4)    /* args: offset (~0: append); the bytes -> value: offset behind them */         \
+    X(TRUNCATE, 5) /* args: size */                                                                \
+    X(CREATE, 6)   /* args: mode, a new regular file (EEXIST) -> struct hostfs_attr */             \
+    X(MKDIR, 7)    /* args: mode -> struct hostfs_attr */                                          \
+    X(SYMLINK, 8)  /* the target -> struct hostfs_attr */                                          \
+    X(READLINK, 9) /* -> the target */                                                             \
+    X(LINK, 10)    /* a second path, of the existing file */                                       \
+    X(UNLINK, 11)  /* a file */                                                                    \
+    X(RMDIR, 12)                                                                                   \
+    X(RENAME, 13)  /* args: RENAME_*; the new path */                                              \
+    X(SETATTR, 14) /* struct hostfs_attr: mode, uid, gid and times count */
+enum {
+#define X(name, value) HOSTFS_##name = value,
+    HOSTFS_TABLE(X)
+#undef X
+};
+struct hostfs_attr {
+    u32 mode, nlink, uid, gid;
+    u64 ino, size;
+    u64 atime_ns, mtime_ns, ctime_ns;
+};
+
 struct out_log {
     struct out out;
     u32 level; // LOG_*

@@ -69,6 +69,7 @@ struct machine {
     struct inode *root; // of the root file system
     u32 dev_next;
     struct image *image; // fs/imagefs.c
+    struct host_asks *host_asks; // fs/hostask.c
     u64 anon_ino;
     struct devices *devices; // fs/devfs.c
     struct net *net;
