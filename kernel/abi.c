@@ -17,6 +17,9 @@ static const struct line lines[] = {
 #define X(name, nr) {"out." #name, nr},
     OUT_TABLE(X)
 #undef X
+#define X(name, nr) {"hostfs." #name, nr},
+    HOSTFS_TABLE(X)
+#undef X
 #define X(name, nr) {"agent_call." #name, nr},
     AGENT_CALL_TABLE(X)
 #undef X
@@ -35,7 +38,7 @@ static const struct line lines[] = {
 #define S(type) {"size." #type, sizeof(struct type)},
     S(event) S(event_boot) S(event_clock) S(event_call) S(spawn) S(event_cancel) S(event_admit)
     S(event_limits) S(event_block) S(event_hostfs) S(out) S(out_call) S(out_block) S(out_hostfs)
-    S(out_log) S(out_notice) S(report) S(counters)
+    S(hostfs_attr) S(out_log) S(out_notice) S(report) S(counters)
 #undef S
 #define O(type, field) {"offset." #type "." #field, offsetof(struct type, field)},
     O(event, kind) O(event, len)
@@ -53,6 +56,8 @@ static const struct line lines[] = {
     O(out, kind) O(out, len) O(out_call, id) O(out_call, data_len) O(out_call, result)
     O(out_block, chunk) O(out_block, size) O(out_block, hash)
     O(out_hostfs, id) O(out_hostfs, mount) O(out_hostfs, op) O(out_hostfs, data_len) O(out_hostfs, args)
+    O(hostfs_attr, mode) O(hostfs_attr, nlink) O(hostfs_attr, uid) O(hostfs_attr, gid) O(hostfs_attr, ino)
+    O(hostfs_attr, size) O(hostfs_attr, atime_ns) O(hostfs_attr, mtime_ns) O(hostfs_attr, ctime_ns)
     O(out_log, level) O(out_notice, what) O(out_notice, pid) O(out_notice, ppid) O(out_notice, status)
     O(report, status) O(report, tid) O(report, pid) O(report, nr) O(report, pc) O(report, tick)
     O(report, now_ns) O(report, deadline_ns) O(report, retired) O(report, steps) O(report, seen)

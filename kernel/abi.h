@@ -14,15 +14,15 @@
 // ---- Statuses of k_step (docs/architecture.md) -------------------------------------------------
 #define STATUS_TABLE(X)                                                                            \
     X(READY, 1)        /* budget spent, mail waiting or a freeze asked for */                      \
-    X(FUTEX_WAIT, 2)   /* nothing left to run on this hart; named after the last */                \
-    X(PIPE_WAIT, 3)    /*   task that blocked. The loop treats these alike. */                     \
-    X(EPOLL_WAIT, 4)                                                                               \
-    X(SOCKET_WAIT, 5)                                                                              \
-    X(TTY_WAIT, 6)                                                                                 \
-    X(CHILD_WAIT, 7)                                                                               \
-    X(VFORK_WAIT, 8)                                                                               \
-    X(SLEEP, 9)                                                                                    \
-    X(FS_WAIT, 10)      /* idle until file data comes from the host */                             \
+    X(FUTEX_WAIT, 2)       /* idle; the last task to block waits for a futex */                     \
+    X(PIPE_WAIT, 3)        /* idle; … a pipe */                                                     \
+    X(EPOLL_WAIT, 4)       /* idle; … poll, select, epoll */                                        \
+    X(SOCKET_WAIT, 5)      /* idle; … a socket */                                                   \
+    X(TTY_WAIT, 6)         /* idle; … a terminal */                                                 \
+    X(CHILD_WAIT, 7)       /* idle; … a child */                                                    \
+    X(VFORK_WAIT, 8)       /* idle; … its vfork child */                                            \
+    X(SLEEP, 9)            /* idle; … time, or there is no task */                                  \
+    X(FS_WAIT, 10)      /* idle; … file data from the host */                                       \
     X(CLONE_SPAWN, 11)  /* a clone passed all checks; owner answers with ADMIT */                  \
     X(EXECVE_SPAWN, 12) /* an exec passed all checks; owner answers with ADMIT */                  \
     X(JIT_READY, 13)    /* module bytes are waiting to be compiled (reserved for the compiler) */  \
@@ -197,6 +197,34 @@ struct out_hostfs {
     u32 op;    // HOSTFS_*
     u32 data_len;
     u64 args[4];
+};
+
+// What a host mount is asked (fs/hostfs.c). The data begins with args[3] bytes of path, relative to the mount
+// without a leading slash ("" is its root); what follows is named here. Answers: error 0 or -errno.
+#define HOSTFS_TABLE(X)                                                                            \
+    X(GETATTR, 1)  /* -> struct hostfs_attr; never follows a symbolic link */                      \
+    X(READDIR, 2)  /* -> entries without "." and "..": u64 ino, u8 DT_*, u8 length, name */        \
+    X(READ, 3)     /* args: offset, length -> the bytes; fewer at the end of the file only */      \
+    X(WRITE, 4)    /* args: offset (~0: append); the bytes -> value: offset behind them */         \
+    X(TRUNCATE, 5) /* args: size */                                                                \
+    X(CREATE, 6)   /* args: mode, a new regular file (EEXIST) -> struct hostfs_attr */             \
+    X(MKDIR, 7)    /* args: mode -> struct hostfs_attr */                                          \
+    X(SYMLINK, 8)  /* the target -> struct hostfs_attr */                                          \
+    X(READLINK, 9) /* -> the target */                                                             \
+    X(LINK, 10)    /* a second path, of the existing file */                                       \
+    X(UNLINK, 11)  /* a file */                                                                    \
+    X(RMDIR, 12)                                                                                   \
+    X(RENAME, 13)  /* args: RENAME_*; the new path */                                              \
+    X(SETATTR, 14) /* struct hostfs_attr: mode, uid, gid and times count */
+enum {
+#define X(name, value) HOSTFS_##name = value,
+    HOSTFS_TABLE(X)
+#undef X
+};
+struct hostfs_attr {
+    u32 mode, nlink, uid, gid;
+    u64 ino, size;
+    u64 atime_ns, mtime_ns, ctime_ns;
 };
 
 struct out_log {

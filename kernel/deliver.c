@@ -1,5 +1,6 @@
 // The only way in: an event changes the machine between two steps of the hart that delivers it.
 #include "boot.h"
+#include "fs/hostask.h"
 #include "kernel.h"
 
 static void clock_set(const struct event_clock *event) {
@@ -48,6 +49,11 @@ static i64 deliver(const struct event *event) {
     case EVENT_BLOCK_IN: {
         const struct event_block *block = (const struct event_block *)event;
         image_block_in(block->chunk, block->error, (const u8 *)(block + 1), block->data_len);
+        return 0;
+    }
+    case EVENT_HOSTFS: {
+        const struct event_hostfs *answer = (const struct event_hostfs *)event;
+        host_answered(answer, (const u8 *)(answer + 1));
         return 0;
     }
     case EVENT_RESEED:

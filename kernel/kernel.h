@@ -69,6 +69,7 @@ struct machine {
     struct inode *root; // of the root file system
     u32 dev_next;
     struct image *image; // fs/imagefs.c
+    struct host_asks *host_asks; // fs/hostask.c
     u64 anon_ino;
     struct devices *devices; // fs/devfs.c
     struct net *net;
@@ -139,7 +140,7 @@ void call_abort(struct task *task);
 // strace.c
 void strace_enter(struct task *task);
 void strace_exit(struct task *task, i64 result);
-// task/agent.c: host operations
+// proc/agent.c: host operations
 i64 agent_boot(void);
 void agent_call(const struct event_call *event);
 void agent_cancel(u32 id);

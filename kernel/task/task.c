@@ -1,5 +1,4 @@
 #include "task.h"
-#include "../fs/path.h"
 #include "../kernel.h"
 #include "signal.h"
 

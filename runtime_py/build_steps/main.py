@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 
-from . import check, kernel, setup, site
+from . import check, kernel, reference, setup, site
 from .common import BUILD, CACHE, ME, ROOT, VENV, Failure, report, say
 
 COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace, list[str]], int | None]]] = {}
@@ -105,6 +105,10 @@ def _bench(options: argparse.Namespace, rest: list[str]) -> int:
     return check.bench(rest)
 
 
+def _docs(options: argparse.Namespace, rest: list[str]) -> None:
+    reference.docs()
+
+
 def _clean(options: argparse.Namespace, rest: list[str]) -> None:
     doomed = [BUILD]
     if options.all:
@@ -155,6 +159,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--port", type=int, help="default: the first free one from 8080")
     add("test", _test, "set everything up and run all tests", "pytest")
     add("bench", _bench, "measure, and print one table of ratios", "tests/bench/bench.py")
+    add("docs", _docs, "write docs/syscalls.md and docs/abi.md from the kernel's tables")
     one = add("clean", _clean, "remove build/")
     one.add_argument("--all", action="store_true", help="also .venv and sdk/node_modules")
     return top

@@ -63,10 +63,19 @@ class Machine:
         try:
             await placement.start(chosen, machine)
             await machine.agent.call("getpid")
+            await machine._mount_host_directories()
         except BaseException:
             await machine.close()
             raise
         return machine
+
+    async def _mount_host_directories(self) -> None:
+        for number, mount in enumerate(self.options.mounts):
+            await self.fs.mkdir(mount.guest, parents=True)
+            flags = linux.MS_RDONLY if mount.read_only else 0
+            await self.agent.call(
+                "mount", mount.host, mount.guest, "hostfs", flags, f"mount={number}"
+            )
 
     async def __aenter__(self) -> Self:
         return self

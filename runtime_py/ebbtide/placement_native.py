@@ -20,6 +20,7 @@ from . import assets
 from .abi import Abi
 from .clock import VIRTUAL_MUL, Clock, HostTime, Timekeeper, VirtualClock
 from .errors import EbbError, ImageError, ImageMissing, InternalError, MemoryRefused
+from .host_directories import HostDirectories
 from .image import images_with
 from .image_store import Image, ImageStore, empty_index
 from .kernel_role import KernelRole, Listener
@@ -77,7 +78,7 @@ class NativePlacement(Placement):
         self.memory_bytes = ram
         self.port = WasmtimeHostPort(self.kernel, self.memory)
         self.port.attach(ram // self.abi.const["PAGE_SIZE"], harts)
-        mounts = None
+        mounts = HostDirectories(self.abi, options.mounts) if options.mounts else None
         self._role = KernelRole(self.port, listener, self._store, mounts)
         self._seats = [self.port.seat(hart) for hart in range(harts)]
         host = HostTime()
@@ -188,7 +189,8 @@ class NativePlacement(Placement):
                 self._loop.call_soon_threadsafe(self._failed, failure)
 
     def _failed(self, failure: EbbError) -> None:
-        self._drain()  # what the kernel said before it stopped
+        with contextlib.suppress(EbbError):  # what the kernel said before it stopped, if it can
+            self._drain()
         self._listener.panicked(failure)
 
     def hint(self, command: str) -> str | None:

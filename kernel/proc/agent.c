@@ -4,8 +4,8 @@
 #include "../fs/pipe.h"
 #include "../fs/pty.h"
 #include "../kernel.h"
-#include "../proc/proc.h"
-#include "signal.h"
+#include "proc.h"
+#include "../task/signal.h"
 
 #define WINDOWS 0x100000000ull // address of the first window
 #define AGENT_MAX 1024u
