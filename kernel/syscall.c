@@ -132,7 +132,8 @@ static bool call_interrupt(struct task *task, const struct row *row) {
     i64 result = -EINTR;
     if (call->progress)
         result = (i64)call->progress;
-    else if (row->restart == RESTART_SYS && (action->flags & SA_RESTART))
+    else if (row->restart == RESTART_SYS && (action->flags & SA_RESTART) &&
+             !call->deadline) // with SO_RCVTIMEO, SO_SNDTIMEO: never
         result = E_DONE; // pc stays on the ecall, a0 was never touched
     bool mask_saved = call->mask_saved;
     if (call->undo)

@@ -6,8 +6,17 @@ u64 register_file[HART_MAX * REG_COUNT];
 
 void cpu_cache_init(struct hart *hart) {
     struct cpu_cache *cache = palloc(sizeof(*cache));
-    cache->ops = palloc(CODE_OPS * sizeof(struct op));
-    cache->pages = palloc(CODE_PAGES * sizeof(struct code_page));
+    assert(cache);
+    cache->op_max = CODE_OPS;
+    while (!(cache->ops = palloc(cache->op_max * sizeof(struct op)))) {
+        cache->op_max /= 2;
+        assert(cache->op_max > 2 * RUN_MAX);
+    }
+    cache->page_max = CODE_PAGES;
+    while (!(cache->pages = palloc(cache->page_max * sizeof(struct code_page)))) {
+        cache->page_max /= 2;
+        assert(cache->page_max > 2);
+    }
     cache->registers = hart->id * REG_COUNT * 8;
     cache->run.epoch = 1;
     insn_index_init(&cache->index);
@@ -46,7 +55,7 @@ static struct code_page *page_of_frame(struct cpu_cache *cache, maddr frame) {
         }
         return page;
     }
-    if (cache->page_count == CODE_PAGES)
+    if (cache->page_count == cache->page_max)
         cpu_cache_flush(cache);
     page = &cache->pages[cache->page_count++];
     page->frame = frame;
@@ -279,7 +288,7 @@ static struct op *decode_run(struct cpu_cache *cache, struct code_page *page, u3
 }
 
 struct op *code_at(struct hart *hart, struct cpu_cache *cache, u64 pc) {
-    if (cache->op_count + RUN_MAX + 2 > CODE_OPS)
+    if (cache->op_count + RUN_MAX + 2 > cache->op_max)
         cpu_cache_flush(cache);
     struct code_page *page = code_page_at(hart, cache, pc);
     if (!page)

@@ -94,11 +94,12 @@ enum { REG_F = 32, REG_SINK = 64, REG_COUNT = 66 };
 extern u64 register_file[HART_MAX * REG_COUNT];
 #define REGISTER(offset) (*(u64 *)((char *)register_file + (offset)))
 
-#define CODE_WAYS 256u    // va page -> code page, direct mapped
-#define CODE_PAGES 320u   // pages with decoded code at most
-#define CODE_HASH 512u    // frame -> code page
-#define CODE_OPS 0x38000u // ops at most (3.5 MiB)
-#define RUN_MAX 128u      // instructions decoded at once
+#define CODE_WAYS 512u  // va page -> code page, direct mapped
+#define CODE_HASH 1024u // frame -> code page
+#define RUN_MAX 128u    // instructions decoded at once
+// How much decoded code there may be: 8.2 MiB, less where the private heap has not as much.
+#define CODE_PAGES 512u
+#define CODE_OPS 0x40000u
 #define PARCELS (PAGE_SIZE / 2)
 
 struct code_page {
@@ -130,7 +131,8 @@ struct run {
     u64 pc;
     i32 fuel;
     u32 epoch; // 1 to PAGE_MASK
-    bool nx_near; // round to nearest and NX set: float fast paths are exact
+    bool nearest; // rounding mode is to nearest, even
+    bool nx_near; // and NX is set already: nothing is left that a normal result could show
 };
 
 struct cpu_cache {
@@ -138,9 +140,10 @@ struct cpu_cache {
     u32 fcsr;
     u32 registers; // byte offset of this hart's part of register_file
     bool smp;
-    u32 op_count;
-    u32 page_count;
+    u32 op_count, op_max;
+    u32 page_count, page_max;
     u32 flushes;
+    u32 misses; // calls of tlb_miss
     struct op scratch[2]; // one instruction run outside any page
     struct code_way way[CODE_WAYS];
     u16 hash[CODE_HASH]; // index + 1

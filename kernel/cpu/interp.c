@@ -160,13 +160,17 @@ typedef u64 g64 __attribute__((may_alias));
 #define PLAIN_D(bits) (((bits) & ~0ull >> 1) - 0x0010000000000001 < 0x7fdfffffffffffff)
 #define PLAIN_S(bits) (((bits) & ~0u >> 1) - 0x00800001 < 0x7effffff)
 
-#define FLOAT_D(id, expression, zero)                                                              \
+// `zero`: a zero result is exact. `exact`: this result is, which matters while NX is clear.
+#define FLOAT_D(id, expression, zero, exact)                                                       \
     case id: {                                                                                     \
-        f64 a = FD(ip->b), b = FD(ip->c), r = expression;                                          \
+        f64 a = FD(ip->b), b = FD(ip->c), r = expression, error;                                   \
         u64 bits = __builtin_bit_cast(u64, r);                                                     \
-        if (unlikely(!run->nx_near || !(PLAIN_D(bits) || (r == 0 && (zero)))))                     \
+        if (unlikely(!(PLAIN_D(bits) || (r == 0 && (zero)))))                                      \
+            goto slow;                                                                             \
+        if (unlikely(!run->nx_near && !(run->nearest && (exact))))                                 \
             goto slow;                                                                             \
         (void)b;                                                                                   \
+        (void)error;                                                                               \
         A = bits;                                                                                  \
         ip++;                                                                                      \
         continue;                                                                                  \
@@ -329,11 +333,13 @@ enum leave interp(struct run *run, const struct tlb *tlb, const struct code_way 
 #undef X
             // clang-format on
 
-            FLOAT_D(FADD_D, a + b, true)
-            FLOAT_D(FSUB_D, a - b, true)
-            FLOAT_D(FMUL_D, a * b, a == 0 || b == 0)
-            FLOAT_D(FDIV_D, a / b, a == 0)
-            FLOAT_D(FSQRT_D, __builtin_elementwise_sqrt(a), false)
+            FLOAT_D(FADD_D, a + b, true, (two_sum(a, b, &error), error == 0))
+            FLOAT_D(FSUB_D, a - b, true, (two_sum(a, -b, &error), error == 0))
+            FLOAT_D(FMUL_D, a * b, a == 0 || b == 0,
+                    r == 0 || (NEAR_ONE(a, 300) && NEAR_ONE(b, 300) &&
+                               (two_product(a, b, &error), error == 0)))
+            FLOAT_D(FDIV_D, a / b, a == 0, false)
+            FLOAT_D(FSQRT_D, __builtin_elementwise_sqrt(a), false, false)
             FLOAT_S(FADD_S, a + b, true)
             FLOAT_S(FSUB_S, a - b, true)
             FLOAT_S(FMUL_S, a * b, a == 0 || b == 0)
@@ -361,8 +367,8 @@ enum leave interp(struct run *run, const struct tlb *tlb, const struct code_way 
             TO_INTEGER(FCVT_W_S, f32, BOXED(B), -2147483648.0f, 2147483648.0f, i32, SEXT)
             FROM_INTEGER_D(FCVT_D_W, i32, true)
             FROM_INTEGER_D(FCVT_D_WU, u32, true)
-            FROM_INTEGER_D(FCVT_D_L, i64, false)
-            FROM_INTEGER_D(FCVT_D_LU, u64, false)
+            FROM_INTEGER_D(FCVT_D_L, i64, B + (1ull << 53) <= 1ull << 54)
+            FROM_INTEGER_D(FCVT_D_LU, u64, B <= 1ull << 53)
             FROM_INTEGER_S(FCVT_S_W, i32)
             FROM_INTEGER_S(FCVT_S_L, i64)
         case FMADD_D:

@@ -35,6 +35,7 @@ static u64 retired_before(const struct session *s, const struct op *op) {
 
 static void fcsr_set(struct cpu_cache *cache, u32 fcsr) {
     cache->fcsr = fcsr & 0xff;
+    cache->run.nearest = (fcsr & 0xe0) == 0;
     cache->run.nx_near = (fcsr & 0xe1) == FLAG_NX;
 }
 
@@ -45,6 +46,7 @@ static maddr translate(struct hart *hart, u64 va, enum access access) {
     struct tlb_entry *entry = tlb_slot(access == ACCESS_READ ? hart->tlb->r : hart->tlb->w, va);
     if (entry->tag == (va & ~PAGE_MASK))
         return (u32)va + entry->delta;
+    hart->cpu->misses++;
     return tlb_miss(hart, va, access);
 }
 
@@ -363,7 +365,12 @@ static bool run_slice(struct session *s) {
         if (leave == LEAVE_SLOW) {
             struct op *op = run->ip;
             hart->code_changed = false;
-            switch (execute(s, op)) {
+            u32 misses = cache->misses;
+            enum end end = execute(s, op);
+            // A miss may have waited for the kernel, and answered another hart's shootdown meanwhile.
+            if (end == END_NEXT && cache->smp && cache->misses != misses)
+                end = END_REFETCH;
+            switch (end) {
             case END_NEXT: run->ip++; continue;
             case END_AGAIN: continue;
             case END_JUMP: break;

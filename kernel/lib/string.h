@@ -18,6 +18,6 @@ size_t strlcpy(char *dst, const char *src, size_t size);
 char *strdup_k(const char *s); // in the machine heap; NULL when out of memory
 
 // Freestanding code is compiled without knowing these names; so copies of known size become loads and stores.
-#define memcpy(dst, src, n) __builtin_memcpy(dst, src, n)
-#define memmove(dst, src, n) __builtin_memmove(dst, src, n)
-#define memset(dst, c, n) __builtin_memset(dst, c, n)
+#define memcpy(...) __builtin_memcpy(__VA_ARGS__)
+#define memmove(...) __builtin_memmove(__VA_ARGS__)
+#define memset(...) __builtin_memset(__VA_ARGS__)

@@ -57,6 +57,7 @@ struct sock *sock_new(u32 family, u32 type, u32 protocol, const struct sock_ops 
     sock->state = TCP_CLOSE;
     waitq_init(&sock->read_wait);
     waitq_init(&sock->write_wait);
+    waitq_init(&sock->room_wait);
     list_init(&sock->queue);
     list_init(&sock->backlog);
     list_init(&sock->pending);
@@ -88,6 +89,7 @@ void sock_put(struct sock *sock) {
     sock->ops->destroy(sock);
     queue_close(&sock->read_wait);
     queue_close(&sock->write_wait);
+    queue_close(&sock->room_wait);
     list_remove(&sock->all);
     kfree(sock);
 }
@@ -100,15 +102,36 @@ void sock_close(struct sock *sock) {
 }
 
 // ---- Waiting -----------------------------------------------------------------------------------
-i64 sock_wait(struct task *task, struct waitq *queue, u32 events, bool nonblock, u64 timeout_ns) {
+// 0 when the call may wait, with its time limit set.
+static i64 may_wait(struct task *task, bool nonblock, u64 timeout_ns) {
     struct call *call = call_of(task);
     if (nonblock)
         return -EAGAIN;
     if (timeout_ns && !call->deadline)
         wait_deadline(task, now_ns() + timeout_ns);
-    if (call->timed_out)
-        return -EAGAIN;
-    return wait_on_events(task, queue, STATUS_SOCKET_WAIT, events);
+    return call->timed_out ? -EAGAIN : 0;
+}
+
+i64 sock_wait(struct task *task, struct waitq *queue, u32 events, bool nonblock, u64 timeout_ns) {
+    i64 r = may_wait(task, nonblock, timeout_ns);
+    return r ? r : wait_on_events(task, queue, STATUS_SOCKET_WAIT, events);
+}
+
+i64 sock_take_backlog(struct task *task, struct sock *sock, bool nonblock, struct sock **out) {
+    if (sock->state != TCP_LISTEN || sock->shutdown & SHUTDOWN_RECEIVE)
+        return -EINVAL;
+    struct sock *child = list_first(&sock->backlog, struct sock, backlog_link);
+    if (!child) {
+        i64 r = may_wait(task, nonblock, sock->receive_timeout_ns);
+        return r ? r : wait_on_exclusive(task, &sock->read_wait, STATUS_SOCKET_WAIT);
+    }
+    list_remove(&child->backlog_link);
+    sock->backlog_count--;
+    child->listener = NULL;
+    if (call_of(task)->nodes && sock->backlog_count)
+        wake_events(&sock->read_wait, READABLE); // a wake-one may have been ours
+    *out = child;
+    return 0;
 }
 
 i64 sock_error(struct sock *sock) {
@@ -127,6 +150,7 @@ void sock_wake(struct sock *sock, u32 events) {
 void sock_wake_all(struct sock *sock) {
     wake_all(&sock->read_wait);
     wake_all(&sock->write_wait);
+    wake_all(&sock->room_wait);
 }
 
 i64 sock_broken_pipe(struct task *task, u32 flags) {

@@ -56,6 +56,8 @@ struct message {
     bool has_local;
 };
 
+enum side { SIDE_OWN, SIDE_PEER, SIDE_ACCEPTED }; // the last: the peer even if it is gone already
+
 struct sock_ops {
     // All but close and destroy are optional. [-EOPNOTSUPP]
     i64 (*bind)(struct task *task, struct sock *sock, const struct address *address);
@@ -63,7 +65,7 @@ struct sock_ops {
     i64 (*listen)(struct task *task, struct sock *sock, u32 backlog);
     i64 (*accept)(struct task *task, struct sock *sock, bool nonblock, struct sock **out); // with a reference
     i64 (*pair)(struct task *task, struct sock *a, struct sock *b);
-    i64 (*name)(struct sock *sock, bool peer, struct address *out);
+    i64 (*name)(struct sock *sock, enum side side, struct address *out);
     // Bytes moved in this pass, 0 at the end, -errno, or E_WAIT before any effect.
     i64 (*send)(struct task *task, struct sock *sock, struct message *message);
     i64 (*receive)(struct task *task, struct sock *sock, struct message *message);
@@ -92,6 +94,7 @@ struct sock {
     u32 shutdown;
     bool closed; // no descriptor will ever come (again)
     struct waitq read_wait, write_wait;
+    struct waitq room_wait; // others, for room in our queue or backlog
     // Buffers.
     struct list queue; // struct packet, unread
     u32 queue_bytes, queue_count; // queue_bytes counts charges
@@ -115,6 +118,7 @@ struct sock {
     union {
         struct { // unix.c
             struct address name;
+            bool listed; // an abstract name that lookups find
             struct inode *inode; // pathname sockets, with a reference; inode->socket is this one
             struct waitnode relay; // datagrams: in the peer's write_wait, for our pollers
         } un;
@@ -142,6 +146,7 @@ struct net { // kernel->net
     u32 netlink_port;
     u32 spread; // turns among SO_REUSEPORT listeners
     u32 unix_in_flight;
+    bool collecting;
     u64 lo_bytes, lo_packets; // /proc/net/dev
 };
 struct net *net_get(void); // made on first use; NULL: no memory
@@ -161,6 +166,8 @@ must_check i64 netlink_create(struct task *task, u32 type, i32 protocol, struct 
 
 // Wait for `events`, -EAGAIN when the socket or the call does not, or when SO_*TIMEO is over.
 must_check i64 sock_wait(struct task *task, struct waitq *queue, u32 events, bool nonblock, u64 timeout_ns);
+// The next socket of a listener's backlog, with its reference, or a wait for one.
+must_check i64 sock_take_backlog(struct task *task, struct sock *sock, bool nonblock, struct sock **out);
 i64 sock_error(struct sock *sock); // takes SO_ERROR: 0 or -errno
 void sock_wake(struct sock *sock, u32 events); // readers or writers or both, by what the events say
 void sock_wake_all(struct sock *sock);         // its state has changed
@@ -194,13 +201,31 @@ must_check i64 option_set(struct task *task, struct sock *sock, i32 level, i32 n
 must_check i64 option_get(struct task *task, struct sock *sock, i32 level, i32 name, void *value, u32 *len);
 #define OPTION_MAX 256u // bytes of an option's value
 
+// ---- inet.c ----
+extern const struct sock_ops tcp_ops, udp_ops;
+must_check struct sock *inet_new(struct task *task, u32 family, u32 type, u32 protocol);
+// Reads the program's address. -EINVAL, -EAFNOSUPPORT; -ENETUNREACH for what is neither any nor loopback.
+must_check i64 inet_destination(const struct sock *sock, const struct address *address, u8 out[16], u16 *port);
+must_check i64 inet_bind(struct task *task, struct sock *sock, const struct address *address);
+must_check i64 inet_bind_port(struct sock *sock, u16 port); // 0: any. -EADDRINUSE
+void inet_unbind(struct sock *sock); // forget the port
+void inet_source(struct sock *sock, const u8 remote[16]); // a concrete local address, if it has none
+bool inet_in_use(struct sock *sock, u16 port); // another socket has it and neither shares
+struct list *inet_bucket(const struct sock *sock, u16 port);
+// How well a bound socket fits a packet to (to, port): 0 not at all.
+u32 inet_match(const struct sock *sock, const u8 to[16], u16 port);
+void inet_sockaddr(const struct sock *sock, const u8 addr[16], u16 port, struct address *out);
+must_check i64 inet_name(struct sock *sock, enum side side, struct address *out);
+must_check i64 inet_set(struct task *task, struct sock *sock, i32 level, i32 name, const void *value, u32 len);
+must_check i64 inet_get(struct task *task, struct sock *sock, i32 level, i32 name, void *value, u32 *len);
+
 // ---- garbage.c ----
 void parcel_queued(struct parcel *parcel, i32 by); // counts sockets in flight
 void unix_collect(void);
 
 // ---- addr.c ----
 must_check i64 interface_ioctl(struct task *task, u32 cmd, u64 arg); // -ENOTTY when it is none of its
-extern const u8 addr_any6[16], addr_loopback6[16];
+extern const u8 addr_any6[16], addr_loopback6[16], addr_loopback4[16];
 bool addr_is_v4(const u8 addr[16]);      // v4-mapped
 bool addr_is_any(const u8 addr[16]);     // :: or 0.0.0.0
 bool addr_is_loopback(const u8 addr[16]);

@@ -88,7 +88,13 @@ WASM_LINK = (
 SYMBOLS = ("__stack_pointer", "__heap_base")
 
 # Addresses are 32 bits wide and the machine is mapped where wasm has it: the program stands below it.
-NATIVE_LINK = ("-no-pie", "-Wl,--image-base=0x200000", "-g", "-fsanitize=undefined")
+NATIVE_LINK = (
+    "-no-pie",
+    "-Wl,-z,undefs",
+    "-Wl,--image-base=0x200000",
+    "-g",
+    "-fsanitize=undefined",
+)
 
 GUEST_TARGETS = {
     "riscv64": ("-target", "riscv64-linux-musl", "-mcpu=baseline_rv64"),
@@ -208,7 +214,8 @@ def native(install: bool = False) -> None:
         *("-O1", "-g", "-fno-omit-frame-pointer", "-fno-pie", "-D_GNU_SOURCE", "-Ikernel", EMBED),
         # Given together, as "address,undefined", zig drops the first.
         *(("-fsanitize=address",) if asan else ()),
-        *("-fsanitize=undefined", "-fno-sanitize-recover=all"),
+        # A null buffer that means zeros may be counted forward.
+        *("-fsanitize=undefined", "-fno-sanitize=pointer-overflow", "-fno-sanitize-recover=all"),
     )
     units = {file: Unit(file, _object(NATIVE, file), flags) for file in [*sources, *programs]}
     compiled = compile_all("native", list(units.values()))

@@ -10,7 +10,9 @@ TABLE = ROOT / "kernel" / "syscalls.tbl"
 BORDER = ROOT / "kernel" / "abi.h"
 DOCS = ROOT / "docs"
 
-ROW = re.compile(r'^SYS\((\d+), (\w+), "([^"]*)", (\w+), (FULL|PARTIAL\("(.*)"\)|NONE\("(.*)"\)), "([^"]*)"\)$')
+ROW = re.compile(
+    r'^SYS\((\d+), (\w+), "([^"]*)", (\w+), (FULL|PARTIAL\("(.*)"\)|NONE\("(.*)"\)), "([^"]*)"\)$'
+)
 RESTARTS = {
     "ALWAYS_ENDS": "",
     "RESTART_SYS": "with SA_RESTART",
@@ -63,7 +65,9 @@ def abi() -> str:
         body = re.search(rf"#define {table}\(X\)(.*?)\n\n", text + "\n\n", re.S)
         assert body, table
         lines += ["", f"## {title}", "", "| name | number | |", "|---|---|---|"]
-        for name, number, note in re.findall(r"X\((\w+), (\d+)\)[ \\]*(?:/\*\s*(.*?)\s*\*/)?", body[1]):
+        for name, number, note in re.findall(
+            r"X\((\w+), (\d+)\)[ \\]*(?:/\*\s*(.*?)\s*\*/)?", body[1]
+        ):
             lines.append(f"| `{name}` | {number} | {' '.join(note.split())} |")
     exports = text[text.index("// ---- Exports") :]
     lines += ["", "## Exports", "", "All take and return 32-bit integers.", "", "```"]

@@ -189,7 +189,8 @@ class NativePlacement(Placement):
                 self._loop.call_soon_threadsafe(self._failed, failure)
 
     def _failed(self, failure: EbbError) -> None:
-        self._drain()  # what the kernel said before it stopped
+        with contextlib.suppress(EbbError):  # what the kernel said before it stopped, if it can
+            self._drain()
         self._listener.panicked(failure)
 
     def hint(self, command: str) -> str | None:

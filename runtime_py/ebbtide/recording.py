@@ -137,6 +137,8 @@ class ReplayDriver:
         while self._next < end:
             entry = self._tape.entries[self._next]
             self.advance(entry.tick)
+            if self.tick != entry.tick:
+                raise ReplayDiverged(f"a step went on to {self.tick}, beyond tick {entry.tick}")
             if entry.kind == EVENT:
                 self.port.deliver(entry.data)
             elif self.digest() != entry.data:
@@ -152,7 +154,7 @@ class ReplayDriver:
         return self._tape.entries[self._next].tick - self.tick
 
     def advance(self, tick: int) -> None:
-        """Step to a tick, at most that of the next entry."""
+        """Step to a tick, at most that of the next entry, or to the end of the pass it falls in."""
         while self.tick < tick:
             status = self.port.step(min(self._budget(), tick - self.tick))
             report = self.port.report()
@@ -164,5 +166,3 @@ class ReplayDriver:
                     f"{status.name} at tick {self.tick}, where the tape runs on to {tick}"
                 )
             self.tick = report.tick
-        if self.tick > tick:
-            raise ReplayDiverged(f"a step went on to tick {self.tick}, beyond {tick}")

@@ -1,7 +1,8 @@
-"""Runs guest programs of tests/conformance natively: the same binary under qemu-user and in a machine.
+"""Runs guest programs of tests/conformance: the same binary under qemu-user and in a machine.
 
-A program first passes on Linux (or qemu's user mode), then here: same output, same exit code. One machine
-serves a whole session; one that has panicked is replaced, so that a failure stays where it belongs.
+A program first passes on Linux (or qemu's user mode), then here: same output, same exit code. One
+machine serves a whole session; one that has panicked is replaced, so that a failure stays where it
+belongs.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from ebbtide import blocking
+from ebbtide.owner_role import ROOT, environment
 
 HERE = Path(__file__).resolve().parent
 TIMEOUT_S = 60.0
@@ -112,7 +114,7 @@ def on_linux(qemu: str, guest_folder: Path, tmp_path: Path) -> Any:
             capture_output=True,
             timeout=TIMEOUT_S,
             cwd=tmp_path,
-            env={"PATH": "/usr/bin:/bin", "HOME": "/root", "USER": "root", "LANG": "C.UTF-8"},
+            env=environment(ROOT, False),
         )
         code = 128 - ended.returncode if ended.returncode < 0 else ended.returncode
         return Verdict(code, ended.stdout, ended.stderr)

@@ -1,4 +1,4 @@
-"""Machines without threads: one hart that a test steps itself, so that every tick is the test's choice."""
+"""Machines without threads: one hart, stepped by the test, so that every tick is its choice."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class SteppedMachine:
         return self.host.digest()
 
     def moved(self, salt: int = 0) -> SteppedMachine:
-        """Return this machine in a new memory: machine pages copied, everything private made anew."""
+        """Return this machine in a new memory: machine pages copied, private ones made anew."""
         other = SteppedMachine(self.kernel, salt)
         end = self.base + RAM
         other.memory.bytes[self.base : end] = self.memory.bytes[self.base : end]

@@ -7,6 +7,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 static char self[256];
@@ -62,8 +63,9 @@ static volatile char zeros[70000];
 static int bss(void) {
     for (unsigned i = 0; i < sizeof zeros; i++)
         CHECK(zeros[i] == 0);
-    char *brk = sbrk(0);
-    CHECK(brk > (char *)zeros && sbrk(8192) == brk);
+    char *brk = (char *)syscall(SYS_brk, 0);
+    CHECK(brk > (char *)zeros && (char *)syscall(SYS_brk, brk + 8192) == brk + 8192);
+    CHECK(brk[0] == 0 && brk[8191] == 0);
     brk[8191] = 1;
     return 0;
 }

@@ -15,14 +15,7 @@ enum { PROT_R = 4, PROT_W = 2, PROT_X = 1 }; // as in ELF p_flags
 #ifdef __wasm__
 __attribute__((import_module("env"), import_name("write"))) void host_write(u32 data, u32 size);
 static _Alignas(4096) u8 guest[GUEST_PAGES * PAGE_SIZE];
-static _Alignas(16) u8 heap[16 << 20];
 static u8 *guest_memory(void) { return guest; }
-static u8 *heap_memory(u32 size) {
-    static u32 used;
-    u8 *p = heap + used;
-    used += align_up(size, 16u);
-    return used <= sizeof(heap) ? p : 0;
-}
 noreturn_fn void panic_at(const char *file, int line, const char *what) {
     host_write(MADDR(file), 16);
     host_write(MADDR(what), 16);
@@ -53,14 +46,25 @@ static u8 *guest_memory(void) {
     static u8 *guest;
     return guest ? guest : (guest = low_memory(GUEST_PAGES * PAGE_SIZE));
 }
-static u8 *heap_memory(u32 size) { return low_memory(size); }
 noreturn_fn void panic_at(const char *file, int line, const char *what) {
     fprintf(stderr, "%s:%d: %s\n", file, line, what);
     abort();
 }
 #endif
 
-void *palloc(size_t size) { return heap_memory((u32)size); }
+// The private heap. What a machine took is given back when the next one begins.
+static _Alignas(64) u8 heap[16 << 20];
+static u32 heap_used, heap_kept;
+static bool heap_marked;
+
+void *palloc(size_t size) {
+    u8 *p = heap + heap_used;
+    size = align_up(size, (size_t)64);
+    if (size > sizeof(heap) - heap_used)
+        return 0;
+    heap_used += (u32)size;
+    return p;
+}
 
 // ---- Memory ------------------------------------------------------------------------------------
 static struct {
@@ -138,9 +142,12 @@ struct segment {
 // A machine with no memory mapped and all registers 0.
 void host_reset(u32 hart_id) {
     __builtin_memset(page, 0, sizeof(page));
-    if (!hart)
-        hart = palloc(sizeof(*hart));
-    __builtin_memset(hart, 0, sizeof(*hart));
+    if (!heap_marked)
+        heap_kept = heap_used; // what the host itself took
+    heap_marked = true;
+    __builtin_memset(heap + heap_kept, 0, heap_used - heap_kept);
+    heap_used = heap_kept;
+    hart = palloc(sizeof(*hart));
     hart->id = hart_id;
     hart->tlb = hart->pool;
     hart->tlb->mm_id = 1;
