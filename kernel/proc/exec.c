@@ -5,7 +5,7 @@
 #include "../lib/heap.h"
 #include "../lib/string.h"
 #include "../mem/vdso.h"
-#include "../task/futexq.h"
+#include "../task/itimer.h"
 #include "elf.h"
 #include "reap.h"
 
@@ -472,8 +472,6 @@ static void reset_handlers(struct sighand *sighand) {
         sighand->action[i] = (struct sigaction){.handler = sighand->action[i].handler == SIG_IGN ? SIG_IGN : SIG_DFL};
 }
 
-__attribute__((weak)) void posix_timers_exit(struct process *process);
-
 // What exec makes its own that was shared with other processes. The last step that can fail.
 static i64 unshare_all(struct task *task) {
     if (task->files->refs > 1) {
@@ -521,8 +519,7 @@ static void swap(struct task *task, struct exec *exec) {
     process->dumpable = !exec->secure;
     task->cred = exec->cred;
     set_comm(task, exec->name);
-    if (posix_timers_exit)
-        posix_timers_exit(process);
+    posix_timers_exit(process);
     process->exit_signal = SIGCHLD;
     process->did_exec = true;
     process->execer = NULL;
