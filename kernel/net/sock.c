@@ -450,7 +450,8 @@ static i64 sock_ioctl(struct task *task, struct file *file, u32 cmd, u64 arg) {
     case SIOCOUTQ:
         if (sock->state == TCP_LISTEN)
             return -EINVAL;
-        return put_user(task, UPTR(arg), (i32)sock->charged);
+        return put_user(task, UPTR(arg),
+                        (i32)(sock->ops->unsent ? sock->ops->unsent(sock) : sock->charged));
     case SIOCATMARK:
         if (sock->type != SOCK_STREAM)
             return -ENOTTY;
