@@ -148,6 +148,7 @@ struct net { // kernel->net
     u32 spread; // turns among SO_REUSEPORT listeners
     u32 unix_in_flight;
     bool collecting;
+    u64 bytes; // of all packets: at most an eighth of RAM
     u64 lo_bytes, lo_packets; // /proc/net/dev
 };
 struct net *net_get(void); // made on first use; NULL: no memory
