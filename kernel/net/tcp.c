@@ -308,6 +308,12 @@ static u32 tcp_unread(struct sock *sock) {
     return (u32)n;
 }
 
+// Bytes the other side has not acknowledged: those beyond its window.
+static u32 tcp_unsent(struct sock *sock) {
+    u32 offered = sock->peer ? sock->peer->rcvbuf : 0;
+    return sock->charged > offered ? sock->charged - offered : 0;
+}
+
 static u32 tcp_poll(struct sock *sock, struct pollwait *pw) {
     u32 events = 0;
     if (sock->state == TCP_LISTEN)
@@ -401,6 +407,7 @@ const struct sock_ops tcp_ops = {
     .set = inet_set,
     .get = inet_get,
     .unread = tcp_unread,
+    .unsent = tcp_unsent,
     .space = tcp_space,
     .close = tcp_close,
     .destroy = tcp_destroy,
