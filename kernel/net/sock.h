@@ -225,7 +225,7 @@ void unix_collect(void);
 
 // ---- addr.c ----
 must_check i64 interface_ioctl(struct task *task, u32 cmd, u64 arg); // -ENOTTY when it is none of its
-extern const u8 addr_any6[16], addr_loopback6[16];
+extern const u8 addr_any6[16], addr_loopback6[16], addr_loopback4[16];
 bool addr_is_v4(const u8 addr[16]);      // v4-mapped
 bool addr_is_any(const u8 addr[16]);     // :: or 0.0.0.0
 bool addr_is_loopback(const u8 addr[16]);

@@ -254,9 +254,9 @@ static i64 tcp_send(struct task *task, struct sock *sock, struct message *messag
         return 0;
     struct sock *peer = sock->peer;
     if (peer->closed) { // nobody is there any more: the answer to these bytes is a reset
-        i64 n = uio_ready(message->uio, message->uio->left);
-        if (n > 0)
-            receive_reset(sock);
+        i64 n = (i64)message->uio->left;
+        message->uio->left = 0;
+        receive_reset(sock);
         return n;
     }
     u32 limit = window(sock);

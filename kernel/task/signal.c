@@ -6,7 +6,6 @@
 #include "../kernel.h"
 #include "../lib/heap.h"
 #include "../lib/string.h"
-#include "../proc/proc.h"
 
 #define STOP_SET (SIGBIT(SIGSTOP) | SIGBIT(SIGTSTP) | SIGBIT(SIGTTIN) | SIGBIT(SIGTTOU))
 #define IGNORE_SET (SIGBIT(SIGCHLD) | SIGBIT(SIGCONT) | SIGBIT(SIGURG) | SIGBIT(SIGWINCH))
