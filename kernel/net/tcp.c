@@ -1,5 +1,6 @@
-// TCP between two sockets of this machine: a reliable byte stream without segments on a wire. A handshake, a FIN or
-// a reset takes effect on both ends at once; the states are those a program could observe on Linux, less TIME_WAIT.
+// TCP between two sockets of this machine: a reliable byte stream without segments on a wire. A
+// handshake, a FIN or a reset takes effect on both ends at once; the states are those a program
+// could observe on Linux, less TIME_WAIT.
 #include "../kernel.h"
 #include "sock.h"
 
@@ -52,7 +53,7 @@ static struct sock *find_listener(struct sock *client) {
     struct list *bucket = inet_bucket(client, port);
     u32 best = 0, count = 0;
     struct sock *sock, *found = NULL;
-    list_each(sock, bucket, inet.port_link) {
+    list_each (sock, bucket, inet.port_link) {
         u32 score = sock->state == TCP_LISTEN ? inet_match(sock, client->inet.remote, port) : 0;
         if (score > best)
             best = score, count = 0;
@@ -64,8 +65,9 @@ static struct sock *find_listener(struct sock *client) {
     if (count < 2)
         return found;
     u32 turn = kernel->net->spread++ % count; // SO_REUSEPORT
-    list_each(sock, bucket, inet.port_link)
-        if (sock->state == TCP_LISTEN && inet_match(sock, client->inet.remote, port) == best && !turn--)
+    list_each (sock, bucket, inet.port_link)
+        if (sock->state == TCP_LISTEN && inet_match(sock, client->inet.remote, port) == best &&
+            !turn--)
             return sock;
     return found;
 }
@@ -130,7 +132,8 @@ static i64 disconnect(struct sock *sock) {
     sock->inet.remote_port = 0;
     sock->inet.connecting = sock->inet.fin = false;
     if (!sock->inet.addr_given)
-        memset(sock->inet.local + (sock->family == AF_INET ? 12 : 0), 0, sock->family == AF_INET ? 4 : 16);
+        memset(sock->inet.local + (sock->family == AF_INET ? 12 : 0), 0,
+               sock->family == AF_INET ? 4 : 16);
     return 0;
 }
 
@@ -216,10 +219,10 @@ static i64 tcp_accept(struct task *task, struct sock *sock, bool nonblock, struc
 // A listener gives up: those in its backlog are reset, those before it refused.
 static void stop_listening(struct sock *sock) {
     struct sock *other;
-    list_each(other, &sock->backlog, backlog_link)
+    list_each (other, &sock->backlog, backlog_link)
         sock_close(other);
     sock->backlog_count = 0;
-    list_each(other, &sock->pending, backlog_link) {
+    list_each (other, &sock->pending, backlog_link) {
         list_remove(&other->backlog_link);
         refuse(other);
         sock_put(other);
@@ -245,7 +248,8 @@ static i64 tcp_send(struct task *task, struct sock *sock, struct message *messag
     if (message->flags & MSG_OOB)
         return -EOPNOTSUPP;
     if (sock->state == TCP_SYN_SENT)
-        return sock_wait(task, &sock->write_wait, WRITABLE, message->nonblock, sock->send_timeout_ns);
+        return sock_wait(task, &sock->write_wait, WRITABLE, message->nonblock,
+                         sock->send_timeout_ns);
     if (sock->error || !is_open(sock) || sock->shutdown & SHUTDOWN_SEND) {
         i64 error = sock_error(sock);
         return error && error != -EPIPE ? error : sock_broken_pipe(task, message->flags);
@@ -261,7 +265,8 @@ static i64 tcp_send(struct task *task, struct sock *sock, struct message *messag
     }
     u32 limit = window(sock);
     if (sock->charged >= limit)
-        return sock_wait(task, &sock->write_wait, WRITABLE, message->nonblock, sock->send_timeout_ns);
+        return sock_wait(task, &sock->write_wait, WRITABLE, message->nonblock,
+                         sock->send_timeout_ns);
     i64 n = stream_put(sock, peer, message, limit - sock->charged);
     if (n > 0) {
         sock->inet.sent += (u64)n;
@@ -289,8 +294,9 @@ static i64 tcp_receive(struct task *task, struct sock *sock, struct message *mes
             i64 error = sock_error(sock);
             return error || sock->shutdown & SHUTDOWN_RECEIVE ? error : -ENOTCONN;
         }
-        i64 r = over ? 0 : sock_wait(task, &sock->read_wait, READABLE | POLLRDHUP,
-                                     message->nonblock, sock->receive_timeout_ns);
+        i64 r = over ? 0
+                     : sock_wait(task, &sock->read_wait, READABLE | POLLRDHUP, message->nonblock,
+                                 sock->receive_timeout_ns);
         if (r && (r != -EAGAIN || !unread))
             return r;
     }
@@ -303,7 +309,7 @@ static i64 tcp_receive(struct task *task, struct sock *sock, struct message *mes
 static u32 tcp_unread(struct sock *sock) {
     u64 n = 0;
     struct packet *packet;
-    list_each(packet, &sock->queue, link)
+    list_each (packet, &sock->queue, link)
         n += packet->len - packet->start;
     return (u32)n;
 }

@@ -1,7 +1,8 @@
-// AF_UNIX: streams, datagrams and sequenced packets, by path, by abstract name or in pairs. unix(7).
+// AF_UNIX: streams, datagrams and sequenced packets, by path, by abstract name or in pairs.
+// unix(7).
 //
-// A packet goes straight into the peer's queue and stays charged to its sender, whose sndbuf is thus the limit.
-// A closed socket stays its peer's `peer` until that one is closed too.
+// A packet goes straight into the peer's queue and stays charged to its sender, whose sndbuf is
+// thus the limit. A closed socket stays its peer's `peer` until that one is closed too.
 #include "../fs/notify.h"
 #include "../fs/path.h"
 #include "../kernel.h"
@@ -47,7 +48,7 @@ static i64 check_address(const struct address *address) {
 
 static struct sock *find_abstract(const struct address *address) {
     struct sock *sock;
-    list_each(sock, &kernel->net->unix_all, all)
+    list_each (sock, &kernel->net->unix_all, all)
         if (sock->un.listed && sock->un.name.len == address->len &&
             !memcmp(sock->un.name.bytes, address->bytes, address->len))
             return sock;
@@ -367,8 +368,9 @@ static i64 receive_stream(struct task *task, struct sock *sock, struct message *
         bool over = sock->error || sock->shutdown & SHUTDOWN_RECEIVE;
         if (!unread && over)
             return sock_error(sock);
-        i64 r = over ? 0 : sock_wait(task, &sock->read_wait, READABLE | POLLRDHUP,
-                                     message->nonblock, sock->receive_timeout_ns);
+        i64 r = over ? 0
+                     : sock_wait(task, &sock->read_wait, READABLE | POLLRDHUP, message->nonblock,
+                                 sock->receive_timeout_ns);
         if (r && (r != -EAGAIN || !unread))
             return r;
     }
@@ -408,7 +410,7 @@ static i64 unix_receive(struct task *task, struct sock *sock, struct message *me
 static u32 unix_unread(struct sock *sock) {
     u64 n = 0;
     struct packet *packet;
-    list_each(packet, &sock->queue, link) {
+    list_each (packet, &sock->queue, link) {
         n += packet->len - packet->start;
         if (sock->type == SOCK_DGRAM)
             break;
@@ -484,7 +486,7 @@ static void unix_close(struct sock *sock) {
     }
     list_remove(&sock->all);
     struct sock *child;
-    list_each(child, &sock->backlog, backlog_link)
+    list_each (child, &sock->backlog, backlog_link)
         sock_close(child);
     sock->shutdown = SHUTDOWN_BOTH;
     if (peer && is_connection(sock)) {
