@@ -268,10 +268,11 @@ def guest_sources() -> list[Path]:
 
 
 def guests(names: Sequence[str] = ()) -> None:
-    """Build the guest programs of the tests, static, into build/guests/ (x86-64 twins for bench).
+    """Build the guest programs of the tests, static, into build/guests/.
 
-    A line `// flags: …` in the first five of a file adds compiler flags. Files that are included
-    by others are named *.inc or *.h.
+    A line `// flags: …` in the first five of a file adds compiler flags. bench/ and files that say
+    `// linux: native` get x86-64 twins in build/native-guests/. Files that are included by others
+    are named *.inc or *.h.
     """
     start = time.monotonic()
     sources = [file for file in guest_sources() if not names or file.stem in names]
@@ -280,7 +281,7 @@ def guests(names: Sequence[str] = ()) -> None:
         within = source.relative_to(ROOT / "tests").with_suffix("")
         own = _own_flags(source)
         jobs.append((source, GUESTS / within, (*GUEST_TARGETS["riscv64"], *own)))
-        if within.parts[0] == "bench":
+        if within.parts[0] == "bench" or _directive(source, "linux") == "native":
             jobs.append(
                 (source, BUILD / "native-guests" / within, (*GUEST_TARGETS["x86_64"], *own))
             )
@@ -297,12 +298,16 @@ def guests(names: Sequence[str] = ()) -> None:
 
 
 def _own_flags(source: Path) -> tuple[str, ...]:
+    return tuple(shlex.split(_directive(source, "flags")))
+
+
+def _directive(source: Path, name: str) -> str:
     with source.open(encoding="utf-8", errors="replace") as file:
         for _, line in zip(range(5), file, strict=False):
-            match = re.match(r"\s*(?://|#|/\*)\s*flags:\s*(.*?)\s*(?:\*/)?$", line)
+            match = re.match(rf"\s*(?://|#|/\*)\s*{name}:\s*(.*?)\s*(?:\*/)?$", line)
             if match:
-                return tuple(shlex.split(match[1]))
-    return ()
+                return match[1]
+    return ""
 
 
 # ---- compiling ----------------------------------------------------------------------------------
