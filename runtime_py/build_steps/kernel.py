@@ -267,21 +267,12 @@ def guest_sources() -> list[Path]:
     return [file for file in files(tests, "*.c", "*.S") if tests / "unit" not in file.parents]
 
 
-<<<<<<< HEAD
 def guests(names: Sequence[str] = (), bench: bool = False) -> None:
     """Build the guest programs of the tests, static, into build/guests/.
 
-    With `bench`, those of tests/bench too, and their x86-64 twins in build/native-guests/. A comment
-    that ends in `flags: …` in the first five lines of a file adds compiler flags. Files that are included
-    by others are named *.inc or *.h.
-=======
-def guests(names: Sequence[str] = ()) -> None:
-    """Build the guest programs of the tests, static, into build/guests/.
-
-    A line `// flags: …` in the first five of a file adds compiler flags. bench/ and files that say
-    `// linux: native` get x86-64 twins in build/native-guests/. Files that are included by others
-    are named *.inc or *.h.
->>>>>>> refs/heads/proc
+    With `bench`, those of tests/bench too. These and files that say `linux: native` get x86-64 twins in
+    build/native-guests/. A comment in the first five lines of a file that ends in `flags: …` adds compiler
+    flags. Files that are included by others are named *.inc or *.h.
     """
     start = time.monotonic()
     sources = [file for file in guest_sources() if not names or file.stem in names]
@@ -316,11 +307,7 @@ def _own_flags(source: Path) -> tuple[str, ...]:
 def _directive(source: Path, name: str) -> str:
     with source.open(encoding="utf-8", errors="replace") as file:
         for _, line in zip(range(5), file, strict=False):
-<<<<<<< HEAD
-            match = re.match(r"\s*(?://|#|/\*).*\bflags:\s*(.*?)\s*(?:\*/)?$", line)
-=======
-            match = re.match(rf"\s*(?://|#|/\*)\s*{name}:\s*(.*?)\s*(?:\*/)?$", line)
->>>>>>> refs/heads/proc
+            match = re.match(rf"\s*(?://|#|/\*).*\b{name}:\s*(.*?)\s*(?:\*/)?$", line)
             if match:
                 return match[1]
     return ""
