@@ -193,6 +193,8 @@ static i64 open_program(struct task *task, i32 dirfd, const char *path, u32 walk
         error = -EACCES;
     else
         error = inode_permission(task, walk.inode, X_OK);
+    if (!error && walk.inode->writers)
+        error = -ETXTBSY;
     if (error)
         walk_end(&walk);
     else
