@@ -40,11 +40,9 @@ static void object_describe(struct memobject *object, struct text *text, u32 *de
     char *path = kmalloc(PATH_MAX);
     if (!path)
         return;
-    i64 n = path_of(NULL, inode, path, PATH_MAX);
+    i64 n = path_shown(NULL, inode, path, PATH_MAX);
     if (n > 0)
         text_append(text, path, (u32)n);
-    else if (!inode->fs)
-        text_append(text, "/memfd: (deleted)", 17);
     kfree(path);
 }
 
@@ -78,6 +76,7 @@ struct inode *inode_new(struct filesystem *fs, u32 mode) {
         inode->file_ops = &directory_file_ops;
     list_init(&inode->locks);
     list_init(&inode->watches);
+    list_init(&inode->reclaim);
     waitq_init(&inode->wait);
     return inode;
 }
@@ -95,8 +94,10 @@ void inode_put(struct inode *inode) {
         struct inode *up = inode->up;
         if (inode->ops && inode->ops->destroy)
             inode->ops->destroy(inode);
+        list_remove(&inode->reclaim);
         pagecache_truncate(&inode->pages, 0);
         xattr_free(inode);
+        kfree(inode->gone);
         struct filesystem *fs = inode->fs;
         kfree(inode);
         if (fs && !--fs->inodes && fs->gone)

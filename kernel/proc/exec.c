@@ -4,10 +4,10 @@
 #include "../kernel.h"
 #include "../lib/heap.h"
 #include "../lib/string.h"
-#include "../task/futexq.h"
+#include "../mem/vdso.h"
+#include "../task/itimer.h"
 #include "elf.h"
 #include "reap.h"
-#include "vdso.h"
 
 #define STRING_MAX (128u << 10)
 #define STRINGS_MAX (6ull << 20)
@@ -193,6 +193,8 @@ static i64 open_program(struct task *task, i32 dirfd, const char *path, u32 walk
         error = -EACCES;
     else
         error = inode_permission(task, walk.inode, X_OK);
+    if (!error && walk.inode->writers)
+        error = -ETXTBSY;
     if (error)
         walk_end(&walk);
     else
@@ -292,11 +294,11 @@ static void new_credentials(struct task *task, struct exec *exec) {
     exec->secure = cred->euid != cred->ruid || cred->egid != cred->rgid;
 }
 
-static i64 resolve(struct task *task, struct task *by, struct exec *exec, i32 dirfd, const char *path, u32 flags,
+static i64 resolve(struct task *task, struct exec *exec, i32 dirfd, const char *path, u32 flags,
                    const struct source *from) {
     exec_reset(exec); // a wait starts it over: nothing was done yet
     u32 walk_flags = (flags & AT_SYMLINK_NOFOLLOW ? 0 : WALK_FOLLOW) | (flags & AT_EMPTY_PATH ? WALK_EMPTY : 0);
-    i64 error = open_program(by, dirfd, path, walk_flags, &exec->program);
+    i64 error = open_program(task, dirfd, path, walk_flags, &exec->program);
     if (error)
         return error;
     if (dirfd == AT_FDCWD || path[0] == '/') {
@@ -308,8 +310,8 @@ static i64 resolve(struct task *task, struct task *by, struct exec *exec, i32 di
     }
     if (!exec->name)
         return -ENOMEM;
-    if ((error = take_strings(task, exec, from)) || (error = follow_scripts(by, exec)) ||
-        (error = elf_read(by, exec->program, &exec->elf)) || (error = find_interp(by, exec)))
+    if ((error = take_strings(task, exec, from)) || (error = follow_scripts(task, exec)) ||
+        (error = elf_read(task, exec->program, &exec->elf)) || (error = find_interp(task, exec)))
         return error;
     new_credentials(task, exec);
     return 0;
@@ -358,7 +360,7 @@ static u64 *pointers(u64 *out, const char *strings, u32 count, u64 va) {
 }
 
 // From the top: 8 zero bytes, the name, environment, arguments, 16 random bytes, the vectors.
-static i64 build_stack(struct task *by, struct exec *exec) {
+static i64 build_stack(struct task *task, struct exec *exec) {
     struct mm *mm = exec->mm;
     u64 name_bytes = strlen(exec->name) + 1;
     u64 name = STACK_TOP - 8 - name_bytes;
@@ -388,19 +390,19 @@ static i64 build_stack(struct task *by, struct exec *exec) {
     u8 bytes[16];
     random_bytes(&kernel->random, bytes, sizeof bytes);
 
-    struct mm *own = by->mm; // anonymous memory: these cannot wait
-    by->mm = mm;
-    if ((r = copy_out(by, UPTR(exec->sp), vector, words * 8)) == 0 &&
-        (r = copy_out(by, UPTR(random), bytes, sizeof bytes)) == 0 &&
-        (r = copy_out(by, UPTR(args), exec->strings, exec->used)) == 0)
-        r = copy_out(by, UPTR(name), exec->name, name_bytes);
-    by->mm = own;
+    struct mm *own = task->mm; // anonymous memory: these cannot wait
+    task->mm = mm;
+    if ((r = copy_out(task, UPTR(exec->sp), vector, words * 8)) == 0 &&
+        (r = copy_out(task, UPTR(random), bytes, sizeof bytes)) == 0 &&
+        (r = copy_out(task, UPTR(args), exec->strings, exec->used)) == 0)
+        r = copy_out(task, UPTR(name), exec->name, name_bytes);
+    task->mm = own;
     kfree(vector);
     assert(r != E_WAIT);
     return r;
 }
 
-static i64 build(struct task *task, struct task *by, struct exec *exec) {
+static i64 build(struct task *task, struct exec *exec) {
     struct mm *mm = exec->mm = mm_create();
     if (!mm)
         return -ENOMEM;
@@ -418,7 +420,7 @@ static i64 build(struct task *task, struct task *by, struct exec *exec) {
             return error;
         exec->entry = exec->ld.entry + exec->ld.bias;
     }
-    if ((error = vdso_map(mm)) || (error = build_stack(by, exec)))
+    if ((error = vdso_map(mm)) || (error = build_stack(task, exec)))
         return error;
     mm->exe = &exec->program->object;
     inode_get(exec->program);
@@ -426,13 +428,13 @@ static i64 build(struct task *task, struct task *by, struct exec *exec) {
 }
 
 // The ends of data segments; their pages come from the files, so this may wait.
-static i64 zero_tails(struct task *by, struct exec *exec) {
+static i64 zero_tails(struct task *task, struct exec *exec) {
     i64 error = 0;
-    struct mm *own = by->mm;
-    by->mm = exec->mm;
+    struct mm *own = task->mm;
+    task->mm = exec->mm;
     for (; !error && exec->zeroed < exec->zeros; exec->zeroed += !error)
-        error = zero_out(by, UPTR(exec->zero[exec->zeroed].va), exec->zero[exec->zeroed].len);
-    by->mm = own;
+        error = zero_out(task, UPTR(exec->zero[exec->zeroed].va), exec->zero[exec->zeroed].len);
+    task->mm = own;
     return error;
 }
 
@@ -471,8 +473,6 @@ static void reset_handlers(struct sighand *sighand) {
     for (u32 i = 0; i < 64; i++)
         sighand->action[i] = (struct sigaction){.handler = sighand->action[i].handler == SIG_IGN ? SIG_IGN : SIG_DFL};
 }
-
-__attribute__((weak)) void posix_timers_exit(struct process *process);
 
 // What exec makes its own that was shared with other processes. The last step that can fail.
 static i64 unshare_all(struct task *task) {
@@ -521,8 +521,7 @@ static void swap(struct task *task, struct exec *exec) {
     process->dumpable = !exec->secure;
     task->cred = exec->cred;
     set_comm(task, exec->name);
-    if (posix_timers_exit)
-        posix_timers_exit(process);
+    posix_timers_exit(process);
     process->exit_signal = SIGCHLD;
     process->did_exec = true;
     process->execer = NULL;
@@ -541,70 +540,56 @@ static void swap(struct task *task, struct exec *exec) {
 }
 
 // ---- The phases --------------------------------------------------------------------------------
-// `by` is the task that waits, by whose call the exec is carried out: `task` itself, or the agent for its child.
-static i64 exec_phases(struct task *task, struct task *by, i32 dirfd, const char *path, u32 flags,
+static i64 exec_phases(struct task *task, struct call *call, i32 dirfd, const char *path, u32 flags,
                        const struct source *from) {
-    struct call *call = &by->call;
     struct exec *exec = task->exec;
     i64 error;
     switch (call->phase) {
     case PHASE_RESOLVE:
-        error = resolve(task, by, exec, dirfd, path, flags, from);
+        error = resolve(task, exec, dirfd, path, flags, from);
         if (error)
             return error;
         call->phase = PHASE_ADMIT;
         [[fallthrough]];
     case PHASE_ADMIT:
-        error = task == by ? admission(task, call, STATUS_EXECVE_SPAWN) : 0;
+        error = from->in_kernel ? 0 : admission(task, call, STATUS_EXECVE_SPAWN);
         if (error)
             return error;
         call->why = 0;
         call->phase = PHASE_BUILD;
         [[fallthrough]];
     case PHASE_BUILD:
-        error = build(task, by, exec);
+        error = build(task, exec);
         if (error)
             return error;
         call->phase = PHASE_ZERO;
         [[fallthrough]];
     case PHASE_ZERO:
-        error = zero_tails(by, exec);
+        error = zero_tails(task, exec);
         if (error)
             return error;
         call->phase = PHASE_ALONE;
         [[fallthrough]];
     default:
-        return alone(task);
+        error = alone(task);
+        return error ? error : unshare_all(task);
     }
 }
 
 static i64 exec_run(struct task *task, struct call *call, i32 dirfd, const char *path, u32 flags,
                     const struct source *from) {
-    struct task *by = container_of(call, struct task, call);
     if (!task->exec) {
         task->exec = knew(struct exec);
         if (!task->exec)
             return -ENOMEM;
-        if (by == task)
-            call->undo = exec_undo;
+        call->undo = exec_undo;
         call->phase = PHASE_RESOLVE;
     }
-    i64 error;
-    if (by == task) {
-        error = exec_phases(task, by, dirfd, path, flags, from);
-    } else { // files are looked up as the child would
-        struct cred cred = by->cred;
-        struct fs_context *fs = by->fs;
-        by->cred = task->cred;
-        by->fs = task->fs;
-        error = exec_phases(task, by, dirfd, path, flags, from);
-        by->cred = cred;
-        by->fs = fs;
-    }
+    i64 error = exec_phases(task, call, dirfd, path, flags, from);
     if (error == E_WAIT)
         return error;
-    if (!error && unshare_all(task)) { // the other threads are gone: there is no way back
-        call->undo = NULL;
+    call->undo = NULL;
+    if (error && task->process->execer == task) { // the other threads are gone: there is no way back
         process_exit(task->process, SIGKILL);
         task_exit(task, SIGKILL);
         return E_DONE;
@@ -612,11 +597,7 @@ static i64 exec_run(struct task *task, struct call *call, i32 dirfd, const char 
     if (!error)
         swap(task, task->exec);
     exec_drop(task);
-    call->undo = NULL;
-    if (error || by == task)
-        return error ? error : E_DONE;
-    sched_enqueue(task);
-    return 0;
+    return error ? error : E_DONE;
 }
 
 i64 process_exec(struct task *task, struct call *call, i32 dirfd, const char *path, u32 flags, uptr argv, uptr envp) {

@@ -23,20 +23,18 @@ void fs_context_put(struct fs_context *fs);
 // ---- exec.c ----
 // exec in phases (law 21); state is kept in task->exec. `path` stays valid until the call ends. E_DONE.
 must_check i64 process_exec(struct task *task, struct call *call, i32 dirfd, const char *path, u32 flags, uptr argv, uptr envp);
-// The same with strings in kernel memory, for SPAWN: count NUL-terminated strings each. `task` is the child of
-// process_spawn, `call` the agent's call, which waits in its stead. 0: the child runs. A failure leaves it as it was.
+// The same with strings in kernel memory, for SPAWN: count NUL-terminated strings each. The owner, who asked for it,
+// is not asked to admit it.
 must_check i64 process_exec_kernel(struct task *task, struct call *call, const char *path, u32 argc, const char *argv, u32 envc, const char *envp);
 
 // ---- exit.c ----
-void task_exit(struct task *task, u32 status); // this task ends; called with the task off the run queue
-void process_exit(struct process *process, u32 status); // exit_group: marks, kills the others
+// (task_exit and process_exit: task/signal.h)
 void task_release_mm(struct task *task); // robust list, clear_child_tid, vfork parent: leaves its address space
 
 // ---- reap.c ----
 void process_reparent(struct process *process); // its children go to a subreaper or the agent
-void process_notify_parent(struct process *process, u32 code /* CLD_* */, u32 status);
+// (process_notify_parent: task/signal.h)
 void process_reap(struct process *process); // a zombie leaves the tables
-bool process_group_orphaned(u32 pgid);
 struct wait_request {
     u32 type, id; // P_*
     u32 options;  // W*

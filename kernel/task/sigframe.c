@@ -1,7 +1,7 @@
 // Signal frames: exactly Linux's riscv64 `struct rt_sigframe`, for debuggers and unwinders read it.
 #include "../kernel.h"
 #include "../lib/string.h"
-#include "../proc/vdso.h"
+#include "../mem/vdso.h"
 #include "signal.h"
 
 struct sigstack { // stack_t

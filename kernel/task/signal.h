@@ -32,6 +32,11 @@ void sigqueue_flush(struct sigqueue *queue, u64 set);
 // Before guest code runs: deliver what is deliverable (push a frame, stop, die). E_WAIT when the frame's
 // pages must come first; 0 otherwise. May leave the task stopped or dead.
 must_check i64 signal_deliver(struct task *task);
+// What proc/ does when a signal asks for it.
+void task_exit(struct task *task, u32 status); // this task ends; called with the task off the run queue
+void process_exit(struct process *process, u32 status); // exit_group: marks, kills the others
+void process_notify_parent(struct process *process, u32 code /* CLD_* */, u32 status);
+bool process_group_orphaned(u32 pgid);
 // sigframe.c
 must_check i64 sigframe_ready(struct task *task, const struct sigaction *action); // 0, -EFAULT, E_WAIT
 must_check i64 sigframe_push(struct task *task, const struct sigaction *action, const struct siginfo *info, u64 saved_mask);

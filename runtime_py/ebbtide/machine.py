@@ -175,7 +175,7 @@ class Machine:
         if isinstance(error, FileNotFoundError):
             if "/" in name:
                 return 127, f"ebb: {name}: no such file or directory"
-            hint = self.placement.hint(name)
+            hint = await self.placement.hint(name)
             where = f" (it is in image {hint})" if hint else ""
             return 127, f"ebb: {name}: command not found{where}"
         return 126, f"ebb: {name}: {(error.strerror or str(error)).lower()}"
@@ -255,7 +255,7 @@ class Machine:
 
     def trouble(self, error: Exception) -> None:
         self.trouble_seen.append(error)
-        self.log(Log("WARN", str(error)))
+        self.log(Log("ERROR", str(error)))
 
     def panicked(self, error: EbbError) -> None:
         """The kernel or its runtime stopped: everything that waits ends with `error`."""

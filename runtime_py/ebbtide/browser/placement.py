@@ -7,6 +7,7 @@ hand out the seats, deliver BOOT and serve the outbox, whose doorbell is awaited
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
 from collections.abc import Callable
@@ -68,20 +69,24 @@ class BrowserPlacement:
         """Append an event to the inbox."""
         self._port.post(event)
 
-    def hint(self, command: str) -> str | None:
-        """Name another image that has a command; a page does not know the others."""
-        return None
+    async def hint(self, command: str) -> str | None:
+        """Name another image that has a command, if the page's folder lists what images have."""
+        lists: dict[str, list[str]] = json.loads(await self._host.fetchCommands())
+        return next((image for image, names in lists.items() if command in names), None)
 
     def counters(self) -> dict[str, Any]:
-        """Return what the harts have done, from their reports."""
+        """Return what the harts have done: their reports, and the kernel's own counters."""
         layout = self.abi.structs["report"]
         reports = [
             Report.read(self.abi, layout, self._port.read(seat.report, layout.size))
             for seat in self._seats
         ]
+        inside = self._port.counters()
         return {
             "steps": [report.steps for report in reports],
             "retired": [report.retired for report in reports],
+            "hartsInsideMax": inside["harts_inside_max"],
+            "guestInsideMax": inside["guest_inside_max"],
         }
 
     async def digest(self) -> bytes:

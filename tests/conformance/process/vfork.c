@@ -1,5 +1,6 @@
 // vfork(2) and clone with CLONE_VFORK: the parent waits for exec, exit or death of the child, and a failed exec is
 // the child's errno.
+// linux: native
 #include "../check.h"
 #include <sched.h>
 #include <signal.h>

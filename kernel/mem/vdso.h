@@ -1,6 +1,6 @@
 // The vDSO: a small shared object of ours that every program finds mapped (law 24).
 #pragma once
-#include "../mem/mm.h"
+#include "mm.h"
 
 // Maps it into a new address space and sets mm->vdso. 0, -ENOMEM.
 must_check i64 vdso_map(struct mm *mm);
