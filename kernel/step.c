@@ -5,6 +5,7 @@
 #include "kernel.h"
 #include "park.h"
 #include "proc/proc.h"
+#include "task/itimer.h"
 #include "task/signal.h"
 
 #define QUANTUM 4000000ull // ticks a task may run while others wait
@@ -96,6 +97,7 @@ static bool guest_run(struct hart *hart, struct task *task, u64 fuel) {
     // With several harts each counts from where it entered; time is the furthest of them.
     kernel->tick = max(kernel->tick, hart->tick + retired);
     task->ticks_user += retired;
+    itimer_tick(task, retired, 0);
     hart->report.retired += retired;
     hart->task = NULL;
     switch (exit) {
@@ -155,7 +157,11 @@ static bool task_turn(struct hart *hart, struct task *task, u64 end) {
         fault_run(task);
     } else {
         u64 stop = min(min(end, task->quantum_end), clock_tick(&kernel->clock, timer_next_ns()));
-        pass = guest_run(hart, task, stop - kernel->tick);
+        pass = guest_run(hart, task, min(stop - kernel->tick, itimer_fuel(task)));
+    }
+    if (pass && task->state != TASK_DEAD && !task->agent) {
+        task->ticks_system += 1 + host.pass_ticks;
+        itimer_tick(task, 0, 1 + host.pass_ticks);
     }
     task_put(task);
     return pass;

@@ -3,7 +3,7 @@
  * error. Scripts find the machine as `window.sdk`.
  */
 
-import { boot, EbbError, type PanicError, type Progress, type Sdk, type Stage } from "ebbtide";
+import { boot, EbbError, preloadTerminal, type PanicError, type Progress, type Sdk, type Stage } from "ebbtide";
 
 declare global {
   interface Window {
@@ -149,7 +149,9 @@ async function main(): Promise<void> {
   setState("starting", "starting");
   find("fact-image").textContent = image;
   const onPanic = (error: PanicError): void => showFailure("The kernel stopped.", error, window.sdk);
-  const sdk = await boot({ image, onProgress: showProgress, onPanic });
+  const booting = boot({ image, onProgress: showProgress, onPanic });
+  void preloadTerminal();
+  const sdk = await booting;
   window.sdk = sdk;
   find("fact-memory").textContent = `${Math.round(sdk.memory / (1 << 20))} MiB`;
   find("fact-harts").textContent = String(sdk.harts);

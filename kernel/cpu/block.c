@@ -8,12 +8,15 @@ void cpu_cache_init(struct hart *hart) {
     struct cpu_cache *cache = palloc(sizeof(*cache));
     assert(cache);
     cache->op_max = CODE_OPS;
-    while (!(cache->ops = palloc(cache->op_max * sizeof(struct op))))
+    while (!(cache->ops = palloc(cache->op_max * sizeof(struct op)))) {
         cache->op_max /= 2;
+        assert(cache->op_max > 2 * RUN_MAX);
+    }
     cache->page_max = CODE_PAGES;
-    while (!(cache->pages = palloc(cache->page_max * sizeof(struct code_page))))
+    while (!(cache->pages = palloc(cache->page_max * sizeof(struct code_page)))) {
         cache->page_max /= 2;
-    assert(cache->op_max > 2 * RUN_MAX && cache->page_max > 2);
+        assert(cache->page_max > 2);
+    }
     cache->registers = hart->id * REG_COUNT * 8;
     cache->run.epoch = 1;
     insn_index_init(&cache->index);

@@ -50,6 +50,7 @@ struct image { // kernel lock
     u32 entry_count, chunk_count, string_bytes, link_count;
     struct link_slot *links;
     struct list requests;
+    struct list cached; // struct inode.reclaim, the longest unasked-for first
     struct waitq wait[WAIT_QUEUES]; // by chunk; longer-lived than any request
 };
 
@@ -105,6 +106,7 @@ i64 image_open(const u8 *index, u32 len) {
     image->chunk_count = h->chunks;
     image->string_bytes = h->strings;
     list_init(&image->requests);
+    list_init(&image->cached);
     for (u32 i = 0; i < WAIT_QUEUES; i++)
         waitq_init(&image->wait[i]);
     i64 r = S_ISDIR(image->entries[0].mode) ? check_entries(image) : -EINVAL;
@@ -179,11 +181,8 @@ static i64 request_want(struct request *request, struct inode *inode, u32 first)
     return 0;
 }
 
-i64 image_page(struct task *task, struct inode *inode, u32 number, u64 index) {
-    struct image *image = kernel->image;
-    const struct image_entry *entry = &image->entries[number];
-    u32 chunk = entry->first + (u32)(index / CHUNK_PAGES);
-    assert(index / CHUNK_PAGES < entry->count);
+// Ask for a chunk on behalf of a file whose chunks begin at `first`, unless it is on its way. 0, or -errno.
+static i64 request_chunk(struct image *image, struct inode *inode, u32 first, u32 chunk) {
     struct request *request = request_find(image, chunk);
     if (request && request->error) {
         if (now_ns() - request->failed_ns < RETRY_NS)
@@ -199,7 +198,7 @@ i64 image_page(struct task *task, struct inode *inode, u32 number, u64 index) {
         request->chunk = chunk;
         list_push(&image->requests, &request->link);
     }
-    i64 r = request_want(request, inode, entry->first);
+    i64 r = request_want(request, inode, first);
     if (r < 0) {
         if (fresh)
             request_free(request);
@@ -212,6 +211,22 @@ i64 image_page(struct task *task, struct inode *inode, u32 number, u64 index) {
         memcpy(out->hash, image->chunks[chunk].sha256, sizeof out->hash);
         out_send(out);
     }
+    return 0;
+}
+
+i64 image_page(struct task *task, struct inode *inode, u32 number, u64 index) {
+    struct image *image = kernel->image;
+    const struct image_entry *entry = &image->entries[number];
+    u32 nth = (u32)(index / CHUNK_PAGES), chunk = entry->first + nth;
+    assert(nth < entry->count);
+    i64 r = request_chunk(image, inode, entry->first, chunk);
+    if (r < 0)
+        return r;
+    // Who has read the chunk before this one to its end will want the next one too.
+    u64 next = (u64)(nth + 1) * CHUNK_PAGES;
+    if (nth && next << PAGE_SHIFT < inode->lower && pagecache_find(&inode->pages, (u64)nth * CHUNK_PAGES - 1) &&
+        !pagecache_find(&inode->pages, next))
+        (void)!request_chunk(image, inode, entry->first, chunk + 1);
     return wait_on(task, &image->wait[chunk % WAIT_QUEUES], STATUS_FS_WAIT);
 }
 
@@ -237,6 +252,42 @@ static i64 insert_pages(struct inode *inode, u64 index, const u8 *data, u32 len)
     return 0;
 }
 
+// Frames are short: drops what the image can bring again, file by file, oldest first. A page that is mapped, held
+// or was written stays. Called between any two steps of the kernel that allocate, so no one may count on a page
+// he has not taken a reference to across an allocation.
+u32 page_reclaim(u32 want) {
+    struct image *image = kernel->image;
+    u32 freed = 0;
+    struct inode *inode;
+    if (!image)
+        return 0;
+    struct list *last = image->cached.prev;
+    bool more = true;
+    list_each(inode, &image->cached, reclaim) {
+        if (freed >= want || !more)
+            break;
+        more = &inode->reclaim != last;
+        u64 pages = (inode->lower + PAGE_SIZE - 1) >> PAGE_SHIFT;
+        bool left = false;
+        for (u64 i = 0; i < pages && inode->pages.count; i++) {
+            struct page *page = pagecache_find(&inode->pages, i);
+            if (!page || page->flags & PAGE_DIRTY)
+                continue;
+            if (page->refs > 1) {
+                left = true;
+                continue;
+            }
+            pagecache_drop(&inode->pages, i);
+            freed++;
+        }
+        list_remove(&inode->reclaim);
+        if (left) // mapped: looked at again when the others have had their turn
+            list_push(&image->cached, &inode->reclaim);
+        pass_cost(pages / 16);
+    }
+    return freed;
+}
+
 void image_block_in(u32 chunk, i32 error, const u8 *data, u32 len) {
     struct image *image = kernel->image;
     struct request *request = image ? request_find(image, chunk) : NULL;
@@ -246,6 +297,8 @@ void image_block_in(u32 chunk, i32 error, const u8 *data, u32 len) {
         error = -EIO;
     for (struct wanted *w = request->wants; w && !error; w = w->next) {
         // What does not fit in memory is missing when it is looked for: the failure is remembered.
+        list_remove(&w->inode->reclaim);
+        list_push(&image->cached, &w->inode->reclaim);
         if (insert_pages(w->inode, (u64)(chunk - w->first) * CHUNK_PAGES, data, len) < 0)
             error = -ENOMEM;
     }

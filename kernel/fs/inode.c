@@ -78,6 +78,7 @@ struct inode *inode_new(struct filesystem *fs, u32 mode) {
         inode->file_ops = &directory_file_ops;
     list_init(&inode->locks);
     list_init(&inode->watches);
+    list_init(&inode->reclaim);
     waitq_init(&inode->wait);
     return inode;
 }
@@ -95,6 +96,7 @@ void inode_put(struct inode *inode) {
         struct inode *up = inode->up;
         if (inode->ops && inode->ops->destroy)
             inode->ops->destroy(inode);
+        list_remove(&inode->reclaim);
         pagecache_truncate(&inode->pages, 0);
         xattr_free(inode);
         struct filesystem *fs = inode->fs;

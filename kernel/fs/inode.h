@@ -40,6 +40,7 @@ struct inode {
     struct pagecache pages;     // regular files
     struct list locks;          // record locks and flock(2), fs/flock.c
     struct list watches;        // inotify
+    struct list reclaim;        // image->cached: has pages that the image can bring again
     struct waitq wait;          // lazily loaded content; fifo opens
     struct pipe *pipe;          // FIFOs
     void *socket;               // AF_UNIX: the socket bound here

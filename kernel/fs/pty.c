@@ -282,7 +282,7 @@ static void master_release(struct file *file) {
     tty->master_open = false;
     devpts_remove(tty->index);
     kernel->devices->ptys[tty->index] = NULL;
-    tty_hangup(tty, false);
+    tty_hangup(tty);
     tty_put(tty);
 }
 

@@ -77,6 +77,7 @@ static i64 regular_read(struct task *task, struct file *file, struct uio *uio, u
     for (u64 done = 0; done < (u64)n;) {
         u64 at = *pos & PAGE_MASK, len = min((u64)n - done, PAGE_SIZE - at);
         struct page *page = pagecache_find(&inode->pages, *pos >> PAGE_SHIFT);
+        assert(page || !below_lower(inode, *pos >> PAGE_SHIFT)); // filled in this pass
         r = page ? uio_put(uio, (u8 *)page_data(page) + at, len) : uio_zero(uio, len);
         if (r < 0)
             return done ? (i64)done : r;

@@ -185,7 +185,7 @@ static void mark(struct tty *tty, u32 at, bool on) {
     at %= TTY_LINE;
     tty->marks[at / 32] = (tty->marks[at / 32] & ~(1u << at % 32)) | (u32)on << at % 32;
 }
-static bool in_full(const struct tty *tty) {
+static bool in_full(const struct tty *tty) { // but for the end of a line, which always has room
     return tty->head - tty->tail >= TTY_LINE - 1;
 }
 
@@ -236,7 +236,7 @@ static void in_put(struct tty *tty, u8 c) {
 }
 
 static void line_end(struct tty *tty, u8 c) {
-    if (in_full(tty)) // the line end displaces the last byte
+    if (tty->head - tty->tail == TTY_LINE) // of the lines before: this end displaces the last byte
         tty->head--;
     tty->in[tty->head % TTY_LINE] = c;
     mark(tty, tty->head++, true);

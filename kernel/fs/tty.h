@@ -57,8 +57,8 @@ must_check i64 tty_check_read(struct task *task, struct tty *tty);
 must_check i64 tty_check_change(struct task *task, struct tty *tty);
 must_check i64 tty_job_ioctl(struct task *task, struct file *file, struct tty *tty, bool master, u32 cmd, u64 arg); // -ENOTTY: not one of them
 void tty_acquire(struct process *process, struct tty *tty); // becomes the controlling terminal of the session
-void tty_hangup(struct tty *tty, bool leader_exits);
-void tty_session_exit(struct process *process); // a process ends: its leader takes the terminal away from the session
+void tty_hangup(struct tty *tty); // the master is gone
+void tty_session_exit(struct process *process); // a process ends: a leader takes the terminal away from the session
 void tty_signal(struct tty *tty, u32 signo); // to the foreground group
 void tty_get(struct tty *tty);
 void tty_put(struct tty *tty);

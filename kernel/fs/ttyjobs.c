@@ -88,7 +88,7 @@ static void session_release(struct tty *tty) {
 }
 
 // Every open slave file becomes dead; the session loses its terminal and its leader hears of it.
-void tty_hangup(struct tty *tty, bool leader_exits) {
+void tty_hangup(struct tty *tty) {
     struct process *leader = tty->session ? process_find(tty->session) : NULL;
     tty_get(tty);
     tty->hangups++;
@@ -96,8 +96,6 @@ void tty_hangup(struct tty *tty, bool leader_exits) {
         signal_kernel(leader, SIGHUP);
         signal_kernel(leader, SIGCONT);
     }
-    if (leader_exits && tty->pgrp)
-        signal_kernel_group(tty->pgrp, SIGHUP);
     tty_flush_input(tty);
     tty_start(tty);
     session_release(tty);
@@ -109,8 +107,12 @@ void tty_hangup(struct tty *tty, bool leader_exits) {
 void tty_session_exit(struct process *process) {
     struct tty *tty = process->tty;
     process->tty = NULL;
-    if (tty && tty->session == process->pid)
-        tty_hangup(tty, true);
+    if (!tty || tty->session != process->pid)
+        return;
+    u32 pgrp = tty->pgrp;
+    session_release(tty);
+    if (pgrp)
+        signal_kernel_group(pgrp, SIGHUP);
 }
 
 static i64 give_up(struct task *task, struct tty *tty) {

@@ -19,7 +19,7 @@ struct page *page_of(maddr address) {
 // guests have eaten the rest.
 #define HEAP_RESERVE 0x100000u
 
-struct page *page_alloc(void) {
+static struct page *frame_take(void) {
     u32 n = kernel->frame_free;
     struct page *page;
     if (n) {
@@ -36,6 +36,13 @@ struct page *page_alloc(void) {
     }
     *page = (struct page){.refs = 1};
     kernel->frames_used++;
+    return page;
+}
+
+struct page *page_alloc(void) {
+    struct page *page = frame_take();
+    if (!page && page_reclaim && page_reclaim(256))
+        page = frame_take();
     return page;
 }
 

@@ -3,6 +3,7 @@
 #include "sock.h"
 
 const u8 addr_any6[16], addr_loopback6[16] = {[15] = 1};
+const u8 addr_loopback4[16] = {[10] = 0xff, 0xff, 127, 0, 0, 1};
 static const u8 v4_prefix[12] = {[10] = 0xff, 0xff};
 
 bool addr_is_v4(const u8 addr[16]) {

@@ -65,7 +65,7 @@ i64 inet_destination(const struct sock *sock, const struct address *address, u8 
         return r;
     if (addr_is_any(out)) {
         if (addr_is_v4(out) || addr_is_v4(sock->inet.local))
-            memcpy(out, (u8[16]){[10] = 0xff, 0xff, 127, 0, 0, 1}, 16);
+            memcpy(out, addr_loopback4, 16);
         else
             memcpy(out, addr_loopback6, 16);
     }
@@ -83,7 +83,7 @@ void inet_source(struct sock *sock, const u8 remote[16]) {
     if (!addr_is_any(sock->inet.local))
         return;
     if (addr_is_v4(remote))
-        memcpy(sock->inet.local, (u8[16]){[10] = 0xff, 0xff, 127, 0, 0, 1}, 16);
+        memcpy(sock->inet.local, addr_loopback4, 16);
     else
         memcpy(sock->inet.local, addr_loopback6, 16);
 }
@@ -139,11 +139,11 @@ static bool overlap(const struct sock *a, const struct sock *b) {
     return addr_is_any(six->inet.local) && !six->options[OPT_V6ONLY];
 }
 
-static bool share(const struct sock *a, const struct sock *b) {
-    if (a->options[OPT_REUSEPORT] && b->options[OPT_REUSEPORT] && a->uid == b->uid)
+// `sock` may have what `other` has already.
+static bool share(const struct sock *sock, const struct sock *other) {
+    if (sock->options[OPT_REUSEPORT] && other->options[OPT_REUSEPORT] && sock->uid == other->uid)
         return true;
-    bool listening = a->state == TCP_LISTEN || b->state == TCP_LISTEN;
-    return a->options[OPT_REUSEADDR] && b->options[OPT_REUSEADDR] && !listening;
+    return sock->options[OPT_REUSEADDR] && other->options[OPT_REUSEADDR] && other->state != TCP_LISTEN;
 }
 
 bool inet_in_use(struct sock *sock, u16 port) {

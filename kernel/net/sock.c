@@ -181,12 +181,16 @@ void parcel_dup(struct message *message, struct parcel *parcel) {
 }
 
 struct packet *packet_new(struct sock *sender, u32 cap) {
-    struct packet *packet = kmalloc(sizeof *packet + cap);
+    u32 charge = cap + (u32)sizeof(struct packet);
+    // What the heap has once taken is not given back to the frames: programs must not fill RAM by sending.
+    bool fits = kernel->net->bytes + charge <= kernel->ram_bytes / 8;
+    struct packet *packet = fits ? kmalloc(sizeof *packet + cap) : NULL;
     if (!packet)
         return NULL;
     list_init(&packet->link);
+    kernel->net->bytes += charge;
     packet->cap = cap;
-    packet->charge = cap + (u32)sizeof *packet;
+    packet->charge = charge;
     packet->sender = sender;
     if (sender) {
         sock_get(sender);
@@ -197,6 +201,7 @@ struct packet *packet_new(struct sock *sender, u32 cap) {
 
 void packet_free(struct packet *packet) {
     struct sock *sender = packet->sender;
+    kernel->net->bytes -= packet->charge;
     if (packet->parcel)
         parcel_queued(packet->parcel, -1);
     parcel_free(packet->parcel);
@@ -376,7 +381,10 @@ u64 stream_target(const struct sock *sock, const struct message *message) {
 
 i64 stream_take(struct sock *sock, struct message *message, bool credentials) {
     bool peek = message->flags & MSG_PEEK;
-    i64 n = uio_ready(message->uio, stream_unread(sock, message->uio->left));
+    bool discard = sock->family != AF_UNIX && message->flags & MSG_TRUNC; // tcp(7)
+    i64 n = (i64)stream_unread(sock, message->uio->left);
+    if (!discard)
+        n = uio_ready(message->uio, (u64)n);
     if (n <= 0)
         return n;
     u32 done = 0;
@@ -388,7 +396,10 @@ i64 stream_take(struct sock *sock, struct message *message, bool credentials) {
         if (credentials && message->has_cred && !same_cred(&message->cred, &packet->cred))
             break;
         u32 take = min((u32)n - done, packet->len - packet->start);
-        r = uio_put(message->uio, packet->data + packet->start, take);
+        if (discard)
+            message->uio->left -= take;
+        else
+            r = uio_put(message->uio, packet->data + packet->start, take);
         if (r < 0)
             break;
         done += take;
@@ -450,7 +461,8 @@ static i64 sock_ioctl(struct task *task, struct file *file, u32 cmd, u64 arg) {
     case SIOCOUTQ:
         if (sock->state == TCP_LISTEN)
             return -EINVAL;
-        return put_user(task, UPTR(arg), (i32)sock->charged);
+        return put_user(task, UPTR(arg),
+                        (i32)(sock->ops->unsent ? sock->ops->unsent(sock) : sock->charged));
     case SIOCATMARK:
         if (sock->type != SOCK_STREAM)
             return -ENOTTY;

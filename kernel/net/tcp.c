@@ -254,9 +254,9 @@ static i64 tcp_send(struct task *task, struct sock *sock, struct message *messag
         return 0;
     struct sock *peer = sock->peer;
     if (peer->closed) { // nobody is there any more: the answer to these bytes is a reset
-        i64 n = uio_ready(message->uio, message->uio->left);
-        if (n > 0)
-            receive_reset(sock);
+        i64 n = (i64)message->uio->left;
+        message->uio->left = 0;
+        receive_reset(sock);
         return n;
     }
     u32 limit = window(sock);
@@ -306,6 +306,12 @@ static u32 tcp_unread(struct sock *sock) {
     list_each(packet, &sock->queue, link)
         n += packet->len - packet->start;
     return (u32)n;
+}
+
+// Bytes the other side has not acknowledged: those beyond its window.
+static u32 tcp_unsent(struct sock *sock) {
+    u32 offered = sock->peer ? sock->peer->rcvbuf : 0;
+    return sock->charged > offered ? sock->charged - offered : 0;
 }
 
 static u32 tcp_poll(struct sock *sock, struct pollwait *pw) {
@@ -401,6 +407,7 @@ const struct sock_ops tcp_ops = {
     .set = inet_set,
     .get = inet_get,
     .unread = tcp_unread,
+    .unsent = tcp_unsent,
     .space = tcp_space,
     .close = tcp_close,
     .destroy = tcp_destroy,

@@ -38,7 +38,7 @@ static i64 deliver(struct sock *sock, struct message *message, const u8 to[16], 
     u8 source[16];
     memcpy(source, sock->inet.local, 16);
     if (addr_is_any(source))
-        memcpy(source, addr_is_v4(to) ? (u8[16]){[10] = 0xff, 0xff, 127, 0, 0, 1} : addr_loopback6, 16);
+        memcpy(source, addr_is_v4(to) ? addr_loopback4 : addr_loopback6, 16);
     struct packet *packet;
     struct address *from = knew(struct address);
     if (!from)
@@ -77,7 +77,9 @@ static i64 udp_send(struct task *task, struct sock *sock, struct message *messag
         return -EMSGSIZE;
     if (message->flags & MSG_OOB)
         return -EOPNOTSUPP;
-    i64 r = 0;
+    i64 r = sock->inet.port ? 0 : inet_bind_port(sock, 0); // even if nothing is sent in the end
+    if (r)
+        return r;
     if (message->to) {
         r = inet_destination(sock, message->to, to, &port);
         if (!r && !port)
@@ -93,8 +95,6 @@ static i64 udp_send(struct task *task, struct sock *sock, struct message *messag
         r = -EPIPE;
     if (!r && message->uio->left > DATAGRAM_MAX)
         r = -EMSGSIZE;
-    if (!r && !sock->inet.port)
-        r = inet_bind_port(sock, 0);
     return r ? r : deliver(sock, message, to, port);
 }
 

@@ -103,6 +103,8 @@ static i64 bind_path(struct task *task, struct sock *sock, const struct address 
         r = -EADDRINUSE;
     else if (walk.trailing_slash)
         r = -ENOENT;
+    else if (sock->un.name.len)
+        r = -EINVAL;
     else
         r = inode_permission(task, walk.inode, W_OK | X_OK);
     if (!r)
@@ -128,12 +130,12 @@ static i64 unix_bind(struct task *task, struct sock *sock, const struct address 
     i64 r = automatic ? 0 : check_address(address);
     if (r)
         return r;
+    if (!automatic && address->un.path[0])
+        return bind_path(task, sock, address);
     if (sock->un.name.len)
         return automatic ? 0 : -EINVAL;
     if (automatic)
         return autobind(sock);
-    if (address->un.path[0])
-        return bind_path(task, sock, address);
     if (find_abstract(address))
         return -EADDRINUSE;
     sock->un.name = *address;

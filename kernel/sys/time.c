@@ -133,9 +133,9 @@ struct timex {
 };
 enum { STA_UNSYNC = 0x40, TIME_ERROR = 5, ADJ_OFFSET_SS_READ = 0xa001 };
 
-i64 sys_adjtimex(struct task *task, struct call *call) {
+static i64 adjust(struct task *task, uptr p) {
     struct timex tx;
-    i64 error = get_user(task, tx, arg_ptr(call, 0));
+    i64 error = get_user(task, tx, p);
     if (error)
         return error;
     if (tx.modes && tx.modes != ADJ_OFFSET_SS_READ) // the host's clock is not the guest's to steer
@@ -144,8 +144,21 @@ i64 sys_adjtimex(struct task *task, struct call *call) {
     tx = (struct timex){.modes = tx.modes, .maxerror = 16000000, .esterror = 16000000, .status = STA_UNSYNC, .constant = 2,
                         .precision = 1, .tolerance = 32768000, .time = {(i64)(ns / NSEC), (i64)(ns % NSEC / 1000)},
                         .tick = 10000};
-    error = put_user(task, arg_ptr(call, 0), tx);
+    error = put_user(task, p, tx);
     return error ? error : TIME_ERROR;
+}
+
+i64 sys_adjtimex(struct task *task, struct call *call) {
+    return adjust(task, arg_ptr(call, 0));
+}
+
+i64 sys_clock_adjtime(struct task *task, struct call *call) {
+    i32 clock = arg_int(call, 0);
+    u64 ns;
+    i64 error = clock_read(task, clock, &ns);
+    if (!error && clock != CLOCK_REALTIME)
+        error = -EOPNOTSUPP;
+    return error ? error : adjust(task, arg_ptr(call, 1));
 }
 
 // ---- Sleeping ----

@@ -219,11 +219,38 @@ i32 posix_timer_overrun(const struct posix_timer *timer) {
     return timer->overrun;
 }
 
-// ---- Hooks ----
-void itimer_tick(struct task *task, u64 user_ticks, u64 system_ticks) {
+// ---- Processor time passes ----------------------------------------------------------------------
+static bool has_cpu_timers(const struct process *process) {
+    return process->itimer[ITIMER_VIRTUAL].value_ns || process->itimer[ITIMER_PROF].value_ns ||
+           !list_empty(&process->posix_timers) ||
+           process->rlimit[RLIMIT_CPU][0] != RLIM_INFINITY || process->rlimit[RLIMIT_CPU][1] != RLIM_INFINITY;
+}
+
+// RLIMIT_CPU: SIGXCPU at the soft limit and each second beyond, SIGKILL at the hard one.
+static u64 limit_next_ns(const struct process *process, u64 now) {
+    u64 soft = process->rlimit[RLIMIT_CPU][0], hard = process->rlimit[RLIMIT_CPU][1], second = now / NSEC + 1;
+    u64 next = min(soft == RLIM_INFINITY ? hard : max(soft, second), max(hard, second));
+    return next >= RLIM_INFINITY / NSEC ? ~0ull : next * NSEC;
+}
+
+u64 itimer_fuel(struct task *task) {
     struct process *process = task->process;
-    itimer_use(process, ITIMER_VIRTUAL, cputime_ns(user_ticks));
-    itimer_use(process, ITIMER_PROF, cputime_ns(user_ticks + system_ticks));
+    if (!has_cpu_timers(process))
+        return ~0ull;
+    u64 now = process_cputime_ns(process), left = limit_next_ns(process, now) - now;
+    for (u32 i = ITIMER_VIRTUAL; i <= ITIMER_PROF; i++)
+        if (process->itimer[i].value_ns)
+            left = min(left, process->itimer[i].value_ns);
+    struct posix_timer *timer;
+    list_each(timer, &process->posix_timers, link) {
+        u64 used = timer->cpu_when_ns ? posix_timer_cputime(timer) : 0;
+        if (timer->cpu_when_ns)
+            left = min(left, timer->cpu_when_ns > used ? timer->cpu_when_ns - used : 1);
+    }
+    return max(cputime_ticks(left), 1ull);
+}
+
+static void posix_timers_tick(struct process *process) {
     struct posix_timer *timer;
     list_each(timer, &process->posix_timers, link) {
         u64 now = timer->cpu_when_ns ? posix_timer_cputime(timer) : 0;
@@ -233,15 +260,19 @@ void itimer_tick(struct task *task, u64 user_ticks, u64 system_ticks) {
         timer->cpu_when_ns = timer->interval_ns ? timer->cpu_when_ns + times * timer->interval_ns : 0;
         posix_timer_expire(timer, times);
     }
-    // RLIMIT_CPU: SIGXCPU each second above the soft limit, SIGKILL at the hard one.
-    u64 soft = process->rlimit[RLIMIT_CPU][0], hard = process->rlimit[RLIMIT_CPU][1];
-    if (soft == RLIM_INFINITY && hard == RLIM_INFINITY)
+}
+
+void itimer_tick(struct task *task, u64 user_ticks, u64 system_ticks) {
+    struct process *process = task->process;
+    if (!has_cpu_timers(process))
         return;
+    itimer_use(process, ITIMER_VIRTUAL, cputime_ns(user_ticks));
+    itimer_use(process, ITIMER_PROF, cputime_ns(user_ticks + system_ticks));
+    posix_timers_tick(process);
     u64 now = process_cputime_ns(process), before = now - min(now, cputime_ns(user_ticks + system_ticks));
-    if (hard != RLIM_INFINITY && now / NSEC >= hard)
-        signal_kernel(process, SIGKILL);
-    else if (soft != RLIM_INFINITY && now / NSEC >= soft && now / NSEC != before / NSEC)
-        signal_kernel(process, SIGXCPU);
+    if (now < limit_next_ns(process, before))
+        return;
+    signal_kernel(process, now / NSEC >= process->rlimit[RLIMIT_CPU][1] ? SIGKILL : SIGXCPU);
 }
 
 void posix_timers_exit(struct process *process) {

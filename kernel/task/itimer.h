@@ -6,6 +6,9 @@
 static inline u64 cputime_ns(u64 ticks) {
     return ticks;
 }
+static inline u64 cputime_ticks(u64 ns) { // the first count that is worth so much
+    return ns;
+}
 void process_cputime(const struct process *process, u64 *user_ticks, u64 *system_ticks);
 static inline u64 task_cputime_ns(const struct task *task) {
     return cputime_ns(task->ticks_user + task->ticks_system);
@@ -18,7 +21,9 @@ u64 clock_now(u32 clock); // those clocks
 enum { ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF };
 must_check i64 itimer_set(struct process *process, u32 which, u64 value_ns, u64 interval_ns);
 void itimer_get(struct process *process, u32 which, u64 *value_ns, u64 *interval_ns);
-// Called when a task leaves the processor (end of quantum, of a step, entry of the kernel): what it used since the last call.
+// Timers on processor time. A task may run guest code for itimer_fuel ticks at most, so that they expire at the same tick
+// wherever steps are cut; itimer_tick is told what it used, which its counts include already.
+u64 itimer_fuel(struct task *task); // > 0
 void itimer_tick(struct task *task, u64 user_ticks, u64 system_ticks);
 
 struct sigevent { // 64 bytes

@@ -85,6 +85,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument(
         "-T", "--no-tty", action="store_true", help="give it no terminal, even if we have one"
     )
+    run.add_argument("--log", action="store_true", help="write the kernel's log to stderr")
     run.add_argument("--strace", action="store_true", help="write every system call to stderr")
     run.add_argument(
         "--harts", type=int, metavar="N", help="processors that run (cores, at most 4)"

@@ -70,7 +70,7 @@ async def _run(options: argparse.Namespace) -> int:
         time=options.time,
         record=bool(options.record),
         mounts=tuple(Mount(*item) for item in options.volume),
-        on_log=_log,
+        on_log=partial(_log, everything=options.log),
         on_progress=_progress(),
     )
     async with machine:
@@ -102,11 +102,12 @@ def _progress() -> Progress:
     return print_progress()
 
 
-def _log(record: Log) -> None:
-    if record.level != "INFO":
-        lines = record.text.rstrip("\n")
-        print(lines if record.level == "STRACE" else f"ebb: {lines}", file=sys.stderr, end="\r\n"
-              if sys.stderr.isatty() else "\n")  # fmt: skip
+def _log(record: Log, *, everything: bool) -> None:
+    if not everything and record.level not in ("STRACE", "ERROR"):
+        return
+    lines = record.text.rstrip("\n")
+    end = "\r\n" if sys.stderr.isatty() else "\n"  # the terminal may be raw
+    print(lines if record.level == "STRACE" else f"ebb: {lines}", file=sys.stderr, end=end)
 
 
 async def _attached(process: Process, timeout: float | None) -> int:

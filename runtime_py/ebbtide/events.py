@@ -43,7 +43,7 @@ class HostFs:
 
 @dataclass(frozen=True)
 class Log:
-    """The kernel says something; `level` is its name: INFO, WARN or STRACE."""
+    """The kernel says something; `level` is INFO, WARN or STRACE, or ERROR for the host's trouble."""
 
     level: str
     text: str

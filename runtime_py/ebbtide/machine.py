@@ -255,7 +255,7 @@ class Machine:
 
     def trouble(self, error: Exception) -> None:
         self.trouble_seen.append(error)
-        self.log(Log("WARN", str(error)))
+        self.log(Log("ERROR", str(error)))
 
     def panicked(self, error: EbbError) -> None:
         """The kernel or its runtime stopped: everything that waits ends with `error`."""

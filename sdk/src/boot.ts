@@ -8,7 +8,7 @@ import { openMachine, type Sdk } from "./machine.js";
 import { parseSize, reserveMemory } from "./memory.js";
 import type { Limits, Log, MachineConfig, Progress } from "./messages.js";
 import { makeClock } from "./worker/clock.js";
-import { startCluster } from "./workers.js";
+import { openCluster } from "./workers.js";
 
 /** All optional. The same names hold for `Machine.boot` in Python and for `ebb run`. */
 export interface BootOptions {
@@ -67,11 +67,7 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
     record,
   };
 
-  const { module, python } = await fetchAssets(base, onProgress).catch((error: unknown) => {
-    throw startError(error);
-  });
-
-  const cluster = startCluster(new URL("worker.js", base), { module, memory, python, clock: makeClock(), harts, ramBytes }, config, {
+  const cluster = openCluster(new URL("worker.js", base), harts, {
     progress: onProgress,
     message(message) {
       if (message.type === "log") options.onLog?.(message);
@@ -89,10 +85,11 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
   });
   const client = connectClient(cluster.kernel);
   try {
-    await cluster.booted;
+    const { module, python } = await fetchAssets(base, onProgress);
+    await cluster.start({ module, memory, python, clock: makeClock(), harts, ramBytes }, config);
   } catch (error) {
     cluster.terminate();
-    throw error;
+    throw startError(error);
   }
   return openMachine(client, cluster, { image: config.image, harts, memory, ramBytes });
 }

@@ -21,4 +21,5 @@ export type { CommandOptions, RunOptions, RunResult, Sdk, SpawnOptions } from ".
 export type { Counters, ExitStatus, FileKind, Limits, Log, Progress, Size, Stage } from "./messages.js";
 export type { Connection } from "./net.js";
 export type { Process } from "./process.js";
+export { preloadTerminal } from "./terminal.js";
 export type { AttachOptions, Attachment } from "./terminal.js";

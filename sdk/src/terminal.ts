@@ -29,6 +29,11 @@ export interface Attachment {
   dispose(): void;
 }
 
+/** Load the terminal's code now, so that the first `attach` need not wait for it. */
+export async function preloadTerminal(): Promise<void> {
+  await import("./xterm.js");
+}
+
 /** Make a terminal in `element`, sized to it, until the process ends or `dispose` is called. */
 export async function attachTerminal(
   element: HTMLElement,

@@ -1,15 +1,16 @@
 /**
- * The workers of one machine: one for the kernel and owner roles, one per hart. They start side by side; harts
- * begin to step when the kernel worker has attached the kernel. Owner of all Worker objects.
+ * The workers of one machine: one for the kernel and owner roles, one per hart. They load their script while the
+ * page still downloads what they need. The kernel worker and the first hart start Python side by side; the other harts
+ * join when the machine has booted, for on few cores they would only delay it. Owner of all Worker objects.
  */
 
 import { EbbError, errorFrom } from "./errors.js";
-import type { FromKernel, FromThread, MachineConfig, Panicked, Progress, Shared, ToThread } from "./messages.js";
+import type { FromKernel, FromThread, MachineConfig, Panicked, Progress, Seat, Shared, ToKernel, ToThread } from "./messages.js";
 
 export interface Cluster {
   readonly kernel: Worker;
-  /** Settles when the machine answers requests; rejects with the first fault of any worker. */
-  readonly booted: Promise<void>;
+  /** Hand out what the workers share. Settles when the machine answers; rejects with the first fault of any worker. */
+  start(shared: Shared, config: MachineConfig): Promise<void>;
   /** End all workers at once. Only when no hart is inside a step, or nothing matters any more. */
   terminate(): void;
 }
@@ -22,20 +23,26 @@ export interface ClusterEvents {
   fail(error: EbbError): void;
 }
 
-export function startCluster(workerURL: URL, shared: Shared, config: MachineConfig, events: ClusterEvents): Cluster {
-  const total = shared.harts + 1;
+/** Workers that booting needs: the kernel worker and one hart. */
+const FIRST = 2;
+
+export function openCluster(workerURL: URL, harts: number, events: ClusterEvents): Cluster {
   let started = 0;
+  let seats: readonly Seat[] = [];
   let settled = false;
   let succeed: () => void;
   let reject: (error: EbbError) => void;
   const booted = new Promise<void>((resolve, refuse) => ([succeed, reject] = [resolve, refuse]));
+  booted.catch(() => undefined); // a worker may fail before anybody waits
 
   const fail = (error: EbbError): void => {
     if (!settled) reject(error);
     else events.fail(error);
     settled = true;
   };
-  const oneStarted = (): void => events.progress({ type: "progress", stage: "workers", done: ++started, total, unit: "workers" });
+  const oneStarted = (): void => {
+    if (started < FIRST) events.progress({ type: "progress", stage: "workers", done: ++started, total: FIRST, unit: "workers" });
+  };
   const open = (name: string): Worker => {
     const worker = new Worker(workerURL, { type: "module", name });
     worker.onerror = (event) => {
@@ -46,7 +53,12 @@ export function startCluster(workerURL: URL, shared: Shared, config: MachineConf
   };
 
   const kernel = open("ebb kernel");
-  const threads = Array.from({ length: shared.harts }, (_, hart) => open(`ebb hart ${hart}`));
+  const threads = Array.from({ length: harts }, (_, hart) => open(`ebb hart ${hart}`));
+  const seat = (hart: number): void => {
+    const message = seats[hart];
+    if (message !== undefined) threads[hart]?.postMessage({ type: "go", seat: message } satisfies ToThread);
+  };
+  let startOthers: () => void = () => undefined;
 
   kernel.onmessage = ({ data }: MessageEvent<FromKernel>) => {
     switch (data.type) {
@@ -54,11 +66,13 @@ export function startCluster(workerURL: URL, shared: Shared, config: MachineConf
         oneStarted();
         break;
       case "attached":
-        for (const seat of data.seats) threads[seat.hart]?.postMessage({ type: "go", seat } satisfies ToThread);
+        seats = data.seats;
+        seat(0);
         break;
       case "booted":
         settled = true;
         succeed();
+        startOthers();
         break;
       case "progress":
         events.progress(data);
@@ -81,13 +95,21 @@ export function startCluster(workerURL: URL, shared: Shared, config: MachineConf
     };
   }
 
-  events.progress({ type: "progress", stage: "workers", done: 0, total, unit: "workers" });
-  kernel.postMessage({ type: "start", role: "kernel", shared, config });
-  for (const thread of threads) thread.postMessage({ type: "start", role: "thread", shared } satisfies ToThread);
-
   return {
     kernel,
-    booted,
+    start(shared, config) {
+      const startHart = (hart: number): void => threads[hart]?.postMessage({ type: "start", role: "thread", shared } satisfies ToThread);
+      events.progress({ type: "progress", stage: "workers", done: 0, total: FIRST, unit: "workers" });
+      kernel.postMessage({ type: "start", role: "kernel", shared, config } satisfies ToKernel);
+      startHart(0);
+      startOthers = () => {
+        for (let hart = 1; hart < harts; hart++) {
+          startHart(hart);
+          seat(hart);
+        }
+      };
+      return booted;
+    },
     terminate() {
       for (const worker of [kernel, ...threads]) worker.terminate();
     },

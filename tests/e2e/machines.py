@@ -7,6 +7,7 @@ from typing import Any
 from playwright.sync_api import Page
 
 BOOT_MS = 60_000
+SEE_MS = 20_000
 
 
 class MachinePage:
@@ -57,7 +58,7 @@ class MachinePage:
         self.page.wait_for_function(
             "(pattern) => new RegExp(pattern, 'm').test(window.screenText?.() ?? '')",
             arg=pattern,
-            timeout=BOOT_MS,
+            timeout=SEE_MS,
         )
         screen: str = self.page.evaluate("window.screenText()")
         return screen

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
@@ -119,3 +121,28 @@ def test_server_that_is_gone_is_named(fresh_page: Page, base_url: str) -> None:
     fresh_page.route("**/kernel.wasm", lambda route: route.abort())
     code, message = failure(fresh_page, f"{base_url}/")
     assert code == "network" and "could not be loaded" in message
+
+
+def test_panic_is_shown_and_the_memory_can_be_downloaded(fresh_page: Page, base_url: str) -> None:
+    fresh_page.add_init_script(
+        """const Memory = WebAssembly.Memory;
+        WebAssembly.Memory = function (shape) { return (window.machineMemory = new Memory(shape)); };"""
+    )
+    fresh_page.goto(base_url)
+    fresh_page.wait_for_function("document.body.dataset.state === 'ready'", timeout=STARTED_MS)
+    error = fresh_page.evaluate(
+        """async () => {
+            const machine = 0x04000000; // where the machine's own data begins: spoil it
+            new Uint8Array(window.machineMemory.buffer, machine, 1 << 16).fill(0xff);
+            return window.sdk.run("true").catch((error) => ({ name: error.name, report: error.report }));
+        }"""
+    )
+    assert error["name"] == "PanicError" and error["report"]
+    fresh_page.wait_for_selector("#failure:not([hidden])", timeout=STARTED_MS)
+    assert fresh_page.get_attribute("#failure", "data-code") == "panic"
+    with fresh_page.expect_download(timeout=STARTED_MS) as download:
+        fresh_page.click("#failure-state")
+    with gzip.open(download.value.path()) as state:
+        head = json.loads(state.readline())
+        page = int.from_bytes(state.read(4), "little")
+    assert head["format"] == "ebb-state" and page < 65536

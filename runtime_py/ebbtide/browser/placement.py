@@ -73,15 +73,18 @@ class BrowserPlacement:
         return None
 
     def counters(self) -> dict[str, Any]:
-        """Return what the harts have done, from their reports."""
+        """Return what the harts have done: their reports, and the kernel's own counters."""
         layout = self.abi.structs["report"]
         reports = [
             Report.read(self.abi, layout, self._port.read(seat.report, layout.size))
             for seat in self._seats
         ]
+        inside = self._port.counters()
         return {
             "steps": [report.steps for report in reports],
             "retired": [report.retired for report in reports],
+            "hartsInsideMax": inside["harts_inside_max"],
+            "guestInsideMax": inside["guest_inside_max"],
         }
 
     async def digest(self) -> bytes:

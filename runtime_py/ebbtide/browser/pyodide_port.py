@@ -143,6 +143,7 @@ class PyodideHostPort:
         self._out_take = exports.k_out_take
         self._out_free = exports.k_out_free
         self._header = self.abi.structs["out"]
+        self._counters = self.abi.structs["counters"]
 
     def attach(self, ram_pages: int, harts: int) -> None:
         """JavaScript has done it, before this port could read the kernel's constants."""
@@ -174,6 +175,11 @@ class PyodideHostPort:
     def control_set(self, seat: Seat, control: Control) -> None:
         self._write(seat.control, control)
         self._exports.k_ring(seat.hart)
+
+    def counters(self) -> dict[str, int]:
+        """Read the private counters."""
+        data = self.read(unsigned32(self._exports.k_counters()), self._counters.size)
+        return self._counters.integers(data)
 
     def freeze(self, on: bool) -> int:
         return int(self._exports.k_freeze(int(on)))

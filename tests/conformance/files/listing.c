@@ -1,6 +1,6 @@
 // getdents64(2): order does not matter, but every entry comes once, offsets can be sought, and changes while
 // reading disturb nobody else.
-#include "check.h"
+#include "files.h"
 #include <dirent.h>
 
 static int count(DIR *dir, char seen[300]) {
@@ -74,9 +74,9 @@ int main(void) {
     closedir(dir);
     int fd = open(".", O_RDONLY | O_DIRECTORY);
     char small[16];
-    FAILS(EINVAL, syscall(SYS_getdents64, fd, small, sizeof small));
+    FAILS(syscall(SYS_getdents64, fd, small, sizeof small), EINVAL);
     int file = open("file0", O_RDONLY);
-    FAILS(ENOTDIR, syscall(SYS_getdents64, file, small, sizeof small));
-    FAILS(EBADF, syscall(SYS_getdents64, 99, small, sizeof small));
-    return done();
+    FAILS(syscall(SYS_getdents64, file, small, sizeof small), ENOTDIR);
+    FAILS(syscall(SYS_getdents64, 99, small, sizeof small), EBADF);
+    return leave();
 }

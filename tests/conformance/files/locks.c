@@ -1,5 +1,5 @@
 // Record locks of processes and open files, and flock(2): ranges, conflicts, waiting, deadlock, release.
-#include "check.h"
+#include "files.h"
 #include <sys/file.h>
 
 static int lock(int fd, int cmd, int type, long start, long len) {
@@ -27,14 +27,14 @@ static void child_work(void) {
     struct flock l = test(fd, F_RDLCK, 0, 0);
     CHECK(l.l_type == F_WRLCK && l.l_start == 10 && l.l_len == 5 && l.l_pid == getppid());
     CHECK(test(fd, F_WRLCK, 0, 10).l_type == F_UNLCK);
-    FAILS(EAGAIN, lock(fd, F_SETLK, F_WRLCK, 12, 1));
+    FAILS(lock(fd, F_SETLK, F_WRLCK, 12, 1), EAGAIN);
     CHECK(lock(fd, F_SETLK, F_WRLCK, 15, 5) == 0 && lock(fd, F_SETLK, F_RDLCK, 30, 10) == 0);
     say(to_parent[1]);
     CHECK(lock(fd, F_SETLKW, F_WRLCK, 10, 1) == 0); // until the parent lets go
     say(to_parent[1]);
     hear(to_child[0]);
     // Parent waits for 15; waiting for its 50 would never end.
-    FAILS(EDEADLK, lock(fd, F_SETLKW, F_WRLCK, 50, 1));
+    FAILS(lock(fd, F_SETLKW, F_WRLCK, 50, 1), EDEADLK);
     exit(0); // gives up everything
 }
 
@@ -43,8 +43,8 @@ int main(void) {
     touch("f", "");
     CHECK(pipe(to_child) == 0 && pipe(to_parent) == 0);
     int fd = open("f", O_RDWR), ro = open("f", O_RDONLY);
-    FAILS(EBADF, lock(ro, F_SETLK, F_WRLCK, 0, 1));
-    FAILS(EINVAL, lock(fd, F_SETLK, F_WRLCK, -1, 1));
+    FAILS(lock(ro, F_SETLK, F_WRLCK, 0, 1), EBADF);
+    FAILS(lock(fd, F_SETLK, F_WRLCK, -1, 1), EINVAL);
     pid_t child = fork();
     if (!child)
         child_work();
@@ -52,7 +52,7 @@ int main(void) {
     CHECK(lock(fd, F_SETLK, F_UNLCK, 15, 15) == 0 && lock(fd, F_SETLK, F_WRLCK, 50, 1) == 0);
     say(to_child[1]);
     hear(to_parent[0]);
-    FAILS(EAGAIN, lock(fd, F_SETLK, F_RDLCK, 19, 1));
+    FAILS(lock(fd, F_SETLK, F_RDLCK, 19, 1), EAGAIN);
     CHECK(lock(fd, F_SETLK, F_RDLCK, 20, 15) == 0 && test(fd, F_WRLCK, 35, 1).l_type == F_RDLCK);
     CHECK(lock(fd, F_SETLK, F_UNLCK, 10, 5) == 0);
     hear(to_parent[0]);
@@ -69,13 +69,13 @@ int main(void) {
     // Locks of open files conflict within a process; flock(2) is a world of its own.
     int a = open("f", O_RDWR), b = open("f", O_RDWR);
     CHECK(lock(a, F_OFD_SETLK, F_WRLCK, 0, 0) == 0);
-    FAILS(EAGAIN, lock(b, F_OFD_SETLK, F_RDLCK, 5, 1));
-    FAILS(EAGAIN, lock(b, F_SETLK, F_WRLCK, 5, 1));
+    FAILS(lock(b, F_OFD_SETLK, F_RDLCK, 5, 1), EAGAIN);
+    FAILS(lock(b, F_SETLK, F_WRLCK, 5, 1), EAGAIN);
     CHECK(flock(b, LOCK_EX) == 0);
-    FAILS(EWOULDBLOCK, flock(a, LOCK_SH | LOCK_NB));
+    FAILS(flock(a, LOCK_SH | LOCK_NB), EWOULDBLOCK);
     CHECK(flock(b, LOCK_SH) == 0 && flock(a, LOCK_SH | LOCK_NB) == 0);
-    FAILS(EWOULDBLOCK, flock(b, LOCK_EX | LOCK_NB));
-    FAILS(EINVAL, flock(a, 0));
+    FAILS(flock(b, LOCK_EX | LOCK_NB), EWOULDBLOCK);
+    FAILS(flock(a, 0), EINVAL);
     CHECK(flock(a, LOCK_UN) == 0 && close(a) == 0 && lock(b, F_OFD_SETLK, F_WRLCK, 0, 0) == 0);
     // A lock waits until the description that holds it is closed, by the last of those who share it.
     a = open("f", O_RDWR);
@@ -86,8 +86,8 @@ int main(void) {
         _exit(0);
     }
     close(b);
-    FAILS(EWOULDBLOCK, flock(a, LOCK_EX | LOCK_NB));
+    FAILS(flock(a, LOCK_EX | LOCK_NB), EWOULDBLOCK);
     say(to_child[1]);
     CHECK(flock(a, LOCK_EX) == 0 && waitpid(child, &status, 0) == child);
-    return done();
+    return leave();
 }

@@ -1,5 +1,5 @@
 // mmap(2) of files: shared and private, seen by read and write, beyond the end, after truncation.
-#include "check.h"
+#include "files.h"
 #include <setjmp.h>
 
 static sigjmp_buf jump;
@@ -46,8 +46,8 @@ int main(void) {
     CHECK(munmap(shared, 16384) == 0 && munmap(private, 16384) == 0);
     fd = open("ro", O_CREAT | O_RDWR, 0644);
     int ro = open("ro", O_RDONLY), wo = open("ro", O_WRONLY);
-    FAILS(EACCES, mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, ro, 0));
-    FAILS(EACCES, mmap(NULL, 4096, PROT_READ, MAP_SHARED, wo, 0));
+    FAILS((long)mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, ro, 0), EACCES);
+    FAILS((long)mmap(NULL, 4096, PROT_READ, MAP_SHARED, wo, 0), EACCES);
     CHECK(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE, ro, 0) != MAP_FAILED);
-    return done();
+    return leave();
 }

@@ -1,5 +1,5 @@
 // open(2) and openat2(2): flags, errors, what the final component may be.
-#include "check.h"
+#include "files.h"
 
 struct how {
     uint64_t flags, mode, resolve;
@@ -14,21 +14,21 @@ static void creating(void) {
     CHECK(fd == 3);
     struct stat st;
     CHECK(fstat(fd, &st) == 0 && st.st_mode == (S_IFREG | 0644) && st.st_nlink == 1 && st.st_size == 0);
-    FAILS(EEXIST, open("a", O_CREAT | O_EXCL | O_RDWR, 0666));
-    FAILS(ENOENT, open("missing", O_RDONLY));
-    FAILS(ENOENT, open("missing/a", O_CREAT | O_RDWR, 0666));
-    FAILS(ENOTDIR, open("a/b", O_CREAT | O_RDWR, 0666));
-    FAILS(ENOTDIR, open("a/", O_RDONLY));
-    FAILS(EISDIR, open("new/", O_CREAT | O_RDWR, 0666));
-    FAILS(ENOTDIR, open("a", O_RDONLY | O_DIRECTORY));
-    FAILS(EISDIR, open(".", O_RDWR));
-    FAILS(EISDIR, open(".", O_CREAT | O_RDONLY, 0666));
-    FAILS(ENOENT, open("", O_RDONLY));
-    FAILS(EFAULT, open((char *)8, O_RDONLY));
+    FAILS(open("a", O_CREAT | O_EXCL | O_RDWR, 0666), EEXIST);
+    FAILS(open("missing", O_RDONLY), ENOENT);
+    FAILS(open("missing/a", O_CREAT | O_RDWR, 0666), ENOENT);
+    FAILS(open("a/b", O_CREAT | O_RDWR, 0666), ENOTDIR);
+    FAILS(open("a/", O_RDONLY), ENOTDIR);
+    FAILS(open("new/", O_CREAT | O_RDWR, 0666), EISDIR);
+    FAILS(open("a", O_RDONLY | O_DIRECTORY), ENOTDIR);
+    FAILS(open(".", O_RDWR), EISDIR);
+    FAILS(open(".", O_CREAT | O_RDONLY, 0666), EISDIR);
+    FAILS(open("", O_RDONLY), ENOENT);
+    FAILS(open((char *)8, O_RDONLY), EFAULT);
     char name[300];
     memset(name, 'n', sizeof name);
     name[256] = 0;
-    FAILS(ENAMETOOLONG, open(name, O_CREAT | O_RDWR, 0666));
+    FAILS(open(name, O_CREAT | O_RDWR, 0666), ENAMETOOLONG);
     name[255] = 0;
     int other = open(name, O_CREAT | O_RDWR, 0600);
     CHECK(other == 4 && close(other) == 0);
@@ -47,16 +47,16 @@ static void links(void) {
     int fd = open("l2", O_RDONLY);
     char text[8];
     CHECK(read(fd, text, 8) == 4 && close(fd) == 0);
-    FAILS(ELOOP, open("loop", O_RDONLY));
-    FAILS(ELOOP, open("l1", O_RDONLY | O_NOFOLLOW));
-    FAILS(ENOTDIR, open("l1", O_RDONLY | O_NOFOLLOW | O_DIRECTORY));
-    FAILS(EEXIST, open("dangling", O_CREAT | O_EXCL | O_RDWR, 0666));
+    FAILS(open("loop", O_RDONLY), ELOOP);
+    FAILS(open("l1", O_RDONLY | O_NOFOLLOW), ELOOP);
+    FAILS(open("l1", O_RDONLY | O_NOFOLLOW | O_DIRECTORY), ENOTDIR);
+    FAILS(open("dangling", O_CREAT | O_EXCL | O_RDWR, 0666), EEXIST);
     fd = open("dangling", O_CREAT | O_RDWR, 0666); // makes what the link names
     CHECK(fd == 3 && close(fd) == 0 && access("nowhere", F_OK) == 0);
     fd = open("l1", O_PATH | O_NOFOLLOW);
     struct stat st;
     CHECK(fd == 3 && fstat(fd, &st) == 0 && S_ISLNK(st.st_mode));
-    FAILS(EBADF, read(fd, text, 1));
+    FAILS(read(fd, text, 1), EBADF);
     CHECK(readlinkat(fd, "", text, 8) == 4 && !memcmp(text, "file", 4) && close(fd) == 0);
     fd = open("dl/", O_RDONLY | O_DIRECTORY);
     CHECK(fd == 3 && close(fd) == 0);
@@ -70,7 +70,7 @@ static void links(void) {
     }
     fd = open("s39", O_RDONLY); // 40 links
     CHECK(fd == 3 && close(fd) == 0);
-    FAILS(ELOOP, open("s40", O_RDONLY));
+    FAILS(open("s40", O_RDONLY), ELOOP);
 }
 
 static void unnamed(void) {
@@ -81,7 +81,7 @@ static void unnamed(void) {
     CHECK(linkat(fd, "", AT_FDCWD, "named", AT_EMPTY_PATH) == 0);
     CHECK(fstat(fd, &st) == 0 && st.st_nlink == 1 && stat("named", &st) == 0 && st.st_size == 6);
     CHECK(close(fd) == 0);
-    FAILS(EINVAL, open(".", O_TMPFILE | O_RDONLY, 0600));
+    FAILS(open(".", O_TMPFILE | O_RDONLY, 0600), EINVAL);
 }
 
 static void resolving(void) {
@@ -95,16 +95,16 @@ static void resolving(void) {
     CHECK(close(4) == 0);
     int fd = openat2(box, "in", O_RDONLY, 0, 8); // BENEATH
     CHECK(fd == 4 && close(fd) == 0);
-    FAILS(EXDEV, openat2(box, "../file", O_RDONLY, 0, 8));
-    FAILS(EXDEV, openat2(box, "in/up", O_RDONLY, 0, 8));
-    FAILS(EXDEV, openat2(box, "/tmp", O_RDONLY, 0, 8));
-    FAILS(EXDEV, openat2(box, "abs", O_RDONLY, 0, 8));
-    FAILS(ELOOP, openat2(box, "abs", O_RDONLY, 0, 4)); // NO_SYMLINKS
-    FAILS(ENOENT, openat2(box, "abs", O_RDONLY, 0, 16)); // IN_ROOT: box/tmp
+    FAILS(openat2(box, "../file", O_RDONLY, 0, 8), EXDEV);
+    FAILS(openat2(box, "in/up", O_RDONLY, 0, 8), EXDEV);
+    FAILS(openat2(box, "/tmp", O_RDONLY, 0, 8), EXDEV);
+    FAILS(openat2(box, "abs", O_RDONLY, 0, 8), EXDEV);
+    FAILS(openat2(box, "abs", O_RDONLY, 0, 4), ELOOP); // NO_SYMLINKS
+    FAILS(openat2(box, "abs", O_RDONLY, 0, 16), ENOENT); // IN_ROOT: box/tmp
     fd = openat2(box, "../../in", O_RDONLY, 0, 16);
     CHECK(fd == 4 && close(fd) == 0);
-    FAILS(EINVAL, openat2(box, "in", O_RDONLY, 0600, 0));
-    FAILS(EINVAL, openat2(box, "in", O_RDONLY, 0, 1ull << 40));
+    FAILS(openat2(box, "in", O_RDONLY, 0600, 0), EINVAL);
+    FAILS(openat2(box, "in", O_RDONLY, 0, 1ull << 40), EINVAL);
     CHECK(close(box) == 0);
 }
 
@@ -114,5 +114,5 @@ int main(void) {
     links();
     unnamed();
     resolving();
-    return done();
+    return leave();
 }

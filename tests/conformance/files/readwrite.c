@@ -1,5 +1,5 @@
 // read(2), write(2) and their family on regular files: offsets, holes, append, vectors, limits, seeking.
-#include "check.h"
+#include "files.h"
 #include <sys/resource.h>
 #include <sys/uio.h>
 
@@ -13,22 +13,22 @@ static void basics(void) {
     CHECK(pread(fd, b, 5, 6) == 5 && !memcmp(b, "world", 5) && lseek(fd, 0, SEEK_CUR) == 11);
     CHECK(pwrite(fd, "HELLO", 5, 0) == 5 && lseek(fd, 0, SEEK_SET) == 0);
     CHECK(read(fd, b, 11) == 11 && !memcmp(b, "HELLO world", 11));
-    FAILS(EINVAL, lseek(fd, -1, SEEK_SET));
-    FAILS(EINVAL, lseek(fd, 0, 99));
-    FAILS(EINVAL, pread(fd, b, 1, -1));
-    FAILS(EBADF, read(99, b, 1));
-    FAILS(EFAULT, write(fd, (void *)8, 4));
+    FAILS(lseek(fd, -1, SEEK_SET), EINVAL);
+    FAILS(lseek(fd, 0, 99), EINVAL);
+    FAILS(pread(fd, b, 1, -1), EINVAL);
+    FAILS(read(99, b, 1), EBADF);
+    FAILS(write(fd, (void *)8, 4), EFAULT);
     CHECK(lseek(fd, 20000, SEEK_SET) == 20000 && write(fd, "end", 3) == 3);
     CHECK(pread(fd, b, 64, 10000) == 64);
     for (int i = 0; i < 64; i++)
         CHECK(b[i] == 0);
     int ro = open("f", O_RDONLY), wo = open("f", O_WRONLY), ap = open("f", O_WRONLY | O_APPEND);
-    FAILS(EBADF, write(ro, "x", 1));
-    FAILS(EBADF, read(wo, b, 1));
+    FAILS(write(ro, "x", 1), EBADF);
+    FAILS(read(wo, b, 1), EBADF);
     CHECK(write(ap, "!", 1) == 1 && lseek(ap, 0, SEEK_CUR) == 20004);
     CHECK(pread(ro, b, 4, 20000) == 4 && !memcmp(b, "end!", 4));
     int dir = open(".", O_RDONLY);
-    FAILS(EISDIR, read(dir, b, 1));
+    FAILS(read(dir, b, 1), EISDIR);
     close(ro), close(wo), close(ap), close(dir), close(fd);
 }
 
@@ -39,8 +39,8 @@ static void vectors(void) {
     CHECK(writev(fd, out, 3) == 7 && preadv(fd, in, 2, 0) == 7);
     CHECK(!memcmp(a, "abcd", 4) && !memcmp(b, "efg", 3));
     CHECK(pwritev(fd, out, 3, 100) == 7 && lseek(fd, 0, SEEK_END) == 107);
-    FAILS(EINVAL, writev(fd, out, -1));
-    FAILS(EINVAL, readv(fd, in, 2000));
+    FAILS(writev(fd, out, -1), EINVAL);
+    FAILS(readv(fd, in, 2000), EINVAL);
     CHECK(lseek(fd, 0, SEEK_SET) == 0 && readv(fd, in, 0) == 0);
     struct iovec bad[2] = {{"ok", 2}, {(void *)8, 4}};
     CHECK(writev(fd, bad, 2) == 2);
@@ -71,9 +71,9 @@ static void limits(void) {
     CHECK(getrlimit(RLIMIT_FSIZE, &old) == 0 && setrlimit(RLIMIT_FSIZE, &small) == 0);
     int fd = open("limited", O_CREAT | O_RDWR, 0644);
     CHECK(pwrite(fd, big, 600, 600) == 400 && too_large == 0);
-    FAILS(EFBIG, pwrite(fd, big, 1, 1000));
+    FAILS(pwrite(fd, big, 1, 1000), EFBIG);
     CHECK(too_large == 1);
-    FAILS(EFBIG, ftruncate(fd, 2000));
+    FAILS(ftruncate(fd, 2000), EFBIG);
     CHECK(too_large == 2 && setrlimit(RLIMIT_FSIZE, &old) == 0);
     close(fd);
 }
@@ -83,8 +83,8 @@ static void holes(void) {
     CHECK(pwrite(fd, "x", 1, 8192) == 1 && ftruncate(fd, 20480) == 0);
     CHECK(lseek(fd, 0, SEEK_DATA) == 8192 && lseek(fd, 0, SEEK_HOLE) == 0);
     CHECK(lseek(fd, 8192, SEEK_HOLE) == 12288 && lseek(fd, 8200, SEEK_DATA) == 8200);
-    FAILS(ENXIO, lseek(fd, 12288, SEEK_DATA));
-    FAILS(ENXIO, lseek(fd, 20480, SEEK_HOLE));
+    FAILS(lseek(fd, 12288, SEEK_DATA), ENXIO);
+    FAILS(lseek(fd, 20480, SEEK_HOLE), ENXIO);
     close(fd);
 }
 
@@ -94,11 +94,11 @@ static void truncation(void) {
     CHECK(write(fd, "0123456789", 10) == 10 && ftruncate(fd, 4) == 0 && ftruncate(fd, 8) == 0);
     CHECK(pread(fd, b, 16, 0) == 8 && !memcmp(b, "0123\0\0\0\0", 8));
     CHECK(truncate("t", 2) == 0 && pread(fd, b, 16, 0) == 2);
-    FAILS(EINVAL, ftruncate(fd, -1));
-    FAILS(EISDIR, truncate(".", 0));
-    FAILS(ENOENT, truncate("none", 0));
+    FAILS(ftruncate(fd, -1), EINVAL);
+    FAILS(truncate(".", 0), EISDIR);
+    FAILS(truncate("none", 0), ENOENT);
     int ro = open("t", O_RDONLY);
-    FAILS(EINVAL, ftruncate(ro, 0));
+    FAILS(ftruncate(ro, 0), EINVAL);
     close(ro);
     CHECK(pwrite(fd, big, 65536, 0) == 65536);
     CHECK(fallocate(fd, 3, 1000, 40000) == 0); // punch a hole
@@ -108,8 +108,8 @@ static void truncation(void) {
     struct stat st;
     CHECK(fallocate(fd, 1, 65536, 4096) == 0 && fstat(fd, &st) == 0 && st.st_size == 65536);
     CHECK(fallocate(fd, 0, 65536, 4096) == 0 && fstat(fd, &st) == 0 && st.st_size == 69632);
-    FAILS(EINVAL, fallocate(fd, 0, 0, 0));
-    FAILS(EINVAL, posix_fallocate(fd, -1, 10) ? (errno = EINVAL, -1) : 0);
+    FAILS(fallocate(fd, 0, 0, 0), EINVAL);
+    FAILS(posix_fallocate(fd, -1, 10) ? (errno = EINVAL, -1) : 0, EINVAL);
     close(fd);
 }
 
@@ -121,5 +121,5 @@ int main(void) {
     limits();
     holes();
     truncation();
-    return done();
+    return leave();
 }

@@ -55,11 +55,15 @@ noreturn_fn void panic_at(const char *file, int line, const char *what) {
 // The private heap. What a machine took is given back when the next one begins.
 static _Alignas(64) u8 heap[16 << 20];
 static u32 heap_used, heap_kept;
+static bool heap_marked;
 
 void *palloc(size_t size) {
     u8 *p = heap + heap_used;
-    heap_used += (u32)align_up(size, (size_t)64);
-    return heap_used <= sizeof(heap) ? p : 0;
+    size = align_up(size, (size_t)64);
+    if (size > sizeof(heap) - heap_used)
+        return 0;
+    heap_used += (u32)size;
+    return p;
 }
 
 // ---- Memory ------------------------------------------------------------------------------------
@@ -138,8 +142,9 @@ struct segment {
 // A machine with no memory mapped and all registers 0.
 void host_reset(u32 hart_id) {
     __builtin_memset(page, 0, sizeof(page));
-    if (!heap_kept)
+    if (!heap_marked)
         heap_kept = heap_used; // what the host itself took
+    heap_marked = true;
     __builtin_memset(heap + heap_kept, 0, heap_used - heap_kept);
     heap_used = heap_kept;
     hart = palloc(sizeof(*hart));

@@ -1,0 +1,103 @@
+"""The command `ebb run` as a user types it: streams, exit codes, terminal, messages."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ebbtide.assets import images_folder
+
+pytestmark = pytest.mark.native
+
+
+@pytest.fixture(autouse=True)
+def places(kernel_wasm: Path, monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
+    monkeypatch.setenv("EBB_KERNEL", str(kernel_wasm))
+    monkeypatch.setenv("PYTHONPATH", str(root / "runtime_py"))
+    if not (images_folder() / "base" / "manifest.json").is_file():
+        pytest.skip("image base is not built; build it with: ebb image build base")
+
+
+EBB = [sys.executable, "-m", "ebbtide.cli"]
+
+
+def ebb(*args: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([*EBB, *args], input=stdin, capture_output=True, timeout=120)
+
+
+def test_streams_and_exit_code_pass_through():
+    ended = ebb("run", "--", "bash", "-c", "tr a-z A-Z; echo err >&2; exit 3", stdin=b"hi\n")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (3, b"HI\n", b"err\n")
+
+
+def test_environment_and_directory():
+    ended = ebb("run", "-e", "A=x y", "-w", "/usr", "--", "sh", "-c", 'echo "$A"; pwd')
+    assert ended.stdout == b"x y\n/usr\n"
+
+
+def test_command_not_found_is_127_and_death_by_signal_128_plus():
+    ended = ebb("run", "--", "no-such-command")
+    assert ended.returncode == 127 and b"no-such-command: command not found" in ended.stderr
+    assert ebb("run", "--", "sh", "-c", "kill -TERM $$").returncode == 143
+
+
+def test_a_background_job_does_not_hold_the_command():
+    ended = ebb("run", "--", "sh", "-c", "sleep 1000 & echo started; exit 4")
+    assert (ended.returncode, ended.stdout) == (4, b"started\n")
+
+
+def test_input_that_never_ends_does_not_hold_the_command():
+    reader, writer = os.pipe()
+    try:
+        ended = subprocess.run([*EBB, "run", "--", "sh", "-c", "exit 6"], stdin=reader, timeout=120)
+        assert ended.returncode == 6
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def test_a_reader_that_goes_away_ends_the_writer():
+    command = f"{' '.join(EBB)} run -- yes | head -2"
+    ended = subprocess.run(["sh", "-c", command], capture_output=True, timeout=120)
+    assert ended.stdout == b"y\ny\n"
+
+
+def test_unknown_image_names_the_command_that_builds_it():
+    ended = ebb("run", "--image", "bas", "--", "true")
+    assert ended.returncode == 125
+    assert b"ebb image build bas" in ended.stderr and b"Did you mean base?" in ended.stderr
+
+
+def test_strace_names_the_calls():
+    ended = ebb("run", "--strace", "--", "true")
+    assert ended.returncode == 0 and b"exit_group(0)" in ended.stderr
+
+
+def test_on_a_terminal_the_guest_has_one():
+    child, master = pty.fork()
+    if child == 0:
+        os.execv(EBB[0], [*EBB, "run", "-e", "PS1=PROMPT ", "--", "bash", "--norc", "-i"])
+    seen = b""
+
+    def until(wanted: bytes) -> None:
+        nonlocal seen
+        while wanted not in seen:
+            assert select.select([master], [], [], 60)[0], seen
+            seen += os.read(master, 4096)
+        seen = seen.partition(wanted)[2]
+
+    until(b"PROMPT ")
+    os.write(master, b"tty; sleep 1000\r")
+    until(b"/dev/pts/0")
+    os.write(master, b"\x03")
+    until(b"PROMPT ")
+    os.write(master, b"exit 9\r")
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 9
+    os.close(master)

@@ -1,0 +1,297 @@
+"""The Python API over the real kernel and image `base`: what the README promises."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import tarfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ebbtide
+from ebbtide import Machine, OutputLimit, ProcessTimeout, Refuse, blocking
+from ebbtide.assets import images_folder
+from ebbtide.stream import Pty
+
+pytestmark = pytest.mark.native
+
+
+@pytest.fixture(autouse=True)
+def places(kernel_wasm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EBB_KERNEL", str(kernel_wasm))
+    if not (images_folder() / "base" / "manifest.json").is_file():
+        pytest.skip("image base is not built; build it with: ebb image build base")
+
+
+@asynccontextmanager
+async def booted(**options: Any) -> AsyncIterator[Machine]:
+    options = {"harts": 1, "memory": 512 << 20, **options}
+    async with await Machine.boot("base", **options) as machine:
+        yield machine
+
+
+def in_machine(work: Callable[[Machine], Awaitable[None]], **options: Any) -> None:
+    async def run() -> None:
+        async with booted(**options) as machine:
+            await asyncio.wait_for(work(machine), 60)
+            assert machine.panic is None
+
+    asyncio.run(run())
+
+
+def test_run_gives_output_and_exit_code():
+    async def work(m: Machine) -> None:
+        result = await m.run("ls", "-d", "/usr/bin")
+        assert (result.exit_code, result.stdout, result.stderr) == (0, "/usr/bin\n", "")
+        result = await m.run("sh", "-c", "echo out; echo err >&2; exit 3")
+        assert (result.exit_code, result.stdout, result.stderr) == (3, "out\n", "err\n")
+        result = await m.run("bash", "-c", "seq 100000 | sort -rn | head -3 | wc -c", stdin="")
+        assert (result.stdout, result.stderr) == ("19\n", "")
+
+    in_machine(work)
+
+
+def test_stdin_is_at_its_end_unless_given():
+    async def work(m: Machine) -> None:
+        assert (await m.run("cat")).stdout == ""
+        data = bytes(range(256)) * 5000
+        result = await m.run("cat", stdin=data, encoding="bytes")
+        assert result.stdout == data
+
+    in_machine(work)
+
+
+def test_death_by_a_signal_is_128_plus_its_number():
+    async def work(m: Machine) -> None:
+        result = await m.run("sh", "-c", "kill -KILL $$")
+        assert (result.exit_code, result.signal) == (137, 9)
+
+    in_machine(work)
+
+
+def test_timeout_ends_a_loop_and_its_children_and_keeps_the_output():
+    async def work(m: Machine) -> None:
+        with pytest.raises(ProcessTimeout) as caught:
+            await m.run("sh", "-c", "echo begun; sleep 1000 & while :; do :; done", timeout=0.5)
+        assert caught.value.stdout == "begun\n"
+        assert (await m.run("sh", "-c", "echo still here")).stdout == "still here\n"
+
+    in_machine(work)
+
+
+def test_runaway_output_is_ended():
+    async def work(m: Machine) -> None:
+        with pytest.raises(OutputLimit) as caught:
+            await m.run("yes", max_output=1_000_000)
+        assert caught.value.stdout == "y\n" * 500_000
+
+    in_machine(work)
+
+
+def test_environment_user_and_directory():
+    async def work(m: Machine) -> None:
+        result = await m.run("env", env={"A": "1"}, cwd="/tmp")
+        lines = set(result.stdout.split())
+        assert {"A=1", "HOME=/root", "USER=root", "LANG=C.UTF-8"} <= lines
+        assert not any(line.startswith("TERM=") for line in lines)
+        result = await m.run("sh", "-c", "id -u; echo $HOME; pwd", user="user", cwd="/tmp")
+        assert result.stdout == "1000\n/home/user\n/tmp\n"
+        with pytest.raises(LookupError):
+            await m.run("true", user="nobody-at-all")
+
+    in_machine(work)
+
+
+def test_names_that_cannot_be_run():
+    async def work(m: Machine) -> None:
+        result = await m.run("no-such-command")
+        assert (result.exit_code, result.stderr) == (
+            127,
+            "ebb: no-such-command: command not found\n",
+        )
+        assert "in image debian" in (await m.run("python3")).stderr
+        assert (await m.run("/etc/passwd")).exit_code == 126
+        await m.fs.write_file("/tmp/other", b"\x7fELF\x02\x01\x01" + bytes(57), mode=0o755)
+        result = await m.run("/tmp/other")
+        assert result.exit_code == 126 and "exec format error" in result.stderr
+        result = await m.run("ls", cwd="/nowhere")
+        assert (result.exit_code, result.stderr) == (127, "ebb: /nowhere: no such directory\n")
+
+    in_machine(work)
+
+
+def test_spawned_streams_and_kill():
+    async def work(m: Machine) -> None:
+        p = await m.spawn("cat")
+        await p.stdin.write("one\n")
+        assert await p.stdout.read(100) == b"one\n"
+        await p.kill("TERM")
+        exit = await p.wait()
+        assert (exit.exit_code, exit.signal) == (143, 15)
+        await p.close()
+        runs = await asyncio.gather(*(m.run("sh", "-c", f"echo {n}") for n in range(8)))
+        assert [run.stdout for run in runs] == [f"{n}\n" for n in range(8)]
+
+    in_machine(work)
+
+
+class Screen:
+    """What a terminal has shown and nobody has looked at yet."""
+
+    def __init__(self, pty: Pty) -> None:
+        self._pty = pty
+        self._seen = b""
+
+    async def until(self, wanted: bytes) -> bytes:
+        """Read up to some bytes; returns what came before and they."""
+        while wanted not in self._seen:
+            data = await self._pty.read(4096)
+            assert data, self._seen
+            self._seen += data
+        before, found, self._seen = self._seen.partition(wanted)
+        return before + found
+
+
+def test_terminal_edits_lines_resizes_and_interrupts():
+    async def work(m: Machine) -> None:
+        p = await m.spawn("bash", "--norc", "-i", env={"PS1": "PROMPT "}, pty=(24, 80))
+        screen = Screen(p.pty)
+        await screen.until(b"PROMPT ")
+        await p.pty.write("echo wrnog\x7f\x7f\x7fong; tty; stty size; echo $TERM\n")
+        seen = await screen.until(b"xterm-256color\r\n")
+        assert b"wrong\r\n/dev/pts/0\r\n24 80\r\n" in seen
+        await screen.until(b"PROMPT ")
+        await p.pty.resize(30, 100)
+        await p.pty.write("stty size\n")
+        await screen.until(b"30 100\r\n")
+        await p.pty.write("sleep 1000\n")
+        await screen.until(b"sleep 1000\r\n")
+        await p.pty.write("\x03")
+        await screen.until(b"PROMPT ")
+        await p.pty.write("exit 5\n")
+        assert (await p.wait()).exit_code == 5
+        await p.close()
+
+    in_machine(work)
+
+
+def test_files():
+    async def work(m: Machine) -> None:
+        data = bytes(range(256)) * 4096
+        await m.fs.mkdir("/tmp/a/b", parents=True)
+        await m.fs.write_file("/tmp/a/b/file", data, mode=0o640)
+        assert await m.fs.read_file("/tmp/a/b/file") == data
+        stat = await m.fs.stat("/tmp/a/b/file")
+        assert (stat.kind, stat.size, stat.mode & 0o7777) == ("file", len(data), 0o640)
+        await m.fs.symlink("b/file", "/tmp/a/link")
+        assert await m.fs.readlink("/tmp/a/link") == "b/file"
+        assert (await m.fs.stat("/tmp/a/link", follow=False)).kind == "symlink"
+        assert await m.fs.readdir("/tmp/a") == ["b", "link"]
+        await m.fs.rename("/tmp/a/link", "/tmp/a/c")
+        assert (await m.run("sha256sum", "/tmp/a/c")).stdout == (
+            (await m.run("sha256sum", stdin=data)).stdout.replace("-", "/tmp/a/c")
+        )
+        await m.fs.remove_tree("/tmp/a")
+        assert not await m.fs.exists("/tmp/a")
+        with pytest.raises(FileNotFoundError) as caught:
+            await m.fs.read_file("/tmp/a/b")
+        assert caught.value.filename == "/tmp/a/b"
+        await m.fs.write_files({f"/tmp/many/{n}": f"{n}" for n in range(100)})
+        assert await m.fs.read_files([f"/tmp/many/{n}" for n in range(100)]) == [
+            str(n).encode() for n in range(100)
+        ]
+
+    in_machine(work)
+
+
+def test_tar_goes_in_and_comes_out():
+    async def work(m: Machine) -> None:
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+            for name, data in (("d/one", b"1"), ("d/two", b"22")):
+                member = tarfile.TarInfo(name)
+                member.size, member.mtime, member.mode = len(data), 1_000_000_000, 0o755
+                archive.addfile(member, io.BytesIO(data))
+            link = tarfile.TarInfo("d/link")
+            link.type, link.linkname = tarfile.SYMTYPE, "one"
+            archive.addfile(link)
+            hard = tarfile.TarInfo("d/hard")
+            hard.type, hard.linkname = tarfile.LNKTYPE, "d/two"
+            archive.addfile(hard)
+        await m.fs.unpack("/tmp/t", buffer.getvalue())
+        listing = await m.run("sh", "-c", "cd /tmp/t/d && cat one two link hard && stat -c %Y one")
+        assert listing.stdout == "1221221000000000\n"
+        with tarfile.open(fileobj=io.BytesIO(await m.fs.pack("/tmp/t"))) as archive:
+            kinds = {member.name: member.type for member in archive}
+        assert kinds == {
+            "d": tarfile.DIRTYPE,
+            "d/one": tarfile.REGTYPE,
+            "d/two": kinds["d/two"],
+            "d/hard": kinds["d/hard"],
+            "d/link": tarfile.SYMTYPE,
+        }
+        assert {kinds["d/two"], kinds["d/hard"]} == {tarfile.REGTYPE, tarfile.LNKTYPE}
+
+    in_machine(work)
+
+
+def test_policy_refuses_clones_and_execs():
+    async def refused(m: Machine) -> None:
+        result = await m.run("sh", "-c", "ls; echo $?", stdin="")
+        assert "Resource temporarily unavailable" in result.stderr or "fork" in result.stderr
+
+    in_machine(refused, policy=Refuse(clone_error="EAGAIN"))
+
+    async def no_exec(m: Machine) -> None:
+        result = await m.run("sh", "-c", "ls; echo $?")
+        assert result.stdout == "126\n" and "Permission denied" in result.stderr
+
+    in_machine(no_exec, policy=Refuse(exec_error="EACCES"))
+
+    async def admitted(m: Machine) -> None:
+        assert (await m.run("sh", "-c", "ls -d /usr | cat")).stdout == "/usr\n"
+
+    in_machine(admitted, policy=Refuse())
+
+
+def test_two_machines_know_nothing_of_each_other():
+    async def run() -> None:
+        async with booted() as one, booted(hostname="other") as two:
+            await one.fs.write_file("/tmp/x", "1")
+            assert not await two.fs.exists("/tmp/x")
+            assert (await two.run("uname", "-n")).stdout == "other\n"
+
+    asyncio.run(run())
+
+
+def test_nproc_and_memory_are_what_was_asked():
+    async def work(m: Machine) -> None:
+        assert (await m.run("nproc")).stdout == "3\n"
+        total = (await m.run("sh", "-c", "grep MemTotal /proc/meminfo")).stdout.split()[1]
+        assert 0.9 * (512 << 10) < int(total) <= 512 << 10
+
+    in_machine(work, cpus=3)
+
+
+def test_virtual_time_does_not_wait():
+    async def work(m: Machine) -> None:
+        script = "a=$(date +%s); sleep 1000; b=$(date +%s); echo $((b - a))"
+        assert (await m.run("sh", "-c", script)).stdout == "1000\n"
+
+    in_machine(work, time="virtual")
+
+
+def test_blocking_twin_and_run():
+    with blocking.Machine.boot("base", harts=1, memory=512 << 20) as m:
+        assert m.run("echo", "hi").stdout == "hi\n"
+        p = m.spawn("cat")
+        p.stdin.write("x")
+        p.stdin.close()
+        assert p.stdout.read() == b"x"
+        assert p.wait().exit_code == 0
+    result = ebbtide.run(["cat"], input="in", check=True, harts=1)
+    assert (result.returncode, result.stdout) == (0, "in")
