@@ -71,10 +71,12 @@ static i64 open_program(struct task *task, i32 dirfd, const char *path, u32 walk
         return error;
     if (S_ISLNK(walk.inode->mode))
         error = -ELOOP; // AT_SYMLINK_NOFOLLOW
-    else if (!S_ISREG(walk.inode->mode) || (walk.inode->fs->flags & MS_NOEXEC))
+    else if (!S_ISREG(walk.inode->mode) || (walk.inode->fs && walk.inode->fs->flags & MS_NOEXEC))
         error = -EACCES;
     else
         error = inode_permission(task, walk.inode, X_OK);
+    if (!error && walk.inode->writers)
+        error = -ETXTBSY;
     if (error)
         walk_end(&walk);
     else
@@ -158,7 +160,7 @@ static void new_credentials(struct task *task, struct exec *exec) {
     struct cred *cred = &exec->cred;
     const struct inode *inode = exec->program;
     *cred = task->cred;
-    if (!cred->no_new_privs && !(inode->fs->flags & MS_NOSUID)) {
+    if (!cred->no_new_privs && !(inode->fs && inode->fs->flags & MS_NOSUID)) {
         if (inode->mode & S_ISUID)
             cred->euid = inode->uid;
         if ((inode->mode & (S_ISGID | 010)) == (S_ISGID | 010))
