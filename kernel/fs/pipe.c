@@ -153,6 +153,8 @@ static void pipe_attach(struct file *file, struct inode *inode, u32 writers_seen
     file->ops = &pipe_ops;
     file->data = inode->pipe;
     file->pos = writers_seen;
+    if (!inode->fs)
+        file->anon_name = "pipe";
 }
 
 i64 pipe_new(struct file **reader, struct file **writer, u32 flags) {
@@ -211,6 +213,7 @@ i64 fifo_open(struct task *task, struct inode *inode, struct file *file) {
     struct call *call = &task->call;
     u32 flags = file->flags;
     bool reader = opens_reader(flags), writer = opens_writer(flags);
+    bool named = inode->fs; // else a pipe opened again by /proc/<pid>/fd: waits for nobody
     struct pipe *pipe = inode->pipe;
     if (call->scratch[2] & FIFO_WAITING) {
         u32 seen = (u32)(call->scratch[2] >> 32);
@@ -223,7 +226,7 @@ i64 fifo_open(struct task *task, struct inode *inode, struct file *file) {
         pipe_attach(file, inode, 0);
         return 0;
     }
-    if (writer && !reader && (flags & O_NONBLOCK) && !(pipe && pipe->readers))
+    if (named && writer && !reader && (flags & O_NONBLOCK) && !(pipe && pipe->readers))
         return -ENXIO;
     if (!pipe && !(pipe = inode->pipe = pipe_make()))
         return -ENOMEM;
@@ -235,7 +238,7 @@ i64 fifo_open(struct task *task, struct inode *inode, struct file *file) {
         wake_all(&pipe->write_wait);
     if (writer)
         wake_all(&pipe->read_wait);
-    bool alone = reader ? !pipe->writers : !pipe->readers;
+    bool alone = named && (reader ? !pipe->writers : !pipe->readers);
     if (!alone || (flags & O_NONBLOCK)) {
         pipe_attach(file, inode, alone ? pipe->writers_opened : 0);
         return 0;

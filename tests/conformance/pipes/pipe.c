@@ -154,8 +154,22 @@ static void many(void) {
     CHECK(total == WRITERS * RECORDS);
 }
 
+// A pipe opened again by its name in /proc waits for nobody.
+static void again(void) {
+    char name[40], buf[10];
+    CHECK(pipe(ends) == 0 && write(ends[1], "abc", 3) == 3);
+    snprintf(name, sizeof name, "/proc/self/fd/%d", ends[0]);
+    close(ends[1]);
+    int fd = open(name, O_RDONLY);
+    CHECK(fd >= 0 && read(fd, buf, 2) == 2 && read(ends[0], buf, 10) == 1 && read(fd, buf, 10) == 0);
+    int w = open(name, O_WRONLY);
+    CHECK(w >= 0 && write(w, "d", 1) == 1 && read(fd, buf, 10) == 1);
+    close(w), close(fd), close(ends[0]);
+}
+
 int main(void) {
     small();
+    again();
     full();
     broken();
     much();
