@@ -77,11 +77,7 @@ i64 file_name(struct task *task, struct file *file, char *out, u32 size) {
                                     (unsigned long long)(file->inode ? file->inode->ino : file->ino));
         return min((u32)len, size - 1);
     }
-    i64 r = file->inode ? path_of(task, file->inode, out, size) : -ENOENT;
-    if (r >= 0)
-        return r;
-    i32 len = ksnprintf(out, size, "%s (deleted)", file->path ? file->path : "/");
-    return min((u32)len, size - 1);
+    return file->inode ? path_shown(task, file->inode, out, size) : -ENOENT;
 }
 
 // ---- Opening -----------------------------------------------------------------------------------

@@ -40,11 +40,9 @@ static void object_describe(struct memobject *object, struct text *text, u32 *de
     char *path = kmalloc(PATH_MAX);
     if (!path)
         return;
-    i64 n = path_of(NULL, inode, path, PATH_MAX);
+    i64 n = path_shown(NULL, inode, path, PATH_MAX);
     if (n > 0)
         text_append(text, path, (u32)n);
-    else if (!inode->fs)
-        text_append(text, "/memfd: (deleted)", 17);
     kfree(path);
 }
 
@@ -99,6 +97,7 @@ void inode_put(struct inode *inode) {
         list_remove(&inode->reclaim);
         pagecache_truncate(&inode->pages, 0);
         xattr_free(inode);
+        kfree(inode->gone);
         struct filesystem *fs = inode->fs;
         kfree(inode);
         if (fs && !--fs->inodes && fs->gone)

@@ -37,6 +37,7 @@ struct inode {
     struct filesystem *mounted; // a file system is mounted here
     struct inode *up;           // directories: the parent, with a reference; NULL for a root
     struct xattr *xattrs;       // fs/xattr.c
+    char *gone;                 // its last path, when the last name went while it was in use
     struct pagecache pages;     // regular files
     struct list locks;          // record locks and flock(2), fs/flock.c
     struct list watches;        // inotify

@@ -3,6 +3,7 @@
 // one simply walks again.
 #include "path.h"
 #include "../kernel.h"
+#include "../lib/fmt.h"
 #include "../lib/heap.h"
 #include "../lib/string.h"
 
@@ -329,4 +330,27 @@ i64 path_of(struct task *task, struct inode *inode, char *out, u32 size) {
     if (size - at < size)
         out[size - at] = 0;
     return size - at;
+}
+
+i64 path_shown(struct task *task, struct inode *inode, char *out, u32 size) {
+    i64 n = path_of(task, inode, out, size);
+    if (n >= 0)
+        return n;
+    const char *name = inode->gone ? inode->gone : inode->fs ? "/" : "/memfd:";
+    i32 len = ksnprintf(out, size, "%s (deleted)", name);
+    return min((u32)len, size - 1);
+}
+
+// Only what someone holds besides its name and the call that removes it is worth a name afterwards.
+void path_remember(struct inode *inode) {
+    if (inode->refs <= 2 || (!S_ISDIR(inode->mode) && inode->nlink > 1))
+        return;
+    char *path = kmalloc(PATH_MAX);
+    i64 n = path ? path_of(NULL, inode, path, PATH_MAX - 1) : -ENOMEM;
+    if (n > 0) {
+        path[n] = 0;
+        kfree(inode->gone);
+        inode->gone = strdup_k(path);
+    }
+    kfree(path);
 }

@@ -28,6 +28,9 @@ must_check i64 path_lookup(struct task *task, struct inode *dir, const char *nam
 // Absolute path of a directory (or of a file by its open name) as seen from task's root.
 must_check i64 path_up(struct task *task, struct inode *dir, struct inode **out); // "..", with a reference
 must_check i64 path_of(struct task *task, struct inode *inode, char *out, u32 size);
+// The same for people: what has lost its last name shows that, with " (deleted)". Bytes, always.
+i64 path_shown(struct task *task, struct inode *inode, char *out, u32 size);
+void path_remember(struct inode *inode); // its name is about to go
 // Open a file: what open(2) does after the descriptor checks. Reference in *out. May wait (FIFO, content).
 must_check i64 file_open(struct task *task, i32 dirfd, const char *path, u32 flags, u32 mode, u32 resolve, struct file **out);
 must_check i64 file_open_inode(struct task *task, struct inode *inode, u32 flags, struct file **out);

@@ -403,12 +403,7 @@ static struct inode *root_of(const struct proc_ref *ref) {
 }
 
 static i64 read_path(const struct proc_ref *ref, struct inode *inode, char *out, u32 size) {
-    if (!inode)
-        return -ENOENT;
-    i64 n = path_of(ref->reader, inode, out, size);
-    if (n != -ENOENT)
-        return n;
-    return min((u32)ksnprintf(out, size, "/ (deleted)"), size - 1);
+    return inode ? path_shown(ref->reader, inode, out, size) : -ENOENT;
 }
 static i64 follow_to(struct inode *inode, struct inode **out) {
     if (!inode)

@@ -34,11 +34,14 @@ static void show_inet(struct text *text, u32 family, u32 type) {
         text_printf(text, type == SOCK_STREAM ? "%4u: " : "%5u: ", line++);
         show_address(text, sock, sock->inet.local, sock->inet.port);
         text_printf(text, " ");
-        const u8 *remote = sock->inet.remote_port ? sock->inet.remote : family == AF_INET ? none4 : addr_any6;
+        const u8 *remote = sock->inet.remote_port ? sock->inet.remote
+                           : family == AF_INET    ? none4
+                                                  : addr_any6;
         show_address(text, sock, remote, sock->inet.remote_port);
         u32 rx = sock->state == TCP_LISTEN ? sock->backlog_count : unread(sock);
-        text_printf(text, " %02X %08X:%08X 00:00000000 00000000 %5u        0 %llu %u 0000000000000000", sock->state,
-                    0, rx, sock->uid, (unsigned long long)sock_ino(sock), sock->refs);
+        text_printf(text,
+                    " %02X %08X:%08X 00:00000000 00000000 %5u        0 %llu %u 0000000000000000",
+                    sock->state, 0, rx, sock->uid, (unsigned long long)sock_ino(sock), sock->refs);
         text_printf(text, type == SOCK_STREAM ? " 100 0 0 10 0\n" : " 0\n");
     }
 }
@@ -60,8 +63,8 @@ static void show_unix(struct text *text) {
     struct sock *sock;
     list_each(sock, &kernel->net->unix_all, all) {
         text_printf(text, "0000000000000000: %08X 00000000 %08X %04X %02X %5llu", sock->refs,
-                    sock->state == TCP_LISTEN ? 0x10000 : 0, sock->type, sock->state == TCP_ESTABLISHED ? 3 : 1,
-                    (unsigned long long)sock_ino(sock));
+                    sock->state == TCP_LISTEN ? 0x10000 : 0, sock->type,
+                    sock->state == TCP_ESTABLISHED ? 3 : 1, (unsigned long long)sock_ino(sock));
         u32 n = sock->un.name.len > 2 ? sock->un.name.len - 2 : 0;
         const char *path = sock->un.name.un.path;
         bool abstract = n && !path[0];
@@ -76,9 +79,9 @@ static void show_unix(struct text *text) {
 static void show_netlink(struct text *text) {
     struct sock *sock;
     list_each(sock, &kernel->net->netlink_all, all)
-        text_printf(text, "0000000000000000 0   %-10u %08x %-8u 0        0     2        0        %llu\n",
-                    sock->nl.port, sock->nl.groups, sock->queue_bytes,
-                    (unsigned long long)sock_ino(sock));
+        text_printf(
+            text, "0000000000000000 0   %-10u %08x %-8u 0        0     2        0        %llu\n",
+            sock->nl.port, sock->nl.groups, sock->queue_bytes, (unsigned long long)sock_ino(sock));
 }
 
 static void show_dev(struct text *text) {
@@ -106,10 +109,11 @@ static void show_sockstat(struct text *text) {
         used++;
     list_each(sock, &kernel->net->netlink_all, all)
         used++;
-    text_printf(text,
-                "sockets: used %u\nTCP: inuse %u orphan 0 tw 0 alloc %u mem 0\nUDP: inuse %u mem 0\n"
-                "UDPLITE: inuse 0\nRAW: inuse 0\nFRAG: inuse 0 memory 0\n",
-                used, tcp, tcp_all, udp);
+    text_printf(
+        text,
+        "sockets: used %u\nTCP: inuse %u orphan 0 tw 0 alloc %u mem 0\nUDP: inuse %u mem 0\n"
+        "UDPLITE: inuse 0\nRAW: inuse 0\nFRAG: inuse 0 memory 0\n",
+        used, tcp, tcp_all, udp);
 }
 
 void net_proc_rows(struct text *text, const char *name) {
@@ -117,8 +121,8 @@ void net_proc_rows(struct text *text, const char *name) {
         const char *name;
         void (*show)(struct text *text);
     } tables[] = {
-        {"tcp", show_tcp},   {"tcp6", show_tcp6},       {"udp", show_udp},
-        {"udp6", show_udp6}, {"unix", show_unix},       {"netlink", show_netlink},
+        {"tcp", show_tcp},   {"tcp6", show_tcp6},         {"udp", show_udp},
+        {"udp6", show_udp6}, {"unix", show_unix},         {"netlink", show_netlink},
         {"dev", show_dev},   {"if_inet6", show_if_inet6}, {"sockstat", show_sockstat},
     };
     for (u32 i = 0; i < lengthof(tables); i++)

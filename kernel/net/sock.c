@@ -1,7 +1,8 @@
 // What all sockets share: life, buffers, waiting, and their face as files.
 //
-// A socket lives while its file, a peer, a packet or a listener refers to it. `close` cuts it off from the world when
-// the last descriptor goes; a wait queue that dies wakes and lets go of everyone, so nobody needs a reference to wait.
+// A socket lives while its file, a peer, a packet or a listener refers to it. `close` cuts it off
+// from the world when the last descriptor goes; a wait queue that dies wakes and lets go of
+// everyone, so nobody needs a reference to wait.
 #include "sock.h"
 #include "../kernel.h"
 #include "../task/signal.h"
@@ -155,8 +156,10 @@ void sock_wake_all(struct sock *sock) {
 
 i64 sock_broken_pipe(struct task *task, u32 flags) {
     if (!(flags & MSG_NOSIGNAL) && !task->agent)
-        signal_send_task(task, &(struct siginfo){.signo = SIGPIPE, .code = SI_USER,
-                                                 .kill = {(i32)task->process->pid, task->cred.ruid}});
+        signal_send_task(task,
+                         &(struct siginfo){.signo = SIGPIPE,
+                                           .code = SI_USER,
+                                           .kill = {(i32)task->process->pid, task->cred.ruid}});
     return -EPIPE;
 }
 
@@ -182,7 +185,8 @@ void parcel_dup(struct message *message, struct parcel *parcel) {
 
 struct packet *packet_new(struct sock *sender, u32 cap) {
     u32 charge = cap + (u32)sizeof(struct packet);
-    // What the heap has once taken is not given back to the frames: programs must not fill RAM by sending.
+    // What the heap has once taken is not given back to the frames: programs must not fill RAM by
+    // sending.
     bool fits = kernel->net->bytes + charge <= kernel->ram_bytes / 8;
     struct packet *packet = fits ? kmalloc(sizeof *packet + cap) : NULL;
     if (!packet)
@@ -432,7 +436,8 @@ static i64 sock_read(struct task *task, struct file *file, struct uio *uio, u64 
 
 static i64 sock_write(struct task *task, struct file *file, struct uio *uio, u64 *pos) {
     struct sock *sock = file->data;
-    struct message message = {.uio = uio, .nonblock = file->flags & O_NONBLOCK,
+    struct message message = {.uio = uio,
+                              .nonblock = file->flags & O_NONBLOCK,
                               .cred = {task->process->pid, task->cred.ruid, task->cred.rgid}};
     return sock->ops->send(task, sock, &message);
 }
@@ -493,7 +498,8 @@ struct sock *sock_of(struct file *file) {
 
 i64 sock_file(struct sock *sock, u32 flags, struct file **out) {
     struct inode *inode = inode_new(NULL, S_IFSOCK | 0777);
-    struct file *file = inode ? file_new(&sock_file_ops, O_RDWR | (flags & SOCK_NONBLOCK), sock) : NULL;
+    struct file *file =
+        inode ? file_new(&sock_file_ops, O_RDWR | (flags & SOCK_NONBLOCK), sock) : NULL;
     if (!file) {
         if (inode)
             inode_put(inode);

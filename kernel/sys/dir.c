@@ -128,6 +128,8 @@ i64 sys_unlinkat(struct task *task, struct call *call) {
     if (!r)
         r = check_victim(task, &walk, victim, directory);
     if (!r)
+        path_remember(victim);
+    if (!r)
         r = dir->ops->unlink ? dir->ops->unlink(task, dir, walk.last, walk.last_len, victim) : -EPERM;
     if (!r) {
         notify_name(dir, NOTIFY_DELETE | (directory ? NOTIFY_ISDIR : 0), 0, walk.last, walk.last_len);

@@ -186,6 +186,8 @@ static i64 rename_names(struct task *task, struct rename *from, struct rename *t
         return r;
     if (!a->inode->ops->rename)
         return -EPERM;
+    if (to->inode && !(flags & RENAME_EXCHANGE))
+        path_remember(to->inode);
     r = a->inode->ops->rename(task, a->inode, a->last, a->last_len, from->inode, b->inode, b->last, b->last_len,
                               to->inode, flags);
     if (!r)

@@ -270,9 +270,9 @@ def guest_sources() -> list[Path]:
 def guests(names: Sequence[str] = (), bench: bool = False) -> None:
     """Build the guest programs of the tests, static, into build/guests/.
 
-    With `bench`, those of tests/bench too, and their x86-64 twins in build/native-guests/. A comment
-    that ends in `flags: …` in the first five lines of a file adds compiler flags. Files that are included
-    by others are named *.inc or *.h.
+    With `bench`, those of tests/bench too. These, and files that say `// linux: native`, get x86-64
+    twins in build/native-guests/. A comment that ends in `flags: …` in the first five lines of a
+    file adds compiler flags. Files that are included by others are named *.inc or *.h.
     """
     start = time.monotonic()
     sources = [file for file in guest_sources() if not names or file.stem in names]
@@ -283,7 +283,7 @@ def guests(names: Sequence[str] = (), bench: bool = False) -> None:
             continue
         own = _own_flags(source)
         jobs.append((source, GUESTS / within, (*GUEST_TARGETS["riscv64"], *own)))
-        if within.parts[0] == "bench":
+        if within.parts[0] == "bench" or _directive(source, "linux") == "native":
             jobs.append(
                 (source, BUILD / "native-guests" / within, (*GUEST_TARGETS["x86_64"], *own))
             )
@@ -301,12 +301,16 @@ def guests(names: Sequence[str] = (), bench: bool = False) -> None:
 
 
 def _own_flags(source: Path) -> tuple[str, ...]:
+    return tuple(shlex.split(_directive(source, "flags")))
+
+
+def _directive(source: Path, name: str) -> str:
     with source.open(encoding="utf-8", errors="replace") as file:
         for _, line in zip(range(5), file, strict=False):
-            match = re.match(r"\s*(?://|#|/\*).*\bflags:\s*(.*?)\s*(?:\*/)?$", line)
+            match = re.match(rf"\s*(?://|#|/\*).*\b{name}:\s*(.*?)\s*(?:\*/)?$", line)
             if match:
-                return tuple(shlex.split(match[1]))
-    return ()
+                return match[1]
+    return ""
 
 
 # ---- compiling ----------------------------------------------------------------------------------

@@ -102,8 +102,38 @@ static void specials(void) {
     CHECK(fd >= 0 && close(fd) == 0);
 }
 
+// What /proc says about open files whose names have gone.
+static void gone(void) {
+    char link[64], text[256], want[128];
+    touch("here", "x");
+    int fd = open("here", O_RDONLY);
+    sprintf(link, "/proc/self/fd/%d", fd);
+    long n = readlink(link, text, sizeof text - 1);
+    if (n < 0) // no /proc
+        return;
+    text[n] = 0;
+    sprintf(want, "%s/here", work);
+    CHECK(!strcmp(text, want) && unlink("here") == 0);
+    n = readlink(link, text, sizeof text - 1);
+    text[n] = 0;
+    strcat(want, " (deleted)");
+    CHECK(!strcmp(text, want));
+    int again = open(link, O_RDONLY); // the file is still there
+    CHECK(read(again, text, 8) == 1 && close(again) == 0 && close(fd) == 0);
+}
+
+static void busy(void) {
+    touch("tool", "#!/bin/none");
+    CHECK(chmod("tool", 0755) == 0);
+    int fd = open("tool", O_WRONLY);
+    FAILS(execl("tool", "tool", NULL), ETXTBSY);
+    CHECK(close(fd) == 0);
+}
+
 int main(void) {
     enter();
+    gone();
+    busy();
     directories();
     links();
     renames();

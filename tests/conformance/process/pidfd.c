@@ -1,4 +1,5 @@
 // Processes as descriptors: pidfd_open(2), CLONE_PIDFD, poll, waitid(P_PIDFD), pidfd_send_signal(2).
+// linux: native
 #include "../check.h"
 #include <fcntl.h>
 #include <linux/sched.h>
