@@ -48,8 +48,8 @@ COEP = "cross-origin-embedder-policy"
 def test_page_without_isolation_names_the_missing_header(
     fresh_page: Page, base_url: str, missing: str
 ) -> None:
-    fresh_page.route(f"{base_url}/", without_headers(missing))
-    code, message = failure(fresh_page, f"{base_url}/")
+    fresh_page.route(base_url, without_headers(missing))
+    code, message = failure(fresh_page, base_url)
     other = COEP if missing == COOP else COOP
     assert code == "not-isolated"
     assert missing in message.lower() and other not in message.lower()
@@ -59,7 +59,7 @@ def test_page_without_isolation_names_the_missing_header(
 def test_page_at_an_insecure_address_says_where_to_open_it(fresh_page: Page, base_url: str) -> None:
     def handle(route: Route) -> None:
         path = urlsplit(route.request.url).path
-        route.fulfill(response=route.fetch(url=f"{base_url}{path}"))
+        route.fulfill(response=route.fetch(url=base_url.rstrip("/") + path))
 
     fresh_page.route("http://insecure.test/**", handle)
     code, message = failure(fresh_page, "http://insecure.test/")
@@ -68,11 +68,11 @@ def test_page_at_an_insecure_address_says_where_to_open_it(fresh_page: Page, bas
 
 
 def test_page_inside_a_page_that_forbids_it_says_so(fresh_page: Page, base_url: str) -> None:
-    outer = f'<!doctype html><iframe src="{base_url}/"></iframe>'
+    outer = f'<!doctype html><iframe src="{base_url}"></iframe>'
     fresh_page.route(
-        f"{base_url}/outer.html", lambda route: route.fulfill(body=outer, content_type="text/html")
+        f"{base_url}outer.html", lambda route: route.fulfill(body=outer, content_type="text/html")
     )
-    fresh_page.goto(f"{base_url}/outer.html")
+    fresh_page.goto(f"{base_url}outer.html")
     frame = fresh_page.frame_locator("iframe")
     frame.locator("#failure:not([hidden])").wait_for(timeout=STARTED_MS)
     assert frame.locator("#failure").get_attribute("data-code") == "forbidden-here"
@@ -84,7 +84,7 @@ def test_old_browser_is_told_which_feature_it_lacks(fresh_page: Page, base_url: 
         "const validate = WebAssembly.validate;"
         "WebAssembly.validate = (bytes) => ![...bytes].includes(0xfd) && validate(bytes)"
     )
-    code, message = failure(fresh_page, f"{base_url}/")
+    code, message = failure(fresh_page, base_url)
     assert code == "too-old"
     assert "SIMD" in message and "threads" not in message
 
@@ -93,14 +93,14 @@ def test_refused_memory_says_what_was_tried(fresh_page: Page, base_url: str) -> 
     fresh_page.add_init_script(
         "WebAssembly.Memory = function () { throw new RangeError('no room'); }"
     )
-    code, message = failure(fresh_page, f"{base_url}/")
+    code, message = failure(fresh_page, base_url)
     assert code == "no-memory"
     for size in ("1024 MiB", "512 MiB", "256 MiB"):
         assert size in message
 
 
 def test_unknown_image_is_named(fresh_page: Page, base_url: str) -> None:
-    code, message = failure(fresh_page, f"{base_url}/?image=nothing-of-that-name")
+    code, message = failure(fresh_page, f"{base_url}?image=nothing-of-that-name")
     assert code == "image-missing" and "nothing-of-that-name" in message
 
 
@@ -111,15 +111,31 @@ def test_corrupt_image_names_the_blob(fresh_page: Page, base_url: str) -> None:
         body[len(body) // 2] ^= 1
         route.fulfill(response=response, body=bytes(body))
 
-    fresh_page.route(f"{base_url}/images/blobs/**", spoil)
-    code, message = failure(fresh_page, f"{base_url}/")
+    fresh_page.route(f"{base_url}images/blobs/**", spoil)
+    code, message = failure(fresh_page, base_url)
     assert code == "image-corrupt"
     assert any(len(word) == 64 for word in message.split())
 
 
+def test_corrupt_chunks_name_the_blob_when_they_are_needed(fresh_page: Page, base_url: str) -> None:
+    manifest = json.loads(fresh_page.request.get(f"{base_url}images/base/manifest.json").body())
+
+    def spoil(route: Route) -> None:
+        response = route.fetch()
+        body = bytearray(response.body())
+        if not route.request.url.endswith(manifest["index"]):
+            body[:] = bytes(len(body))
+        route.fulfill(response=response, body=bytes(body))
+
+    fresh_page.route(f"{base_url}images/blobs/**", spoil)
+    code, message = failure(fresh_page, base_url)
+    assert code == "image-corrupt"
+    assert any(pack["blob"] in message for pack in manifest["packs"])
+
+
 def test_server_that_is_gone_is_named(fresh_page: Page, base_url: str) -> None:
     fresh_page.route("**/kernel.wasm", lambda route: route.abort())
-    code, message = failure(fresh_page, f"{base_url}/")
+    code, message = failure(fresh_page, base_url)
     assert code == "network" and "could not be loaded" in message
 
 

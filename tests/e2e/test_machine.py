@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from playwright.sync_api import Browser, Route
+
 from e2e.machines import MachinePage
 
 
@@ -68,6 +70,22 @@ def test_processors_and_memory_are_what_was_asked_for(machine: MachinePage) -> N
     )
     assert seen[0] == "3" and seen[2] == "boot"
     assert 180_000 <= int(seen[1].split()[1]) <= 192 * 1024
+
+
+def test_machine_works_without_wait_async(browser: Browser, base_url: str) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+
+    def handle(route: Route) -> None:
+        response = route.fetch()
+        route.fulfill(response=response, body=f"delete Atomics.waitAsync;{response.text()}")
+
+    page.route("**/worker.js", handle)
+    page.goto(base_url)
+    page.wait_for_function("window.sdk !== undefined", timeout=60_000)
+    assert page.evaluate("sdk.run('echo', ['rung']).then((r) => r.stdout)") == "rung\n"
+    assert any(worker.url.endswith("bell.js") for worker in page.workers)
+    context.close()
 
 
 def test_two_machines_in_one_page_share_nothing(machine: MachinePage) -> None:

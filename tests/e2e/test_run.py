@@ -66,6 +66,16 @@ def test_command_of_another_image_is_127_and_names_the_image(machine: MachinePag
     assert result["exitCode"] == 127 and "in image debian" in result["stderr"]
 
 
+def test_program_for_another_processor_is_an_exec_format_error(machine: MachinePage) -> None:
+    result = machine.js(
+        """const elf = new Uint8Array(4096);
+        elf.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 62, 0, 1, 0, 0, 0]); // x86-64
+        await sdk.fs.writeFile("/tmp/foreign", elf, { mode: 0o755 });
+        return sdk.run("/tmp/foreign");"""
+    )
+    assert result["exitCode"] == 126 and "exec format error" in result["stderr"].lower()
+
+
 def test_death_by_signal_is_128_plus_its_number(machine: MachinePage) -> None:
     result = machine.run("sh", "-c", "kill -SEGV $$")
     assert (result["exitCode"], result["signal"]) == (139, "SIGSEGV")

@@ -264,6 +264,8 @@ class PageProtocol:
         try:
             process = await self._machine.spawn(*argv, env=env, cwd=cwd, user=user, pty=size)
         except OSError as error:
+            if error.errno == errno.EIO and self._machine.trouble_seen:
+                raise self._machine.trouble_seen[-1] from None
             _, text = await self._machine.not_started(tuple(argv), cwd, error)
             raise OSError(error.errno, text) from None
         id = self._id()
