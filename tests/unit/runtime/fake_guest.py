@@ -78,7 +78,7 @@ class FakeGuest:
     async def start(self, options, listener) -> None:
         self.listener = listener
 
-    def hint(self, command: str) -> str | None:
+    async def hint(self, command: str) -> str | None:
         return "debian" if command == "python3" else None
 
     async def digest(self) -> bytes:
