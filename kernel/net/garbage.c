@@ -25,7 +25,7 @@ static bool is_suspect(const struct sock *sock) {
 static bool reach_queue(struct sock *sock) {
     bool any = false;
     struct packet *packet;
-    list_each (packet, &sock->queue, link) {
+    list_each(packet, &sock->queue, link) {
         for (u32 i = 0; packet->parcel && i < packet->parcel->count; i++) {
             struct sock *found = sock_of(packet->parcel->files[i]);
             if (!found || found->family != AF_UNIX || found->reachable)
@@ -47,13 +47,13 @@ void unix_collect(void) {
         return;
     struct sock *sock;
     bool suspects = false;
-    list_each (sock, &net->unix_all, all) {
+    list_each(sock, &net->unix_all, all) {
         sock->reachable = !is_suspect(sock);
         suspects |= !sock->reachable;
     }
     for (bool any = suspects; any;) {
         any = false;
-        list_each (sock, &net->unix_all, all)
+        list_each(sock, &net->unix_all, all)
             if (is_reachable(sock))
                 any |= reach_queue(sock);
     }
@@ -61,7 +61,7 @@ void unix_collect(void) {
     net->collecting = true;
     for (bool any = suspects; any;) {
         any = false;
-        list_each (sock, &net->unix_all, all) {
+        list_each(sock, &net->unix_all, all) {
             if (is_reachable(sock) || list_empty(&sock->queue))
                 continue;
             sock_get(sock);

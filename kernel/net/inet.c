@@ -151,7 +151,7 @@ static bool share(const struct sock *sock, const struct sock *other) {
 
 bool inet_in_use(struct sock *sock, u16 port) {
     struct sock *other;
-    list_each (other, inet_bucket(sock, port), inet.port_link)
+    list_each(other, inet_bucket(sock, port), inet.port_link)
         if (other != sock && other->inet.port == port && overlap(sock, other) &&
             !share(sock, other))
             return true;
@@ -167,7 +167,7 @@ i64 inet_bind_port(struct sock *sock, u16 port) {
             u16 candidate = (u16)(PORT_FIRST + (start + i) % count);
             bool taken = false;
             struct sock *other; // whether they would share or not
-            list_each (other, inet_bucket(sock, candidate), inet.port_link)
+            list_each(other, inet_bucket(sock, candidate), inet.port_link)
                 taken |= other->inet.port == candidate && overlap(sock, other);
             if (!taken)
                 port = candidate;

@@ -24,7 +24,7 @@ i64 netlink_create(struct task *task, u32 type, i32 protocol, struct sock **out)
 
 static bool port_taken(u32 port) {
     struct sock *sock;
-    list_each (sock, &kernel->net->netlink_all, all)
+    list_each(sock, &kernel->net->netlink_all, all)
         if (sock->nl.port == port)
             return true;
     return false;

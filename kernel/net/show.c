@@ -9,7 +9,7 @@ static u64 sock_ino(const struct sock *sock) {
 static u32 unread(struct sock *sock) {
     u32 n = 0;
     struct packet *packet;
-    list_each (packet, &sock->queue, link)
+    list_each(packet, &sock->queue, link)
         n += packet->len - packet->start;
     return n;
 }
@@ -27,7 +27,7 @@ static void show_inet(struct text *text, u32 family, u32 type) {
     static const u8 none4[16] = {[10] = 0xff, 0xff};
     u32 line = 0;
     struct sock *sock;
-    list_each (sock, &kernel->net->inet_all, all) {
+    list_each(sock, &kernel->net->inet_all, all) {
         bool shown = type == SOCK_STREAM ? sock->state != TCP_CLOSE : sock->inet.port != 0;
         if (sock->family != family || sock->type != type || !shown)
             continue;
@@ -61,7 +61,7 @@ static void show_udp6(struct text *text) {
 
 static void show_unix(struct text *text) {
     struct sock *sock;
-    list_each (sock, &kernel->net->unix_all, all) {
+    list_each(sock, &kernel->net->unix_all, all) {
         text_printf(text, "0000000000000000: %08X 00000000 %08X %04X %02X %5llu", sock->refs,
                     sock->state == TCP_LISTEN ? 0x10000 : 0, sock->type,
                     sock->state == TCP_ESTABLISHED ? 3 : 1, (unsigned long long)sock_ino(sock));
@@ -78,7 +78,7 @@ static void show_unix(struct text *text) {
 
 static void show_netlink(struct text *text) {
     struct sock *sock;
-    list_each (sock, &kernel->net->netlink_all, all)
+    list_each(sock, &kernel->net->netlink_all, all)
         text_printf(
             text, "0000000000000000 0   %-10u %08x %-8u 0        0     2        0        %llu\n",
             sock->nl.port, sock->nl.groups, sock->queue_bytes, (unsigned long long)sock_ino(sock));
@@ -99,15 +99,15 @@ static void show_if_inet6(struct text *text) {
 static void show_sockstat(struct text *text) {
     u32 tcp = 0, tcp_all = 0, udp = 0, used = 0;
     struct sock *sock;
-    list_each (sock, &kernel->net->inet_all, all) {
+    list_each(sock, &kernel->net->inet_all, all) {
         used++;
         tcp_all += sock->type == SOCK_STREAM;
         tcp += sock->type == SOCK_STREAM && sock->state != TCP_CLOSE;
         udp += sock->type == SOCK_DGRAM && sock->inet.port;
     }
-    list_each (sock, &kernel->net->unix_all, all)
+    list_each(sock, &kernel->net->unix_all, all)
         used++;
-    list_each (sock, &kernel->net->netlink_all, all)
+    list_each(sock, &kernel->net->netlink_all, all)
         used++;
     text_printf(
         text,

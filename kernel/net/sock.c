@@ -74,7 +74,7 @@ struct sock *sock_new(u32 family, u32 type, u32 protocol, const struct sock_ops 
 static void queue_close(struct waitq *queue) {
     wake_all(queue);
     struct waitnode *node;
-    list_each (node, &queue->nodes, link)
+    list_each(node, &queue->nodes, link)
         waitnode_remove(node);
 }
 
@@ -368,7 +368,7 @@ i64 stream_put(struct sock *sender, struct sock *receiver, struct message *messa
 static u64 stream_unread(const struct sock *sock, u64 most) {
     u64 n = 0;
     struct packet *packet;
-    list_each (packet, &sock->queue, link) {
+    list_each(packet, &sock->queue, link) {
         n += packet->len - packet->start;
         if (n >= most)
             return most;
@@ -394,7 +394,7 @@ i64 stream_take(struct sock *sock, struct message *message, bool credentials) {
     u32 done = 0;
     i64 r = 0;
     struct packet *packet;
-    list_each (packet, &sock->queue, link) {
+    list_each(packet, &sock->queue, link) {
         if (done == n || (packet->parcel && message->parcel))
             break;
         if (credentials && message->has_cred && !same_cred(&message->cred, &packet->cred))

@@ -53,7 +53,7 @@ static struct sock *find_listener(struct sock *client) {
     struct list *bucket = inet_bucket(client, port);
     u32 best = 0, count = 0;
     struct sock *sock, *found = NULL;
-    list_each (sock, bucket, inet.port_link) {
+    list_each(sock, bucket, inet.port_link) {
         u32 score = sock->state == TCP_LISTEN ? inet_match(sock, client->inet.remote, port) : 0;
         if (score > best)
             best = score, count = 0;
@@ -65,7 +65,7 @@ static struct sock *find_listener(struct sock *client) {
     if (count < 2)
         return found;
     u32 turn = kernel->net->spread++ % count; // SO_REUSEPORT
-    list_each (sock, bucket, inet.port_link)
+    list_each(sock, bucket, inet.port_link)
         if (sock->state == TCP_LISTEN && inet_match(sock, client->inet.remote, port) == best &&
             !turn--)
             return sock;
@@ -219,10 +219,10 @@ static i64 tcp_accept(struct task *task, struct sock *sock, bool nonblock, struc
 // A listener gives up: those in its backlog are reset, those before it refused.
 static void stop_listening(struct sock *sock) {
     struct sock *other;
-    list_each (other, &sock->backlog, backlog_link)
+    list_each(other, &sock->backlog, backlog_link)
         sock_close(other);
     sock->backlog_count = 0;
-    list_each (other, &sock->pending, backlog_link) {
+    list_each(other, &sock->pending, backlog_link) {
         list_remove(&other->backlog_link);
         refuse(other);
         sock_put(other);
@@ -309,7 +309,7 @@ static i64 tcp_receive(struct task *task, struct sock *sock, struct message *mes
 static u32 tcp_unread(struct sock *sock) {
     u64 n = 0;
     struct packet *packet;
-    list_each (packet, &sock->queue, link)
+    list_each(packet, &sock->queue, link)
         n += packet->len - packet->start;
     return (u32)n;
 }

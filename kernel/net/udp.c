@@ -13,7 +13,7 @@ static struct sock *find_receiver(struct sock *from, const u8 source[16], const 
     struct sock *sock, *found = NULL;
     for (u32 pass = 0; pass < 2; pass++) {
         u32 turn = pass ? kernel->net->spread++ % count : 0;
-        list_each (sock, bucket, inet.port_link) {
+        list_each(sock, bucket, inet.port_link) {
             u32 score = inet_match(sock, to, port);
             if (score && sock->inet.remote_port) {
                 bool ours = sock->inet.remote_port == from->inet.port &&

@@ -48,7 +48,7 @@ static i64 check_address(const struct address *address) {
 
 static struct sock *find_abstract(const struct address *address) {
     struct sock *sock;
-    list_each (sock, &kernel->net->unix_all, all)
+    list_each(sock, &kernel->net->unix_all, all)
         if (sock->un.listed && sock->un.name.len == address->len &&
             !memcmp(sock->un.name.bytes, address->bytes, address->len))
             return sock;
@@ -410,7 +410,7 @@ static i64 unix_receive(struct task *task, struct sock *sock, struct message *me
 static u32 unix_unread(struct sock *sock) {
     u64 n = 0;
     struct packet *packet;
-    list_each (packet, &sock->queue, link) {
+    list_each(packet, &sock->queue, link) {
         n += packet->len - packet->start;
         if (sock->type == SOCK_DGRAM)
             break;
@@ -486,7 +486,7 @@ static void unix_close(struct sock *sock) {
     }
     list_remove(&sock->all);
     struct sock *child;
-    list_each (child, &sock->backlog, backlog_link)
+    list_each(child, &sock->backlog, backlog_link)
         sock_close(child);
     sock->shutdown = SHUTDOWN_BOTH;
     if (peer && is_connection(sock)) {

@@ -270,9 +270,9 @@ def guest_sources() -> list[Path]:
 def guests(names: Sequence[str] = (), bench: bool = False) -> None:
     """Build the guest programs of the tests, static, into build/guests/.
 
-    With `bench`, those of tests/bench too. These and files that say `linux: native` get x86-64 twins in
-    build/native-guests/. A comment in the first five lines of a file that ends in `flags: …` adds compiler
-    flags. Files that are included by others are named *.inc or *.h.
+    With `bench`, those of tests/bench too. These, and files that say `// linux: native`, get x86-64
+    twins in build/native-guests/. A comment that ends in `flags: …` in the first five lines of a
+    file adds compiler flags. Files that are included by others are named *.inc or *.h.
     """
     start = time.monotonic()
     sources = [file for file in guest_sources() if not names or file.stem in names]
