@@ -6,7 +6,7 @@ import asyncio
 import io
 import tarfile
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pytest
 import ebbtide
 from ebbtide import Machine, OutputLimit, ProcessTimeout, Refuse, blocking
 from ebbtide.assets import images_folder
-from ebbtide.stream import Pty
+from ebbtide.stream import Pty, SocketStream
 
 pytestmark = pytest.mark.native
 
@@ -295,3 +295,55 @@ def test_blocking_twin_and_run():
         assert p.wait().exit_code == 0
     result = ebbtide.run(["cat"], input="in", check=True, harts=1)
     assert (result.returncode, result.stdout) == (0, "in")
+
+
+async def connected(m: Machine, port: int) -> SocketStream:
+    """Connect as soon as a guest listens."""
+    while True:
+        with suppress(ConnectionRefusedError):
+            return await m.connect(port)
+        await asyncio.sleep(0)
+
+
+def test_connect_is_a_byte_stream_with_half_close_and_refusal():
+    async def work(m: Machine) -> None:
+        with pytest.raises(ConnectionRefusedError):
+            await m.connect(7000)
+        server = await m.spawn("busybox", "nc", "-l", "-p", "7000", "-e", "tr", "a-z", "A-Z")
+        stream = await connected(m, 7000)
+        await stream.write(b"hello " * 20_000)
+        await stream.end()
+        assert await stream.read() == b"HELLO " * 20_000
+        await stream.close()
+        await server.wait()
+        await server.close()
+
+    in_machine(work)
+
+
+def test_fetch_is_an_http_exchange():
+    async def work(m: Machine) -> None:
+        await m.fs.write_files(
+            {"/tmp/www/index.html": "<p>it works", "/tmp/www/big": "x" * 300_000}
+        )
+        server = await m.spawn("busybox", "httpd", "-f", "-p", "8000", "-h", "/tmp/www")
+        await (await connected(m, 8000)).close()
+        response = await m.fetch(8000, "/")
+        assert (response.status, response.text) == (200, "<p>it works")
+        assert len((await m.fetch(8000, "/big")).body) == 300_000
+        assert (await m.fetch(8000, "/none")).status == 404
+        await server.kill("KILL")
+        await server.close()
+
+    in_machine(work)
+
+
+def test_two_harts_run_many_programs():
+    async def work(m: Machine) -> None:
+        script = "for i in 1 2 3 4 5; do echo $i | cat | tr 1-5 a-e; done"
+        runs = await asyncio.gather(*(m.run("bash", "-c", script) for _ in range(6)))
+        assert {(run.exit_code, run.stdout, run.stderr) for run in runs} == {
+            (0, "a\nb\nc\nd\ne\n", "")
+        }
+
+    in_machine(work, harts=2)

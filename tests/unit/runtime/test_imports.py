@@ -1,0 +1,33 @@
+"""What runs in Pyodide imports the standard library only, and nobody but two modules knows `js`."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[3] / "runtime_py" / "ebbtide"
+NATIVE = {"wasmtime_kernel.py", "wasmtime_port.py"}
+
+
+def imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda path: path.name)
+def test_module_imports_the_standard_library_only(path):
+    foreign = imported(path) - set(sys.stdlib_module_names)
+    assert foreign <= ({"wasmtime"} if path.name in NATIVE else set())
+
+
+def test_js_is_imported_in_two_modules_at_most():
+    knowing = [path.name for path in PACKAGE.rglob("*.py") if "js" in imported(path)]
+    assert len(knowing) <= 2, knowing
