@@ -43,6 +43,7 @@ __attribute__((export_name("k_hart"))) u32 k_hart(u32 id) {
     struct hart *hart = host.hart[id];
     if (!hart->cpu)
         cpu_cache_init(hart);
+    cpu_smp(hart, host.hart_count > 1);
     return MADDR(&hart->report);
 }
 

@@ -8,21 +8,17 @@
 
 enum { ALWAYS_ENDS, RESTART_SYS, RESTART_NOHAND, RESTART_BLOCK, RESTART_NEVER };
 
-#define SYS(nr, name, args, waits, support, file) __attribute__((weak)) i64 sys_##name(struct task *, struct call *);
-#include "syscalls.tbl"
-#undef SYS
-
 struct row {
     i64 (*handler)(struct task *task, struct call *call);
     const char *name;
     const char *args;
     u8 restart;
 };
-#define FULL
-#define PARTIAL(what)
-#define NONE(why)
+#define FULL 1
+#define PARTIAL(what) 1
+#define NONE(why) 0
 static const struct row table[512] = {
-#define SYS(nr, name, args, waits, support, file) [nr] = {sys_##name, #name, args, waits},
+#define SYS(nr, name, args, waits, support, file) [nr] = {support ? sys_##name : NULL, #name, args, waits},
 #include "syscalls.tbl"
 #undef SYS
 };
@@ -53,10 +49,11 @@ const char *syscall_args(u32 nr) {
     return row && row->args ? row->args : "hex,hex,hex,hex,hex,hex";
 }
 
+// A call the table has no row for is worth a word, once; one it says NONE about is not.
 static i64 unknown(u32 nr) {
-    if (nr < 512 && !(kernel->proc_warned[nr / 64] >> (nr % 64) & 1)) {
+    if (nr < 512 && !table[nr].name && !(kernel->proc_warned[nr / 64] >> (nr % 64) & 1)) {
         kernel->proc_warned[nr / 64] |= 1ull << (nr % 64);
-        klog(LOG_WARN, "system call %u (%s) is not implemented: ENOSYS", nr, syscall_name(nr));
+        klog(LOG_WARN, "system call %u is not known: ENOSYS", nr);
     }
     return -ENOSYS;
 }

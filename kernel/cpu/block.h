@@ -46,7 +46,9 @@
     X(SRLI, XOR) X(SRLI, SLLI) X(BLT, LW) X(BLT, OP_MV) X(BLTU, ADDI) X(FLD, FLD) X(FLD, ADDI)
 
 // Pairs whose second op reads, as operand b, what the first one computes: handed over without a
-// way through memory.
+// way through memory. Mind the size of interp(): V8 gives functions of more than 8,192 virtual
+// registers a register allocator that spills everything (measured: half the speed). With these
+// tables it compiles to 52 KB and is well below; with twice as many pairs it was not.
 #define CHAIN_TABLE(X)                                                                             \
     X(AUIPC, ADDI) X(AUIPC, LD) X(AUIPC, LW) X(AUIPC, FLD) X(AUIPC, JALR) X(ADDI, ADDI)            \
     X(ADDI, ADD) X(ADDI, SD) X(ADDI, LD) X(ADDI, BEQ) X(ADDI, BNE) X(ADDI, BLTU) X(ADDI, ANDI)     \

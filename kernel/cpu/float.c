@@ -1,5 +1,6 @@
-// Floating point in integers. A number is unpacked to sign, exponent and a 64-bit significand, worked on, and
-// rounded once, by round_pack. Underflow is detected after rounding; every NaN result is the canonical one.
+// Floating point in integers. A number is unpacked to sign, exponent and a 64-bit significand, worked
+// on, and rounded once, by round_pack. Underflow is detected after rounding; every NaN result is
+// the canonical one.
 #include "float.h"
 #include "insn.h"
 #include "muldiv.h"
@@ -68,7 +69,7 @@ static u64 overflow(const struct format *f, struct float_env *env, bool sign) {
     return to_infinite ? infinite : infinite - 1;
 }
 
-// Round sig * 2^(exp - 63), plus something in (0, 1) of its last bit if `sticky`. Bit 63 of sig is set.
+// Round sig * 2^(exp - 63), plus something in (0, 1) of its last bit if `sticky`. Bit 63 is set.
 static u64 round_pack(const struct format *f, struct float_env *env, bool sign, i32 exp, u64 sig,
                       bool sticky) {
     u32 drop = 63 - f->fraction;
@@ -207,7 +208,8 @@ static u64 multiply(const struct format *f, struct float_env *env, struct number
 static u64 fused(const struct format *f, struct float_env *env, struct number a, struct number b,
                  struct number c) {
     bool sign = a.sign != b.sign;
-    bool invalid_product = (a.kind == INFINITE && b.kind == ZERO) || (a.kind == ZERO && b.kind == INFINITE);
+    bool invalid_product = (a.kind == INFINITE && b.kind == ZERO) ||
+                           (a.kind == ZERO && b.kind == INFINITE);
     if (invalid_product || a.kind == SIGNALING || b.kind == SIGNALING || c.kind == SIGNALING)
         return invalid(f, env);
     if (is_nan(a) || is_nan(b) || is_nan(c))
@@ -286,7 +288,8 @@ static u64 square_root(const struct format *f, struct float_env *env, struct num
     return round_pack(f, env, false, a.exp >> 1, root << 8, rest != 0);
 }
 
-static u64 pick(const struct format *f, struct float_env *env, u64 a_bits, u64 b_bits, bool want_max) {
+static u64 pick(const struct format *f, struct float_env *env, u64 a_bits, u64 b_bits,
+                bool want_max) {
     struct number a = unpack(f, a_bits), b = unpack(f, b_bits);
     if (a.kind == SIGNALING || b.kind == SIGNALING)
         env->flags |= FLAG_NV;

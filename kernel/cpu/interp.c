@@ -1,6 +1,6 @@
-// The interpreter's loop: what runs often, and nothing else. It calls no function, so that the compiler
-// of the host keeps its state in registers; whatever is rare, slow or may fail leaves to run.c with
-// the op not begun.
+// The interpreter's loop: what runs often, and nothing else. It calls no function and is inlined into
+// none, so that the compiler of the host keeps its state in registers; whatever is rare, slow or may
+// fail leaves to run.c with the op not begun.
 #include "block.h"
 #include "muldiv.h"
 
@@ -283,8 +283,8 @@ always_inline_fn f64 two_sum(f64 x, f64 y, f64 *error) {
     return sum;
 }
 
-// x + y rounded to odd: a sum that was inexact gets an odd last bit, so that rounding it again, to fewer bits,
-// gives what rounding once would have given.
+// x + y rounded to odd: an inexact sum gets an odd last bit, so that rounding it again, to fewer
+// bits, gives what rounding once would have given.
 always_inline_fn f64 sum_to_odd(f64 x, f64 y) {
     f64 error, sum = two_sum(x, y, &error);
     u64 bits = __builtin_bit_cast(u64, sum);
@@ -314,24 +314,48 @@ always_inline_fn f64 fused_d(f64 a, f64 b, f64 c) {
 #define NEAR_ONE(value, range)                                                                     \
     ((__builtin_bit_cast(u64, value) >> 52 & 0x7ff) - (1023 - range) < 2 * range)
 
-enum leave interp(struct run *run, const struct tlb *tlb, const struct code_way *way, char *ops) {
+noinline_fn enum leave interp(struct run *run, const struct tlb *tlb, const struct code_way *way,
+                              char *ops) {
     struct op *ip = run->ip;
     i32 fuel = run->fuel;
     u64 base = run->base;
     u64 pc;
     for (;;) {
         switch (ip->code) {
-            // clang-format off
-#define X(code) case code: { u64 value; BODY_##code(B) (void)value; } ip++; continue;
+#define X(code)                                                                                    \
+    case code: {                                                                                   \
+        u64 value;                                                                                 \
+        BODY_##code(B);                                                                            \
+        (void)value;                                                                               \
+    }                                                                                              \
+        ip++;                                                                                      \
+        continue;
             BODY_TABLE(X)
 #undef X
-#define X(first, second) case OP_##first##_##second: { u64 value; BODY_##first(B) ip++; BODY_##second(B) (void)value; } ip++; continue;
+#define X(first, second)                                                                           \
+    case OP_##first##_##second: {                                                                  \
+        u64 value;                                                                                 \
+        BODY_##first(B);                                                                           \
+        ip++;                                                                                      \
+        BODY_##second(B);                                                                          \
+        (void)value;                                                                               \
+    }                                                                                              \
+        ip++;                                                                                      \
+        continue;
             PAIR_TABLE(X)
 #undef X
-#define X(first, second) case OP_CHAIN_##first##_##second: { u64 value; BODY_##first(B) ip++; BODY_##second(value) } ip++; continue;
+#define X(first, second)                                                                           \
+    case OP_CHAIN_##first##_##second: {                                                            \
+        u64 value;                                                                                 \
+        BODY_##first(B);                                                                           \
+        ip++;                                                                                      \
+        BODY_##second(value);                                                                      \
+        (void)value;                                                                               \
+    }                                                                                              \
+        ip++;                                                                                      \
+        continue;
             CHAIN_TABLE(X)
 #undef X
-            // clang-format on
 
             FLOAT_D(FADD_D, a + b, true, (two_sum(a, b, &error), error == 0))
             FLOAT_D(FSUB_D, a - b, true, (two_sum(a, -b, &error), error == 0))
@@ -363,7 +387,7 @@ enum leave interp(struct run *run, const struct tlb *tlb, const struct code_way 
             DO(FMV_X_W, A = SEXT(B))
             DO(FMV_W_X, A = BOX(B))
             TO_INTEGER(FCVT_W_D, f64, true, -2147483649.0, 2147483648.0, i32, SEXT)
-            TO_INTEGER(FCVT_L_D, f64, true, -9223372036854775808.0, 9223372036854775808.0, i64, (u64))
+            TO_INTEGER(FCVT_L_D, f64, true, -0x1p63, 0x1p63, i64, (u64))
             TO_INTEGER(FCVT_W_S, f32, BOXED(B), -2147483648.0f, 2147483648.0f, i32, SEXT)
             FROM_INTEGER_D(FCVT_D_W, i32, true)
             FROM_INTEGER_D(FCVT_D_WU, u32, true)

@@ -45,5 +45,5 @@ extern const u32 proc_system_count, proc_process_count;
 char proc_state(const struct task *task); // R S T Z
 i64 proc_show_mounts(struct text *out, const struct proc_ref *ref);
 i64 proc_show_mountinfo(struct text *out, const struct proc_ref *ref);
-#define PROC_NET_COUNT 12u
+#define PROC_NET_COUNT 14u
 extern const struct proc_entry proc_net[PROC_NET_COUNT]; // procnet.c

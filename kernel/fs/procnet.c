@@ -28,9 +28,12 @@ TABLE(unix, "Num       RefCount Protocol Flags    Type St Inode Path\n")
 TABLE(route, "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n")
 TABLE(arp, "IP address       HW type     Flags       HW address            Mask     Device\n")
 TABLE(if_inet6, "")
+TABLE(netlink, "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n")
+TABLE(sockstat, "")
 TABLE(packet, "sk       RefCnt Type Proto  Iface R Rmem   User   Inode\n")
 
 #define ROW(name) {#name, PROC_FILE, 0444, .show = show_##name}
 const struct proc_entry proc_net[PROC_NET_COUNT] = {
     ROW(dev), ROW(tcp), ROW(tcp6), ROW(udp), ROW(udp6), ROW(raw), ROW(raw6), ROW(unix), ROW(route), ROW(arp), ROW(if_inet6), ROW(packet),
+    ROW(netlink), ROW(sockstat),
 };

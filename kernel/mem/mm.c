@@ -299,9 +299,9 @@ static bool range_free(struct mm *mm, u64 start, u64 end) {
     return i == mm->vma_count || mm->vmas[i]->start >= end;
 }
 
-// Top down below the stack's reserve, as Linux does; then bottom up.
+// Top down below the stack's reserve, at least 128 MiB, as Linux does.
 static u64 find_gap(struct mm *mm, u64 len) {
-    u64 top = align_down(mm->stack_limit - (1ull << 20), (u64)PAGE_SIZE);
+    u64 top = align_down(min(mm->stack_limit, STACK_TOP - (128ull << 20)) - (1ull << 20), (u64)PAGE_SIZE);
     u32 i = mm_find_index(mm, top);
     for (;;) {
         u64 high = top;

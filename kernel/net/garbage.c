@@ -1,8 +1,9 @@
-// Sockets that only messages in their own queues still refer to: found and emptied, so that a descriptor sent through
-// itself does not stay for ever. unix(7) calls them in flight.
+// Sockets that only messages in their own queues still refer to: found and emptied, so that a
+// descriptor sent through itself does not stay for ever. unix(7) calls them in flight.
 //
-// A socket whose file has references only from queued parcels is suspect. Whatever a socket that is not suspect has in its
-// queue can still be received, and so on from there; the suspects not reached that way lose their queues.
+// A socket whose file has references only from queued parcels is suspect. Whatever a socket that is
+// not suspect has in its queue can still be received, and so on from there; the suspects not
+// reached that way lose their queues.
 #include "../kernel.h"
 #include "sock.h"
 

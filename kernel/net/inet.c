@@ -1,5 +1,6 @@
-// AF_INET and AF_INET6: addresses and ports, common to TCP and UDP. Addresses are kept as IPv6, IPv4 as v4-mapped.
-// The only interface is `lo`: everything that is not a loopback address is unreachable.
+// AF_INET and AF_INET6: addresses and ports, common to TCP and UDP. Addresses are kept as IPv6,
+// IPv4 as v4-mapped. The only interface is `lo`: everything that is not a loopback address is
+// unreachable.
 #include "../kernel.h"
 #include "sock.h"
 
@@ -59,7 +60,8 @@ static i64 parse(const struct sock *sock, const struct address *address, u8 out[
     return 0;
 }
 
-i64 inet_destination(const struct sock *sock, const struct address *address, u8 out[16], u16 *port) {
+i64 inet_destination(const struct sock *sock, const struct address *address, u8 out[16],
+                     u16 *port) {
     i64 r = parse(sock, address, out, port);
     if (r)
         return r;
@@ -143,7 +145,8 @@ static bool overlap(const struct sock *a, const struct sock *b) {
 static bool share(const struct sock *sock, const struct sock *other) {
     if (sock->options[OPT_REUSEPORT] && other->options[OPT_REUSEPORT] && sock->uid == other->uid)
         return true;
-    return sock->options[OPT_REUSEADDR] && other->options[OPT_REUSEADDR] && other->state != TCP_LISTEN;
+    return sock->options[OPT_REUSEADDR] && other->options[OPT_REUSEADDR] &&
+           other->state != TCP_LISTEN;
 }
 
 bool inet_in_use(struct sock *sock, u16 port) {
@@ -221,7 +224,8 @@ i64 inet_bind(struct task *task, struct sock *sock, const struct address *addres
 static const char congestion[16] = "cubic";
 #define LOOPBACK_MTU 65536
 
-i64 inet_set(struct task *task, struct sock *sock, i32 level, i32 name, const void *value, u32 len) {
+i64 inet_set(struct task *task, struct sock *sock, i32 level, i32 name, const void *value,
+             u32 len) {
     if (level == SOL_TCP && name == TCP_CONGESTION && sock->type == SOCK_STREAM)
         return len && !strncmp(value, congestion, min(len, 15u)) ? 0 : -ENOENT;
     if (level == SOL_IP && (name == IP_ADD_MEMBERSHIP || name == IP_DROP_MEMBERSHIP))
@@ -240,9 +244,18 @@ static i64 tcp_info(struct sock *sock, void *value, u32 *len) {
         u32 rcv_rtt, rcv_space, total_retrans;
         u64 pacing_rate, max_pacing_rate, bytes_acked, bytes_received;
     } info = {
-        .state = (u8)sock->state, .rto = 200000, .ato = 40000, .snd_mss = 65483, .rcv_mss = 65483,
-        .pmtu = LOOPBACK_MTU, .advmss = 65483, .snd_cwnd = 10, .reordering = 3, .rcv_space = sock->rcvbuf,
-        .bytes_acked = sock->inet.sent, .bytes_received = sock->inet.received,
+        .state = (u8)sock->state,
+        .rto = 200000,
+        .ato = 40000,
+        .snd_mss = 65483,
+        .rcv_mss = 65483,
+        .pmtu = LOOPBACK_MTU,
+        .advmss = 65483,
+        .snd_cwnd = 10,
+        .reordering = 3,
+        .rcv_space = sock->rcvbuf,
+        .bytes_acked = sock->inet.sent,
+        .bytes_received = sock->inet.received,
     };
     if (sock->state == TCP_LISTEN)
         info.unacked = sock->backlog_count, info.sacked = sock->backlog_max;

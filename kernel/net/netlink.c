@@ -1,5 +1,6 @@
-// AF_NETLINK, family ROUTE: what getifaddrs(3) and getaddrinfo(3) ask, the links and addresses of this machine, of which
-// there is one. Everything else is answered with EOPNOTSUPP. netlink(7), rtnetlink(7).
+// AF_NETLINK, family ROUTE: what getifaddrs(3) and getaddrinfo(3) ask, the links and addresses of
+// this machine, of which there is one. Everything else is answered with EOPNOTSUPP. netlink(7),
+// rtnetlink(7).
 #include "../kernel.h"
 #include "sock.h"
 
@@ -52,7 +53,8 @@ static i64 netlink_bind(struct task *task, struct sock *sock, const struct addre
     return 0;
 }
 
-static i64 netlink_connect(struct task *task, struct sock *sock, const struct address *address, bool nonblock) {
+static i64 netlink_connect(struct task *task, struct sock *sock, const struct address *address,
+                           bool nonblock) {
     if (address->len < sizeof address->nl || address->family != AF_NETLINK)
         return -EINVAL;
     if (address->nl.pid)
@@ -71,8 +73,8 @@ static i64 netlink_name(struct sock *sock, enum side side, struct address *out) 
 
 // ---- Answers -----------------------------------------------------------------------------------
 // Appends a message header and its fixed part; message_end sets the length.
-static u32 message_begin(struct text *text, const struct sock *sock, const struct nlmsghdr *request, u32 type,
-                         u32 flags, const void *fixed, u32 n) {
+static u32 message_begin(struct text *text, const struct sock *sock, const struct nlmsghdr *request,
+                         u32 type, u32 flags, const void *fixed, u32 n) {
     struct nlmsghdr header = {0, (u16)type, (u16)flags, request->seq, sock->nl.port};
     u32 at = text->len;
     text_append(text, &header, sizeof header);
@@ -116,8 +118,10 @@ static i64 reply(struct sock *sock, struct text *text) {
     return from ? 0 : -ENOBUFS;
 }
 
-static void add_link(struct text *text, struct sock *sock, const struct nlmsghdr *request, u32 flags) {
-    struct ifinfomsg info = {.type = ARPHRD_LOOPBACK, .index = 1,
+static void add_link(struct text *text, struct sock *sock, const struct nlmsghdr *request,
+                     u32 flags) {
+    struct ifinfomsg info = {.type = ARPHRD_LOOPBACK,
+                             .index = 1,
                              .flags = IFF_UP | IFF_LOOPBACK | IFF_RUNNING | IFF_LOWER_UP};
     u32 at = message_begin(text, sock, request, RTM_NEWLINK, flags, &info, sizeof info);
     attribute(text, IFLA_IFNAME, "lo", 3);
@@ -131,7 +135,8 @@ static void add_link(struct text *text, struct sock *sock, const struct nlmsghdr
     message_end(text, at);
 }
 
-static void add_addresses(struct text *text, struct sock *sock, const struct nlmsghdr *request, u32 family) {
+static void add_addresses(struct text *text, struct sock *sock, const struct nlmsghdr *request,
+                          u32 family) {
     static const u8 four[4] = {127, 0, 0, 1};
     if (family == AF_UNSPEC || family == AF_INET) {
         struct ifaddrmsg info = {AF_INET, 8, IFA_F_PERMANENT, RT_SCOPE_HOST, 1};
@@ -165,12 +170,15 @@ static i64 check_link(const u8 *payload, u32 n) {
         if (attr.len < sizeof attr || attr.len > n - at)
             break;
         if (attr.type == IFLA_IFNAME)
-            return strncmp((const char *)payload + at + sizeof attr, "lo", attr.len - sizeof attr) ? -ENODEV : 0;
+            return strncmp((const char *)payload + at + sizeof attr, "lo", attr.len - sizeof attr)
+                       ? -ENODEV
+                       : 0;
     }
     return -EINVAL;
 }
 
-static i64 acknowledge(struct sock *sock, const struct nlmsghdr *request, const u8 *payload, u32 n, i64 error) {
+static i64 acknowledge(struct sock *sock, const struct nlmsghdr *request, const u8 *payload, u32 n,
+                       i64 error) {
     struct text text = {};
     struct nlmsgerr answer = {(i32)error, *request};
     u32 at = message_begin(&text, sock, request, NLMSG_ERROR, 0, &answer, sizeof answer);
@@ -220,7 +228,8 @@ static i64 answer(struct sock *sock, const struct nlmsghdr *request, const u8 *p
 static i64 netlink_send(struct task *task, struct sock *sock, struct message *message) {
     if (message->flags & MSG_OOB)
         return -EOPNOTSUPP;
-    if (message->to && (message->to->len < sizeof message->to->nl || message->to->family != AF_NETLINK))
+    if (message->to &&
+        (message->to->len < sizeof message->to->nl || message->to->family != AF_NETLINK))
         return -EINVAL;
     if (message->to && message->to->nl.pid)
         return -ECONNREFUSED;
@@ -238,7 +247,8 @@ static i64 netlink_send(struct task *task, struct sock *sock, struct message *me
         memcpy(&request, packet->data + at, sizeof request);
         if (request.len < sizeof request || request.len > len - at)
             break;
-        r = answer(sock, &request, packet->data + at + sizeof request, request.len - (u32)sizeof request);
+        r = answer(sock, &request, packet->data + at + sizeof request,
+                   request.len - (u32)sizeof request);
     }
     packet_free(packet);
     return r ? r : len;
@@ -258,7 +268,8 @@ static u32 netlink_poll(struct sock *sock, struct pollwait *pw) {
 }
 
 // Membership of groups and details of error answers: accepted, and of no consequence here.
-static i64 netlink_set(struct task *task, struct sock *sock, i32 level, i32 name, const void *value, u32 len) {
+static i64 netlink_set(struct task *task, struct sock *sock, i32 level, i32 name, const void *value,
+                       u32 len) {
     return level == SOL_NETLINK && name >= 1 && name <= 12 ? 0 : -ENOPROTOOPT;
 }
 

@@ -1,5 +1,5 @@
-// setsockopt(2) and getsockopt(2): one table for options that are a number, code for the few that are not.
-// Values are stored and given back; those the kernel acts on have a name in enum option.
+// setsockopt(2) and getsockopt(2): one table for options that are a number, code for the few that
+// are not. Values are stored and given back; those the kernel acts on have a name in enum option.
 #include "../kernel.h"
 #include "sock.h"
 
@@ -7,7 +7,7 @@
 #define SNDBUF_MIN 4608u
 #define RCVBUF_MIN 2304u
 
-enum { FLAG = 1, BYTE = 2, ADMIN = 4, ROOT = 8, READ_ONLY = 16, DGRAM_ONLY = 32, STREAM_ONLY = 64, V6_ONLY = 128 };
+enum { FLAG = 1, BYTE = 2, ADMIN = 4, READ_ONLY = 8, DGRAM_ONLY = 16 };
 static const struct row {
     i16 level, name;
     i32 initial, least, most;
@@ -165,7 +165,8 @@ static i64 socket_set(struct task *task, struct sock *sock, i32 name, const void
         bool send = name == SO_SNDBUF || name == SO_SNDBUFFORCE;
         if (len < sizeof v)
             return -EINVAL;
-        // Without force a negative value reads as a huge one. The bound keeps one packet within a pass.
+        // Without force a negative value reads as a huge one. The bound keeps one packet within a
+        // pass.
         u32 bytes = force ? (u32)max(v, 0) : min((u32)v, BUFFER_MAX);
         bytes = max(min(bytes, 1u << 28) * 2, send ? SNDBUF_MIN : RCVBUF_MIN);
         *(send ? &sock->sndbuf : &sock->rcvbuf) = bytes;

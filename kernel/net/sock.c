@@ -1,7 +1,8 @@
 // What all sockets share: life, buffers, waiting, and their face as files.
 //
-// A socket lives while its file, a peer, a packet or a listener refers to it. `close` cuts it off from the world when
-// the last descriptor goes; a wait queue that dies wakes and lets go of everyone, so nobody needs a reference to wait.
+// A socket lives while its file, a peer, a packet or a listener refers to it. `close` cuts it off
+// from the world when the last descriptor goes; a wait queue that dies wakes and lets go of
+// everyone, so nobody needs a reference to wait.
 #include "sock.h"
 #include "../kernel.h"
 #include "../task/signal.h"
@@ -155,8 +156,10 @@ void sock_wake_all(struct sock *sock) {
 
 i64 sock_broken_pipe(struct task *task, u32 flags) {
     if (!(flags & MSG_NOSIGNAL) && !task->agent)
-        signal_send_task(task, &(struct siginfo){.signo = SIGPIPE, .code = SI_USER,
-                                                 .kill = {(i32)task->process->pid, task->cred.ruid}});
+        signal_send_task(task,
+                         &(struct siginfo){.signo = SIGPIPE,
+                                           .code = SI_USER,
+                                           .kill = {(i32)task->process->pid, task->cred.ruid}});
     return -EPIPE;
 }
 
@@ -181,12 +184,17 @@ void parcel_dup(struct message *message, struct parcel *parcel) {
 }
 
 struct packet *packet_new(struct sock *sender, u32 cap) {
-    struct packet *packet = kmalloc(sizeof *packet + cap);
+    u32 charge = cap + (u32)sizeof(struct packet);
+    // What the heap has once taken is not given back to the frames: programs must not fill RAM by
+    // sending.
+    bool fits = kernel->net->bytes + charge <= kernel->ram_bytes / 8;
+    struct packet *packet = fits ? kmalloc(sizeof *packet + cap) : NULL;
     if (!packet)
         return NULL;
     list_init(&packet->link);
+    kernel->net->bytes += charge;
     packet->cap = cap;
-    packet->charge = cap + (u32)sizeof *packet;
+    packet->charge = charge;
     packet->sender = sender;
     if (sender) {
         sock_get(sender);
@@ -197,6 +205,7 @@ struct packet *packet_new(struct sock *sender, u32 cap) {
 
 void packet_free(struct packet *packet) {
     struct sock *sender = packet->sender;
+    kernel->net->bytes -= packet->charge;
     if (packet->parcel)
         parcel_queued(packet->parcel, -1);
     parcel_free(packet->parcel);
@@ -376,7 +385,10 @@ u64 stream_target(const struct sock *sock, const struct message *message) {
 
 i64 stream_take(struct sock *sock, struct message *message, bool credentials) {
     bool peek = message->flags & MSG_PEEK;
-    i64 n = uio_ready(message->uio, stream_unread(sock, message->uio->left));
+    bool discard = sock->family != AF_UNIX && message->flags & MSG_TRUNC; // tcp(7)
+    i64 n = (i64)stream_unread(sock, message->uio->left);
+    if (!discard)
+        n = uio_ready(message->uio, (u64)n);
     if (n <= 0)
         return n;
     u32 done = 0;
@@ -388,7 +400,10 @@ i64 stream_take(struct sock *sock, struct message *message, bool credentials) {
         if (credentials && message->has_cred && !same_cred(&message->cred, &packet->cred))
             break;
         u32 take = min((u32)n - done, packet->len - packet->start);
-        r = uio_put(message->uio, packet->data + packet->start, take);
+        if (discard)
+            message->uio->left -= take;
+        else
+            r = uio_put(message->uio, packet->data + packet->start, take);
         if (r < 0)
             break;
         done += take;
@@ -421,7 +436,8 @@ static i64 sock_read(struct task *task, struct file *file, struct uio *uio, u64 
 
 static i64 sock_write(struct task *task, struct file *file, struct uio *uio, u64 *pos) {
     struct sock *sock = file->data;
-    struct message message = {.uio = uio, .nonblock = file->flags & O_NONBLOCK,
+    struct message message = {.uio = uio,
+                              .nonblock = file->flags & O_NONBLOCK,
                               .cred = {task->process->pid, task->cred.ruid, task->cred.rgid}};
     return sock->ops->send(task, sock, &message);
 }
@@ -450,7 +466,8 @@ static i64 sock_ioctl(struct task *task, struct file *file, u32 cmd, u64 arg) {
     case SIOCOUTQ:
         if (sock->state == TCP_LISTEN)
             return -EINVAL;
-        return put_user(task, UPTR(arg), (i32)sock->charged);
+        return put_user(task, UPTR(arg),
+                        (i32)(sock->ops->unsent ? sock->ops->unsent(sock) : sock->charged));
     case SIOCATMARK:
         if (sock->type != SOCK_STREAM)
             return -ENOTTY;
@@ -481,7 +498,8 @@ struct sock *sock_of(struct file *file) {
 
 i64 sock_file(struct sock *sock, u32 flags, struct file **out) {
     struct inode *inode = inode_new(NULL, S_IFSOCK | 0777);
-    struct file *file = inode ? file_new(&sock_file_ops, O_RDWR | (flags & SOCK_NONBLOCK), sock) : NULL;
+    struct file *file =
+        inode ? file_new(&sock_file_ops, O_RDWR | (flags & SOCK_NONBLOCK), sock) : NULL;
     if (!file) {
         if (inode)
             inode_put(inode);

@@ -74,6 +74,7 @@ struct sock_ops {
     i64 (*set)(struct task *task, struct sock *sock, i32 level, i32 name, const void *value, u32 len);
     i64 (*get)(struct task *task, struct sock *sock, i32 level, i32 name, void *value, u32 *len);
     u32 (*unread)(struct sock *sock); // FIONREAD [sum of the queue]
+    u32 (*unsent)(struct sock *sock); // SIOCOUTQ [what is charged]
     void (*space)(struct sock *sock); // a packet of ours was read
     void (*close)(struct sock *sock); // its last descriptor is gone
     void (*destroy)(struct sock *sock); // its last reference is gone
@@ -147,6 +148,7 @@ struct net { // kernel->net
     u32 spread; // turns among SO_REUSEPORT listeners
     u32 unix_in_flight;
     bool collecting;
+    u64 bytes; // of all packets: at most an eighth of RAM
     u64 lo_bytes, lo_packets; // /proc/net/dev
 };
 struct net *net_get(void); // made on first use; NULL: no memory
@@ -229,14 +231,6 @@ extern const u8 addr_any6[16], addr_loopback6[16], addr_loopback4[16];
 bool addr_is_v4(const u8 addr[16]);      // v4-mapped
 bool addr_is_any(const u8 addr[16]);     // :: or 0.0.0.0
 bool addr_is_loopback(const u8 addr[16]);
-// /proc/net
-void net_show_tcp(struct text *text);
-void net_show_tcp6(struct text *text);
-void net_show_udp(struct text *text);
-void net_show_udp6(struct text *text);
-void net_show_unix(struct text *text);
-void net_show_netlink(struct text *text);
-void net_show_dev(struct text *text);
-void net_show_if_inet6(struct text *text);
-void net_show_route(struct text *text);
-void net_show_sockstat(struct text *text);
+
+// ---- show.c ----
+void net_proc_rows(struct text *text, const char *name); // the rows of /proc/net/<name>

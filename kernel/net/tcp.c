@@ -1,5 +1,6 @@
-// TCP between two sockets of this machine: a reliable byte stream without segments on a wire. A handshake, a FIN or
-// a reset takes effect on both ends at once; the states are those a program could observe on Linux, less TIME_WAIT.
+// TCP between two sockets of this machine: a reliable byte stream without segments on a wire. A
+// handshake, a FIN or a reset takes effect on both ends at once; the states are those a program
+// could observe on Linux, less TIME_WAIT.
 #include "../kernel.h"
 #include "sock.h"
 
@@ -65,7 +66,8 @@ static struct sock *find_listener(struct sock *client) {
         return found;
     u32 turn = kernel->net->spread++ % count; // SO_REUSEPORT
     list_each(sock, bucket, inet.port_link)
-        if (sock->state == TCP_LISTEN && inet_match(sock, client->inet.remote, port) == best && !turn--)
+        if (sock->state == TCP_LISTEN && inet_match(sock, client->inet.remote, port) == best &&
+            !turn--)
             return sock;
     return found;
 }
@@ -130,7 +132,8 @@ static i64 disconnect(struct sock *sock) {
     sock->inet.remote_port = 0;
     sock->inet.connecting = sock->inet.fin = false;
     if (!sock->inet.addr_given)
-        memset(sock->inet.local + (sock->family == AF_INET ? 12 : 0), 0, sock->family == AF_INET ? 4 : 16);
+        memset(sock->inet.local + (sock->family == AF_INET ? 12 : 0), 0,
+               sock->family == AF_INET ? 4 : 16);
     return 0;
 }
 
@@ -245,7 +248,8 @@ static i64 tcp_send(struct task *task, struct sock *sock, struct message *messag
     if (message->flags & MSG_OOB)
         return -EOPNOTSUPP;
     if (sock->state == TCP_SYN_SENT)
-        return sock_wait(task, &sock->write_wait, WRITABLE, message->nonblock, sock->send_timeout_ns);
+        return sock_wait(task, &sock->write_wait, WRITABLE, message->nonblock,
+                         sock->send_timeout_ns);
     if (sock->error || !is_open(sock) || sock->shutdown & SHUTDOWN_SEND) {
         i64 error = sock_error(sock);
         return error && error != -EPIPE ? error : sock_broken_pipe(task, message->flags);
@@ -261,7 +265,8 @@ static i64 tcp_send(struct task *task, struct sock *sock, struct message *messag
     }
     u32 limit = window(sock);
     if (sock->charged >= limit)
-        return sock_wait(task, &sock->write_wait, WRITABLE, message->nonblock, sock->send_timeout_ns);
+        return sock_wait(task, &sock->write_wait, WRITABLE, message->nonblock,
+                         sock->send_timeout_ns);
     i64 n = stream_put(sock, peer, message, limit - sock->charged);
     if (n > 0) {
         sock->inet.sent += (u64)n;
@@ -289,8 +294,9 @@ static i64 tcp_receive(struct task *task, struct sock *sock, struct message *mes
             i64 error = sock_error(sock);
             return error || sock->shutdown & SHUTDOWN_RECEIVE ? error : -ENOTCONN;
         }
-        i64 r = over ? 0 : sock_wait(task, &sock->read_wait, READABLE | POLLRDHUP,
-                                     message->nonblock, sock->receive_timeout_ns);
+        i64 r = over ? 0
+                     : sock_wait(task, &sock->read_wait, READABLE | POLLRDHUP, message->nonblock,
+                                 sock->receive_timeout_ns);
         if (r && (r != -EAGAIN || !unread))
             return r;
     }
@@ -306,6 +312,12 @@ static u32 tcp_unread(struct sock *sock) {
     list_each(packet, &sock->queue, link)
         n += packet->len - packet->start;
     return (u32)n;
+}
+
+// Bytes the other side has not acknowledged: those beyond its window.
+static u32 tcp_unsent(struct sock *sock) {
+    u32 offered = sock->peer ? sock->peer->rcvbuf : 0;
+    return sock->charged > offered ? sock->charged - offered : 0;
 }
 
 static u32 tcp_poll(struct sock *sock, struct pollwait *pw) {
@@ -401,6 +413,7 @@ const struct sock_ops tcp_ops = {
     .set = inet_set,
     .get = inet_get,
     .unread = tcp_unread,
+    .unsent = tcp_unsent,
     .space = tcp_space,
     .close = tcp_close,
     .destroy = tcp_destroy,

@@ -1,11 +1,13 @@
-// UDP between sockets of this machine: a datagram is in the receiver's queue when send returns, or is dropped because
-// that queue is full, or, when nobody listens, comes back as ECONNREFUSED to a connected sender.
+// UDP between sockets of this machine: a datagram is in the receiver's queue when send returns, or
+// is dropped because that queue is full, or, when nobody listens, comes back as ECONNREFUSED to a
+// connected sender.
 #include "../kernel.h"
 #include "sock.h"
 
 #define DATAGRAM_MAX 65507u
 
-static struct sock *find_receiver(struct sock *from, const u8 source[16], const u8 to[16], u16 port) {
+static struct sock *find_receiver(struct sock *from, const u8 source[16], const u8 to[16],
+                                  u16 port) {
     struct list *bucket = inet_bucket(from, port);
     u32 best = 0, count = 0;
     struct sock *sock, *found = NULL;

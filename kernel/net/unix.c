@@ -1,7 +1,8 @@
-// AF_UNIX: streams, datagrams and sequenced packets, by path, by abstract name or in pairs. unix(7).
+// AF_UNIX: streams, datagrams and sequenced packets, by path, by abstract name or in pairs.
+// unix(7).
 //
-// A packet goes straight into the peer's queue and stays charged to its sender, whose sndbuf is thus the limit.
-// A closed socket stays its peer's `peer` until that one is closed too.
+// A packet goes straight into the peer's queue and stays charged to its sender, whose sndbuf is
+// thus the limit. A closed socket stays its peer's `peer` until that one is closed too.
 #include "../fs/notify.h"
 #include "../fs/path.h"
 #include "../kernel.h"
@@ -367,8 +368,9 @@ static i64 receive_stream(struct task *task, struct sock *sock, struct message *
         bool over = sock->error || sock->shutdown & SHUTDOWN_RECEIVE;
         if (!unread && over)
             return sock_error(sock);
-        i64 r = over ? 0 : sock_wait(task, &sock->read_wait, READABLE | POLLRDHUP,
-                                     message->nonblock, sock->receive_timeout_ns);
+        i64 r = over ? 0
+                     : sock_wait(task, &sock->read_wait, READABLE | POLLRDHUP, message->nonblock,
+                                 sock->receive_timeout_ns);
         if (r && (r != -EAGAIN || !unread))
             return r;
     }

@@ -5,12 +5,11 @@
 #include "../lib/heap.h"
 #include "../lib/string.h"
 #include "../mem/vdso.h"
-#include "../task/futexq.h"
+#include "../task/itimer.h"
 #include "elf.h"
 #include "reap.h"
+#include "strings.h"
 
-#define STRING_MAX (128u << 10)
-#define STRINGS_MAX (6ull << 20)
 #define SCRIPTS_MAX 5u
 #define PIE_BASE align_down(USER_END / 3 * 2, (u64)PAGE_SIZE) // where Linux puts position-independent programs
 #define STACK_SLACK (128u << 10)
@@ -28,10 +27,7 @@ struct exec {
     struct inode *program, *interp; // with references; interp NULL for static programs
     struct elf elf, ld;
     char *name;       // as AT_EXECFN and comm give it
-    char *strings;    // argv, then envp: NUL-terminated, one after the other
-    u64 used, room, argv_bytes;
-    u32 argc, envc;
-    u64 limit;        // bytes of strings and pointers allowed
+    struct strings strings;
     struct cred cred; // the new one
     bool secure;
     struct mm *mm;
@@ -46,7 +42,7 @@ static void exec_reset(struct exec *exec) { // back to the start of RESOLVE
     if (exec->interp)
         inode_put(exec->interp);
     kfree(exec->name);
-    kfree(exec->strings);
+    kfree(exec->strings.data);
     *exec = (struct exec){0};
 }
 
@@ -67,120 +63,6 @@ static void exec_undo(struct task *task, struct call *call) {
     exec_drop(task);
 }
 
-// ---- RESOLVE: strings --------------------------------------------------------------------------
-static i64 room_for(struct exec *exec, u64 more) {
-    if (exec->used + more <= exec->room)
-        return 0;
-    u64 room = max(exec->used + more, max(4096ull, exec->room * 2));
-    char *strings = krealloc(exec->strings, room);
-    if (!strings)
-        return -ENOMEM;
-    exec->strings = strings;
-    exec->room = room;
-    return 0;
-}
-
-static i64 add_string(struct exec *exec, const char *s) {
-    u64 n = strlen(s) + 1;
-    i64 error = room_for(exec, n);
-    if (error)
-        return error;
-    memcpy(exec->strings + exec->used, s, n);
-    exec->used += n;
-    return 0;
-}
-
-static bool within_limit(const struct exec *exec) {
-    return exec->used + 8ull * (exec->argc + exec->envc) <= exec->limit;
-}
-
-static i64 copy_string(struct task *task, struct exec *exec, u64 from) {
-    for (u64 size = 256;; size *= 4) {
-        size = min(size, (u64)STRING_MAX);
-        i64 error = room_for(exec, size);
-        if (error)
-            return error;
-        i64 n = copy_in_string(task, exec->strings + exec->used, UPTR(from), size);
-        if (n >= 0) {
-            exec->used += (u64)n + 1;
-            return 0;
-        }
-        if (n != -ENAMETOOLONG)
-            return n;
-        if (size == STRING_MAX)
-            return -E2BIG;
-    }
-}
-
-static i64 copy_strings(struct task *task, struct exec *exec, uptr list, u32 *count) {
-    for (; list.va; list.va += 8) {
-        u64 from;
-        i64 error = get_user(task, from, list);
-        if (!error && !from)
-            break;
-        if (!error)
-            error = copy_string(task, exec, from);
-        if (error)
-            return error;
-        ++*count;
-        if (!within_limit(exec))
-            return -E2BIG;
-    }
-    return 0;
-}
-
-// Where the strings come from: user pointers, or kernel memory for SPAWN.
-struct source {
-    uptr argv, envp;
-    bool in_kernel;
-    const char *args, *env;
-    u32 argc, envc;
-};
-
-static i64 take_packed(struct exec *exec, const char *strings, u32 count, u32 *out) {
-    for (; count; count--, ++*out) {
-        i64 error = add_string(exec, strings);
-        if (error)
-            return error;
-        strings += strlen(strings) + 1;
-    }
-    return within_limit(exec) ? 0 : -E2BIG;
-}
-
-static i64 take_strings(struct task *task, struct exec *exec, const struct source *from) {
-    u64 stack = task->process->rlimit[RLIMIT_STACK][0];
-    exec->limit = max(min(stack / 4, STRINGS_MAX), (u64)STRING_MAX);
-    i64 error = from->in_kernel ? take_packed(exec, from->args, from->argc, &exec->argc)
-                                : copy_strings(task, exec, from->argv, &exec->argc);
-    if (!error && exec->argc == 0) { // a program finds argv[0], if only an empty one
-        error = add_string(exec, "");
-        exec->argc = 1;
-    }
-    exec->argv_bytes = exec->used;
-    if (!error)
-        error = from->in_kernel ? take_packed(exec, from->env, from->envc, &exec->envc)
-                                : copy_strings(task, exec, from->envp, &exec->envc);
-    return error;
-}
-
-// `#!interp arg`: argv[0] gives way to interp, arg and the script's name.
-static i64 script_arguments(struct exec *exec, const char *interp, const char *arg, const char *script) {
-    u64 old = strlen(exec->strings) + 1;
-    u64 a = strlen(interp) + 1, b = arg ? strlen(arg) + 1 : 0, c = strlen(script) + 1;
-    i64 error = room_for(exec, a + b + c);
-    if (error)
-        return error;
-    memmove(exec->strings + a + b + c, exec->strings + old, exec->used - old);
-    memcpy(exec->strings, interp, a);
-    if (arg)
-        memcpy(exec->strings + a, arg, b);
-    memcpy(exec->strings + a + b, script, c);
-    exec->used += a + b + c - old;
-    exec->argv_bytes += a + b + c - old;
-    exec->argc += arg ? 2 : 1;
-    return within_limit(exec) ? 0 : -E2BIG;
-}
-
 // ---- RESOLVE: files ----------------------------------------------------------------------------
 static i64 open_program(struct task *task, i32 dirfd, const char *path, u32 walk_flags, struct inode **out) {
     struct walk walk = {0};
@@ -189,7 +71,7 @@ static i64 open_program(struct task *task, i32 dirfd, const char *path, u32 walk
         return error;
     if (S_ISLNK(walk.inode->mode))
         error = -ELOOP; // AT_SYMLINK_NOFOLLOW
-    else if (!S_ISREG(walk.inode->mode) || (walk.inode->fs->flags & MS_NOEXEC))
+    else if (!S_ISREG(walk.inode->mode) || (walk.inode->fs && walk.inode->fs->flags & MS_NOEXEC))
         error = -EACCES;
     else
         error = inode_permission(task, walk.inode, X_OK);
@@ -250,12 +132,12 @@ static i64 follow_scripts(struct task *task, struct exec *exec) {
         error = open_program(task, AT_FDCWD, interp, WALK_FOLLOW, &inode);
         if (error)
             return error;
-        char *script = depth ? strdup_k(exec->strings) : NULL; // the outer interpreter is the script now
+        char *script = depth ? strdup_k(exec->strings.data) : NULL; // the outer interpreter is the script now
         if (depth && !script) {
             inode_put(inode);
             return -ENOMEM;
         }
-        error = script_arguments(exec, interp, arg, script ? script : exec->name);
+        error = strings_script(&exec->strings, interp, arg, script ? script : exec->name);
         kfree(script);
         inode_put(exec->program);
         exec->program = inode;
@@ -278,7 +160,7 @@ static void new_credentials(struct task *task, struct exec *exec) {
     struct cred *cred = &exec->cred;
     const struct inode *inode = exec->program;
     *cred = task->cred;
-    if (!cred->no_new_privs && !(inode->fs->flags & MS_NOSUID)) {
+    if (!cred->no_new_privs && !(inode->fs && inode->fs->flags & MS_NOSUID)) {
         if (inode->mode & S_ISUID)
             cred->euid = inode->uid;
         if ((inode->mode & (S_ISGID | 010)) == (S_ISGID | 010))
@@ -295,7 +177,7 @@ static void new_credentials(struct task *task, struct exec *exec) {
 }
 
 static i64 resolve(struct task *task, struct exec *exec, i32 dirfd, const char *path, u32 flags,
-                   const struct source *from) {
+                   const struct strings_source *from) {
     exec_reset(exec); // a wait starts it over: nothing was done yet
     u32 walk_flags = (flags & AT_SYMLINK_NOFOLLOW ? 0 : WALK_FOLLOW) | (flags & AT_EMPTY_PATH ? WALK_EMPTY : 0);
     i64 error = open_program(task, dirfd, path, walk_flags, &exec->program);
@@ -310,7 +192,7 @@ static i64 resolve(struct task *task, struct exec *exec, i32 dirfd, const char *
     }
     if (!exec->name)
         return -ENOMEM;
-    if ((error = take_strings(task, exec, from)) || (error = follow_scripts(task, exec)) ||
+    if ((error = strings_take(task, &exec->strings, from)) || (error = follow_scripts(task, exec)) ||
         (error = elf_read(task, exec->program, &exec->elf)) || (error = find_interp(task, exec)))
         return error;
     new_credentials(task, exec);
@@ -362,16 +244,17 @@ static u64 *pointers(u64 *out, const char *strings, u32 count, u64 va) {
 // From the top: 8 zero bytes, the name, environment, arguments, 16 random bytes, the vectors.
 static i64 build_stack(struct task *task, struct exec *exec) {
     struct mm *mm = exec->mm;
+    const struct strings *strings = &exec->strings;
     u64 name_bytes = strlen(exec->name) + 1;
     u64 name = STACK_TOP - 8 - name_bytes;
-    u64 args = name - exec->used;
+    u64 args = name - strings->used;
     u64 random = align_down(args, 16ull) - 16;
-    u64 words = 1 + exec->argc + 1 + exec->envc + 1;
+    u64 words = 1 + strings->argc + 1 + strings->envc + 1;
     auxv(exec, random, name);
     words += mm->auxv_count;
     exec->sp = align_down(random - words * 8, 16ull);
     mm->arg_start = args;
-    mm->arg_end = mm->env_start = args + exec->argv_bytes;
+    mm->arg_end = mm->env_start = args + strings->argv_bytes;
     mm->env_end = name;
 
     u64 low = align_down(exec->sp, (u64)PAGE_SIZE) - STACK_SLACK;
@@ -383,9 +266,9 @@ static i64 build_stack(struct task *task, struct exec *exec) {
     if (!vector)
         return -ENOMEM;
     u64 *p = vector;
-    *p++ = exec->argc;
-    p = pointers(p, exec->strings, exec->argc, args);
-    p = pointers(p, exec->strings + exec->argv_bytes, exec->envc, mm->env_start);
+    *p++ = strings->argc;
+    p = pointers(p, strings->data, strings->argc, args);
+    p = pointers(p, strings->data + strings->argv_bytes, strings->envc, mm->env_start);
     memcpy(p, mm->auxv, mm->auxv_count * 8);
     u8 bytes[16];
     random_bytes(&kernel->random, bytes, sizeof bytes);
@@ -394,7 +277,7 @@ static i64 build_stack(struct task *task, struct exec *exec) {
     task->mm = mm;
     if ((r = copy_out(task, UPTR(exec->sp), vector, words * 8)) == 0 &&
         (r = copy_out(task, UPTR(random), bytes, sizeof bytes)) == 0 &&
-        (r = copy_out(task, UPTR(args), exec->strings, exec->used)) == 0)
+        (r = copy_out(task, UPTR(args), strings->data, strings->used)) == 0)
         r = copy_out(task, UPTR(name), exec->name, name_bytes);
     task->mm = own;
     kfree(vector);
@@ -474,8 +357,6 @@ static void reset_handlers(struct sighand *sighand) {
         sighand->action[i] = (struct sigaction){.handler = sighand->action[i].handler == SIG_IGN ? SIG_IGN : SIG_DFL};
 }
 
-__attribute__((weak)) void posix_timers_exit(struct process *process);
-
 // What exec makes its own that was shared with other processes. The last step that can fail.
 static i64 unshare_all(struct task *task) {
     if (task->files->refs > 1) {
@@ -523,8 +404,7 @@ static void swap(struct task *task, struct exec *exec) {
     process->dumpable = !exec->secure;
     task->cred = exec->cred;
     set_comm(task, exec->name);
-    if (posix_timers_exit)
-        posix_timers_exit(process);
+    posix_timers_exit(process);
     process->exit_signal = SIGCHLD;
     process->did_exec = true;
     process->execer = NULL;
@@ -544,7 +424,7 @@ static void swap(struct task *task, struct exec *exec) {
 
 // ---- The phases --------------------------------------------------------------------------------
 static i64 exec_phases(struct task *task, struct call *call, i32 dirfd, const char *path, u32 flags,
-                       const struct source *from) {
+                       const struct strings_source *from) {
     struct exec *exec = task->exec;
     i64 error;
     switch (call->phase) {
@@ -580,7 +460,7 @@ static i64 exec_phases(struct task *task, struct call *call, i32 dirfd, const ch
 }
 
 static i64 exec_run(struct task *task, struct call *call, i32 dirfd, const char *path, u32 flags,
-                    const struct source *from) {
+                    const struct strings_source *from) {
     if (!task->exec) {
         task->exec = knew(struct exec);
         if (!task->exec)
@@ -604,12 +484,12 @@ static i64 exec_run(struct task *task, struct call *call, i32 dirfd, const char 
 }
 
 i64 process_exec(struct task *task, struct call *call, i32 dirfd, const char *path, u32 flags, uptr argv, uptr envp) {
-    struct source from = {.argv = argv, .envp = envp};
+    struct strings_source from = {.argv = argv, .envp = envp};
     return exec_run(task, call, dirfd, path, flags, &from);
 }
 
 i64 process_exec_kernel(struct task *task, struct call *call, const char *path, u32 argc, const char *argv, u32 envc,
                         const char *envp) {
-    struct source from = {.in_kernel = true, .args = argv, .argc = argc, .env = envp, .envc = envc};
+    struct strings_source from = {.in_kernel = true, .args = argv, .argc = argc, .env = envp, .envc = envc};
     return exec_run(task, call, AT_FDCWD, path, 0, &from);
 }

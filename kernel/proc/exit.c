@@ -1,13 +1,12 @@
 // The end of tasks and processes (law 21): mark, then each task leaves what it holds, the last one makes the zombie.
+#include "../fs/tty.h"
 #include "../kernel.h"
 #include "../lib/atomic.h"
 #include "../lib/heap.h"
 #include "../task/futexq.h"
+#include "../task/itimer.h"
 #include "proc.h"
 #include "reap.h"
-
-__attribute__((weak)) void tty_session_exit(struct process *leader);  // fs/tty.c: hang up the foreground, let go
-__attribute__((weak)) void posix_timers_exit(struct process *process); // sys/time.c
 
 
 
@@ -59,14 +58,13 @@ void task_unlist(struct task *task) {
 static void timers_cancel(struct process *process) {
     for (u32 i = 0; i < 3; i++)
         timer_cancel(&process->itimer[i].timer);
-    if (posix_timers_exit)
-        posix_timers_exit(process);
+    posix_timers_exit(process);
 }
 
 // The last task has gone: what belongs to the whole process ends here.
 static void process_end(struct process *process) {
     timers_cancel(process);
-    if (process->pid == process->sid && tty_session_exit)
+    if (process->pid == process->sid)
         tty_session_exit(process);
     process->exiting = process->zombie = true;
     process->stopped = false;

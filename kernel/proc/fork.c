@@ -1,11 +1,10 @@
 // clone(2): a new task, and for all but threads a new process around it. For each CLONE_* flag a part is shared
 // (one more reference) or copied. All that can fail comes before the child is visible.
+#include "../fs/newfd.h"
 #include "../kernel.h"
 #include "../lib/heap.h"
 #include "../lib/string.h"
 #include "proc.h"
-
-__attribute__((weak)) struct file *pidfd_new(struct process *process, u32 flags); // fs/pidfd.c
 
 struct fs_context *fs_context_clone(struct fs_context *from) {
     struct fs_context *fs = knew(struct fs_context);
@@ -150,9 +149,13 @@ static void inherit(struct task *task, struct task *child, const struct clone_ar
         child->sas_flags = task->sas_flags;
     }
     child->clear_child_tid = flags & CLONE_CHILD_CLEARTID ? args->child_tid : 0;
-    child->nice = task->nice;
-    child->sched_policy = task->sched_policy;
-    child->sched_priority = task->sched_priority;
+    if (task->sched_policy & SCHED_RESET_ON_FORK) {
+        child->nice = max(task->nice, 0);
+    } else {
+        child->nice = task->nice;
+        child->sched_policy = task->sched_policy;
+        child->sched_priority = task->sched_priority;
+    }
     child->timer_slack = task->timer_slack;
     child->affinity = task->affinity;
     child->last_hart = task->last_hart;
@@ -180,9 +183,6 @@ i64 process_clone(struct task *task, const struct clone_args *args, struct task 
         task->mm = own;
     }
     if (flags & CLONE_PIDFD) {
-        error = -EINVAL;
-        if (!pidfd_new)
-            goto fail;
         error = -ENOMEM;
         pidfd = pidfd_new(child->process, 0);
         if (!pidfd)

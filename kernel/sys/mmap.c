@@ -46,7 +46,7 @@ i64 sys_mmap(struct task *task, struct call *call) {
             return file->flags & O_PATH ? -EBADF : -EACCES;
         if (shared && (prot & PROT_WRITE) && mode != O_RDWR)
             return -EACCES;
-        if (file->inode && (prot & PROT_EXEC) && (file->inode->fs->flags & MS_NOEXEC))
+        if (file->inode && file->inode->fs && (prot & PROT_EXEC) && (file->inode->fs->flags & MS_NOEXEC))
             return -EPERM;
         if (!file->ops->mmap)
             return -ENODEV;

@@ -5,7 +5,6 @@
 #include "sys.h"
 
 enum { SCHED_OTHER, SCHED_FIFO, SCHED_RR, SCHED_BATCH, SCHED_IDLE = 5, SCHED_DEADLINE = 6 };
-#define SCHED_RESET_ON_FORK 0x40000000u
 #define RT_PRIORITY_MAX 99u
 
 static bool capable(const struct task *task, u32 cap) {
@@ -326,6 +325,11 @@ i64 sys_prlimit64(struct task *task, struct call *call) {
     if (in.va && (error = limit_set(task, target->process, resource, new)))
         return error;
     return out.va ? copy_out(task, out, old, sizeof old) : 0;
+}
+
+// Not offered; user space asks once and does without.
+i64 sys_rseq(struct task *task, struct call *call) {
+    return -ENOSYS;
 }
 
 // ---- membarrier --------------------------------------------------------------------------------

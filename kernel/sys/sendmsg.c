@@ -1,10 +1,10 @@
 // send(2) and recv(2) in all their forms: one transfer at a time, kept in the call while it waits.
 //
-// A message header is read once, when its transfer begins. Everything that will be written back is made ready before
-// the socket gives bytes away.
+// A message header is read once, when its transfer begins. Everything that will be written back is
+// made ready before the socket gives bytes away.
 #include "sockarg.h"
 
-#define CONTROL_MAX 20480u // net.core.optmem_max
+#define CONTROL_MAX 20480u    // net.core.optmem_max
 #define CONTROL_OUT_MAX 2048u // more than all ancillary data of one message
 #define CMSG_ALIGN(n) align_up((u64)(n), (u64)8)
 
@@ -28,7 +28,8 @@ static void transfer_drop(struct task *task, struct call *call) {
     kfree(t);
 }
 
-static struct transfer *transfer_new(struct task *task, struct call *call, u32 flags, struct sock *sock) {
+static struct transfer *transfer_new(struct task *task, struct call *call, u32 flags,
+                                     struct sock *sock) {
     struct transfer *t = knew(struct transfer);
     if (!t)
         return NULL;
@@ -61,7 +62,8 @@ static i64 add_rights(struct task *task, struct message *message, const i32 *fds
         return -EINVAL;
     if (!count)
         return 0;
-    struct parcel *parcel = krealloc(message->parcel, sizeof *parcel + (have + count) * sizeof(struct file *));
+    struct parcel *parcel =
+        krealloc(message->parcel, sizeof *parcel + (have + count) * sizeof(struct file *));
     if (!parcel)
         return -ENOMEM;
     message->parcel = parcel;
@@ -78,7 +80,8 @@ static i64 add_rights(struct task *task, struct message *message, const i32 *fds
 static i64 set_credentials(struct task *task, struct message *message, const struct ucred *cred) {
     const struct cred *own = &task->cred;
     bool admin = own->cap_effective >> CAP_SYS_ADMIN & 1;
-    bool setuid = own->cap_effective >> CAP_SETUID & 1, setgid = own->cap_effective >> CAP_SETGID & 1;
+    bool setuid = own->cap_effective >> CAP_SETUID & 1,
+         setgid = own->cap_effective >> CAP_SETGID & 1;
     if ((cred->pid != task->process->pid && !admin) ||
         (cred->uid != own->ruid && cred->uid != own->euid && cred->uid != own->suid && !setuid) ||
         (cred->gid != own->rgid && cred->gid != own->egid && cred->gid != own->sgid && !setgid))
@@ -147,8 +150,10 @@ static void put_control(struct control_out *out, i32 level, i32 type, const void
 }
 
 // Descriptors, as many as there is room for in the buffer and in the table.
-static void put_rights(struct task *task, struct control_out *out, struct parcel *parcel, bool cloexec) {
-    u64 left = out->room - out->len, fits = left > sizeof(struct cmsghdr) ? (left - sizeof(struct cmsghdr)) / 4 : 0;
+static void put_rights(struct task *task, struct control_out *out, struct parcel *parcel,
+                       bool cloexec) {
+    u64 left = out->room - out->len,
+        fits = left > sizeof(struct cmsghdr) ? (left - sizeof(struct cmsghdr)) / 4 : 0;
     i32 fds[SCM_MAX_FD];
     u32 n = 0;
     while (n < parcel->count && n < fits) {
@@ -166,7 +171,10 @@ static void put_rights(struct task *task, struct control_out *out, struct parcel
 
 static void put_address(struct control_out *out, const struct sock *sock, const u8 local[16]) {
     if (sock->options[OPT_PKTINFO] && addr_is_v4(local)) {
-        struct { i32 index; u8 spec[4], addr[4]; } info = {.index = 1};
+        struct {
+            i32 index;
+            u8 spec[4], addr[4];
+        } info = {.index = 1};
         memcpy(info.spec, local + 12, 4);
         memcpy(info.addr, local + 12, 4);
         put_control(out, SOL_IP, IP_PKTINFO, &info, sizeof info);
@@ -175,7 +183,10 @@ static void put_address(struct control_out *out, const struct sock *sock, const 
     if (sock->options[OPT_RECVTTL] && addr_is_v4(local))
         put_control(out, SOL_IP, IP_TTL, &hops, sizeof hops);
     if (sock->options[OPT_RECVPKTINFO6] && sock->family == AF_INET6) {
-        struct { u8 addr[16]; u32 index; } info = {.index = 1};
+        struct {
+            u8 addr[16];
+            u32 index;
+        } info = {.index = 1};
         memcpy(info.addr, local, 16);
         put_control(out, SOL_IPV6, IPV6_PKTINFO, &info, sizeof info);
     }
@@ -183,7 +194,8 @@ static void put_address(struct control_out *out, const struct sock *sock, const 
         put_control(out, SOL_IPV6, IPV6_HOPLIMIT, &hops, sizeof hops);
 }
 
-static void build_control(struct task *task, struct control_out *out, struct sock *sock, struct message *message) {
+static void build_control(struct task *task, struct control_out *out, struct sock *sock,
+                          struct message *message) {
     if (message->time_ns && sock->options[OPT_TIMESTAMPNS]) {
         struct timespec ts = {(i64)(message->time_ns / NSEC), (i64)(message->time_ns % NSEC)};
         put_control(out, SOL_SOCKET, SO_TIMESTAMPNS, &ts, sizeof ts);
@@ -203,11 +215,13 @@ static void build_control(struct task *task, struct control_out *out, struct soc
 static i64 write_header(struct task *task, struct transfer *t, struct sock *sock) {
     struct msghdr *header = &t->header;
     struct message *message = &t->message;
-    struct control_out out = {.room = header->control ? min(header->controllen, (u64)CONTROL_OUT_MAX) : 0};
+    struct control_out out = {
+        .room = header->control ? min(header->controllen, (u64)CONTROL_OUT_MAX) : 0};
     build_control(task, &out, sock, message);
     i64 r = 0;
     if (header->name)
-        r = copy_out(task, UPTR(header->name), message->from.bytes, min(header->namelen, message->from.len));
+        r = copy_out(task, UPTR(header->name), message->from.bytes,
+                     min(header->namelen, message->from.len));
     if (!r)
         r = copy_out(task, UPTR(header->control), out.data, out.len);
     if (r)
@@ -220,7 +234,8 @@ static i64 write_header(struct task *task, struct transfer *t, struct sock *sock
 
 // ---- Moving ------------------------------------------------------------------------------------
 // A stream's message goes in pieces; what was moved before an error counts.
-static i64 send_all(struct task *task, struct call *call, struct sock *sock, struct transfer *t, bool single) {
+static i64 send_all(struct task *task, struct call *call, struct sock *sock, struct transfer *t,
+                    bool single) {
     struct message *message = &t->message;
     if (!sock->ops->send)
         return -EOPNOTSUPP;
@@ -239,9 +254,11 @@ static i64 send_all(struct task *task, struct call *call, struct sock *sock, str
     }
 }
 
-static i64 receive_all(struct task *task, struct call *call, struct sock *sock, struct transfer *t, bool single) {
+static i64 receive_all(struct task *task, struct call *call, struct sock *sock, struct transfer *t,
+                       bool single) {
     struct message *message = &t->message;
-    bool all = message->flags & MSG_WAITALL && !(message->flags & MSG_PEEK) && sock->type == SOCK_STREAM;
+    bool all =
+        message->flags & MSG_WAITALL && !(message->flags & MSG_PEEK) && sock->type == SOCK_STREAM;
     if (!sock->ops->receive)
         return -EOPNOTSUPP;
     for (;;) {
@@ -308,7 +325,8 @@ i64 sys_recvfrom(struct task *task, struct call *call) {
 }
 
 // One message with a header at `at`, begun or continued.
-static i64 send_message(struct task *task, struct call *call, struct sock *sock, uptr at, u32 flags, bool single) {
+static i64 send_message(struct task *task, struct call *call, struct sock *sock, uptr at, u32 flags,
+                        bool single) {
     struct transfer *t = call->captured;
     i64 r = 0;
     if (!t) {
@@ -329,7 +347,8 @@ static i64 send_message(struct task *task, struct call *call, struct sock *sock,
     return r == E_WAIT ? r : end(task, call, r);
 }
 
-static i64 receive_message(struct task *task, struct call *call, struct sock *sock, uptr at, u32 flags, bool single) {
+static i64 receive_message(struct task *task, struct call *call, struct sock *sock, uptr at,
+                           u32 flags, bool single) {
     struct transfer *t = call->captured;
     i64 r = 0;
     if (!t) {
@@ -343,9 +362,11 @@ static i64 receive_message(struct task *task, struct call *call, struct sock *so
     struct msghdr *header = &t->header;
     r = user_ready(task, at, sizeof *header, ACCESS_WRITE);
     if (!r && header->name)
-        r = user_ready(task, UPTR(header->name), min(header->namelen, (u32)sizeof(struct sockaddr_un)), ACCESS_WRITE);
+        r = user_ready(task, UPTR(header->name),
+                       min(header->namelen, (u32)sizeof(struct sockaddr_un)), ACCESS_WRITE);
     if (!r && header->control)
-        r = user_ready(task, UPTR(header->control), min(header->controllen, (u64)CONTROL_OUT_MAX), ACCESS_WRITE);
+        r = user_ready(task, UPTR(header->control), min(header->controllen, (u64)CONTROL_OUT_MAX),
+                       ACCESS_WRITE);
     if (!r)
         r = receive_all(task, call, sock, t, single);
     if (r >= 0) {

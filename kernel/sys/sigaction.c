@@ -1,5 +1,6 @@
 // sigaction(2), sigprocmask(2), sigpending(2), sigsuspend(2), sigtimedwait(2), sigaltstack(2), sigreturn(2), and the
 // senders: kill(2), tkill(2), tgkill(2), sigqueue(3), pidfd_send_signal(2).
+#include "../fs/newfd.h"
 #include "../proc/proc.h"
 #include "sys.h"
 
@@ -247,12 +248,10 @@ i64 sys_rt_tgsigqueueinfo(struct task *task, struct call *call) {
     return error ? error : send_task(task, arg_int(call, 0), arg_int(call, 1), &info);
 }
 
-__attribute__((weak)) struct process *pidfd_process(struct file *file); // fs/pidfd.c; NULL: not a pidfd
-
 i64 sys_pidfd_send_signal(struct task *task, struct call *call) {
     u32 signo = arg_u32(call, 1);
     struct file *file = fd_file(task, arg_int(call, 0));
-    struct process *process = file && pidfd_process ? pidfd_process(file) : NULL;
+    struct process *process = file ? pidfd_process(file) : NULL;
     if (call->args[3])
         return -EINVAL;
     if (!process)

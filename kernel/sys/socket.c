@@ -1,4 +1,5 @@
-// socket(2), bind(2), listen(2), accept(2), connect(2), getsockname(2), getsockopt(2), shutdown(2) and friends.
+// socket(2), bind(2), listen(2), accept(2), connect(2), getsockname(2), getsockopt(2), shutdown(2)
+// and friends.
 #include "sockarg.h"
 
 i64 sock_argument(struct task *task, i32 fd, struct sock **out) {
@@ -26,7 +27,9 @@ i64 address_ready(struct task *task, uptr address, uptr len) {
         r = -EINVAL;
     if (!r)
         r = user_ready(task, len, sizeof room, ACCESS_WRITE);
-    return r ? r : user_ready(task, address, min((u32)room, (u32)sizeof(struct sockaddr_un)), ACCESS_WRITE);
+    return r ? r
+             : user_ready(task, address, min((u32)room, (u32)sizeof(struct sockaddr_un)),
+                          ACCESS_WRITE);
 }
 
 i64 address_out(struct task *task, const struct address *from, uptr address, uptr len) {
@@ -77,7 +80,8 @@ i64 sys_socketpair(struct task *task, struct call *call) {
         r = sock_create(task, arg_int(call, 0), type, arg_int(call, 2), &a);
     if (r)
         return r;
-    r = a->ops->pair ? sock_create(task, arg_int(call, 0), type, arg_int(call, 2), &b) : -EOPNOTSUPP;
+    r = a->ops->pair ? sock_create(task, arg_int(call, 0), type, arg_int(call, 2), &b)
+                     : -EOPNOTSUPP;
     if (r) {
         sock_close(a);
         return r;
@@ -138,7 +142,8 @@ i64 sys_connect(struct task *task, struct call *call) {
         r = captured_address(task, call, &address);
     if (r)
         return r;
-    return sock->ops->connect ? sock->ops->connect(task, sock, address, sock_nonblock(sock)) : -EOPNOTSUPP;
+    return sock->ops->connect ? sock->ops->connect(task, sock, address, sock_nonblock(sock))
+                              : -EOPNOTSUPP;
 }
 
 i64 sys_listen(struct task *task, struct call *call) {

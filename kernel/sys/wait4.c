@@ -1,4 +1,5 @@
 // wait4(2), waitid(2), exit(2), exit_group(2).
+#include "../fs/newfd.h"
 #include "../proc/proc.h"
 #include "sys.h"
 
@@ -41,8 +42,6 @@ i64 sys_wait4(struct task *task, struct call *call) {
     return error ? error : found;
 }
 
-__attribute__((weak)) struct process *pidfd_process(struct file *file); // fs/pidfd.c; NULL: not a pidfd
-
 i64 sys_waitid(struct task *task, struct call *call) {
     struct wait_request request = {.type = arg_u32(call, 0), .id = arg_u32(call, 1), .options = arg_u32(call, 3)};
     const u32 kinds = WEXITED | WSTOPPED | WCONTINUED;
@@ -57,7 +56,7 @@ i64 sys_waitid(struct task *task, struct call *call) {
         struct file *file = call_file(task, 0, (i32)request.id);
         if (!file)
             return -EBADF;
-        struct process *process = pidfd_process ? pidfd_process(file) : NULL;
+        struct process *process = pidfd_process(file);
         if (!process)
             return -EBADF;
         request.type = P_PID;

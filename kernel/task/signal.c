@@ -258,10 +258,19 @@ i64 signal_may(struct task *from, struct process *to, u32 signo) {
 }
 
 // ---- What is deliverable ----
-// Waits that only a kill ends: the vfork parent, exec waiting to be alone, admission.
+// Waits that only a kill ends: the vfork parent, exec waiting to be alone, admission, file data on its way.
 static bool only_killable(struct task *task) {
-    u8 why = task->call.why;
-    return task->call.live && (why == STATUS_VFORK_WAIT || why == STATUS_CLONE_SPAWN || why == STATUS_EXECVE_SPAWN);
+    if (!task->call.live)
+        return false;
+    switch (task->call.why) {
+    case STATUS_VFORK_WAIT:
+    case STATUS_CLONE_SPAWN:
+    case STATUS_EXECVE_SPAWN:
+    case STATUS_FS_WAIT:
+        return true;
+    default:
+        return false;
+    }
 }
 
 static u64 effective(struct task *task, u64 set) { // without blocked and ignored ones

@@ -118,6 +118,8 @@ struct process {
     i32 oom_score_adj;
 };
 
+#define SCHED_RESET_ON_FORK 0x40000000u // in sched_policy
+
 struct task {
     u32 refs;
     u32 tid;

@@ -104,6 +104,6 @@ def bench(arguments: Sequence[str]) -> int:
     if qemu:
         env["EBB_QEMU"] = str(qemu)
     os.environ.update(env)
-    kernel.guests()
+    kernel.guests(bench=True)
     run([VENV_PYTHON, "tests/bench/bench.py", *arguments], mend="see above", show=True)
     return 0

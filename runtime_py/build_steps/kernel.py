@@ -267,20 +267,23 @@ def guest_sources() -> list[Path]:
     return [file for file in files(tests, "*.c", "*.S") if tests / "unit" not in file.parents]
 
 
-def guests(names: Sequence[str] = ()) -> None:
-    """Build the guest programs of the tests, static, into build/guests/ (x86-64 twins for bench).
+def guests(names: Sequence[str] = (), bench: bool = False) -> None:
+    """Build the guest programs of the tests, static, into build/guests/.
 
-    A line `// flags: …` in the first five of a file adds compiler flags. Files that are included
-    by others are named *.inc or *.h.
+    With `bench`, those of tests/bench too. These, and files that say `// linux: native`, get x86-64
+    twins in build/native-guests/. A comment that ends in `flags: …` in the first five lines of a
+    file adds compiler flags. Files that are included by others are named *.inc or *.h.
     """
     start = time.monotonic()
     sources = [file for file in guest_sources() if not names or file.stem in names]
     jobs: list[tuple[Path, Path, tuple[str, ...]]] = []
     for source in sources:
         within = source.relative_to(ROOT / "tests").with_suffix("")
+        if within.parts[0] == "bench" and not bench and source.stem not in names:
+            continue
         own = _own_flags(source)
         jobs.append((source, GUESTS / within, (*GUEST_TARGETS["riscv64"], *own)))
-        if within.parts[0] == "bench":
+        if within.parts[0] == "bench" or _directive(source, "linux") == "native":
             jobs.append(
                 (source, BUILD / "native-guests" / within, (*GUEST_TARGETS["x86_64"], *own))
             )
@@ -291,18 +294,23 @@ def guests(names: Sequence[str] = ()) -> None:
 
     if jobs and not GUESTS.exists():
         say("guests", "the first static program takes a minute: its C library is compiled")
+        build(jobs[0])  # alone, or several would compile that library
     built = sum(parallel(build, jobs))
     if built:
         done("guests", f"{built} of {len(jobs)} guest programs", start, GUESTS)
 
 
 def _own_flags(source: Path) -> tuple[str, ...]:
+    return tuple(shlex.split(_directive(source, "flags")))
+
+
+def _directive(source: Path, name: str) -> str:
     with source.open(encoding="utf-8", errors="replace") as file:
         for _, line in zip(range(5), file, strict=False):
-            match = re.match(r"\s*(?://|#|/\*)\s*flags:\s*(.*?)\s*(?:\*/)?$", line)
+            match = re.match(rf"\s*(?://|#|/\*).*\b{name}:\s*(.*?)\s*(?:\*/)?$", line)
             if match:
-                return tuple(shlex.split(match[1]))
-    return ()
+                return match[1]
+    return ""
 
 
 # ---- compiling ----------------------------------------------------------------------------------

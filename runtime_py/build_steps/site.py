@@ -149,6 +149,9 @@ def web() -> None:
             done("web", "page and SDK are bundled", start, *parts)
     else:
         say("web", "there is no page in web/ yet")
+    lists = files(RUNTIME / "ebbtide" / "image" / "lists", "*.commands")
+    commands = {path.stem: path.read_text("utf-8").split() for path in lists}
+    write(WEB / "commands.json", json.dumps(commands))
     if kernel.KERNEL_WASM.exists():
         target = WEB / "kernel.wasm"
         if not (target.exists() and file_digest(target) == file_digest(kernel.KERNEL_WASM)):

@@ -121,6 +121,8 @@ class Loop:
                 pass
 
     def _idle(self, report: Report, timeout_ns: int | None) -> None:
+        if self.port.control() is not Control.RUN:
+            return  # set before the step took `seen`: its ring would not end the park
         at_once = timeout_ns == 0
         wake = Wake.TIMED_OUT if at_once else self.port.park(report.seen, timeout_ns)
         if self.port.control() is Control.RUN:  # a frozen machine's memory does not change

@@ -175,7 +175,7 @@ class Machine:
         if isinstance(error, FileNotFoundError):
             if "/" in name:
                 return 127, f"ebb: {name}: no such file or directory"
-            hint = self.placement.hint(name)
+            hint = await self.placement.hint(name)
             where = f" (it is in image {hint})" if hint else ""
             return 127, f"ebb: {name}: command not found{where}"
         return 126, f"ebb: {name}: {(error.strerror or str(error)).lower()}"

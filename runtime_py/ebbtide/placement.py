@@ -71,7 +71,7 @@ class Placement(Protocol):
     def post(self, event: bytes) -> None:
         """Append an event to the inbox."""
 
-    def hint(self, command: str) -> str | None:
+    async def hint(self, command: str) -> str | None:
         """Name another image that has a command, if one is known."""
 
     async def digest(self) -> bytes:

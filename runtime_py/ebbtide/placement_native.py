@@ -193,7 +193,7 @@ class NativePlacement(Placement):
             self._drain()
         self._listener.panicked(failure)
 
-    def hint(self, command: str) -> str | None:
+    async def hint(self, command: str) -> str | None:
         others = [name for name in images_with(command) if name != self._image_name]
         return others[0] if others else None
 

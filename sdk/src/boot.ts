@@ -60,6 +60,7 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
   const config: MachineConfig = {
     image: options.image ?? "base",
     imagesURL: new URL("images/", base).href,
+    commandsURL: new URL("commands.json", base).href,
     cpus: harts,
     env: options.env ?? {},
     user: options.user ?? "root",

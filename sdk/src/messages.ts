@@ -34,6 +34,8 @@ export interface MachineConfig {
   readonly image: string;
   /** Absolute address of the folder that holds `<image>/manifest.json` and `blobs/`. */
   readonly imagesURL: string;
+  /** Absolute address of the list of commands by image, for the hint of "command not found". */
+  readonly commandsURL: string;
   readonly cpus: number;
   readonly env: Readonly<Record<string, string>>;
   readonly user: string;

@@ -7,8 +7,10 @@ belongs.
 
 from __future__ import annotations
 
+import platform
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,11 +107,22 @@ def guests(kernel_wasm: Path, guest_folder: Path) -> Iterator[Guests]:
 
 @pytest.fixture
 def on_linux(qemu: str, guest_folder: Path, tmp_path: Path) -> Any:
-    """Run the same binary under qemu's user mode."""
+    """Run the same binary under qemu's user mode.
+
+    `// linux: native` asks for its twin on this very Linux instead: the program tests what the
+    user mode does not have (threads and processes of every kind).
+    """
+
+    def command(name: str) -> list[str]:
+        if directives(HERE.parent / f"{name}.c").get("linux") != "native":
+            return [qemu, str(guest_folder / name)]
+        if not sys.platform.startswith("linux") or platform.machine() != "x86_64":
+            pytest.skip("the native twin needs Linux on x86-64")
+        return [str(guest_folder.parent / "native-guests" / name)]
 
     def run(name: str, *args: str, stdin: bytes = b"") -> Verdict:
         ended = subprocess.run(
-            [qemu, str(guest_folder / name), *args],
+            [*command(name), *args],
             input=stdin,
             capture_output=True,
             timeout=TIMEOUT_S,

@@ -99,6 +99,49 @@ def test_close_ends_the_workers_and_rejects_what_waits(machine: MachinePage) -> 
     assert len(machine.page.workers) == mine
 
 
-def test_guest_port_is_reached_by_connect_and_fetch(machine: MachinePage) -> None:
-    error = machine.error("await sdk.connect(4444)")
-    assert error["errno"] == "ECONNREFUSED"
+def test_twenty_machines_in_turn_leave_nothing_behind(machine: MachinePage) -> None:
+    codes = machine.js(
+        """const { boot } = await import("./ebbtide.js");
+        const codes = [];
+        for (let i = 0; i < 20; i++) {
+            const other = await boot({ harts: 1, memory: "256M" });
+            codes.push((await other.run("true")).exitCode);
+            await other.close();
+        }
+        return codes;"""
+    )
+    assert codes == [0] * 20
+    mine = 1 + machine.js("return sdk.harts")
+    while len(machine.page.workers) > mine:
+        machine.page.wait_for_timeout(10)
+
+
+def test_fork_bomb_meets_the_limit_and_can_be_stopped(machine: MachinePage) -> None:
+    outcome = machine.js(
+        """const { boot } = await import("./ebbtide.js");
+        const other = await boot({ limits: { tasks: 64 } });
+        const bomb = "f() { f | f & wait; }; f";
+        const p = await other.spawn("bash", ["-c", bomb], { pty: { rows: 24, cols: 80 } });
+        const reader = p.stdout.getReader(), writer = p.stdin.getWriter();
+        const said = await readUntil(reader, /Resource temporarily unavailable/);
+        await writer.write(new Uint8Array([3]));
+        (async () => { for (;;) if ((await reader.read()).done) return; })().catch(() => undefined);
+        await p.kill("SIGKILL");
+        await p.exit;
+        const after = await other.run("echo", ["alive"]);
+        await other.close();
+        return after.stdout;"""
+    )
+    assert outcome == "alive\n"
+
+
+def test_out_of_memory_ends_the_guests_program_and_nothing_else(machine: MachinePage) -> None:
+    seen = machine.js(
+        """const { boot } = await import("./ebbtide.js");
+        const other = await boot({ memory: "64M" });
+        const eater = await other.run("sh", ["-c", "tail -c 200000000 /dev/zero | wc -c"]);
+        const after = await other.run("echo", ["alive"]);
+        await other.close();
+        return [eater.exitCode, after.stdout];"""
+    )
+    assert seen[1] == "alive\n"

@@ -61,6 +61,11 @@ def test_command_that_is_not_there_is_127_with_a_message(machine: MachinePage) -
     assert "no-such-command" in result["stderr"] and "not found" in result["stderr"]
 
 
+def test_command_of_another_image_is_127_and_names_the_image(machine: MachinePage) -> None:
+    result = machine.run("python3", "--version")
+    assert result["exitCode"] == 127 and "in image debian" in result["stderr"]
+
+
 def test_death_by_signal_is_128_plus_its_number(machine: MachinePage) -> None:
     result = machine.run("sh", "-c", "kill -SEGV $$")
     assert (result["exitCode"], result["signal"]) == (139, "SIGSEGV")

@@ -7,6 +7,7 @@ hand out the seats, deliver BOOT and serve the outbox, whose doorbell is awaited
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
 from collections.abc import Callable
@@ -68,9 +69,10 @@ class BrowserPlacement:
         """Append an event to the inbox."""
         self._port.post(event)
 
-    def hint(self, command: str) -> str | None:
-        """Name another image that has a command; a page does not know the others."""
-        return None
+    async def hint(self, command: str) -> str | None:
+        """Name another image that has a command, if the page's folder lists what images have."""
+        lists: dict[str, list[str]] = json.loads(await self._host.fetchCommands())
+        return next((image for image, names in lists.items() if command in names), None)
 
     def counters(self) -> dict[str, Any]:
         """Return what the harts have done: their reports, and the kernel's own counters."""

@@ -20,6 +20,8 @@ export interface KernelHost {
   /** Call back in a microtask; in a task of its own, after what already waits. */
   soon(callback: () => void): void;
   later(callback: () => void): void;
+  /** JSON: the commands that known images have, by image; `{}` if that is not known. */
+  fetchCommands(): Promise<string>;
   /** Rejects with a BlobError. */
   readonly image: Promise<Image>;
 }
@@ -68,6 +70,7 @@ async function startKernel(shared: Shared, config: MachineConfig): Promise<void>
     configJson: JSON.stringify(config),
     post,
     image,
+    fetchCommands: () => fetchCommands(config.commandsURL),
     soon: (callback) => queueMicrotask(callback),
     later: taskQueue(),
   });
@@ -85,6 +88,11 @@ async function startThread(shared: Shared): Promise<void> {
   const seat = await seated;
   const kernel = seatKernel(shared.module, shared.memory, seat.stack);
   entry.thread_main({ kernel, seat, time: openHostTime(shared.clock), post });
+}
+
+async function fetchCommands(url: string): Promise<string> {
+  const response = await fetch(url).catch(() => null);
+  return response?.ok ? response.text() : "{}";
 }
 
 /** Runs callbacks each in a task of its own: quicker than a timer of 0 ms. */

@@ -1,4 +1,4 @@
-// What libraries make of futexes: mutexes, condition variables, semaphores, barriers, once, cancellation. flags: -pthread
+// What libraries make of futexes: mutexes, condition variables, semaphores, barriers, once, cancellation.
 #include "../check.h"
 #include <pthread.h>
 #include <semaphore.h>

@@ -1,4 +1,5 @@
-// Robust mutexes: a lock whose owner has died is handed on, and the next owner is told. flags: -pthread
+// Robust mutexes: a lock whose owner has died is handed on, and the next owner is told.
+// linux: native
 #include "../check.h"
 #include <pthread.h>
 #include <signal.h>

@@ -1,4 +1,4 @@
-// futex(2), the calls themselves: values, timeouts, bitsets, requeueing, operations, errors. flags: -pthread
+// futex(2), the calls themselves: values, timeouts, bitsets, requeueing, operations, errors.
 #include "../check.h"
 #include <linux/futex.h>
 #include <pthread.h>

@@ -24,6 +24,8 @@ static void names(void) {
     say(client, "question");
     CHECK(ioctl(peer, FIONREAD, &unread) == 0 && unread == 8);
     CHECK(recv(peer, buffer, 4, MSG_PEEK) == 4 && recv(peer, buffer, 16, 0) == 8);
+    say(client, "discarded!");
+    CHECK(recv(peer, NULL, 9, MSG_TRUNC) == 9 && recv(peer, buffer, 16, 0) == 1 && buffer[0] == '!');
     say(peer, "answer");
     len = sizeof in;
     memset(&in, 0, sizeof in);

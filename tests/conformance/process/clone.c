@@ -1,4 +1,5 @@
 // clone(2), clone3: what is shared, thread ids, and which combinations are refused.
+// linux: native
 #include "../check.h"
 #include <fcntl.h>
 #include <linux/sched.h>

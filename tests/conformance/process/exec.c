@@ -1,4 +1,5 @@
 // execve(2): arguments, environment, auxiliary vector, what stays and what goes, scripts, errors.
+// linux: native
 #include "../check.h"
 #include <elf.h>
 #include <fcntl.h>

@@ -1,12 +1,16 @@
 // credentials(7): the rules of the set*id calls, groups and resource limits. Needs root for most of it.
+// linux: native
 #include "../check.h"
+#include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/auxv.h>
 #include <sys/fsuid.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -105,7 +109,45 @@ static void scheduling(void) {
     FAILS(getpriority(9, 0), EINVAL);
 }
 
-int main(void) {
+static char self[256];
+
+static void set_user_id(void) {
+    int status;
+    char folder[] = "/tmp/suidXXXXXX", path[64];
+    CHECK(mkdtemp(folder) && chmod(folder, 0755) == 0);
+    snprintf(path, sizeof path, "%s/program", folder);
+    int in = open(self, O_RDONLY), out = open(path, O_WRONLY | O_CREAT, 0700);
+    CHECK(in >= 0 && out >= 0);
+    char buffer[4096];
+    for (ssize_t n; (n = read(in, buffer, sizeof buffer)) > 0;)
+        CHECK(write(out, buffer, n) == n);
+    CHECK(fchown(out, 1234, 4321) == 0 && fchmod(out, 06755) == 0);
+    close(in), close(out);
+    for (int privileged = 0; privileged < 2; privileged++) {
+        pid_t pid = fork();
+        if (!pid) {
+            CHECK(syscall(SYS_setresgid, 50, 50, 50) == 0 && syscall(SYS_setresuid, 60, 60, 60) == 0);
+            if (!privileged)
+                CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+            execl(path, "again", privileged ? "changed" : "same", NULL);
+            _exit(99);
+        }
+        CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    }
+    CHECK(unlink(path) == 0 && rmdir(folder) == 0);
+}
+
+static int after_exec(int changed) {
+    CHECK(uids(60, changed ? 1234 : 60, changed ? 1234 : 60) && getgid() == 50);
+    CHECK(getegid() == (changed ? 4321u : 50u) && !getauxval(AT_SECURE) == !changed && effective() == 0);
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    if (argc > 1)
+        return after_exec(!strcmp(argv[1], "changed"));
+    if (readlink("/proc/self/exe", self, sizeof self - 1) <= 0)
+        CHECK(realpath(argv[0], self));
     in_child(scheduling);
     if (getuid() == 0) {
         in_child(for_good);
@@ -113,6 +155,7 @@ int main(void) {
         in_child(keeps);
         in_child(groups);
         in_child(limits);
+        in_child(set_user_id);
     }
     return done();
 }

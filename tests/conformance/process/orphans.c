@@ -1,4 +1,5 @@
 // Orphans and their new parents, process groups and sessions.
+// linux: native
 #include "../check.h"
 #include <fcntl.h>
 #include <signal.h>

@@ -1,4 +1,5 @@
-// Processes of several threads: exit_group, a leader that ends first, exec from another thread. flags: -pthread
+// Processes of several threads: exit_group, a leader that ends first, exec from another thread.
+// linux: native
 #include "../check.h"
 #include <pthread.h>
 #include <signal.h>

@@ -1,4 +1,5 @@
 // wait4(2) and waitid(2): which children, which events, and what stays.
+// linux: native
 #include "../check.h"
 #include <signal.h>
 #include <sys/wait.h>

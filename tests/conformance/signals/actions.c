@@ -1,4 +1,5 @@
 // sigaction(2), sigprocmask(2), sigpending(2), raise(3): masks, flags, order, what is ignored.
+// linux: native
 #include "../check.h"
 #include <signal.h>
 #include <sys/wait.h>

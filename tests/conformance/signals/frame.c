@@ -1,4 +1,5 @@
 // The frame of a handler: registers come back, the context can be changed, alternate stacks, masks.
+// linux: native
 #include "../check.h"
 #include <fenv.h>
 #include <math.h>

@@ -1,4 +1,5 @@
 // Real-time signals: queued each, in order, with their value; rt_sigqueueinfo and its limits.
+// linux: native
 #include "../check.h"
 #include <signal.h>
 #include <sys/resource.h>

@@ -1,4 +1,4 @@
-// Signals and threads: who takes a signal of the process, tgkill, masks of their own. flags: -pthread
+// Signals and threads: who takes a signal of the process, tgkill, masks of their own.
 #include "../check.h"
 #include <pthread.h>
 #include <signal.h>

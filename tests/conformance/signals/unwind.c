@@ -1,5 +1,6 @@
 // Unwinding through a signal frame: a handler returns to the vDSO's rt_sigreturn, and the unwinder finds the
-// interrupted function behind it, down to main. flags: -funwind-tables -lunwind
+// interrupted function behind it, down to main.
+// flags: -funwind-tables -lunwind
 #include "../check.h"
 #include <signal.h>
 #include <unwind.h>

@@ -33,7 +33,6 @@ int main(void) {
     FAILS(nanosleep(&t, NULL), EINVAL);
     t = (struct timespec){-1, 0};
     FAILS(nanosleep(&t, NULL), EINVAL);
-    FAILS(nanosleep((void *)8, NULL), EFAULT);
 
     static const clockid_t clocks[] = {CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_BOOTTIME};
     for (int i = 0; i < 3; i++) {

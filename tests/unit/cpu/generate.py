@@ -36,7 +36,9 @@ def read_table() -> list[Row]:
     """Parse insn.tbl."""
     rows = []
     for kind, id_, format_, match, mask, rest in re.findall(
-        r'^(INSN|COMPRESSED)\((\w+), "[^"]+", (\w+), (0x\w+), (0x\w+), (.*)\)$', (SOURCE / "insn.tbl").read_text(), re.M
+        r'^(INSN|COMPRESSED)\((\w+), "[^"]+", (\w+), (0x\w+), (0x\w+), (.*)\)$',
+        (SOURCE / "insn.tbl").read_text(),
+        re.M,
     ):
         rows.append(Row(id_, format_, int(match, 16), int(mask, 16), rest, kind == "COMPRESSED"))
     return rows
@@ -49,7 +51,9 @@ def read_pairs() -> list[tuple[str, str, bool]]:
     for name, chained in (("PAIR_TABLE", False), ("CHAIN_TABLE", True)):
         line = re.search(rf"#define {name}\(X\)(.*)", text)
         assert line
-        pairs += [(first, second, chained) for first, second in re.findall(r"X\((\w+), (\w+)\)", line[1])]
+        pairs += [
+            (first, second, chained) for first, second in re.findall(r"X\((\w+), (\w+)\)", line[1])
+        ]
     return pairs
 
 
@@ -74,13 +78,24 @@ def s_type(match: int, rs1: int, rs2: int, imm: int) -> bytes:
 
 def b_type(match: int, rs1: int, rs2: int, imm: int) -> bytes:
     return u32(
-        match | rs1 << 15 | rs2 << 20 | (imm >> 11 & 1) << 7 | (imm >> 1 & 15) << 8 | (imm >> 5 & 63) << 25
+        match
+        | rs1 << 15
+        | rs2 << 20
+        | (imm >> 11 & 1) << 7
+        | (imm >> 1 & 15) << 8
+        | (imm >> 5 & 63) << 25
         | (imm >> 12 & 1) << 31
     )
 
 
 def j(imm: int) -> bytes:
-    return u32(0x6F | (imm >> 12 & 255) << 12 | (imm >> 11 & 1) << 20 | (imm >> 1 & 1023) << 21 | (imm >> 20 & 1) << 31)
+    return u32(
+        0x6F
+        | (imm >> 12 & 255) << 12
+        | (imm >> 11 & 1) << 20
+        | (imm >> 1 & 1023) << 21
+        | (imm >> 20 & 1) << 31
+    )
 
 
 def addi(rd: int, rs1: int, imm: int) -> bytes:
@@ -92,7 +107,9 @@ def ld(rd: int, rs1: int, imm: int) -> bytes:
 
 
 def load_address(rd: int, value: int) -> bytes:
-    return u32(0x37 | rd << 7 | ((value + 0x800) & 0xFFFFF000)) + addi(rd, rd, (value & 0xFFF) - ((value & 0x800) << 1))
+    return u32(0x37 | rd << 7 | ((value + 0x800) & 0xFFFFF000)) + addi(
+        rd, rd, (value & 0xFFF) - ((value & 0x800) << 1)
+    )
 
 
 def elf(code: bytes, data: bytes) -> bytes:
@@ -126,7 +143,20 @@ SINGLES = [
     0x4F000000, 0xCF000000, 0xCF000001, 0x4F7FFFFF, 0x4F800000, 0x5F000000, 0xDF000000, 0x5F800000, 0x5EFFFFFF,
     0x33800000, 0x34000000, 0x807FFFFF, 0x80800000, 0xBF7FFFFF, 0xBF000000, 0x4B000001,
 ]  # fmt: skip
-INTEGERS = [0, 1, 2**63, 2**64 - 1, 2**63 - 1, 2**31, 2**31 - 1, 2**32 - 1, 2**64 - 2**31, 2**32, 2**53 + 1, 2**24 + 1]
+INTEGERS = [
+    0,
+    1,
+    2**63,
+    2**64 - 1,
+    2**63 - 1,
+    2**31,
+    2**31 - 1,
+    2**32 - 1,
+    2**64 - 2**31,
+    2**32,
+    2**53 + 1,
+    2**24 + 1,
+]
 
 
 class Generator:
@@ -140,7 +170,13 @@ class Generator:
     def integer(self) -> int:
         r = self.random
         value = r.choice(INTEGERS) if r.random() < 0.4 else r.getrandbits(64) >> r.randrange(64)
-        return (value + r.randrange(-2, 3) if r.random() < 0.2 else -value if r.random() < 0.3 else value) % 2**64
+        return (
+            value + r.randrange(-2, 3)
+            if r.random() < 0.2
+            else -value
+            if r.random() < 0.3
+            else value
+        ) % 2**64
 
     def float_bits(self, exponent: int) -> int:
         """A register value; many exponents lie near `exponent`, so that sums interact."""
@@ -162,7 +198,9 @@ class Generator:
             e = max(0, min(2046, (exponent % 2048) + r.randrange(-56, 57)))
             return r.getrandbits(1) << 63 | e << 52 | self.fraction(52)
         if kind < 0.85:  # around the range of singles
-            return r.getrandbits(1) << 63 | (1023 + r.randrange(-152, 130)) << 52 | self.fraction(52)
+            return (
+                r.getrandbits(1) << 63 | (1023 + r.randrange(-152, 130)) << 52 | self.fraction(52)
+            )
         return r.getrandbits(64)
 
     def fraction(self, width: int) -> int:
@@ -211,13 +249,17 @@ class Generator:
             case "FFF" | "FF" | "FMA" | "FX":
                 return u32(word)
             case "LOAD" | "FLOAD":
-                return i_type(row.match, r.randrange(32) if row.format == "FLOAD" else rd, BASE, offset)
+                return i_type(
+                    row.match, r.randrange(32) if row.format == "FLOAD" else rd, BASE, offset
+                )
             case "STORE" | "FSTORE":
                 return s_type(row.match, BASE, r.randrange(32), offset)
             case "B":
                 skipped = self.plain()
                 a = r.randrange(32)
-                return b_type(row.match, a, r.choice([a, r.randrange(32)]), 4 + len(skipped)) + skipped
+                return (
+                    b_type(row.match, a, r.choice([a, r.randrange(32)]), 4 + len(skipped)) + skipped
+                )
             case "J":
                 skipped = self.plain()
                 return u32(row.match | rd << 7 | (4 + len(skipped)) << 20) + skipped
@@ -238,23 +280,40 @@ class Generator:
                     other = base if r.random() < 0.7 else BASE
                     if other == BASE:  # fails: another address
                         group += addi(base, base, 8)
-                        group += u32(self.rows[row.id.replace("SC", "LR")].match | 30 << 7 | base << 15)
+                        group += u32(
+                            self.rows[row.id.replace("SC", "LR")].match | 30 << 7 | base << 15
+                        )
                         base = 29 if base == 30 else base
                         group += addi(base, BASE, SCRATCH)
                     else:
                         into = r.choice([n for n in range(31) if n != base])
-                        group += u32(self.rows[row.id.replace("SC", "LR")].match | into << 7 | base << 15)
+                        group += u32(
+                            self.rows[row.id.replace("SC", "LR")].match | into << 7 | base << 15
+                        )
                 source = 0 if row.format == "LR" else r.randrange(32) << 20
                 return group + u32(row.match | release | rd << 7 | base << 15 | source)
             case "CSR":
                 # Flags may take any value; the rounding mode must stay a valid one.
                 source = r.randrange(31)
                 if row.id == "CSRRW" and r.random() < 0.5:
-                    return addi(1, 0, r.randrange(0xA0)) + u32(row.match | 3 << 20 | 1 << 15 | rd << 7)
-                return u32(row.match | r.choice([1, 2 if source == 0 and row.id != "CSRRW" else 1]) << 20 | source << 15 | rd << 7)
+                    return addi(1, 0, r.randrange(0xA0)) + u32(
+                        row.match | 3 << 20 | 1 << 15 | rd << 7
+                    )
+                return u32(
+                    row.match
+                    | r.choice([1, 2 if source == 0 and row.id != "CSRRW" else 1]) << 20
+                    | source << 15
+                    | rd << 7
+                )
             case "CSRI":
                 csr = r.choice([1, 2, 3])
-                value = r.randrange(5) if csr == 2 and row.id == "CSRRWI" else 0 if csr == 2 else r.randrange(32)
+                value = (
+                    r.randrange(5)
+                    if csr == 2 and row.id == "CSRRWI"
+                    else 0
+                    if csr == 2
+                    else r.randrange(32)
+                )
                 return u32(row.match | csr << 20 | value << 15 | rd << 7)
             case "NONE":
                 return u32(row.match) if row.id == "FENCE_I" else b""
@@ -287,7 +346,15 @@ class Generator:
             case "CB":
                 skipped = self.plain()
                 offset = 2 + len(skipped)
-                return u16(row.match | (near - 8) << 7 | (offset >> 1 & 3) << 3 | (offset >> 3 & 3) << 10) + skipped
+                return (
+                    u16(
+                        row.match
+                        | (near - 8) << 7
+                        | (offset >> 1 & 3) << 3
+                        | (offset >> 3 & 3) << 10
+                    )
+                    + skipped
+                )
             case "CJ":
                 skipped = self.plain()
                 return u16(row.match | ((2 + len(skipped)) >> 1 & 7) << 3) + skipped
@@ -295,7 +362,12 @@ class Generator:
                 return u16(word & ~0xFFC | rd << 7 | r.randrange(1, 32) << 2)
             case "CR_JR" | "CR_JALR":
                 skipped = self.plain()
-                return u32(0x17 | rd << 7) + addi(rd, rd, 10 + len(skipped)) + u16(row.match | rd << 7) + skipped
+                return (
+                    u32(0x17 | rd << 7)
+                    + addi(rd, rd, 10 + len(skipped))
+                    + u16(row.match | rd << 7)
+                    + skipped
+                )
             case "NONE":
                 return b""
         raise ValueError(row)
@@ -306,9 +378,17 @@ class Generator:
         """One instruction that writes rd and, if it reads registers, reads `base` first."""
         r = self.random
         if name == "OP_LI":
-            return addi(rd, 0, r.choice([0, 1, -1, 2047, 85])) if r.random() < 0.5 else u32(0x37 | rd << 7 | r.getrandbits(20) << 12)
+            return (
+                addi(rd, 0, r.choice([0, 1, -1, 2047, 85]))
+                if r.random() < 0.5
+                else u32(0x37 | rd << 7 | r.getrandbits(20) << 12)
+            )
         if name == "OP_MV":
-            return addi(rd, base, 0) if r.random() < 0.5 or not base or not rd else u16(0x8002 | rd << 7 | base << 2)
+            return (
+                addi(rd, base, 0)
+                if r.random() < 0.5 or not base or not rd
+                else u16(0x8002 | rd << 7 | base << 2)
+            )
         row = self.rows[name]
         word = row.match | r.getrandbits(32) & ~row.mask & ~0xFFF80 | rd << 7 | base << 15
         if row.format == "R" and r.random() < 0.3:  # the other way round, for those that commute
@@ -320,7 +400,9 @@ class Generator:
         r = self.random
         rd, other = r.sample([*range(5, 30)], 2)
         slot = SCRATCH + 8 * r.randrange(127)
-        forms = {name: self.rows[name].format if name in self.rows else "" for name in (first, second)}
+        forms = {
+            name: self.rows[name].format if name in self.rows else "" for name in (first, second)
+        }
         memory = ("LOAD", "FLOAD", "STORE", "FSTORE")
         # What the second needs as its base.
         base = rd if chained else other
@@ -336,18 +418,28 @@ class Generator:
             )
             before = addi(base, BASE, slot)
         elif forms[second] == "B":
-            operation = b_type(self.rows[second].match, base, r.choice([0, base, r.randrange(32)]), skip)
+            operation = b_type(
+                self.rows[second].match, base, r.choice([0, base, r.randrange(32)]), skip
+            )
         elif second == "JAL":
-            operation = u32(0x6F | r.choice([0, 1, 5]) << 7 | 1 << 12) + bytes(4092)  # to another page
+            operation = u32(0x6F | r.choice([0, 1, 5]) << 7 | 1 << 12) + bytes(
+                4092
+            )  # to another page
         elif second == "JALR":
             offset = r.randrange(-16, 16) * 2
             operation = i_type(0x67, r.choice([0, 1, 5]), base, offset)
             distance = 16 + skip - offset
-            before = u32(0x17 | base << 7) + addi(base, base, distance - 4)  # first is at +8 or, with a slot, below
+            before = u32(0x17 | base << 7) + addi(
+                base, base, distance - 4
+            )  # first is at +8 or, with a slot, below
             if first == "AUIPC":
                 operation, before = i_type(0x67, r.choice([0, 1]), base, 4 + skip), b""
             elif first == "LD":
-                before = u32(0x17 | base << 7) + addi(base, base, distance) + s_type(0x3023, BASE, base, slot)
+                before = (
+                    u32(0x17 | base << 7)
+                    + addi(base, base, distance)
+                    + s_type(0x3023, BASE, base, slot)
+                )
         else:
             operation = self.single(second, r.randrange(1, 30), base)
         # The first, whose result is such a base if the second reads it.
@@ -369,7 +461,9 @@ class Generator:
         elif forms[first] in ("STORE", "FSTORE"):
             start = s_type(self.rows[first].match, BASE, r.randrange(32), slot)
         elif forms[first] == "B":
-            start = b_type(self.rows[first].match, rd, r.choice([rd, 0, r.randrange(32)]), 4 + len(operation))
+            start = b_type(
+                self.rows[first].match, rd, r.choice([rd, 0, r.randrange(32)]), 4 + len(operation)
+            )
         else:
             start = self.single(first, rd, r.randrange(31))
         if len(start) == 2 and second == "JALR":
@@ -388,19 +482,33 @@ class Generator:
         rounding = 0 if r.random() < 0.6 else r.randrange(5)
         flags = r.choice([0, 1, 1, r.getrandbits(5)])
         values = [rounding << 5 | flags]
-        values += [self.integer() for _ in range(30)] + [self.float_bits(exponent) for _ in range(32)]
-        code = load_address(BASE, WORK + 2048) + addi(1, 0, 3) + s_type(0x3023, BASE, 1, 1016)  # rounds
+        values += [self.integer() for _ in range(30)] + [
+            self.float_bits(exponent) for _ in range(32)
+        ]
+        code = (
+            load_address(BASE, WORK + 2048) + addi(1, 0, 3) + s_type(0x3023, BASE, 1, 1016)
+        )  # rounds
         code += load_address(BASE, pool + 1024) + ld(1, BASE, -1024) + u32(0x00309073)  # fscsr
         code += b"".join(ld(i, BASE, -1024 + 8 * i) for i in range(1, 31))
         code += b"".join(i_type(0x3007, i, BASE, -1024 + 8 * (31 + i)) for i in range(32))
         code += load_address(BASE, WORK + 2048)
         loop = b"".join(body() for _ in range(count))
-        loop += ld(30, BASE, 1016) + addi(30, 30, -1) + s_type(0x3023, BASE, 30, 1016) + b_type(0x63, 30, 0, 8)
+        loop += (
+            ld(30, BASE, 1016)
+            + addi(30, 30, -1)
+            + s_type(0x3023, BASE, 30, 1016)
+            + b_type(0x63, 30, 0, 8)
+        )
         code += loop + j(-len(loop))
         code += b"".join(s_type(0x3023, BASE, i, 8 * i) for i in range(1, 31))
         code += b"".join(s_type(0x3027, BASE, i, 8 * (31 + i)) for i in range(32))
         code += u32(0x003020F3) + s_type(0x3023, BASE, 1, 0)  # csrr x1, fcsr
-        code += addi(10, 0, 1) + load_address(11, WORK) + load_address(12, 2048 + 8 * 63) + addi(17, 0, 64)
+        code += (
+            addi(10, 0, 1)
+            + load_address(11, WORK)
+            + load_address(12, 2048 + 8 * 63)
+            + addi(17, 0, 64)
+        )
         return code + u32(0x73), struct.pack("<63Q", *values)
 
     def program(self, names: list[str], chunks: int, count: int = 24) -> bytes:
@@ -431,7 +539,9 @@ class Generator:
         return {
             "integer": [name for name in everything if name not in floats],
             "float": floats,
-            "arithmetic": [name for name in floats if self.rows[name].format in ("FFF", "FF", "FMA")],
+            "arithmetic": [
+                name for name in floats if self.rows[name].format in ("FFF", "FF", "FMA")
+            ],
             "everything": everything,
             "pairs": [],
         }

@@ -150,6 +150,19 @@ def test_idle_hart_woken_while_frozen_changes_nothing():
     assert port.delivered() == []
 
 
+def test_stop_that_rings_just_before_the_step_is_not_slept_through():
+    port, loop, _ = make([Report(Status.TTY_WAIT, seen=8)])
+    step = port.step
+
+    def stopped_meanwhile(budget: int) -> Status:
+        port.state = Control.STOP  # after the loop's first look; `seen` already counts the ring
+        return step(budget)
+
+    port.step = stopped_meanwhile
+    assert loop.run() is Turn.STOPPED
+    assert "park" not in [what for what, _ in port.asked]
+
+
 def test_panic_keeps_the_message():
     port, loop, seen = make([Report(Status.PANIC, detail=64)])
     port.memory[64] = b"page.c:12: ref > 0\0rest"

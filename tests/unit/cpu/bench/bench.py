@@ -11,7 +11,15 @@ from ..conftest import WASM, compile_host
 
 HERE = Path(__file__).resolve().parent
 KERNELS = ["sieve", "sha256", "quicksort", "calls", "matmul"]
-GUEST = ["-target", "riscv64-freestanding", "-mcpu=baseline_rv64", "-O2", "-nostdlib", "-static", "-fno-builtin"]
+GUEST = [
+    "-target",
+    "riscv64-freestanding",
+    "-mcpu=baseline_rv64",
+    "-O2",
+    "-nostdlib",
+    "-static",
+    "-fno-builtin",
+]
 
 
 def main() -> None:
