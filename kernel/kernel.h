@@ -35,6 +35,7 @@ struct machine {
     u32 frame_low;    // lowest frame ever used: frames are taken from the top
     u32 frame_free;   // free list, frame number + 1
     u32 frames_used;
+    bool for_host; // this pass serves the host: it may use the heap's reserve
     maddr zero_page;
     // Time.
     u64 tick;

@@ -278,8 +278,11 @@ __attribute__((export_name("k_step"))) u32 k_step(u32 id, u32 budget_lo, u32 bud
         atomic_wait(&host.freeze, 1, 100000000); // the gate
         return STATUS_READY;
     }
-    if (atomic_load(&host.panicked))
+    if (atomic_load(&host.panicked)) {
+        hart->report.status = STATUS_PANIC;
+        hart->report.detail = MADDR(host.panic);
         return STATUS_PANIC;
+    }
     u32 inside = atomic_add(&host.counters.harts_inside, 1) + 1;
     kernel_lock(hart);
     if (inside > host.counters.harts_inside_max)

@@ -155,7 +155,9 @@ void syscall_run(struct task *task) {
     }
     task->active = call;
     const struct row *row = row_of(call->nr);
+    kernel->for_host = task->agent;
     i64 r = row && row->handler ? row->handler(task, call) : unknown(call->nr);
+    kernel->for_host = false;
     if (task->state == TASK_DEAD || (r == E_DONE && !call->live))
         return; // exit, or exec after it replaced the call's owner
     if (r == E_AGAIN)

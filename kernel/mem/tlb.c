@@ -104,6 +104,8 @@ static void shootdown_others(struct mm *mm) {
             if ((i32)(seen - generation) >= 0)
                 break;
             atomic_wait(&h->shootdown_seen, seen, 20000);
+            if (atomic_load(&host.panicked))
+                return;
         }
     }
 }
