@@ -111,6 +111,7 @@ struct host {
     maddr heap_start, heap_end;
     maddr heap_free[128];
     u32 *frame_code; // per frame: generation << 2 | may have a write entry << 1 | holds decoded code
+    u32 code_drops;  // changes of any generation in it
     char panic[256];
     u32 panicked; // [atomic]
     struct counters counters;

@@ -86,13 +86,13 @@ static bool guest_run(struct hart *hart, struct task *task, u64 fuel) {
     hart->clock = kernel->clock;
     hart->code_changed = false;
     atomic_store(&hart->in_guest, 1);
-    u32 inside = atomic_add(&host.counters.guest_inside, 1) + 1;
-    if (inside > host.counters.guest_inside_max)
-        host.counters.guest_inside_max = inside;
+    host.counters.guest_inside++; // by the kernel lock
+    if (host.counters.guest_inside > host.counters.guest_inside_max)
+        host.counters.guest_inside_max = host.counters.guest_inside;
     kernel_unlock(hart);
     enum cpu_exit exit = cpu_run(hart, &task->cpu, fuel, &retired);
     kernel_lock(hart);
-    atomic_add(&host.counters.guest_inside, (u32)-1);
+    host.counters.guest_inside--;
     host.pass_ticks = 0; // what misses cost is free: only passes are charged
     // With several harts each counts from where it entered; time is the furthest of them.
     kernel->tick = max(kernel->tick, hart->tick + retired);
