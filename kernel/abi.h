@@ -23,8 +23,8 @@
     X(VFORK_WAIT, 8)       /* idle; … its vfork child */                                            \
     X(SLEEP, 9)            /* idle; … time, or there is no task */                                  \
     X(FS_WAIT, 10)      /* idle; … file data from the host */                                       \
-    X(CLONE_SPAWN, 11)  /* a clone passed all checks; owner answers with ADMIT */                  \
-    X(EXECVE_SPAWN, 12) /* an exec passed all checks; owner answers with ADMIT */                  \
+    X(CLONE_SPAWN, 11)  /* a clone passed all checks; owner answers with ADMIT; detail: its number */ \
+    X(EXECVE_SPAWN, 12) /* the same for an exec: report.detail = its number among all execs asked */ \
     X(JIT_READY, 13)    /* module bytes are waiting to be compiled (reserved for the compiler) */  \
     X(EXITED, 14)       /* a process ended: report.pid, report.detail = wait status */             \
     X(PANIC, 15)        /* our bug: report.detail = address of the message */

@@ -56,6 +56,7 @@ struct machine {
     u32 tid_cap, tid_next, task_count, task_max;
     u32 files_max;
     u32 admit;
+    u32 asked[2]; // clones, execs: how many requests were put to the owner
     u64 mm_next_id;
     u32 fetch_gen_next;
     u32 call_seq;

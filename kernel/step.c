@@ -199,6 +199,7 @@ static u32 decision(struct hart *hart) {
     hart->report.nr = task->call.nr;
     hart->report.pc = task->cpu.pc;
     hart->report.call_seq = task->call.seq;
+    hart->report.detail = task->admission_number;
     return task->admission_status;
 }
 

@@ -170,6 +170,7 @@ struct task {
     u8 admission;               // ADMISSION_*
     u8 admission_status;        // STATUS_*_SPAWN
     i32 admission_error;
+    u32 admission_number; // among all requests of its kind, from 1
 };
 
 // sched.c

@@ -6,7 +6,7 @@ import { BrowserError, EbbError, PanicError } from "./errors.js";
 import { requireBrowser } from "./features.js";
 import { openMachine, type Sdk } from "./machine.js";
 import { parseSize, reserveMemory } from "./memory.js";
-import type { Limits, Log, MachineConfig, Progress } from "./messages.js";
+import type { Limits, Log, MachineConfig, Policy, Progress } from "./messages.js";
 import { makeClock } from "./worker/clock.js";
 import { openCluster } from "./workers.js";
 
@@ -24,6 +24,8 @@ export interface BootOptions {
   user?: string;
   /** Limits of the whole machine. */
   limits?: Limits;
+  /** Who may make processes and start programs; nobody is asked unless given. */
+  policy?: Policy;
   /** Keep a tape of the run. Off unless given. */
   record?: boolean;
   /** Told how far booting has come. */
@@ -65,6 +67,7 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
     env: options.env ?? {},
     user: options.user ?? "root",
     limits: options.limits ?? {},
+    policy: options.policy ?? null,
     record,
   };
 

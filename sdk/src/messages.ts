@@ -40,6 +40,7 @@ export interface MachineConfig {
   readonly env: Readonly<Record<string, string>>;
   readonly user: string;
   readonly limits: Readonly<Limits>;
+  readonly policy: Policy | null;
   readonly record: boolean;
 }
 
@@ -50,6 +51,21 @@ export interface Limits {
   /** Open files of one process at most; more is EMFILE. */
   files?: number;
 }
+
+/**
+ * Who may make processes (clone, fork, vfork, threads) and start programs (exec) inside the guest. A kind that is
+ * absent is not asked about. What the page starts is never refused.
+ */
+export interface Policy {
+  readonly clone?: PolicyRule;
+  readonly exec?: PolicyRule;
+}
+
+/**
+ * `"admit"`, or the name of the errno that each caller gets, or: that errno after so many requests were admitted, so
+ * many times (for ever unless given).
+ */
+export type PolicyRule = string | { readonly error: string; readonly after?: number; readonly times?: number };
 
 export interface StartKernel {
   readonly type: "start";
@@ -62,6 +78,7 @@ export interface StartThread {
   readonly type: "start";
   readonly role: "thread";
   readonly shared: Shared;
+  readonly policy: Policy | null;
 }
 
 // ---- Page to worker -----------------------------------------------------------------------------------------

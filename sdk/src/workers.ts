@@ -98,7 +98,8 @@ export function openCluster(workerURL: URL, harts: number, events: ClusterEvents
   return {
     kernel,
     start(shared, config) {
-      const startHart = (hart: number): void => threads[hart]?.postMessage({ type: "start", role: "thread", shared } satisfies ToThread);
+      const begin: ToThread = { type: "start", role: "thread", shared, policy: config.policy };
+      const startHart = (hart: number): void => threads[hart]?.postMessage(begin);
       events.progress({ type: "progress", stage: "workers", done: 0, total: FIRST, unit: "workers" });
       kernel.postMessage({ type: "start", role: "kernel", shared, config } satisfies ToKernel);
       startHart(0);

@@ -3,7 +3,7 @@
  * worker does is decided there. This side only fetches, waits and moves bytes, all by request of Python.
  */
 
-import type { FromKernel, FromThread, MachineConfig, Seat, Shared, ToKernel, ToThread } from "../messages.js";
+import type { FromKernel, FromThread, MachineConfig, Policy, Seat, Shared, ToKernel, ToThread } from "../messages.js";
 import { openImage, type Image } from "./image.js";
 import { openHostTime, type HostTime } from "./clock.js";
 import { attachKernel, seatKernel, type Kernel } from "./kernel.js";
@@ -31,6 +31,7 @@ export interface ThreadHost {
   readonly kernel: Kernel;
   readonly time: HostTime;
   readonly seat: Seat;
+  readonly policyJson: string;
   post(message: FromThread): void;
 }
 
@@ -45,7 +46,7 @@ const scope = globalThis as unknown as DedicatedWorkerGlobalScope;
 
 scope.onmessage = ({ data }: MessageEvent<ToKernel | ToThread>) => {
   if (data.type !== "start") throw new Error(`a worker's first message is start, not ${data.type}`);
-  const main = data.role === "kernel" ? startKernel(data.shared, data.config) : startThread(data.shared);
+  const main = data.role === "kernel" ? startKernel(data.shared, data.config) : startThread(data.shared, data.policy);
   main.catch(fail);
 };
 
@@ -77,7 +78,7 @@ async function startKernel(shared: Shared, config: MachineConfig): Promise<void>
   scope.onmessage = ({ data }: MessageEvent<ToKernel>) => handle(data);
 }
 
-async function startThread(shared: Shared): Promise<void> {
+async function startThread(shared: Shared, policy: Policy | null): Promise<void> {
   const seated = new Promise<Seat>((resolve) => {
     scope.onmessage = ({ data }: MessageEvent<ToThread>) => {
       if (data.type === "go") resolve(data.seat);
@@ -87,7 +88,7 @@ async function startThread(shared: Shared): Promise<void> {
   post({ type: "started" });
   const seat = await seated;
   const kernel = seatKernel(shared.module, shared.memory, seat.stack);
-  entry.thread_main({ kernel, seat, time: openHostTime(shared.clock), post });
+  entry.thread_main({ kernel, seat, time: openHostTime(shared.clock), policyJson: JSON.stringify(policy), post });
 }
 
 async function fetchCommands(url: string): Promise<string> {
