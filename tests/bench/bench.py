@@ -40,11 +40,11 @@ GUESTS = BUILD / "guests" / "bench"
 TWINS = BUILD / "native-guests" / "bench"
 QEMU = os.environ.get("EBB_QEMU")
 
-# Name and repetitions: about a second here, so that a run's start does not show.
+# Name and repetitions: half a second here and some milliseconds natively, so that a start does not show.
 PROGRAMS = {
-    "sieve": 6, "sha256": 4, "matmul": 6, "qsort": 3, "quick": 2, "memcpy": 20, "fib": 6,
-    "malloc": 3, "dhrystone": 2, "coremark": 2, "getpid": 20, "pipe": 4, "futex": 4, "fork": 2,
-    "exec": 2,
+    "sieve": 6, "sha256": 4, "matmul": 12, "qsort": 4, "quick": 4, "memcpy": 4, "fib": 400,
+    "malloc": 3, "dhrystone": 2, "coremark": 30, "getpid": 20, "pipe": 20, "futex": 10, "fork": 10,
+    "exec": 10,
 }  # fmt: skip
 # Debian's own programs: no x86-64 twin of the same version is at hand, so native stays empty.
 COMMANDS = {
