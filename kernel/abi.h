@@ -23,8 +23,8 @@
     X(VFORK_WAIT, 8)       /* idle; … its vfork child */                                            \
     X(SLEEP, 9)            /* idle; … time, or there is no task */                                  \
     X(FS_WAIT, 10)      /* idle; … file data from the host */                                       \
-    X(CLONE_SPAWN, 11)  /* a clone passed all checks; owner answers with ADMIT */                  \
-    X(EXECVE_SPAWN, 12) /* an exec passed all checks; owner answers with ADMIT */                  \
+    X(CLONE_SPAWN, 11)  /* a clone passed all checks; owner answers with ADMIT; detail: its number */ \
+    X(EXECVE_SPAWN, 12) /* the same for an exec: report.detail = its number among all execs asked */ \
     X(JIT_READY, 13)    /* module bytes are waiting to be compiled (reserved for the compiler) */  \
     X(EXITED, 14)       /* a process ended: report.pid, report.detail = wait status */             \
     X(PANIC, 15)        /* our bug: report.detail = address of the message */
@@ -281,6 +281,7 @@ struct counters {
 // k_mail_alloc(len) k_mail_post(event) k_mail_take(hart) k_mail_free(event): the inbox
 // k_out_take() k_out_free(record): the outbox, oldest first; 0 when empty
 // k_out_wait(seen, timeout_ns_lo, hi) k_out_bell(): waiting for it; its doorbell's address
+// k_fail()                    -> tells all harts that one ended in a trap: their steps answer PANIC or trap too
 // k_freeze(on)                -> harts return READY and stay out; answers how many are still inside
 // k_digest(out32)             -> SHA-256 over all machine pages, 32 bytes at out32
 // k_span(which)               -> extent of used machine memory, in pages (0: heap end, 1: first frame, 2: end)

@@ -10,6 +10,7 @@ i64 admission(struct task *task, struct call *call, u8 status) {
             return 0;
         task->admission = ADMISSION_ASKED;
         task->admission_status = status;
+        task->admission_number = ++kernel->asked[status == STATUS_EXECVE_SPAWN];
         list_push(&kernel->admissions, &task->admission_link);
         return wait_alone(task, status);
     case ADMISSION_ASKED:

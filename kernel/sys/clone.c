@@ -38,7 +38,7 @@ static i64 clone_ready(struct task *task, const struct clone_args *args) {
     return error;
 }
 
-enum { PHASE_CHECK, PHASE_ADMIT, PHASE_VFORK };
+enum { PHASE_CHECK, PHASE_ADMIT, PHASE_MAKE, PHASE_VFORK };
 
 static i64 clone_run(struct task *task, struct call *call, const struct clone_args *args) {
     struct task *child;
@@ -55,7 +55,13 @@ static i64 clone_run(struct task *task, struct call *call, const struct clone_ar
         if (r)
             return r;
         call->why = 0;
+        call->phase = PHASE_MAKE; // what makes ready may wait, and nobody is asked twice
+        [[fallthrough]];
+    case PHASE_MAKE:
         r = clone_ready(task, args);
+        if (r)
+            return r;
+        r = process_limit(task); // again: others were made while the owner was asked
         if (r)
             return r;
         r = process_clone(task, args, &child);

@@ -170,6 +170,7 @@ struct task {
     u8 admission;               // ADMISSION_*
     u8 admission_status;        // STATUS_*_SPAWN
     i32 admission_error;
+    u32 admission_number; // among all requests of its kind, from 1
 };
 
 // sched.c
@@ -177,6 +178,9 @@ void sched_enqueue(struct task *task); // make runnable; rings an idle hart
 struct task *sched_pick(struct hart *hart);
 void sched_yield(struct task *task);
 void sched_kick(struct task *task); // it has something to look at: leave guest code if it runs elsewhere
+
+// oom.c: `task` found no memory for a page; it tries again when its turn comes.
+void oom_kill(struct task *task);
 
 // Tasks and processes by number. No reference is taken; valid while the lock is held.
 struct task *task_find(u32 tid);

@@ -36,6 +36,14 @@ def assignment(text: str) -> tuple[str, str]:
     return name, value
 
 
+def count(text: str) -> tuple[str, int]:
+    """Read NAME=N."""
+    name, value = assignment(text)
+    if not value.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=N")
+    return name, int(value)
+
+
 def mount(text: str) -> tuple[str, str, bool]:
     """Read HOST:GUEST or HOST:GUEST:ro."""
     parts = text.split(":")
@@ -91,6 +99,10 @@ def parser() -> argparse.ArgumentParser:
         "--harts", type=int, metavar="N", help="processors that run (cores, at most 4)"
     )
     run.add_argument("--memory", type=size, default=1 << 30, metavar="SIZE", help="memory (1G)")
+    run.add_argument("--limit", action="append", type=count, default=[], metavar="NAME=N",
+                     help="kernel limit: tasks or files")  # fmt: skip
+    run.add_argument("--policy", action="append", type=assignment, default=[],
+                     metavar="KIND=ERRNO", help="refuse every clone or exec (admit: ask only)")  # fmt: skip
     run.add_argument("--time", choices=("host", "virtual"), default="host",
                      help="virtual: waiting takes no time")  # fmt: skip
     run.add_argument("--timeout", type=float, metavar="SECONDS", help="end it after this time")

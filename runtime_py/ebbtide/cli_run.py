@@ -66,6 +66,8 @@ async def _run(options: argparse.Namespace) -> int:
         harts=options.harts,
         memory=options.memory,
         user=options.user,
+        limits=dict(options.limit),
+        policy=dict(options.policy) or None,
         strace=options.strace,
         time=options.time,
         record=bool(options.record),

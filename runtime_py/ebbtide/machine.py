@@ -20,6 +20,7 @@ from .events import CallEnded, Events, Log, Notice
 from .filesystem import FileSystem
 from .owner_role import ROOT, OwnerRole, Process, User, environment
 from .placement import Options, Placement
+from .policy import limits_from, policy_from
 from .process import MAX_OUTPUT, CompletedProcess, complete
 from .stream import Descriptor, SocketStream
 
@@ -53,11 +54,13 @@ class Machine:
         **options: Any,
     ) -> Self:
         """Boot a machine; `Options` lists what can be given."""
-        chosen = Options(image=image, **options)
         if placement is None:
             from .placement_native import NativePlacement
 
             placement = NativePlacement()
+        options["limits"] = limits_from(options.get("limits"))
+        options["policy"] = policy_from(options.get("policy"), placement.abi.errno)
+        chosen = Options(image=image, **options)
         machine = cls(placement, chosen)
         machine.on_log = on_log
         try:

@@ -25,7 +25,7 @@ from .image import images_with
 from .image_store import Image, ImageStore, empty_index
 from .kernel_role import KernelRole, Listener
 from .placement import MEMORY_LEAST, Options, Placement
-from .policy import AdmitAll
+from .policy import Rules, asked_kinds
 from .port import Control, Seat
 from .recording import DIGEST, Entry, RecordingPort, Tape
 from .thread_role import HartThread
@@ -106,11 +106,10 @@ class NativePlacement(Placement):
             )
         )
         self.post(events.clock(0, VIRTUAL_MUL))  # a guess, until a hart has measured
-        asked = options.policy is not None
+        clone, exec = asked_kinds(options.policy)
+        limits = options.limits
         self.post(
-            events.limits(
-                tasks=options.limits.tasks, files=options.limits.files, clone=asked, exec=asked
-            )
+            events.limits(tasks=limits.tasks, files=limits.files, clone=clone, exec=exec)
         )
 
     def _hart(self, seat: Seat, clock: Timekeeper, options: Options) -> None:
@@ -124,7 +123,7 @@ class NativePlacement(Placement):
             f"ebb-hart-{seat.hart}",
             make_port,
             clock,
-            options.policy or AdmitAll(),
+            options.policy or Rules(),
             self._hart_ended,
             options.budget,
         )

@@ -1,19 +1,33 @@
 """Admission: who may clone and exec, asked in the thread role that saw the status.
 
-A policy answers with 0 or an errno's name. Without a policy the kernel's own limits hold and the
-two SPAWN statuses are not raised.
+A policy answers with None or an errno's name. It is a Python object, natively, or everywhere plain
+data that `policy_from` reads:
+
+    {"clone": "EAGAIN"}                                      refuse every clone, fork and vfork
+    {"exec": {"error": "EACCES", "after": 2, "times": 1}}    refuse the third exec only
+    {"clone": "admit", "exec": "admit"}                      ask, and admit
+
+A kind that is not named is not asked about. Without a policy the kernel's own limits hold and the two
+SPAWN statuses are not raised. What the host itself starts is never asked about.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Protocol, TypeAlias
 
 from .port import Report
 
+ADMIT = "admit"
+KINDS = ("clone", "exec")
+
 
 class Policy(Protocol):
-    """What the loop asks before a process or program is made."""
+    """What the loop asks before a process or program is made; by several harts at once.
+
+    `report.detail` is the request's number among all of its kind since boot, from 1.
+    """
 
     def clone(self, report: Report) -> str | None:
         """Return None to admit, or the name of the errno the caller gets."""
@@ -30,34 +44,89 @@ class Limits:
     files: int = 0
 
 
-class AdmitAll:
-    """Admit everything."""
+@dataclass(frozen=True)
+class Rule:
+    """Refuse with `error`, once `after` requests were admitted, `times` times or for ever.
 
-    def clone(self, report: Report) -> str | None:
-        return None
+    It counts nothing itself, so that all harts agree: the kernel numbers the requests.
+    """
 
-    def exec(self, report: Report) -> str | None:
-        return None
+    error: str | None = None
+    after: int = 0
+    times: int | None = None
+
+    def answer(self, number: int) -> str | None:
+        """Return None to admit request `number`, or the errno's name."""
+        most = number if self.times is None else self.after + self.times
+        return self.error if self.after < number <= most else None
 
 
 @dataclass(frozen=True)
-class Refuse:
-    """Refuse by kind; plain data, so that it can cross to another worker."""
+class Rules:
+    """A policy of plain rules; None: not asked about."""
 
-    clone_error: str | None = None
-    exec_error: str | None = None
+    clone_rule: Rule | None = None
+    exec_rule: Rule | None = None
 
     def clone(self, report: Report) -> str | None:
-        return self.clone_error
+        return self.clone_rule.answer(report.detail) if self.clone_rule else None
 
     def exec(self, report: Report) -> str | None:
-        return self.exec_error
-
-    def to_message(self) -> dict[str, Any]:
-        """Return a form for `policy_from`."""
-        return asdict(self)
+        return self.exec_rule.answer(report.detail) if self.exec_rule else None
 
 
-def policy_from(message: dict[str, Any] | None) -> Policy:
-    """Build the policy that a message describes; None admits everything."""
-    return Refuse(**message) if message else AdmitAll()
+PolicyForm: TypeAlias = Mapping[str, str | Mapping[str, Any]]
+
+
+def policy_from(
+    asked: Policy | PolicyForm | None, errors: Container[str] | None = None
+) -> Policy | None:
+    """Return the policy that a form describes; one that is a policy already is left alone."""
+    if asked is None or not isinstance(asked, Mapping):
+        return asked
+    _known("policy", asked, KINDS)
+    rules = {kind: _rule(f"policy: {kind}", form) for kind, form in asked.items()}
+    for rule in rules.values():
+        if rule.error is not None and errors is not None and rule.error not in errors:
+            raise ValueError(f"policy: no errno has the name {rule.error!r}")
+    return Rules(rules.get("clone"), rules.get("exec"))
+
+
+def _rule(what: str, form: str | Mapping[str, Any]) -> Rule:
+    if isinstance(form, str):
+        return Rule(None if form == ADMIT else form)
+    _known(what, form, [field.name for field in fields(Rule)])
+    rule = Rule(**form)
+    _count(f"{what}: after", rule.after)
+    if rule.times is not None:
+        _count(f"{what}: times", rule.times)
+    return rule
+
+
+def limits_from(asked: Limits | Mapping[str, int] | None) -> Limits:
+    """Return the limits that plain data describes."""
+    if isinstance(asked, Limits):
+        return asked
+    form = asked or {}
+    _known("limits", form, [field.name for field in fields(Limits)])
+    for name, value in form.items():
+        _count(f"limits: {name}", value)
+    return Limits(**form)
+
+
+def asked_kinds(policy: Policy | None) -> tuple[bool, bool]:
+    """Return whether clones, and whether execs, are asked about."""
+    if isinstance(policy, Rules):
+        return policy.clone_rule is not None, policy.exec_rule is not None
+    return policy is not None, policy is not None
+
+
+def _known(what: str, form: Mapping[str, Any], names: Container[str]) -> None:
+    for name in form:
+        if name not in names:
+            raise ValueError(f"{what}: {name!r} is not known")
+
+
+def _count(what: str, value: Any) -> None:
+    if type(value) is not int or not 0 <= value < 1 << 32:
+        raise ValueError(f"{what} is a whole number, not {value!r}")

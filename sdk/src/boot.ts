@@ -6,7 +6,7 @@ import { BrowserError, EbbError, PanicError } from "./errors.js";
 import { requireBrowser } from "./features.js";
 import { openMachine, type Sdk } from "./machine.js";
 import { parseSize, reserveMemory } from "./memory.js";
-import type { Limits, Log, MachineConfig, Progress } from "./messages.js";
+import type { Limits, Log, MachineConfig, Policy, Progress } from "./messages.js";
 import { makeClock } from "./worker/clock.js";
 import { openCluster } from "./workers.js";
 
@@ -24,6 +24,8 @@ export interface BootOptions {
   user?: string;
   /** Limits of the whole machine. */
   limits?: Limits;
+  /** Who may make processes and start programs; nobody is asked unless given. */
+  policy?: Policy;
   /** Keep a tape of the run. Off unless given. */
   record?: boolean;
   /** Told how far booting has come. */
@@ -65,10 +67,11 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
     env: options.env ?? {},
     user: options.user ?? "root",
     limits: options.limits ?? {},
+    policy: options.policy ?? null,
     record,
   };
 
-  const cluster = openCluster(new URL("worker.js", base), harts, {
+  const cluster = openCluster(new URL("worker.js", base), harts, config, {
     progress: onProgress,
     message(message) {
       if (message.type === "log") options.onLog?.(message);
@@ -86,8 +89,8 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
   });
   const client = connectClient(cluster.kernel);
   try {
-    const { module, python } = await fetchAssets(base, onProgress);
-    await cluster.start({ module, memory, python, clock: makeClock(), harts, ramBytes }, config);
+    const { module, python } = await fetchAssets(base, onProgress, cluster.prepare);
+    await cluster.start({ module, memory, python, clock: makeClock(), harts, ramBytes });
   } catch (error) {
     cluster.terminate();
     throw startError(error);

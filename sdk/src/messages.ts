@@ -40,6 +40,7 @@ export interface MachineConfig {
   readonly env: Readonly<Record<string, string>>;
   readonly user: string;
   readonly limits: Readonly<Limits>;
+  readonly policy: Policy | null;
   readonly record: boolean;
 }
 
@@ -51,17 +52,44 @@ export interface Limits {
   files?: number;
 }
 
+/**
+ * Who may make processes (clone, fork, vfork, threads) and start programs (exec) inside the guest. A kind that is
+ * absent is not asked about. What the page starts is never refused.
+ */
+export interface Policy {
+  readonly clone?: PolicyRule;
+  readonly exec?: PolicyRule;
+}
+
+/**
+ * `"admit"`, or the name of the errno that each caller gets, or: that errno after so many requests were admitted, so
+ * many times (for ever unless given).
+ */
+export type PolicyRule = string | { readonly error: string; readonly after?: number; readonly times?: number };
+
+/** To the kernel worker, first of all: begin to fetch the image. */
+export interface Open {
+  readonly type: "open";
+  readonly config: MachineConfig;
+}
+
+/** Import these scripts of Python's now, while the rest is still on its way. */
+export interface Prepare {
+  readonly type: "prepare";
+  readonly scripts: readonly string[];
+}
+
 export interface StartKernel {
   readonly type: "start";
   readonly role: "kernel";
   readonly shared: Shared;
-  readonly config: MachineConfig;
 }
 
 export interface StartThread {
   readonly type: "start";
   readonly role: "thread";
   readonly shared: Shared;
+  readonly policy: Policy | null;
 }
 
 // ---- Page to worker -----------------------------------------------------------------------------------------
@@ -99,8 +127,8 @@ export interface Cancel {
   readonly id: Id;
 }
 
-export type ToKernel = StartKernel | Request | Cancel | Credit | Release;
-export type ToThread = StartThread | Go;
+export type ToKernel = Open | Prepare | StartKernel | Request | Cancel | Credit | Release;
+export type ToThread = Prepare | StartThread | Go;
 
 // ---- Worker to page -----------------------------------------------------------------------------------------
 

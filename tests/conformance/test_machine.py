@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import ebbtide
-from ebbtide import Machine, OutputLimit, ProcessTimeout, Refuse, blocking
+from ebbtide import Machine, OutputLimit, ProcessTimeout, blocking
 from ebbtide.assets import images_folder
 from ebbtide.stream import Pty, SocketStream
 
@@ -168,8 +168,8 @@ def test_terminal_edits_lines_resizes_and_interrupts():
         await p.pty.resize(30, 100)
         await p.pty.write("stty size\n")
         await screen.until(b"30 100\r\n")
-        await p.pty.write("sleep 1000\n")
-        await screen.until(b"sleep 1000\r\n")
+        await p.pty.write("sh -c 'echo fore''ground; exec sleep 1000'\n")
+        await screen.until(b"foreground\r\n")  # said by the job itself: Ctrl-C is for it
         await p.pty.write("\x03")
         await screen.until(b"PROMPT ")
         await p.pty.write("exit 5\n")
@@ -244,18 +244,18 @@ def test_policy_refuses_clones_and_execs():
         result = await m.run("sh", "-c", "ls; echo $?", stdin="")
         assert "Resource temporarily unavailable" in result.stderr or "fork" in result.stderr
 
-    in_machine(refused, policy=Refuse(clone_error="EAGAIN"))
+    in_machine(refused, policy={"clone": "EAGAIN"})
 
     async def no_exec(m: Machine) -> None:
         result = await m.run("sh", "-c", "ls; echo $?")
         assert result.stdout == "126\n" and "Permission denied" in result.stderr
 
-    in_machine(no_exec, policy=Refuse(exec_error="EACCES"))
+    in_machine(no_exec, policy={"exec": "EACCES"})
 
     async def admitted(m: Machine) -> None:
         assert (await m.run("sh", "-c", "ls -d /usr | cat")).stdout == "/usr\n"
 
-    in_machine(admitted, policy=Refuse())
+    in_machine(admitted, policy={"clone": "admit", "exec": "admit"})
 
 
 def test_two_machines_know_nothing_of_each_other():

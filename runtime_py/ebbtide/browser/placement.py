@@ -17,6 +17,7 @@ from typing import Any
 from ..events import Events
 from ..kernel_role import KernelRole, Listener
 from ..placement import Options
+from ..policy import asked_kinds
 from ..port import Control, Report, Seat
 from .images import HttpImage
 from .pyodide_port import PyodideHostPort
@@ -63,7 +64,8 @@ class BrowserPlacement:
         )
         self.post(boot)
         limits = options.limits
-        self.post(events.limits(tasks=limits.tasks, files=limits.files, clone=False, exec=False))
+        clone, exec = asked_kinds(options.policy)
+        self.post(events.limits(tasks=limits.tasks, files=limits.files, clone=clone, exec=exec))
 
     def post(self, event: bytes) -> None:
         """Append an event to the inbox."""

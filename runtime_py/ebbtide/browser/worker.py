@@ -17,7 +17,7 @@ from ..clock import Clock
 from ..events import Log
 from ..loop import Loop
 from ..machine import Machine
-from ..policy import Limits, policy_from
+from ..policy import Rules, policy_from
 from ..port import Report, Seat
 from .event_loop import BatchLoop
 from .host_time import SharedTime
@@ -64,11 +64,13 @@ def thread_main(host: Any) -> None:
     """Step one hart until it is stopped. Blocks this worker."""
     send = sender(host)
     seat = Seat(host.seat.hart, host.seat.stack, host.seat.report, host.seat.control)
+    port = PyodidePort(host.kernel, seat)
     try:
-        port = PyodidePort(host.kernel, seat)
         clock = Clock(SharedTime(host.time))
-        Loop(port, clock, policy_from(None), _Watcher(send, seat.hart)).run()
+        policy = policy_from(json.loads(host.policyJson)) or Rules()
+        Loop(port, clock, policy, _Watcher(send, seat.hart)).run()
     except BaseException:  # the top of a worker: becomes a message
+        port.fail()
         send({"type": "panic", "hart": seat.hart, "report": traceback.format_exc()})
 
 
@@ -105,7 +107,8 @@ async def _boot(host: Any, send: Send) -> PageProtocol | None:
             cpus=config["cpus"],
             env=config["env"],
             user=config["user"],
-            limits=Limits(**config["limits"]),
+            limits=config["limits"],
+            policy=config["policy"],
             record=config["record"],
         )
     except Exception as error:  # the top of a worker: becomes a message

@@ -12,7 +12,7 @@ from ebbtide.errors import InternalError
 from ebbtide.events import Events
 from ebbtide.fake_port import FakePort
 from ebbtide.loop import Loop, Turn
-from ebbtide.policy import AdmitAll, Refuse
+from ebbtide.policy import Rule, Rules
 from ebbtide.port import NO_DEADLINE, Control, Report, Wake
 
 IDLE = [
@@ -57,7 +57,7 @@ class HostNs:
 
 def make(script: list[Report], clock=None, policy=None) -> tuple[FakePort, Loop, Seen]:
     port, seen = FakePort(script), Seen()
-    loop = Loop(port, clock or VirtualClock(), policy or AdmitAll(), seen)
+    loop = Loop(port, clock or VirtualClock(), policy or Rules(), seen)
     return port, loop, seen
 
 
@@ -96,8 +96,8 @@ def test_every_status_in_every_order_does_its_own_thing(first, second, third):
 
 @pytest.mark.parametrize("spawns", list(itertools.product(SPAWN, repeat=2)))
 def test_refusal_carries_the_errno_and_the_call(spawns):
-    policy = Refuse(clone_error="EAGAIN", exec_error="EACCES")
-    port, loop, seen = make([Report(s, tid=3, call_seq=11) for s in spawns], policy=policy)
+    policy = Rules(Rule("EAGAIN"), Rule("EACCES"))
+    port, loop, seen = make([Report(s, tid=3, call_seq=11, detail=1) for s in spawns], policy=policy)
     for status in spawns:
         loop.turn()
         name = "EAGAIN" if status is Status.CLONE_SPAWN else "EACCES"
