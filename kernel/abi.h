@@ -281,6 +281,7 @@ struct counters {
 // k_mail_alloc(len) k_mail_post(event) k_mail_take(hart) k_mail_free(event): the inbox
 // k_out_take() k_out_free(record): the outbox, oldest first; 0 when empty
 // k_out_wait(seen, timeout_ns_lo, hi) k_out_bell(): waiting for it; its doorbell's address
+// k_fail()                    -> tells all harts that one ended in a trap: their steps answer PANIC or trap too
 // k_freeze(on)                -> harts return READY and stay out; answers how many are still inside
 // k_digest(out32)             -> SHA-256 over all machine pages, 32 bytes at out32
 // k_span(which)               -> extent of used machine memory, in pages (0: heap end, 1: first frame, 2: end)

@@ -68,7 +68,9 @@ __attribute__((export_name("k_deliver"))) u32 k_deliver(u32 hart, u32 address) {
     kernel_lock(h);
     const struct event *event = MPTR(const struct event, address);
     bool booted = kernel->magic == KERNEL_MAGIC;
+    kernel->for_host = true;
     i64 r = booted == (event->kind == EVENT_BOOT) ? -EINVAL : deliver(event);
+    kernel->for_host = false;
     host.pass_ticks = 0; // delivery costs no ticks: it happens between steps
     kernel_unlock(h);
     return (u32)r;

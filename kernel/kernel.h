@@ -35,6 +35,7 @@ struct machine {
     u32 frame_low;    // lowest frame ever used: frames are taken from the top
     u32 frame_free;   // free list, frame number + 1
     u32 frames_used;
+    bool for_host; // this pass serves the host: it may use the heap's reserve
     maddr zero_page;
     // Time.
     u64 tick;
@@ -111,6 +112,7 @@ struct host {
     maddr heap_start, heap_end;
     maddr heap_free[128];
     u32 *frame_code; // per frame: generation << 2 | may have a write entry << 1 | holds decoded code
+    u32 code_drops;  // changes of any generation in it
     char panic[256];
     u32 panicked; // [atomic]
     struct counters counters;

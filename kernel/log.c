@@ -1,6 +1,7 @@
 // What the kernel has to say to whoever runs it, and how it stops when it is wrong.
 #include "kernel.h"
 #include "outbox.h"
+#include "park.h"
 
 void klog(u32 level, const char *fmt, ...) {
     char line[1024];
@@ -13,6 +14,14 @@ void klog(u32 level, const char *fmt, ...) {
     record->level = level;
     memcpy(record + 1, line, len);
     out_send(record);
+}
+
+// A worker reports that its step ended in a trap or an exception: nobody may wait for it any more.
+__attribute__((export_name("k_fail"))) u32 k_fail(void) {
+    if (!atomic_swap(&host.panicked, 1))
+        strlcpy(host.panic, "a step ended in a trap", sizeof host.panic);
+    harts_attend(ATTN_PANIC);
+    return 0;
 }
 
 // The machine's memory is kept as it is: it is the evidence.

@@ -33,31 +33,6 @@ u64 hart_time_ns(struct hart *hart, u64 retired) {
 }
 
 // ---- Guest code --------------------------------------------------------------------------------
-// Out of memory: the largest process goes, as Linux's OOM killer decides (size, shifted by oom_score_adj).
-static void out_of_memory(struct task *task) {
-    struct process *victim = NULL;
-    i64 most = -1;
-    struct process *process;
-    list_each(process, &kernel->processes, all) {
-        if (process->is_agent || process->zombie || !process->leader || !process->leader->mm)
-            continue;
-        i64 points = (i64)process->leader->mm->rss +
-                     process->oom_score_adj * (i64)(pages_total() / 1000);
-        if (process->oom_score_adj > -1000 && points > most) {
-            most = points;
-            victim = process;
-        }
-    }
-    if (!victim)
-        victim = task->process;
-    if (!victim->exiting) {
-        klog(LOG_WARN, "out of memory: killed process %u (%s)", victim->pid,
-             victim->leader ? victim->leader->comm : "?");
-        signal_kernel(victim, SIGKILL);
-    }
-    sched_yield(task); // until the victim has gone
-}
-
 static void fault_run(struct task *task) {
     maddr page;
     task->fault_live = false;
@@ -71,7 +46,7 @@ static void fault_run(struct task *task) {
     wait_finish(&task->fault);
     task->active = NULL;
     if (r == -ENOMEM)
-        out_of_memory(task);
+        oom_kill(task);
     else if (r == -EIO)
         signal_force(task, SIGBUS, BUS_ADRERR, task->fault_va);
     else if (r)
@@ -86,13 +61,13 @@ static bool guest_run(struct hart *hart, struct task *task, u64 fuel) {
     hart->clock = kernel->clock;
     hart->code_changed = false;
     atomic_store(&hart->in_guest, 1);
-    u32 inside = atomic_add(&host.counters.guest_inside, 1) + 1;
-    if (inside > host.counters.guest_inside_max)
-        host.counters.guest_inside_max = inside;
+    host.counters.guest_inside++; // by the kernel lock
+    if (host.counters.guest_inside > host.counters.guest_inside_max)
+        host.counters.guest_inside_max = host.counters.guest_inside;
     kernel_unlock(hart);
     enum cpu_exit exit = cpu_run(hart, &task->cpu, fuel, &retired);
     kernel_lock(hart);
-    atomic_add(&host.counters.guest_inside, (u32)-1);
+    host.counters.guest_inside--;
     host.pass_ticks = 0; // what misses cost is free: only passes are charged
     // With several harts each counts from where it entered; time is the furthest of them.
     kernel->tick = max(kernel->tick, hart->tick + retired);
@@ -279,8 +254,11 @@ __attribute__((export_name("k_step"))) u32 k_step(u32 id, u32 budget_lo, u32 bud
         atomic_wait(&host.freeze, 1, 100000000); // the gate
         return STATUS_READY;
     }
-    if (atomic_load(&host.panicked))
+    if (atomic_load(&host.panicked)) {
+        hart->report.status = STATUS_PANIC;
+        hart->report.detail = MADDR(host.panic);
         return STATUS_PANIC;
+    }
     u32 inside = atomic_add(&host.counters.harts_inside, 1) + 1;
     kernel_lock(hart);
     if (inside > host.counters.harts_inside_max)

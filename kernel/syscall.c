@@ -61,7 +61,19 @@ static i64 unknown(u32 nr) {
 static void call_begin(struct task *task) {
     struct call *call = &task->call;
     assert(!call->nodes && !call->file[0] && !call->file[1] && !call->captured);
-    *call = (struct call){.live = true, .nr = (u16)min(task->cpu.x[17], 0xffffull), .seq = ++kernel->call_seq};
+    // One by one: clearing the whole record is a call of the host's runtime, and what held something was
+    // put back by call_drop.
+    call->live = true;
+    call->granted = call->mask_saved = call->timed_out = call->interrupted = false;
+    call->phase = call->why = 0;
+    call->nr = (u16)min(task->cpu.x[17], 0xffffull);
+    call->seq = ++kernel->call_seq;
+    call->deadline = call->progress = 0;
+    call->scratch[0] = call->scratch[1] = call->scratch[2] = call->scratch[3] = 0;
+    call->result = 0;
+    call->saved_mask = 0;
+    call->timer = (struct timer){};
+    call->undo = NULL;
     for (u32 i = 0; i < 6; i++)
         call->args[i] = task->cpu.x[10 + i];
 }
@@ -155,7 +167,9 @@ void syscall_run(struct task *task) {
     }
     task->active = call;
     const struct row *row = row_of(call->nr);
+    kernel->for_host = task->agent;
     i64 r = row && row->handler ? row->handler(task, call) : unknown(call->nr);
+    kernel->for_host = false;
     if (task->state == TASK_DEAD || (r == E_DONE && !call->live))
         return; // exit, or exec after it replaced the call's owner
     if (r == E_AGAIN)

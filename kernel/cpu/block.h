@@ -146,6 +146,9 @@ struct cpu_cache {
     u32 page_count, page_max;
     u32 flushes;
     u32 misses; // calls of tlb_miss
+    // What `way` was last known good for: an entry of cpu_run that finds them unchanged keeps its epoch.
+    u64 mm_id;
+    u32 fetch_generation, drops;
     struct op scratch[2]; // one instruction run outside any page
     struct code_way way[CODE_WAYS];
     u16 hash[CODE_HASH]; // index + 1

@@ -398,22 +398,40 @@ static bool run_slice(struct session *s) {
     }
 }
 
+// 32 registers. Written out, because a bulk copy is a call of the host's runtime.
+static void registers_copy(u64 *restrict to, const u64 *restrict from) {
+    typedef u64 pair __attribute__((vector_size(16), aligned(8), may_alias));
+    for (u32 i = 0; i < 16; i++)
+        ((pair *)to)[i] = ((const pair *)from)[i];
+}
+
+static void epoch_check(struct hart *hart, struct cpu_cache *cache) {
+    u32 fetch = fetch_generation(hart), drops = code_drops();
+    if (cache->mm_id == hart->tlb->mm_id && cache->fetch_generation == fetch &&
+        cache->drops == drops)
+        return;
+    cache->mm_id = hart->tlb->mm_id;
+    cache->fetch_generation = fetch;
+    cache->drops = drops;
+    cpu_cache_new_epoch(cache);
+}
+
 enum cpu_exit cpu_run(struct hart *hart, struct cpu *cpu, u64 fuel, u64 *retired) {
     struct cpu_cache *cache = hart->cpu;
     struct run *run = &cache->run;
     struct session s = {.hart = hart, .cpu = cpu, .cache = cache, .fuel = fuel, .left = fuel};
     u64 *registers = &REGISTER(cache->registers);
-    __builtin_memcpy(registers, cpu->x, sizeof(cpu->x));
-    __builtin_memcpy(registers + REG_F, cpu->f, sizeof(cpu->f));
+    registers_copy(registers, cpu->x);
+    registers_copy(registers + REG_F, cpu->f);
     registers[0] = 0;
     fcsr_set(cache, cpu->fcsr);
-    cpu_cache_new_epoch(cache);
+    epoch_check(hart, cache);
     run->pc = cpu->pc & ~1ull;
     run->fuel = 0;
     while (enter(&s) && run_slice(&s))
         ;
-    __builtin_memcpy(cpu->x, registers, sizeof(cpu->x));
-    __builtin_memcpy(cpu->f, registers + REG_F, sizeof(cpu->f));
+    registers_copy(cpu->x, registers);
+    registers_copy(cpu->f, registers + REG_F);
     cpu->fcsr = cache->fcsr;
     cpu->pc = run->pc;
     *retired = fuel - s.left - (u64)run->fuel;

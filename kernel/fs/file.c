@@ -4,14 +4,12 @@
 #include "../lib/fmt.h"
 #include "../lib/heap.h"
 #include "../lib/string.h"
+#include "devfs.h"
+#include "epoll.h"
 #include "flock.h"
 #include "notify.h"
 #include "path.h"
-
-// Written beside what they open; without them the device does not exist.
-__attribute__((weak)) i64 device_open(struct task *task, struct inode *inode, struct file *file);
-__attribute__((weak)) i64 fifo_open(struct task *task, struct inode *inode, struct file *file);
-__attribute__((weak)) void epoll_file_closed(struct file *file);
+#include "pipe.h"
 
 static void nothing_release(struct file *file) {}
 static const struct file_ops nothing_ops = {.release = nothing_release}; // O_PATH, sockets' names
@@ -42,7 +40,7 @@ void file_put(struct file *file) {
     if (--file->refs)
         return;
     struct inode *inode = file->inode;
-    if (epoll_file_closed && !list_empty(&file->epolls))
+    if (!list_empty(&file->epolls))
         epoll_file_closed(file);
     if (inode && !list_empty(&inode->locks))
         lock_release_owner(inode, file);
@@ -122,9 +120,9 @@ static i64 open_inode(struct task *task, struct inode *inode, u32 flags, struct 
         if (inode->ops && inode->ops->open)
             r = inode->ops->open(task, inode, file);
         else if (S_ISFIFO(inode->mode))
-            r = fifo_open ? fifo_open(task, inode, file) : -ENXIO;
+            r = fifo_open(task, inode, file);
         else if (S_ISCHR(inode->mode) || S_ISBLK(inode->mode))
-            r = device_open ? device_open(task, inode, file) : -ENXIO;
+            r = device_open(task, inode, file);
     }
     if (r < 0) {
         file->ops = &nothing_ops;

@@ -195,13 +195,11 @@ struct inode *inode_parent(struct inode *inode) {
 }
 
 void notify_name(struct inode *dir, u32 mask, u32 cookie, const char *name, u32 len) {
-    if (inotify_event && !list_empty(&dir->watches))
+    if (!list_empty(&dir->watches))
         inotify_event(dir, mask, cookie, name, len);
 }
 
 void notify_inode(struct inode *inode, u32 mask) {
-    if (!inotify_event)
-        return;
     if (S_ISDIR(inode->mode))
         mask |= NOTIFY_ISDIR;
     if (!list_empty(&inode->watches))

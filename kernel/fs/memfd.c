@@ -27,7 +27,7 @@ i64 memfd_new(struct task *task, const char *name, u32 flags, struct file **out)
     inode->nlink = 0;
     inode->seals = flags & (MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL) ? 0 : SEAL_SEAL;
     file->inode = inode;
-    file->path = path;
+    inode->gone = path; // what /proc shows
     *out = file;
     return 0;
 }

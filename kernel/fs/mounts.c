@@ -3,14 +3,12 @@
 #include "../kernel.h"
 #include "../lib/heap.h"
 #include "../lib/string.h"
+#include "devfs.h"
 #include "imagefs.h"
+#include "procfs.h"
 #include "tmpfs.h"
 
-// Written elsewhere; a type without its code answers -ENODEV.
-__attribute__((weak)) i64 proc_mount(struct filesystem *fs, const char *data);
-__attribute__((weak)) i64 devtmpfs_mount(struct filesystem *fs, const char *data);
-__attribute__((weak)) i64 devpts_mount(struct filesystem *fs, const char *data);
-__attribute__((weak)) i64 hostfs_mount(struct filesystem *fs, const char *data);
+i64 hostfs_mount(struct filesystem *fs, const char *data);
 
 #define TMPFS_MAGIC 0x01021994u
 

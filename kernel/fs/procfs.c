@@ -305,6 +305,10 @@ static i64 dir_readdir(struct task *task, struct file *file, struct dirsink *sin
     return 0;
 }
 
+static i64 dir_create(struct task *task, struct inode *dir, const char *name, u32 len, u32 mode, u32 rdev, struct inode **out) {
+    return -ENOENT;
+}
+
 static i64 proc_seek(struct task *task, struct file *file, i64 offset, u32 whence) {
     i64 pos = whence == SEEK_SET ? offset : whence == SEEK_CUR ? (i64)file->pos + offset : -1;
     if (pos < 0)
@@ -315,7 +319,7 @@ static i64 proc_seek(struct task *task, struct file *file, i64 offset, u32 whenc
 
 static void dir_release(struct file *file) {}
 
-static const struct inode_ops dir_ops = {.lookup = dir_lookup, .getattr = proc_getattr, .name = proc_name, .destroy = proc_destroy};
+static const struct inode_ops dir_ops = {.lookup = dir_lookup, .create = dir_create, .getattr = proc_getattr, .name = proc_name, .destroy = proc_destroy};
 static const struct file_ops dir_file_ops = {.readdir = dir_readdir, .seek = proc_seek, .release = dir_release};
 
 // ---- Files -------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 // /proc/net: the tables that ss, netstat, ip and libc's interface lists read. net/ fills the rows.
 #include "procfs.h"
 
-// Rows of the table `name`, from net/. Without it there are no sockets and no routes to list.
-__attribute__((weak)) void net_proc_rows(struct text *out, const char *name);
+// Supplied by net/show.c: rows of the table `name`.
+void net_proc_rows(struct text *out, const char *name);
 
 #define TCP_HEAD "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 #define TCP6_HEAD "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
@@ -12,8 +12,7 @@ __attribute__((weak)) void net_proc_rows(struct text *out, const char *name);
 #define TABLE(name, head)                                                                                                          \
     static i64 show_##name(struct text *out, const struct proc_ref *ref) {                                                         \
         text_printf(out, "%s", head);                                                                                              \
-        if (net_proc_rows)                                                                                                         \
-            net_proc_rows(out, #name);                                                                                             \
+        net_proc_rows(out, #name);                                                                                                 \
         return 0;                                                                                                                  \
     }
 TABLE(dev, "Inter-|   Receive                                                |  Transmit\n"

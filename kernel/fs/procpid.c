@@ -80,10 +80,8 @@ static void show_vma(struct text *out, const struct vma *vma) {
     struct text path = {0};
     u32 dev = 0, before = out->len;
     u64 ino = 0;
-    if (vma->object && vma->object->ops->describe)
+    if (vma->object && !vma->name && vma->object->ops->describe)
         vma->object->ops->describe(vma->object, &path, &dev, &ino);
-    else if (vma->object && vma->flags & VMA_SHARED && !vma->name)
-        text_append(&path, "/dev/zero (deleted)", 19);
     text_printf(out, "%llx-%llx %c%c%c%c %08llx %02x:%02x %llu ", (ull)vma->start, (ull)vma->end, vma->prot & PROT_READ ? 'r' : '-',
                 vma->prot & PROT_WRITE ? 'w' : '-', vma->prot & PROT_EXEC ? 'x' : '-', vma->flags & VMA_SHARED ? 's' : 'p',
                 (ull)(vma->object ? vma->index << PAGE_SHIFT : 0), dev >> 8 & 0xfff, dev & 0xff, (ull)ino);
@@ -217,7 +215,7 @@ static i64 show_stat(struct text *out, const struct proc_ref *ref) {
                 (ull)process->rlimit[RLIMIT_RSS][0], (ull)code, (ull)code_end, (ull)stack);
     text_printf(out, "%llu %llu %llu %llu %d 0 0 %u %u %u %u 0 0 0 ", (ull)(signals.pending & 0x7fffffff), (ull)(signals.blocked & 0x7fffffff),
                 (ull)(signals.ignored & 0x7fffffff), (ull)(signals.caught & 0x7fffffff), proc_state(task) == 'S', process->exit_signal,
-                task->last_hart, task->sched_priority, task->sched_policy);
+                0, task->sched_priority, task->sched_policy);
     text_printf(out, "0 0 %llu %llu %llu %llu %llu %u\n", (ull)(mm ? mm->brk_start : 0), (ull)(mm ? mm->arg_start : 0),
                 (ull)(mm ? mm->arg_end : 0), (ull)(mm ? mm->env_start : 0), (ull)(mm ? mm->env_end : 0), process->exit_status);
     return 0;

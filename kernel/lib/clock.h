@@ -19,7 +19,10 @@ static inline u64 clock_ns(const struct clock *clock, u64 tick) {
 static inline u64 clock_tick(const struct clock *clock, u64 ns) {
     if (ns <= clock->base_ns)
         return clock->tick0;
-    unsigned __int128 d = (unsigned __int128)(ns - clock->base_ns) << 24;
-    unsigned __int128 ticks = (d + clock->mul - 1) / clock->mul;
-    return ticks >> 63 ? ~0ull : clock->tick0 + (u64)ticks;
+    // ((ns - base) << 24) / mul, rounded up, in 64 bits: this stands on the way of every system call.
+    u64 whole = (ns - clock->base_ns) / clock->mul, rest = (ns - clock->base_ns) % clock->mul;
+    if (whole >> 39)
+        return ~0ull;
+    u64 ticks = (whole << 24) + ((rest << 24) + clock->mul - 1) / clock->mul;
+    return ticks >> 63 ? ~0ull : clock->tick0 + ticks;
 }

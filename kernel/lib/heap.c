@@ -64,9 +64,13 @@ size_t kmalloc_size(const void *p) {
     return class_size(header_of(p)->class);
 }
 
-// The machine heap grows up to the lowest frame ever used (mem/page.c keeps heap_limit).
+// The machine heap grows up to the lowest frame ever used (mem/page.c keeps heap_limit). The last of it is kept
+// for the host's own calls, so that a machine whose guests have eaten all can still be looked at and mended.
+#define HOST_RESERVE 0x80000u
+
 void *kmalloc(size_t size) {
-    return heap_take((struct heap){&kernel->heap_end, kernel->heap_limit, kernel->heap_free}, size);
+    maddr limit = kernel->heap_limit - (kernel->for_host ? 0 : HOST_RESERVE);
+    return heap_take((struct heap){&kernel->heap_end, limit, kernel->heap_free}, size);
 }
 
 void kfree(void *p) {

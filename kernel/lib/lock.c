@@ -1,4 +1,5 @@
 #include "lock.h"
+#include "../kernel.h"
 
 #ifdef __wasm__
 i32 atomic_wait(u32 *p, u32 seen, i64 timeout_ns) {
@@ -14,6 +15,9 @@ void lock_slow(struct lock *lock) {
     for (int i = 0; i < 100; i++)
         if (atomic_load(&lock->word) == 0 && atomic_cas(&lock->word, 0, 1))
             return;
-    while (atomic_swap(&lock->word, 2) != 0)
-        atomic_wait(&lock->word, 2, -1);
+    while (atomic_swap(&lock->word, 2) != 0) {
+        atomic_wait(&lock->word, 2, 100000000);
+        if (atomic_load(&host.panicked))
+            __builtin_trap(); // the holder will not come back
+    }
 }

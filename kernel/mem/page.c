@@ -41,7 +41,7 @@ static struct page *frame_take(void) {
 
 struct page *page_alloc(void) {
     struct page *page = frame_take();
-    if (!page && page_reclaim && page_reclaim(256))
+    if (!page && page_reclaim(256))
         page = frame_take();
     return page;
 }

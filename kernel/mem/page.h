@@ -13,8 +13,8 @@ struct page {
 enum { PAGE_DIRTY = 1 };
 
 must_check struct page *page_alloc(void); // zeroed, refs = 1; NULL when out of memory
-// fs/imagefs.c: frames are short; gives back about `want` of them. Returns how many.
-__attribute__((weak)) u32 page_reclaim(u32 want);
+// Supplied by fs/imagefs.c: frames are short; gives back about `want` of them. Returns how many.
+u32 page_reclaim(u32 want);
 void page_get(struct page *page);
 void page_put(struct page *page); // frees the frame with the last reference
 maddr page_address(const struct page *page);

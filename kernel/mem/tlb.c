@@ -16,10 +16,15 @@ u32 fetch_generation(const struct hart *hart) {
     return hart->mm->fetch_gen;
 }
 
+u32 code_drops(void) {
+    return host.code_drops;
+}
+
 void code_drop(maddr page) {
     u32 *code = frame_code(page);
     if (*code & CODE_IS) {
         *code = (*code + CODE_GENERATION) & ~(u32)CODE_IS;
+        host.code_drops++; // by the kernel lock
         if (host.running)
             host.running->code_changed = true;
     }
@@ -104,6 +109,8 @@ static void shootdown_others(struct mm *mm) {
             if ((i32)(seen - generation) >= 0)
                 break;
             atomic_wait(&h->shootdown_seen, seen, 20000);
+            if (atomic_load(&host.panicked))
+                return;
         }
     }
 }

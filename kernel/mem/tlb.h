@@ -23,6 +23,7 @@ u32 fetch_generation(const struct hart *hart);
 
 // The bytes of the frame at `page` change, or its life ends: whatever was decoded from it is dropped.
 void code_drop(maddr page);
+u32 code_drops(void); // how often any frame's generation has changed
 
 void tlb_select(struct hart *hart, struct mm *mm); // make it the hart's current address space
 void tlb_acknowledge(struct hart *hart);           // at a safepoint with ATTN_SHOOTDOWN set; no lock

@@ -1,12 +1,10 @@
 // dup(2), fcntl(2), flock(2), close_range(2).
+#include "../fs/newfd.h"
+#include "../fs/pipe.h"
 #include "../fs/flock.h"
 #include "names.h"
 
 // fs/pipe.c and fs/memfd.c.
-__attribute__((weak)) i64 pipe_get_size(struct file *file);
-__attribute__((weak)) i64 pipe_set_size(struct task *task, struct file *file, u64 size);
-__attribute__((weak)) i64 memfd_get_seals(struct file *file);
-__attribute__((weak)) i64 memfd_add_seals(struct file *file, u32 seals);
 
 static i64 dup_from(struct task *task, struct file *file, i32 from, bool cloexec) {
     if (from < 0 || (u64)from >= task->process->rlimit[RLIMIT_NOFILE][0])
@@ -209,13 +207,13 @@ i64 sys_fcntl(struct task *task, struct call *call) {
         file->signal = (u32)arg;
         return 0;
     case F_GETPIPE_SZ:
-        return pipe_get_size ? pipe_get_size(file) : -EBADF;
+        return pipe_get_size(file);
     case F_SETPIPE_SZ:
-        return pipe_set_size ? pipe_set_size(task, file, arg) : -EBADF;
+        return pipe_set_size(task, file, arg);
     case F_GET_SEALS:
-        return memfd_get_seals ? memfd_get_seals(file) : -EINVAL;
+        return memfd_get_seals(file);
     case F_ADD_SEALS:
-        return memfd_add_seals ? memfd_add_seals(file, (u32)arg) : -EINVAL;
+        return memfd_add_seals(file, (u32)arg);
     }
     return -EINVAL;
 }

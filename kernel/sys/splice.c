@@ -1,18 +1,17 @@
 // sendfile(2), copy_file_range(2), splice(2), tee(2): bytes from file to file through a kernel buffer.
 // Nothing is taken out of the source before the target has it: files are read at an offset that moves only by
 // what was written, pipes are peeked at. Sources that cannot be peeked at are read when the target has room.
+#include "../fs/pipe.h"
 #include "../lib/heap.h"
 #include "names.h"
 
-__attribute__((weak)) bool file_is_pipe(const struct file *file);
-__attribute__((weak)) u32 pipe_peek(struct file *file, u32 from, void *dst, u32 n);
 
 #define BUFFER 65536u
 #define PASS_BYTES 0x40000u
 enum { SPLICE_MOVE = 1, SPLICE_NONBLOCK = 2, SPLICE_MORE = 4, SPLICE_GIFT = 8 };
 
 static bool is_pipe(const struct file *file) {
-    return file_is_pipe && file_is_pipe(file);
+    return file_is_pipe(file);
 }
 
 static i64 read_kernel(struct task *task, struct file *file, void *dst, u64 n, u64 *pos) {

@@ -137,7 +137,7 @@ static void nodes_free(struct call *call, bool hand_on) {
         call->nodes = node->next;
         list_remove(&node->link);
         if (hand_on && (node->flags & WAIT_EXCLUSIVE) && (node->flags & WAIT_FIRED))
-            wake_one(node->queue);
+            wake(node->queue); // not wake_one: the first in line may be a poll
         kfree(node);
     }
     timer_cancel(&call->timer);

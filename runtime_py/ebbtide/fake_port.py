@@ -81,6 +81,7 @@ class FakePort:
     memory: dict[int, bytes] = field(default_factory=dict)
     on_park: Callable[[], None] | None = None
     state: Control = Control.RUN
+    failed: bool = False
 
     def __post_init__(self) -> None:
         self._script = deque(self.script)
@@ -108,6 +109,9 @@ class FakePort:
 
     def control(self) -> Control:
         return self.state
+
+    def fail(self) -> None:
+        self.failed = True
 
     def read(self, address: int, length: int) -> bytes:
         return self.memory.get(address, b"")[:length]

@@ -94,6 +94,9 @@ class Port(Protocol):
     def control(self) -> Control:
         """Read the control word."""
 
+    def fail(self) -> None:
+        """Tell the other harts that this one's step ended in a trap: nobody may wait for it."""
+
     def read(self, address: int, length: int) -> bytes:
         """Copy memory out, for a panic's message."""
 

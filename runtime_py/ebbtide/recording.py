@@ -102,6 +102,9 @@ class RecordingPort(Port):
     def control(self) -> Control:
         return self._port.control()
 
+    def fail(self) -> None:
+        self._port.fail()
+
     def read(self, address: int, length: int) -> bytes:
         return self._port.read(address, length)
 

@@ -34,6 +34,7 @@ class HartThread(threading.Thread, Watcher):
         self.refusals = 0
 
     def run(self) -> None:
+        port: Port | None = None
         try:
             port = self._make_port()
             Loop(port, self._clock, self._policy, self, budget=self._budget).run()
@@ -42,6 +43,8 @@ class HartThread(threading.Thread, Watcher):
         except Exception as error:  # the top of a worker: an exception becomes a message
             self._failure = InternalError(f"{self.name}: {type(error).__name__}: {error}")
             self._failure.__cause__ = error
+        if self._failure is not None and port is not None:
+            port.fail()
         self._on_end(self._failure)
 
     def exited(self, report: Report) -> None:

@@ -48,7 +48,7 @@ export async function openTerminal(element: HTMLElement, process: Process, optio
     fontSize: options.fontSize ?? 14,
     lineHeight: 1.25,
     scrollback: options.scrollback ?? 5000,
-    cursorBlink: !matchMedia("(prefers-reduced-motion: reduce)").matches,
+    cursorBlink: false, // a blinking cursor keeps an idle page drawing
     minimumContrastRatio: 4.5,
     theme: palette(),
     linkHandler: { activate: (_event, uri) => openLink(uri) },

@@ -93,7 +93,7 @@ def test_on_a_terminal_the_guest_has_one():
         seen = seen.partition(wanted)[2]
 
     until(b"PROMPT ")
-    os.write(master, b"tty; sleep 1000\r")
+    os.write(master, b"sh -c 'tty; exec sleep 1000'\r")
     until(b"/dev/pts/0")
     os.write(master, b"\x03")
     until(b"PROMPT ")

@@ -168,8 +168,8 @@ def test_terminal_edits_lines_resizes_and_interrupts():
         await p.pty.resize(30, 100)
         await p.pty.write("stty size\n")
         await screen.until(b"30 100\r\n")
-        await p.pty.write("sleep 1000\n")
-        await screen.until(b"sleep 1000\r\n")
+        await p.pty.write("sh -c 'echo fore''ground; exec sleep 1000'\n")
+        await screen.until(b"foreground\r\n")  # said by the job itself: Ctrl-C is for it
         await p.pty.write("\x03")
         await screen.until(b"PROMPT ")
         await p.pty.write("exit 5\n")

@@ -85,6 +85,7 @@ class PyodidePort:
         self._step = exports.k_step
         self._deliver = exports.k_deliver
         self._park = exports.k_park
+        self._fail = exports.k_fail
         self._mail_alloc = exports.k_mail_alloc
         self._mail_take = exports.k_mail_take
         self._mail_free = exports.k_mail_free
@@ -126,6 +127,9 @@ class PyodidePort:
 
     def control(self) -> Control:
         return _CONTROLS[self._control.to_bytes()[0]]
+
+    def fail(self) -> None:
+        self._fail()
 
 
 class PyodideHostPort:

@@ -64,12 +64,13 @@ def thread_main(host: Any) -> None:
     """Step one hart until it is stopped. Blocks this worker."""
     send = sender(host)
     seat = Seat(host.seat.hart, host.seat.stack, host.seat.report, host.seat.control)
+    port = PyodidePort(host.kernel, seat)
     try:
-        port = PyodidePort(host.kernel, seat)
         clock = Clock(SharedTime(host.time))
         policy = policy_from(json.loads(host.policyJson)) or Rules()
         Loop(port, clock, policy, _Watcher(send, seat.hart)).run()
     except BaseException:  # the top of a worker: becomes a message
+        port.fail()
         send({"type": "panic", "hart": seat.hart, "report": traceback.format_exc()})
 
 

@@ -18,7 +18,7 @@ static char *row(const char *table, const char *text) {
 
 int main(void) {
     int port, server = listener(&port, 5), client = tcp_to(port);
-    char text[64], local[32], remote[32], *line;
+    char text[128], local[32], remote[32], *line;
     unsigned state, uid, tx, rx;
     unsigned long inode;
     struct stat st;
@@ -37,7 +37,7 @@ int main(void) {
     CHECK(bind(udp, A(in), sizeof in) == 0);
     sprintf(text, "00000000000000000000000001000000:%04X 00000000000000000000000000000000:0000 07", port_of(udp));
     CHECK(row("udp6", text));
-    struct sockaddr_un un;
+    struct sockaddr_un un = {0};
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
     sprintf(text, "@tables-%d", getpid());
     CHECK(bind(fd, A(un), un_name(&un, text)) == 0 && listen(fd, 1) == 0);

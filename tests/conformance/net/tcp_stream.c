@@ -95,7 +95,6 @@ static void broken(void) {
 
 static void reset(int linger) {
     int fd[2];
-    char buffer[16];
     tcp_pair(fd);
     if (linger) {
         struct linger l = {1, 0};

@@ -148,7 +148,7 @@ static void background(void) {
     TELL_CHILD();
     CHECK(waitpid(pid, &status, 0) == pid);
     report_child(status);
-    screen();
+    screen(0);
 }
 
 static void orphans(void) {

@@ -26,17 +26,20 @@ static void pty_close(void) {
     close(master);
 }
 
+// Linux hands what is typed to the line discipline later, by a kernel thread: give it a moment.
 static void type(const char *text) {
     size_t n = strlen(text);
+    struct timespec moment = {0, 4000000};
     CHECK(write(master, text, n) == (ssize_t)n);
+    nanosleep(&moment, NULL);
 }
 
-// What the master has now, all of it, as a string.
-static const char *screen(void) {
+// What the master has, as a string: `wanted` bytes, if they come, and whatever else there is.
+static const char *screen(size_t wanted) {
     static char text[8192];
     size_t n = 0;
     struct pollfd p = {master, POLLIN, 0};
-    while (n < sizeof text - 1 && poll(&p, 1, 30) == 1 && p.revents & POLLIN) {
+    while (n < sizeof text - 1 && poll(&p, 1, n < wanted ? 2000 : 10) == 1 && p.revents & POLLIN) {
         ssize_t got = read(master, text + n, sizeof text - 1 - n);
         if (got <= 0)
             break;
@@ -47,7 +50,7 @@ static const char *screen(void) {
 }
 
 static void screen_is(int line, const char *wanted) {
-    const char *shown = screen();
+    const char *shown = screen(strlen(wanted));
     if (strcmp(shown, wanted)) {
         printf("line %d: on the screen:", line);
         for (; *shown; shown++)
@@ -58,18 +61,18 @@ static void screen_is(int line, const char *wanted) {
 }
 #define SCREEN(wanted) screen_is(__LINE__, wanted)
 
-// One read of the slave, which must not wait, as a string.
-static const char *line(void) {
+// One read of the slave, as a string.
+static const char *line(int patience_ms) {
     static char text[5000];
     struct pollfd p = {slave, POLLIN, 0};
-    if (poll(&p, 1, 0) != 1)
+    if (poll(&p, 1, patience_ms) != 1)
         return "(nothing)";
     ssize_t n = read(slave, text, sizeof text - 1);
     CHECK(n >= 0);
     text[n] = 0;
     return text;
 }
-#define LINE(wanted) CHECK(!strcmp(line(), wanted))
+#define LINE(wanted) CHECK(!strcmp(line(!strcmp(wanted, "(nothing)") ? 10 : 2000), wanted))
 
 static struct termios settings(void) {
     struct termios t;
