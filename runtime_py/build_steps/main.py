@@ -151,7 +151,7 @@ def parser() -> argparse.ArgumentParser:
     add("web", _web, "bundle the SDK and the page into build/web")
     one = add("image", _image, "build root file systems into build/images", "`ebb image build`")
     one.add_argument("names", nargs="*", metavar="NAME", help="base (default), debian")
-    add("wheel", _wheel, "build the installable package into build/dist")
+    add("wheel", _wheel, "build the installable package into build/wheel")
     one = add("demo", _demo, "build everything and serve the page with a shell", "`ebb serve`")
     one.add_argument("--check", action="store_true", help="instead, try it in a headless browser")
     one.add_argument("--port", type=int, help="default: the first free one from 8080")
