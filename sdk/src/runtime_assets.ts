@@ -43,10 +43,12 @@ export interface RuntimeProgress {
 export async function prefetchRuntime(
     baseURL: string,
     onProgress: (progress: RuntimeProgress) => void = () => undefined,
+    onScripts: (urls: readonly string[]) => void = () => undefined,
 ): Promise<RuntimeAssets> {
     const base = new URL(baseURL.endsWith("/") ? baseURL : `${baseURL}/`, location.href).href;
     const index = (await (await fetchWhole(`${base}index.json`)).json()) as RuntimeIndex;
     const { loader, glue, wasm, stdlib, snapshot } = index.files;
+    onScripts([base + loader.name, base + glue.name]); // what each worker imports for itself
     const total = wasm.size + stdlib.size + snapshot.size;
     let loaded = 0;
     const count = (bytes: number): void => {
