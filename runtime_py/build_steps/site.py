@@ -160,9 +160,11 @@ def web() -> None:
             compress([target])
 
 
-def compress(paths: Sequence[Path]) -> None:
+def compress(paths: Sequence[Path], quality: int = 9) -> None:
     """Write compressed twins beside files."""
-    run([setup.node()[0], SDK / "compress.mjs", *paths], mend=f"{ME} setup")
+    for at in range(0, len(paths), 500):  # command lines have an end
+        part = paths[at : at + 500]
+        run([setup.node()[0], SDK / "compress.mjs", f"-{quality}", *part], mend=f"{ME} setup")
 
 
 # ---- images -------------------------------------------------------------------------------------
@@ -220,6 +222,13 @@ def wheel(out: Path = BUILD / "wheel") -> Path:
     made = _pack(stage, out)
     done("wheel", os.path.relpath(made, ROOT), start, made)
     return made
+
+
+def thin_wheel(out: Path) -> Path:
+    """Build the wheel that a page installs: Python alone, for the rest lies beside it."""
+    stage = BUILD / "wheel-stage"
+    _stage(stage)
+    return _pack(stage, out)
 
 
 def _stage(stage: Path) -> None:
