@@ -33,31 +33,6 @@ u64 hart_time_ns(struct hart *hart, u64 retired) {
 }
 
 // ---- Guest code --------------------------------------------------------------------------------
-// Out of memory: the largest process goes, as Linux's OOM killer decides (size, shifted by oom_score_adj).
-static void out_of_memory(struct task *task) {
-    struct process *victim = NULL;
-    i64 most = -1;
-    struct process *process;
-    list_each(process, &kernel->processes, all) {
-        if (process->is_agent || process->zombie || !process->leader || !process->leader->mm)
-            continue;
-        i64 points = (i64)process->leader->mm->rss +
-                     process->oom_score_adj * (i64)(pages_total() / 1000);
-        if (process->oom_score_adj > -1000 && points > most) {
-            most = points;
-            victim = process;
-        }
-    }
-    if (!victim)
-        victim = task->process;
-    if (!victim->exiting) {
-        klog(LOG_WARN, "out of memory: killed process %u (%s)", victim->pid,
-             victim->leader ? victim->leader->comm : "?");
-        signal_kernel(victim, SIGKILL);
-    }
-    sched_yield(task); // until the victim has gone
-}
-
 static void fault_run(struct task *task) {
     maddr page;
     task->fault_live = false;
@@ -71,7 +46,7 @@ static void fault_run(struct task *task) {
     wait_finish(&task->fault);
     task->active = NULL;
     if (r == -ENOMEM)
-        out_of_memory(task);
+        oom_kill(task);
     else if (r == -EIO)
         signal_force(task, SIGBUS, BUS_ADRERR, task->fault_va);
     else if (r)

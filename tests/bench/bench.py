@@ -25,7 +25,10 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[2] / "runtime_py")]
+sys.path[:0] = [
+    str(Path(__file__).resolve().parents[1]),
+    str(Path(__file__).resolve().parents[2] / "runtime_py"),
+]
 
 from e2e.conftest import CHROMIUM_ARGS  # noqa: E402
 from ebbtide import Machine  # noqa: E402
@@ -90,7 +93,9 @@ def timed(command: list[str]) -> tuple[float, str]:
 Runner = Callable[[str, int], tuple[float, str]]  # program, repetitions -> ms, output
 
 
-def median_of(runners: dict[str, Runner], name: str, repetitions: int, runs: int) -> dict[str, tuple[float, float]]:
+def median_of(
+    runners: dict[str, Runner], name: str, repetitions: int, runs: int
+) -> dict[str, tuple[float, float]]:
     """Alternate between the runners; net median and spread of each."""
     full: dict[str, list[float]] = {where: [] for where in runners}
     empty: dict[str, list[float]] = {where: [] for where in runners}
@@ -218,7 +223,9 @@ def program_rows(where: str, host: Native | Chromium, names: list[str], runs: in
     return rows
 
 
-def command_rows(where: str, hosts: Callable[[str], Native | Chromium], names: list[str], runs: int) -> list[Row]:
+def command_rows(
+    where: str, hosts: Callable[[str], Native | Chromium], names: list[str], runs: int
+) -> list[Row]:
     rows = []
     for name in names:
         image, command = COMMANDS[name]
@@ -260,7 +267,10 @@ def to_prompt(page: Page, url: str, image: str) -> float:
     """Milliseconds until a typed character echoes."""
     start = time.perf_counter()
     page.goto(f"{url}/?image={image}", wait_until="commit")
-    page.wait_for_function("() => document.body && /[#$] ?$/.test((window.screenText?.() ?? '').trimEnd() + ' ')", polling=10)
+    page.wait_for_function(
+        "() => document.body && /[#$] ?$/.test((window.screenText?.() ?? '').trimEnd() + ' ')",
+        polling=10,
+    )
     page.keyboard.type("#")
     page.wait_for_function("() => /[#$] #/.test(window.screenText())", polling=10)
     return (time.perf_counter() - start) * 1000
@@ -293,9 +303,13 @@ def show(row: Row) -> Row:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="build.py bench", description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = argparse.ArgumentParser(
+        prog="build.py bench", description=__doc__.splitlines()[0] if __doc__ else ""
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table there too")
-    parser.add_argument("--only", action="append", metavar="NAME", help="only rows whose name begins so")
+    parser.add_argument(
+        "--only", action="append", metavar="NAME", help="only rows whose name begins so"
+    )
     parser.add_argument("--where", choices=["native", "chromium"], help="only there")
     parser.add_argument("--runs", type=int, default=5, help="alternating runs of each (5)")
     options = parser.parse_args()
@@ -305,7 +319,11 @@ def main() -> int:
 
     programs = [name for name in PROGRAMS if wanted(name)]
     commands = [name for name in COMMANDS if wanted(name)]
-    pages = not options.only or wanted("page") or any(one.startswith(("prompt", "sdk", "tab")) for one in options.only)
+    pages = (
+        not options.only
+        or wanted("page")
+        or any(one.startswith(("prompt", "sdk", "tab")) for one in options.only)
+    )
     print(
         f"{'workload':24} {'where':9} {'ebb':>12} {'unit':4} {'native':>10} {'qemu':>10} {'/native':>9} {'/qemu':>9} {'guest M/s':>9}"
     )
@@ -317,7 +335,10 @@ def main() -> int:
             host.close()
         rows += command_rows("native", Native, commands, options.runs)
     if options.where != "native":
-        with Server(site(web_folder(), images_folder()), port=0) as server, sync_playwright() as play:
+        with (
+            Server(site(web_folder(), images_folder()), port=0) as server,
+            sync_playwright() as play,
+        ):
 
             def browser_of() -> Browser:
                 return play.chromium.launch(
@@ -329,13 +350,20 @@ def main() -> int:
                 page = Chromium(browser, server.url, "base")
                 rows += program_rows("chromium", page, programs, options.runs)
                 page.close()
-            rows += command_rows("chromium", lambda image: Chromium(browser, server.url, image), commands, options.runs)
+            rows += command_rows(
+                "chromium",
+                lambda image: Chromium(browser, server.url, image),
+                commands,
+                options.runs,
+            )
             browser.close()
             if pages:
                 rows += page_rows(browser_of, server.url, max(options.runs, 5))
     if options.json:
         machine = {"system": platform.platform(), "cpus": os.cpu_count(), "processor": cpu_name()}
-        options.json.write_text(json.dumps({"machine": machine, "rows": [asdict(row) for row in rows]}, indent=1))
+        options.json.write_text(
+            json.dumps({"machine": machine, "rows": [asdict(row) for row in rows]}, indent=1)
+        )
     return 0
 
 
