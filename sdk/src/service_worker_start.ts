@@ -14,10 +14,10 @@ export async function isolate(worker: string | URL = new URL("service_worker.js"
   if (crossOriginIsolated) return true;
   if (tried || !isSecureContext) return false;
   try {
-    await navigator.serviceWorker.register(worker);
-    const registration = await navigator.serviceWorker.ready;
-    if (registration.active === null) return false;
-    await activated(registration.active);
+    const { installing, waiting, active } = await navigator.serviceWorker.register(worker);
+    const helper = installing ?? waiting ?? active;
+    if (helper === null) return false;
+    await activated(helper);
   } catch {
     return false; // no such file, storage denied, or a browser without service workers
   }

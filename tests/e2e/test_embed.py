@@ -12,17 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser, BrowserType, Frame, Page, Route
+
 from conftest import built
 from e2e.conftest import TIMEOUT_MS
 from e2e.machines import BOOT_MS
-from playwright.sync_api import Browser, BrowserType, Frame, Page
-
 from ebbtide import serve
 from ebbtide.assets import images_folder
 from ebbtide.serve import Server, site
 
 WIRE_MOST = 15_000_000
-STATE = "document.body.dataset.state ?? 'starting'"
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +90,9 @@ def alone(browser: Browser) -> Iterator[Page]:
 
 def lists_root(frame: Page | Frame) -> None:
     """Wait for the prompt; then a program must run."""
-    frame.wait_for_function(f"({STATE}) !== 'starting'", timeout=BOOT_MS)
-    assert frame.evaluate(STATE) == "ready", frame.inner_text("#failure")
+    settled = "body[data-state]:not([data-state=starting])"
+    frame.locator(settled).wait_for(timeout=BOOT_MS)
+    assert frame.get_attribute(settled, "data-state") == "ready", frame.inner_text("#failure")
     assert "etc" in frame.evaluate("window.sdk.run('ls', ['/']).then((result) => result.stdout)")
 
 
@@ -150,7 +150,7 @@ def test_bytes_on_the_wire_to_the_first_prompt(
     monkeypatch.setattr(serve.Handler, "flush_headers", count_head)
     with Server(site(dist, dist / "images"), port=0, compress=True) as server:
         alone.goto(server.url)
-        alone.wait_for_function("/[#$] $/.test(window.screenText?.() ?? '')", timeout=BOOT_MS)
+        alone.wait_for_function("/[#$]$/m.test(window.screenText?.() ?? '')", timeout=BOOT_MS)
         total = sum(sent)
     print(f"{total / 1e6:.2f} MB to the first prompt")
     assert total <= WIRE_MOST
@@ -180,27 +180,28 @@ def test_a_frame_in_an_ordinary_page_is_isolated_by_its_own_header(
     lists_root(frame)
 
 
-def test_a_frame_that_cannot_be_isolated_offers_a_tab(base_url: str, alone: Page) -> None:
-    outer = f'<!doctype html><iframe src="{base_url}"></iframe>'
+def test_a_frame_that_cannot_be_isolated_offers_a_tab(
+    build_folder: Path, alone: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(serve.ISOLATION, "Document-Isolation-Policy")
+    for path in (build_folder / "web").iterdir():
+        if path.name != "service_worker.js":
+            (tmp_path / path.name).symlink_to(path)
+    (tmp_path / "outer.html").write_text('<!doctype html><iframe src="."></iframe>')
+    alone.route("**/outer.html", without_headers)
+    with Server(site(tmp_path, images_folder()), port=0) as server:
+        alone.goto(f"{server.url}outer.html")
+        button = alone.frame_locator("iframe").locator("#open-tab")
+        with alone.context.expect_page() as opened:
+            button.click()
+        lists_root(opened.value)
 
-    def without_policy(route: Any) -> None:
-        response = route.fetch()
-        headers = {
-            name: value
-            for name, value in response.headers.items()
-            if name != "document-isolation-policy"
-        }
-        route.fulfill(response=response, headers=headers)
 
-    alone.route(base_url, without_policy)
-    alone.route(
-        f"{base_url}outer.html", lambda route: route.fulfill(body=outer, content_type="text/html")
-    )
-    alone.goto(f"{base_url}outer.html")
-    button = alone.frame_locator("iframe").locator("#open-tab")
-    with alone.context.expect_page() as opened:
-        button.click()
-    lists_root(opened.value)
+def without_headers(route: Route) -> None:
+    """Serve a document as an ordinary server would."""
+    response = route.fetch()
+    kind = response.headers["content-type"]
+    route.fulfill(response=response, headers={"content-type": kind})
 
 
 def test_the_page_works_with_all_storage_denied(
@@ -216,7 +217,12 @@ def test_the_page_works_with_all_storage_denied(
     try:
         page = context.new_page()
         page.goto(base_url)
-        assert page.evaluate("(() => { try { return localStorage.length; } catch { return 'denied'; } })()") == "denied"
+        assert (
+            page.evaluate(
+                "(() => { try { return localStorage.length; } catch { return 'denied'; } })()"
+            )
+            == "denied"
+        )
         lists_root(page)
     finally:
         context.close()
