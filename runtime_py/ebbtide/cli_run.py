@@ -82,7 +82,7 @@ async def _run(options: argparse.Namespace) -> int:
             try:
                 process = await machine.spawn(
                     *args,
-                    env=dict(options.env),
+                    env=dict(filter(None, options.env)),
                     cwd=options.workdir,
                     pty=(rows, cols) if tty else None,
                 )
