@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import pty
 import select
+import signal
+import socket
 import subprocess
 import sys
+import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -111,6 +115,39 @@ def test_a_directory_beside_us_and_a_variable_of_ours(
     script = 'cat /x/file; echo "$OURS ${NOBODYS-unset}"'
     ended = ebb("run", "-v", "beside:/x", "-e", "OURS", "-e", "NOBODYS", "--", "sh", "-c", script)
     assert ended.stdout == b"seena b unset\n", ended.stderr
+
+
+def test_interrupt_of_a_published_port_is_silent():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    words = [
+        "run",
+        "-p",
+        f"{port}:8080",
+        "--",
+        "busybox",
+        "httpd",
+        "-f",
+        "-p",
+        "8080",
+        "-h",
+        "/etc",
+    ]
+    pipe = subprocess.PIPE
+    running = subprocess.Popen([*EBB, *words], stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe)
+
+    def ask() -> bytes:
+        while True:  # until the guest listens
+            with suppress(OSError), urllib.request.urlopen(url, timeout=60) as answer:
+                return answer.read()
+
+    url = f"http://127.0.0.1:{port}/debian_version"
+    assert ask()
+    with socket.create_connection(("127.0.0.1", port)):  # one that is open at the end
+        assert ask()
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=60)
+    assert (running.returncode, said) == (130, b"")
 
 
 def test_timeout_takes_a_unit():
