@@ -139,7 +139,9 @@ class Native:
     def program(self, name: str, repetitions: int) -> tuple[float, str]:
         if name not in self.put:
             data = (GUESTS / name).read_bytes()
-            self.loop.run_until_complete(self.machine.fs.write_file(f"/tmp/{name}", data, mode=0o755))
+            self.loop.run_until_complete(
+                self.machine.fs.write_file(f"/tmp/{name}", data, mode=0o755)
+            )
             self.put.add(name)
         return self.run([f"/tmp/{name}", str(repetitions)])
 
