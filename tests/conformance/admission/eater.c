@@ -1,20 +1,19 @@
 // args: 8
-// Takes so many MiB of memory, first by reads into fresh pages (which say ENOMEM when there is no more), then by stores
+// Takes so many MiB of memory, first by a file in memory (writing says ENOMEM when there is no more), then by stores
 // (which end the largest process). Its parent, a small process, lives and says what became of it.
 #include "watched.h"
 
 static int eat(long megabytes) {
     const size_t piece = 1 << 20;
-    int zero = open("/dev/zero", O_RDONLY);
-    long n = 0;
-    for (; zero >= 0 && n < megabytes; n++) {
-        char *memory = mmap(NULL, piece, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (memory == MAP_FAILED || read(zero, memory, piece) < 0) {
-            verdict("read", -errno);
+    static char bytes[1 << 20];
+    int fd = memfd_create("eaten", 0);
+    CHECK(fd >= 0);
+    for (long n = 0; n < megabytes; n++)
+        if (write(fd, bytes, piece) < 0) {
+            verdict("write", -errno);
             break;
         }
-    }
-    for (; n < megabytes; n++) {
+    for (long n = 0; n < megabytes; n++) {
         volatile char *memory = mmap(NULL, piece, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         CHECK(memory != MAP_FAILED);
         for (size_t i = 0; i < piece; i += 4096)
