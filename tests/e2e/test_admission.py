@@ -100,5 +100,5 @@ def test_out_of_memory_is_enomem_and_then_the_end_of_the_largest(
         programs("admission/eater", harts=harts, memory="96M"),
     )
     small = "it ended by signal 0\nok\n"
-    large = "write: ENOMEM\nit ended by signal 9\nok\n"
+    large = "write: ENOSPC\nfork: ENOMEM\nit ended by signal 9\nok\n"
     assert seen == [small, large, large, small]

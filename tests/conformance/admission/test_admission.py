@@ -221,7 +221,7 @@ def test_out_of_memory_is_enomem_and_then_the_end_of_the_largest(booted: Any, ha
             assert small.stdout == "it ended by signal 0\nok\n"
             for _ in range(2):
                 result = await m.run("/t/admission/eater", "100")
-                assert result.stdout == "write: ENOMEM\nit ended by signal 9\nok\n"
+                assert result.stdout == "write: ENOSPC\nfork: ENOMEM\nit ended by signal 9\nok\n"
             assert (await m.run("/t/admission/eater", "8")).stdout == small.stdout
 
     run(work)
