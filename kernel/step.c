@@ -181,7 +181,8 @@ static u32 decision(struct hart *hart) {
 static u32 idle(struct hart *hart) {
     host.idle |= 1u << hart->id;
     u32 why = kernel->last_wait[hart->id];
-    return why ? why : STATUS_SLEEP;
+    bool asked = why == STATUS_CLONE_SPAWN || why == STATUS_EXECVE_SPAWN; // raised once, by decision()
+    return why && !asked ? why : STATUS_SLEEP;
 }
 
 // The hart lets go of a task that blocked, stopped or ended.
