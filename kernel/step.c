@@ -33,31 +33,6 @@ u64 hart_time_ns(struct hart *hart, u64 retired) {
 }
 
 // ---- Guest code --------------------------------------------------------------------------------
-// Out of memory: the largest process goes, as Linux's OOM killer decides (size, shifted by oom_score_adj).
-static void out_of_memory(struct task *task) {
-    struct process *victim = NULL;
-    i64 most = -1;
-    struct process *process;
-    list_each(process, &kernel->processes, all) {
-        if (process->is_agent || process->zombie || !process->leader || !process->leader->mm)
-            continue;
-        i64 points = (i64)process->leader->mm->rss +
-                     process->oom_score_adj * (i64)(pages_total() / 1000);
-        if (process->oom_score_adj > -1000 && points > most) {
-            most = points;
-            victim = process;
-        }
-    }
-    if (!victim)
-        victim = task->process;
-    if (!victim->exiting) {
-        klog(LOG_WARN, "out of memory: killed process %u (%s)", victim->pid,
-             victim->leader ? victim->leader->comm : "?");
-        signal_kernel(victim, SIGKILL);
-    }
-    sched_yield(task); // until the victim has gone
-}
-
 static void fault_run(struct task *task) {
     maddr page;
     task->fault_live = false;
@@ -71,7 +46,7 @@ static void fault_run(struct task *task) {
     wait_finish(&task->fault);
     task->active = NULL;
     if (r == -ENOMEM)
-        out_of_memory(task);
+        oom_kill(task);
     else if (r == -EIO)
         signal_force(task, SIGBUS, BUS_ADRERR, task->fault_va);
     else if (r)
@@ -206,7 +181,8 @@ static u32 decision(struct hart *hart) {
 static u32 idle(struct hart *hart) {
     host.idle |= 1u << hart->id;
     u32 why = kernel->last_wait[hart->id];
-    return why ? why : STATUS_SLEEP;
+    bool asked = why == STATUS_CLONE_SPAWN || why == STATUS_EXECVE_SPAWN; // raised once, by decision()
+    return why && !asked ? why : STATUS_SLEEP;
 }
 
 // The hart lets go of a task that blocked, stopped or ended.
@@ -248,7 +224,7 @@ static u32 step(struct hart *hart, u64 budget) {
             kernel->switches++;
         } else if (kernel->tick < task->quantum_end) {
             if (!task_turn(hart, task, end))
-                goto again;
+                goto again; // guest code only: its ticks are counted, no pass was made
             if (task->state != TASK_RUNNING) // at once: another hart may wake and run it when we are out
                 current_drop(hart, task);
         } else if (!kernel->run_count) {

@@ -179,6 +179,9 @@ struct task *sched_pick(struct hart *hart);
 void sched_yield(struct task *task);
 void sched_kick(struct task *task); // it has something to look at: leave guest code if it runs elsewhere
 
+// oom.c: `task` found no memory for a page; it tries again when its turn comes.
+void oom_kill(struct task *task);
+
 // Tasks and processes by number. No reference is taken; valid while the lock is held.
 struct task *task_find(u32 tid);
 struct process *process_find(u32 pid);

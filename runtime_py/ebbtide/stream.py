@@ -32,6 +32,12 @@ class Descriptor:
             self.closed = True
             await self.agent.call("close", self.fd)
 
+    def close_later(self) -> None:
+        """Close it without waiting: nothing can come of it any more."""
+        if not self.closed:
+            self.closed = True
+            self.agent.close_later(self.fd)
+
 
 class ByteReader:
     """The reading end of a stream; a pipe's is closed when its end has been read."""
@@ -60,7 +66,7 @@ class ByteReader:
             if not data:
                 self._ended = True
                 if self._close_at_end:
-                    await self._descriptor.close()
+                    self._descriptor.close_later()
             return data
 
     async def _read(self, size: int) -> bytes:

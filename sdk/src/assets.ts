@@ -2,14 +2,18 @@
 
 import { EbbError } from "./errors.js";
 import type { Progress } from "./messages.js";
-import { prefetchRuntime, type RuntimeAssets } from "./runtime_assets.js";
+import { prefetchRuntime, type RuntimeAssets, type RuntimeProgress } from "./runtime_assets.js";
 
 export interface Assets {
   readonly module: WebAssembly.Module;
   readonly python: RuntimeAssets;
 }
 
-export async function fetchAssets(base: URL, onProgress: (progress: Progress) => void): Promise<Assets> {
+export async function fetchAssets(
+  base: URL,
+  onProgress: (progress: Progress) => void,
+  onScripts: (urls: readonly string[]) => void,
+): Promise<Assets> {
   const parts = { kernel: { loaded: 0, total: 0 }, python: { loaded: 0, total: 0 } };
   const tell = (): void => {
     const { kernel, python } = parts;
@@ -29,10 +33,11 @@ export async function fetchAssets(base: URL, onProgress: (progress: Progress) =>
     tell();
     return module;
   };
-  const python = prefetchRuntime(new URL("pyodide/", base).href, (progress) => {
+  const told = (progress: RuntimeProgress): void => {
     parts.python = progress;
     tell();
-  });
+  };
+  const python = prefetchRuntime(new URL("pyodide/", base).href, told, onScripts);
   const [module, runtime] = await Promise.all([kernel(), python]);
   return { module, python: runtime };
 }

@@ -71,7 +71,7 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
     record,
   };
 
-  const cluster = openCluster(new URL("worker.js", base), harts, {
+  const cluster = openCluster(new URL("worker.js", base), harts, config, {
     progress: onProgress,
     message(message) {
       if (message.type === "log") options.onLog?.(message);
@@ -89,8 +89,8 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
   });
   const client = connectClient(cluster.kernel);
   try {
-    const { module, python } = await fetchAssets(base, onProgress);
-    await cluster.start({ module, memory, python, clock: makeClock(), harts, ramBytes }, config);
+    const { module, python } = await fetchAssets(base, onProgress, cluster.prepare);
+    await cluster.start({ module, memory, python, clock: makeClock(), harts, ramBytes });
   } catch (error) {
     cluster.terminate();
     throw startError(error);

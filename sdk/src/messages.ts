@@ -67,11 +67,22 @@ export interface Policy {
  */
 export type PolicyRule = string | { readonly error: string; readonly after?: number; readonly times?: number };
 
+/** To the kernel worker, first of all: begin to fetch the image. */
+export interface Open {
+  readonly type: "open";
+  readonly config: MachineConfig;
+}
+
+/** Import these scripts of Python's now, while the rest is still on its way. */
+export interface Prepare {
+  readonly type: "prepare";
+  readonly scripts: readonly string[];
+}
+
 export interface StartKernel {
   readonly type: "start";
   readonly role: "kernel";
   readonly shared: Shared;
-  readonly config: MachineConfig;
 }
 
 export interface StartThread {
@@ -116,8 +127,8 @@ export interface Cancel {
   readonly id: Id;
 }
 
-export type ToKernel = StartKernel | Request | Cancel | Credit | Release;
-export type ToThread = StartThread | Go;
+export type ToKernel = Open | Prepare | StartKernel | Request | Cancel | Credit | Release;
+export type ToThread = Prepare | StartThread | Go;
 
 // ---- Worker to page -----------------------------------------------------------------------------------------
 

@@ -10,7 +10,9 @@ import type { FromKernel, FromThread, MachineConfig, Panicked, Progress, Seat, S
 export interface Cluster {
   readonly kernel: Worker;
   /** Hand out what the workers share. Settles when the machine answers; rejects with the first fault of any worker. */
-  start(shared: Shared, config: MachineConfig): Promise<void>;
+  start(shared: Shared): Promise<void>;
+  /** Let every worker import scripts that it will need. */
+  prepare(scripts: readonly string[]): void;
   /** End all workers at once. Only when no hart is inside a step, or nothing matters any more. */
   terminate(): void;
 }
@@ -26,7 +28,7 @@ export interface ClusterEvents {
 /** Workers that booting needs: the kernel worker and one hart. */
 const FIRST = 2;
 
-export function openCluster(workerURL: URL, harts: number, events: ClusterEvents): Cluster {
+export function openCluster(workerURL: URL, harts: number, config: MachineConfig, events: ClusterEvents): Cluster {
   let started = 0;
   let seats: readonly Seat[] = [];
   let settled = false;
@@ -59,6 +61,7 @@ export function openCluster(workerURL: URL, harts: number, events: ClusterEvents
     if (message !== undefined) threads[hart]?.postMessage({ type: "go", seat: message } satisfies ToThread);
   };
   let startOthers: () => void = () => undefined;
+  kernel.postMessage({ type: "open", config } satisfies ToKernel);
 
   kernel.onmessage = ({ data }: MessageEvent<FromKernel>) => {
     switch (data.type) {
@@ -97,11 +100,11 @@ export function openCluster(workerURL: URL, harts: number, events: ClusterEvents
 
   return {
     kernel,
-    start(shared, config) {
+    start(shared) {
       const begin: ToThread = { type: "start", role: "thread", shared, policy: config.policy };
       const startHart = (hart: number): void => threads[hart]?.postMessage(begin);
       events.progress({ type: "progress", stage: "workers", done: 0, total: FIRST, unit: "workers" });
-      kernel.postMessage({ type: "start", role: "kernel", shared, config } satisfies ToKernel);
+      kernel.postMessage({ type: "start", role: "kernel", shared } satisfies ToKernel);
       startHart(0);
       startOthers = () => {
         for (let hart = 1; hart < harts; hart++) {
@@ -110,6 +113,10 @@ export function openCluster(workerURL: URL, harts: number, events: ClusterEvents
         }
       };
       return booted;
+    },
+    prepare(scripts) {
+      const message: ToKernel & ToThread = { type: "prepare", scripts };
+      for (const worker of [kernel, ...threads]) worker.postMessage(message);
     },
     terminate() {
       for (const worker of [kernel, ...threads]) worker.terminate();

@@ -44,10 +44,27 @@ interface PythonEntry {
 
 const scope = globalThis as unknown as DedicatedWorkerGlobalScope;
 
+/** The kernel worker's image, which it fetches while the page still loads Python. */
+interface Opened {
+  readonly config: MachineConfig;
+  readonly image: Promise<Image>;
+}
+let opened: Opened | null = null;
+
 scope.onmessage = ({ data }: MessageEvent<ToKernel | ToThread>) => {
-  if (data.type !== "start") throw new Error(`a worker's first message is start, not ${data.type}`);
-  const main = data.role === "kernel" ? startKernel(data.shared, data.config) : startThread(data.shared, data.policy);
-  main.catch(fail);
+  switch (data.type) {
+    case "open":
+      opened = open(data.config);
+      break;
+    case "prepare": // a failure comes again when Python starts
+      for (const url of data.scripts) import(/* @vite-ignore */ url).catch(() => undefined);
+      break;
+    case "start":
+      (data.role === "kernel" ? startKernel(data.shared) : startThread(data.shared, data.policy)).catch(fail);
+      break;
+    default:
+      throw new Error(`${data.type} came before a worker's start`);
+  }
 };
 
 scope.addEventListener("unhandledrejection", (event) => fail(event.reason));
@@ -57,11 +74,17 @@ async function loadEntry(shared: Shared): Promise<PythonEntry> {
   return python.pyimport("ebbtide.browser.worker") as PythonEntry;
 }
 
-async function startKernel(shared: Shared, config: MachineConfig): Promise<void> {
+function open(config: MachineConfig): Opened {
   const image = openImage(config.imagesURL, config.image, (done, total) =>
     post({ type: "progress", stage: "image", done, total, unit: "bytes" }),
-  ); // begins while Python starts
+  );
   image.catch(() => undefined); // Python will await it
+  return { config, image };
+}
+
+async function startKernel(shared: Shared): Promise<void> {
+  if (opened === null) throw new Error("the kernel worker has no image");
+  const { config, image } = opened;
   const entry = await loadEntry(shared);
   post({ type: "started" });
   const handle = entry.kernel_main({

@@ -1,0 +1,36 @@
+// args: 20
+// Makes so many children that wait, ends them. With no argument: forks for ever, each child too, and says once that
+// it has met a limit.
+#include "watched.h"
+
+static void forever(void) {
+    bool first = true, said = false;
+    for (;;) {
+        pid_t pid = fork();
+        if (pid == 0)
+            first = false;
+        if (pid < 0 && first && !said) {
+            verdict("fork", -errno);
+            said = true;
+        }
+        if (pid < 0)
+            sched_yield();
+    }
+}
+
+int main(int argc, char **argv) {
+    if (argc < 2)
+        forever();
+    int status, count = atoi(argv[1]);
+    pid_t child[count];
+    for (int i = 0; i < count; i++) {
+        child[i] = fork();
+        if (!child[i])
+            for (;;)
+                pause();
+        CHECK(child[i] > 0);
+    }
+    for (int i = 0; i < count; i++)
+        CHECK(kill(child[i], SIGKILL) == 0 && waitpid(child[i], &status, 0) == child[i] && WTERMSIG(status) == SIGKILL);
+    return done();
+}
