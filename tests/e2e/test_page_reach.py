@@ -91,7 +91,9 @@ def test_everything_is_done_by_keyboard(machine: MachinePage) -> None:
     assert "Ctrl-Shift-X" in page.inner_text("#menu-button")
     assert "Ctrl-Shift-X" in (page.get_attribute("#terminal textarea", "aria-label") or "")
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.closest('#terminal') !== null")  # Tab is the shell's
+    assert page.evaluate(
+        "document.activeElement.closest('#terminal') !== null"
+    )  # Tab is the shell's
     page.keyboard.press("Control+Shift+X")
     assert page.evaluate("document.activeElement.getAttribute('role')") == "menuitem"
     page.keyboard.press("End")

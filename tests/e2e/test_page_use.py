@@ -113,7 +113,9 @@ def test_size_of_text_changes_and_the_terminal_is_told(prompt: MachinePage) -> N
 
 def test_links_open_without_an_opener(prompt: MachinePage) -> None:
     page = prompt.page
-    page.evaluate("window.opened = []; window.open = (...args) => { opened.push(args); return null; }")
+    page.evaluate(
+        "window.opened = []; window.open = (...args) => { opened.push(args); return null; }"
+    )
     prompt.type(
         r"clear; printf '\e]8;;https://one.example/\e\\named\e]8;;\e\\ https://two.example/x\n'"
         "\n"
@@ -192,7 +194,12 @@ def test_paste_of_100_kB_arrives_whole(prompt: MachinePage) -> None:
     prompt.see(r"taken$")
     prompt.page.keyboard.press("Control+Shift+V")
     last = text.splitlines()[-1]
-    prompt.run("sh", "-c", f"until tail -n 1 /tmp/pasted | grep -q '{last}'; do sleep 0.05; done", timeout=20_000)
+    prompt.run(
+        "sh",
+        "-c",
+        f"until tail -n 1 /tmp/pasted | grep -q '{last}'; do sleep 0.05; done",
+        timeout=20_000,
+    )
     prompt.page.keyboard.press("Control+d")
     prompt.see(r"^taken$")
     arrived = prompt.run("sha256sum", "/tmp/pasted")["stdout"].split()[0]
