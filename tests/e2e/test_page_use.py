@@ -16,11 +16,13 @@ from playwright.sync_api import BrowserContext, Page
 from e2e.machines import MachinePage
 
 PROMPT = r"[#$]$"
+STEP_MS = 15_000
 
 
 @pytest.fixture(scope="module")
 def context(context: BrowserContext) -> BrowserContext:
     context.grant_permissions(["clipboard-read", "clipboard-write"])
+    context.set_default_timeout(STEP_MS)
     return context
 
 
@@ -42,11 +44,6 @@ def choose(page: Page, name: str) -> None:
 def front(machine: MachinePage, selector: str = "") -> str:
     """A selector inside the terminal in front."""
     return f"#terminal .screen:not([hidden]) {selector}"
-
-
-def type_in_front(machine: MachinePage, text: str) -> None:
-    machine.page.locator(front(machine, "textarea")).focus()
-    machine.page.keyboard.type(text)
 
 
 # ---- The first screen ---------------------------------------------------------------------------
@@ -116,7 +113,9 @@ def test_size_of_text_changes_and_the_terminal_is_told(prompt: MachinePage) -> N
 
 def test_links_open_without_an_opener(prompt: MachinePage) -> None:
     page = prompt.page
-    page.evaluate("window.opened = []; window.open = (...args) => { opened.push(args); return null; }")
+    page.evaluate(
+        "window.opened = []; window.open = (...args) => { opened.push(args); return null; }"
+    )
     prompt.type(
         r"clear; printf '\e]8;;https://one.example/\e\\named\e]8;;\e\\ https://two.example/x\n'"
         "\n"
@@ -195,7 +194,12 @@ def test_paste_of_100_kB_arrives_whole(prompt: MachinePage) -> None:
     prompt.see(r"taken$")
     prompt.page.keyboard.press("Control+Shift+V")
     last = text.splitlines()[-1]
-    prompt.run("sh", "-c", f"until tail -n 1 /tmp/pasted | grep -q '{last}'; do sleep 0.05; done", timeout=20_000)
+    prompt.run(
+        "sh",
+        "-c",
+        f"until tail -n 1 /tmp/pasted | grep -q '{last}'; do sleep 0.05; done",
+        timeout=20_000,
+    )
     prompt.page.keyboard.press("Control+d")
     prompt.see(r"^taken$")
     arrived = prompt.run("sha256sum", "/tmp/pasted")["stdout"].split()[0]
@@ -211,7 +215,7 @@ def test_tabs_are_terminals_of_one_machine(prompt: MachinePage) -> None:
     page.click("#tab-new")
     page.wait_for_selector("#tab-2[aria-selected=true]")
     prompt.see(PROMPT)
-    type_in_front(prompt, "cat /tmp/shared; tty\n")
+    prompt.type("cat /tmp/shared; tty\n")
     assert "pts/1" in prompt.see(r"^from one\n/dev/pts/\d+$")
     page.keyboard.press("Control+Shift+ArrowLeft")
     page.wait_for_selector("#tab-1[aria-selected=true]")
