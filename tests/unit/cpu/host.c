@@ -253,8 +253,8 @@ int main(int argc, char **argv) {
     FILE *file = fopen(argv[arg], "rb");
     if (!file)
         return 2;
-    u8 *bytes = malloc(32 << 20);
-    if (!fread(bytes, 1, 32 << 20, file) || host_load(bytes, 3))
+    static u8 bytes[32 << 20];
+    if (!fread(bytes, 1, sizeof(bytes), file) || host_load(bytes, 3))
         return 2;
     host_smp(smp);
     int reason;

@@ -97,7 +97,9 @@ def test_every_status_in_every_order_does_its_own_thing(first, second, third):
 @pytest.mark.parametrize("spawns", list(itertools.product(SPAWN, repeat=2)))
 def test_refusal_carries_the_errno_and_the_call(spawns):
     policy = Rules(Rule("EAGAIN"), Rule("EACCES"))
-    port, loop, seen = make([Report(s, tid=3, call_seq=11, detail=1) for s in spawns], policy=policy)
+    port, loop, seen = make(
+        [Report(s, tid=3, call_seq=11, detail=1) for s in spawns], policy=policy
+    )
     for status in spawns:
         loop.turn()
         name = "EAGAIN" if status is Status.CLONE_SPAWN else "EACCES"
