@@ -224,7 +224,7 @@ static u32 step(struct hart *hart, u64 budget) {
             kernel->switches++;
         } else if (kernel->tick < task->quantum_end) {
             if (!task_turn(hart, task, end))
-                goto again;
+                goto again; // guest code only: its ticks are counted, no pass was made
             if (task->state != TASK_RUNNING) // at once: another hart may wake and run it when we are out
                 current_drop(hart, task);
         } else if (!kernel->run_count) {

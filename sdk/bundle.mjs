@@ -11,8 +11,17 @@ const sdk = dirname(fileURLToPath(import.meta.url));
 const web = join(dirname(sdk), "web");
 const out = process.argv[2];
 
-const PAGE = { ebbtide: join(sdk, "src/index.ts"), main: join(web, "main.ts") };
-const WORKERS = { worker: join(sdk, "src/worker/main.ts"), bell: join(sdk, "src/worker/bell.ts") };
+const PAGE = {
+    ebbtide: join(sdk, "src/index.ts"),
+    isolate: join(sdk, "src/service_worker_start.ts"),
+    main: join(web, "main.ts"),
+    start: join(web, "start.ts"),
+};
+const WORKERS = {
+    worker: join(sdk, "src/worker/main.ts"),
+    bell: join(sdk, "src/worker/bell.ts"),
+    service_worker: join(sdk, "src/service_worker.ts"),
+};
 
 const shared = {
     outdir: out,

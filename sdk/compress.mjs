@@ -1,4 +1,4 @@
-// Compressed twins of files, which the server sends to those who are not on this machine: node compress.mjs FILE…
+// Compressed twins of files, which the server sends to those who are not on this machine: node compress.mjs [-QUALITY] FILE…
 //
 // Brotli only: the page needs a secure context, and there every browser takes it.
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
@@ -13,5 +13,7 @@ export async function compress(path, quality = 9) {
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1]).href) {
-    await Promise.all(process.argv.slice(2).map((path) => compress(path)));
+    const args = process.argv.slice(2);
+    const quality = /^-\d+$/.test(args[0] ?? "") ? Number(args.shift().slice(1)) : undefined;
+    await Promise.all(args.map((path) => compress(path, quality)));
 }

@@ -1,163 +1,200 @@
 /**
- * The shell page, a customer of the SDK: shows how booting comes along, then a shell in a terminal, or one clear
- * error. Scripts find the machine as `window.sdk`.
+ * The shell page, a customer of the SDK: shows how booting comes along, then terminals, or one clear error. This
+ * file joins the parts; each part has a file of its own. Scripts find the machine as `window.sdk`.
  */
 
-import { boot, EbbError, preloadTerminal, type PanicError, type Progress, type Sdk, type Stage } from "ebbtide";
+import { boot, preloadTerminal, type Attachment, type Sdk } from "ebbtide";
+import { ask, find, setState } from "./dom.js";
+import { notifyError, showFailure } from "./failure.js";
+import { makeFiles } from "./files.js";
+import { followKeyboard, makeKeyBar, withHeldControl } from "./keys.js";
+import { watchLeaving } from "./leaving.js";
+import { offerLink, readLink } from "./link.js";
+import { makeMenu, type Item } from "./menu.js";
+import { showBoot, showProgress } from "./progress.js";
+import { makeSearch } from "./search.js";
+import { restoreSettings, settings, type Theme } from "./settings.js";
+import { openTabs, type Tabs } from "./tabs.js";
 
 declare global {
   interface Window {
     /** The machine of this page, once it has booted. */
-    sdk?: Sdk;
-    /** What the terminal shows. */
+    sdk?: Sdk | undefined;
+    /** What the terminal in front shows. */
     screenText?: () => string;
   }
 }
 
-const STAGES: Readonly<Record<Stage, string>> = {
-  download: "Kernel and Python",
-  workers: "Workers",
-  image: "Root file system",
-  boot: "Machine",
+const INTRO = [
+  "\x1b[1mEbb\x1b[0m is a Linux machine in this tab: unmodified Debian programs on a kernel in WebAssembly.",
+  "Try \x1b[34mls -l /\x1b[0m, \x1b[34mps aux\x1b[0m or \x1b[34mseq 1000 | awk '{s+=$1} END {print s}'\x1b[0m.",
+  "All of it stays in this tab and is lost with it.",
+  "",
+  "",
+].join("\r\n");
+
+const link = readLink();
+const leaving = watchLeaving();
+let tabs: Tabs | null = null;
+
+const attachment = (): Attachment | undefined => tabs?.current()?.attachment;
+const toTerminal = (): void => attachment()?.focus();
+const search = makeSearch(attachment);
+const files = makeFiles({
+  sdk: () => window.sdk,
+  directory: async () => (await tabs?.current()?.directory().catch(() => null)) ?? "/",
+  left: toTerminal,
+  written: leaving.written,
+});
+
+// ---- Copy and paste ------------------------------------------------------------------------------------------
+
+/** The selection; without one, all that is shown: a finger cannot select in a terminal. */
+function copy(): void {
+  const text = attachment()?.selection() || attachment()?.text() || "";
+  navigator.clipboard.writeText(text).catch((error: unknown) => notifyError("Nothing was copied.", error));
+  toTerminal();
+}
+
+async function paste(): Promise<void> {
+  let text: string;
+  try {
+    text = await navigator.clipboard.readText();
+  } catch {
+    const field = find<HTMLTextAreaElement>("paste-text"); // the browser keeps its clipboard: its own paste works
+    field.value = "";
+    text = (await ask("paste")) ? field.value : "";
+  }
+  if (text !== "") attachment()?.paste(text);
+  toTerminal();
+}
+
+// ---- The menu and its keys -----------------------------------------------------------------------------------
+
+const MAC = navigator.platform.startsWith("Mac");
+
+/** Keys that are the page's, with Ctrl and Shift held. The browser itself pastes at Ctrl-Shift-V. */
+const KEYS: Readonly<Record<string, () => void>> = {
+  KeyX: () => menu.open(),
+  KeyF: search.open,
+  KeyE: () => void files.open(),
+  KeyC: copy,
+  ArrowLeft: () => tabs?.turn(-1),
+  ArrowRight: () => tabs?.turn(1),
+  ArrowUp: () => settings.setFontSize(settings.fontSize + 1),
+  ArrowDown: () => settings.setFontSize(settings.fontSize - 1),
 };
 
-const SHELLS = ["bash", "sh"] as const;
-
-function find<E extends HTMLElement>(id: string): E {
-  const element = document.getElementById(id);
-  if (element === null) throw new Error(`the page has no element "${id}"`);
-  return element as E;
-}
-
-function setState(state: "starting" | "ready" | "failed" | "ended", text: string): void {
-  document.body.dataset["state"] = state;
-  find("state").textContent = text;
-}
-
-// ---- Boot progress -------------------------------------------------------------------------------------------
-
-const rows = new Map<Stage, HTMLLIElement>();
-
-function makeStages(): void {
-  for (const [stage, title] of Object.entries(STAGES) as [Stage, string][]) {
-    const row = document.createElement("li");
-    row.dataset["stage"] = stage;
-    const name = document.createElement("span");
-    name.textContent = title;
-    const amount = document.createElement("span");
-    amount.className = "amount";
-    row.append(name, amount);
-    find("stages").append(row);
-    rows.set(stage, row);
+/** Whether the terminal gets a key. */
+function key(event: KeyboardEvent): boolean {
+  if (!event.ctrlKey || !event.shiftKey || event.altKey || event.metaKey) return true;
+  if (event.code === "KeyV") return false;
+  const act = KEYS[event.code];
+  if (act === undefined) return true;
+  if (event.type === "keydown") {
+    event.preventDefault();
+    act();
   }
+  return false;
 }
 
-function showProgress({ stage, done, total, unit }: Progress): void {
-  const row = rows.get(stage);
-  const amount = row?.querySelector(".amount");
-  if (row === undefined || amount === null || amount === undefined) return;
-  row.dataset["state"] = total > 0 && done >= total ? "done" : "active";
-  row.style.setProperty("--done", `${total > 0 ? Math.min(100, (100 * done) / total) : 0}%`);
-  if (unit === "bytes") amount.textContent = `${megabytes(done)} of ${megabytes(total)} MB`;
-  else amount.textContent = unit === "workers" ? `${done} of ${total}` : "";
+function input(text: string): string {
+  if (text.includes("\r")) leaving.entered();
+  return withHeldControl(text);
 }
 
-const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1);
-
-// ---- Failing -------------------------------------------------------------------------------------------------
-
-function showFailure(title: string, error: unknown, sdk?: Sdk): void {
-  const details = error instanceof EbbError ? error.details : error instanceof Error ? (error.stack ?? "") : "";
-  const message = error instanceof Error ? error.message : String(error);
-  setState("failed", "stopped");
-  find("boot").hidden = true;
-  find("terminal").hidden = true;
-  find("failure").hidden = false;
-  find("failure").dataset["code"] = error instanceof EbbError ? error.code : "internal";
-  find("failure-title").textContent = title;
-  find("failure-message").textContent = message;
-  find("failure-details").textContent = details;
-  find("failure-details").hidden = details === "";
-  find("failure-copy").onclick = () => void navigator.clipboard.writeText(report(message, details));
-  const download = find<HTMLButtonElement>("failure-state");
-  download.hidden = sdk === undefined;
-  download.onclick = () => void sdk?.state().then((state) => save(state, "ebb-state.gz"));
-}
-
-function report(message: string, details: string): string {
-  const facts = { isolated: crossOriginIsolated, secure: isSecureContext, cores: navigator.hardwareConcurrency };
-  return [message, details, navigator.userAgent, JSON.stringify(facts)].filter(Boolean).join("\n\n");
-}
-
-function save(blob: Blob, name: string): void {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
-  link.click();
-  URL.revokeObjectURL(link.href);
-}
-
-// ---- The shell -----------------------------------------------------------------------------------------------
-
-async function openShell(sdk: Sdk): Promise<void> {
-  find("boot").hidden = true;
-  const section = find("terminal");
-  section.hidden = false;
-  for (;;) {
-    const screen = document.createElement("div");
-    screen.className = "screen";
-    section.replaceChildren(screen);
-    const shell = await spawnShell(sdk);
-    const attachment = await sdk.attach(screen, shell);
-    window.screenText = () => attachment.text();
-    setState("ready", "running");
-    const { exitCode } = await attachment.exit;
-    setState("ended", `shell ended with ${exitCode}; Enter starts a new one`);
-    await pressedEnter();
-    attachment.dispose();
-  }
-}
-
-async function spawnShell(sdk: Sdk): ReturnType<Sdk["spawn"]> {
-  const size = { rows: 24, cols: 80 }; // the terminal corrects it as soon as it knows its own
-  for (const shell of SHELLS) {
-    try {
-      return await sdk.spawn(shell, ["-i"], { pty: size });
-    } catch (error) {
-      const missing = error instanceof EbbError && error.code === "linux";
-      if (!missing || shell === SHELLS[SHELLS.length - 1]) throw error;
-    }
-  }
-  throw new Error("no shell");
-}
-
-function pressedEnter(): Promise<void> {
-  return new Promise((resolve) => {
-    const listen = (event: KeyboardEvent): void => {
-      if (event.key !== "Enter") return;
-      window.removeEventListener("keydown", listen, true);
-      resolve();
-    };
-    window.addEventListener("keydown", listen, true);
-  });
-}
-
-async function main(): Promise<void> {
-  const query = new URLSearchParams(location.search);
-  const image = query.get("image") ?? "base";
-  makeStages();
-  setState("starting", "starting");
-  find("fact-image").textContent = image;
-  const onPanic = (error: PanicError): void => showFailure("The kernel stopped.", error, window.sdk);
-  const booting = boot({ image, onProgress: showProgress, onPanic });
-  void preloadTerminal();
-  const sdk = await booting;
-  window.sdk = sdk;
-  find("fact-memory").textContent = `${Math.round(sdk.memory / (1 << 20))} MiB`;
-  find("fact-harts").textContent = String(sdk.harts);
-  await openShell(sdk);
-}
-
-main().catch((error: unknown) => {
-  if (find("failure").hidden) showFailure("The machine could not start.", error, window.sdk);
+const theme = (label: string, value: Theme): Item => ({
+  label, checked: settings.theme === value, choice: true, act: () => settings.setTheme(value),
 });
+
+const menu = makeMenu(() => {
+  if (tabs === null) return [[theme("Theme of the system", "system"), theme("Light", "light"), theme("Dark", "dark")]];
+  const several = tabs.count > 1;
+  return [
+    [
+      { label: "Copy", hint: MAC ? "Cmd-C" : "Ctrl-Shift-C", act: copy },
+      { label: "Paste", hint: MAC ? "Cmd-V" : "Ctrl-Shift-V", act: () => void paste() },
+      { label: "Select all", act: () => attachment()?.selectAll() },
+      { label: "Find", hint: "Ctrl-Shift-F", act: search.open },
+      { label: "Clear", act: () => attachment()?.clear() },
+    ],
+    [
+      { label: "Files", hint: "Ctrl-Shift-E", act: () => void files.open() },
+      { label: "Copy link", act: () => void makeLink() },
+    ],
+    [
+      { label: "New terminal", act: () => find("tab-new").click() },
+      ...(several ? [{ label: "Next terminal", hint: "Ctrl-Shift-→", act: () => tabs?.turn(1) }] : []),
+      ...(several ? [{ label: "Close terminal", act: () => tabs?.closeCurrent() }] : []),
+      { label: "Restart the machine", act: () => void restart() },
+    ],
+    [
+      { label: "Larger text", hint: "Ctrl-Shift-↑", act: () => settings.setFontSize(settings.fontSize + 1) },
+      { label: "Smaller text", hint: "Ctrl-Shift-↓", act: () => settings.setFontSize(settings.fontSize - 1) },
+      theme("Theme of the system", "system"),
+      theme("Light", "light"),
+      theme("Dark", "dark"),
+      { label: "Screen reader mode", checked: settings.screenReader, act: () => settings.setScreenReader(!settings.screenReader) },
+    ],
+  ];
+}, toTerminal);
+
+async function makeLink(): Promise<void> {
+  const cwd = await tabs?.current()?.directory().catch(() => undefined);
+  await offerLink({ image: link.image, cwd: cwd === "/" ? undefined : cwd, command: link.command });
+  toTerminal();
+}
+
+// ---- The machine ---------------------------------------------------------------------------------------------
+
+async function restart(): Promise<void> {
+  if (leaving.dirty) {
+    find("ask-title").textContent = "Restart the machine?";
+    find("ask-text").textContent = "Its files and running programs are lost.";
+    find("ask-yes").textContent = "Restart";
+    if (!(await ask("ask"))) return toTerminal();
+  }
+  await start();
+}
+
+/** Boot a machine in place of the one before, if any, and open a terminal on it. */
+async function start(): Promise<void> {
+  const before = window.sdk;
+  setState("starting", "starting");
+  for (const id of ["failure", "terminal", "files", "search"]) find(id).hidden = true;
+  tabs?.end();
+  tabs = null;
+  window.sdk = undefined;
+  showBoot();
+  try {
+    await before?.close();
+    const booting = boot({
+      image: link.image,
+      onProgress: showProgress,
+      onPanic: (error) => showFailure(error, () => void start(), window.sdk),
+    });
+    void preloadTerminal();
+    const sdk = await booting;
+    window.sdk = sdk;
+    find("fact-memory").textContent = memory(sdk.memory);
+    find("fact-harts").textContent = String(sdk.harts);
+    find("boot").hidden = true;
+    find("terminal").hidden = false;
+    tabs = openTabs(sdk, { key, input });
+    await tabs.open({ intro: INTRO, cwd: link.cwd, command: link.command });
+    await attachment()?.awake;
+    leaving.reset(sdk);
+  } catch (error) {
+    if (find("failure").hidden) showFailure(error, () => void start(), window.sdk);
+  }
+}
+
+const memory = (bytes: number): string =>
+  bytes % (1 << 30) === 0 ? `${bytes / (1 << 30)} GiB` : `${Math.round(bytes / (1 << 20))} MiB`;
+
+restoreSettings();
+makeKeyBar(attachment);
+followKeyboard();
+find("fact-image").textContent = link.image;
+window.screenText = () => attachment()?.text() ?? "";
+void start();

@@ -303,10 +303,12 @@ always_inline_fn f64 two_product(f64 a, f64 b, f64 *error) {
     return product;
 }
 
-// a * b + c rounded once, after Boldo and Melquiond: exact while nothing over- or underflows on the way.
-always_inline_fn f64 fused_d(f64 a, f64 b, f64 c) {
+// a * b + c rounded once, after Boldo and Melquiond: right while nothing over- or underflows on the way. `exact`: the
+// result certainly is (not: whenever it is).
+always_inline_fn f64 fused_d(f64 a, f64 b, f64 c, bool *exact) {
     f64 low, sum_low, rest, product = two_product(a, b, &low);
     f64 sum = two_sum(c, low, &sum_low), high = two_sum(product, sum, &rest);
+    *exact = low == 0 && rest == 0;
     return high + sum_to_odd(sum_low, rest);
 }
 
@@ -400,16 +402,17 @@ noinline_fn enum leave interp(struct run *run, const struct tlb *tlb, const stru
         case FNMSUB_D:
         case FNMADD_D: {
             f64 a = FD(ip->b), b = FD(ip->c), c = FD((u16)ip->imm);
-            if (unlikely(!run->nx_near || !NEAR_ONE(a, 300) || !NEAR_ONE(b, 300) ||
+            bool exact;
+            if (unlikely(!(NEAR_ONE(a, 300) || a == 0) || !(NEAR_ONE(b, 300) || b == 0) ||
                          !(NEAR_ONE(c, 900) || c == 0)))
                 goto slow;
             if (ip->imm & FMA_MINUS_PRODUCT)
                 a = -a;
             if (ip->imm & FMA_MINUS_ADDEND)
                 c = -c;
-            f64 r = fused_d(a, b, c);
+            f64 r = fused_d(a, b, c, &exact);
             u64 bits = __builtin_bit_cast(u64, r);
-            if (unlikely(!PLAIN_D(bits)))
+            if (unlikely(!PLAIN_D(bits) || (!run->nx_near && !(run->nearest && exact))))
                 goto slow;
             A = bits;
             ip++;

@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 
-from . import check, kernel, reference, setup, site
+from . import check, dist, kernel, reference, setup, site
 from .common import BUILD, CACHE, ME, ROOT, VENV, Failure, report, say
 
 COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace, list[str]], int | None]]] = {}
@@ -33,6 +33,7 @@ def build_all(install: bool = False) -> None:
     site.pyodide()
     site.web()
     site.images(["base"])
+    dist.dist(["base"])
 
 
 def _setup(options: argparse.Namespace, rest: list[str]) -> None:
@@ -78,6 +79,12 @@ def _image(options: argparse.Namespace, rest: list[str]) -> None:
 def _wheel(options: argparse.Namespace, rest: list[str]) -> None:
     _web(options, rest)
     site.wheel()
+
+
+def _dist(options: argparse.Namespace, rest: list[str]) -> None:
+    _web(options, rest)
+    site.images(options.images or ["base"])
+    dist.dist(options.images or ["base"])
 
 
 def _demo(options: argparse.Namespace, rest: list[str]) -> int:
@@ -151,7 +158,9 @@ def parser() -> argparse.ArgumentParser:
     add("web", _web, "bundle the SDK and the page into build/web")
     one = add("image", _image, "build root file systems into build/images", "`ebb image build`")
     one.add_argument("names", nargs="*", metavar="NAME", help="base (default), debian")
-    add("wheel", _wheel, "build the installable package into build/dist")
+    add("wheel", _wheel, "build the installable package into build/wheel")
+    one = add("dist", _dist, "write a site of static files for any server into build/dist")
+    one.add_argument("images", nargs="*", metavar="IMAGE", help="images it offers (base)")
     one = add("demo", _demo, "build everything and serve the page with a shell", "`ebb serve`")
     one.add_argument("--check", action="store_true", help="instead, try it in a headless browser")
     one.add_argument("--port", type=int, help="default: the first free one from 8080")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import fnmatch
 import json
+import os
 import platform
 import shutil
 import subprocess
@@ -159,9 +160,11 @@ def web() -> None:
             compress([target])
 
 
-def compress(paths: Sequence[Path]) -> None:
+def compress(paths: Sequence[Path], quality: int = 9) -> None:
     """Write compressed twins beside files."""
-    run([setup.node()[0], SDK / "compress.mjs", *paths], mend=f"{ME} setup")
+    for at in range(0, len(paths), 500):  # command lines have an end
+        part = paths[at : at + 500]
+        run([setup.node()[0], SDK / "compress.mjs", f"-{quality}", *part], mend=f"{ME} setup")
 
 
 # ---- images -------------------------------------------------------------------------------------
@@ -207,26 +210,46 @@ def _image(name: str, command: Sequence[str | Path]) -> None:
 # ---- wheel --------------------------------------------------------------------------------------
 
 
-def wheel() -> None:
+def wheel(out: Path = BUILD / "wheel") -> Path:
     """Build the installable package: our Python with kernel.wasm and the page inside."""
     start = time.monotonic()
-    stage, out = BUILD / "wheel", BUILD / "dist"
-    shutil.rmtree(stage, ignore_errors=True)
+    stage = BUILD / "wheel-stage"
     shutil.rmtree(out, ignore_errors=True)
+    _stage(stage)
+    built = stage / "runtime_py" / "ebbtide" / "_built"
+    shutil.copytree(WEB, built / "web", ignore=shutil.ignore_patterns("*.map"))
+    shutil.copy(kernel.KERNEL_WASM, built / "kernel.wasm")
+    made = _pack(stage, out)
+    done("wheel", os.path.relpath(made, ROOT), start, made)
+    return made
+
+
+def thin_wheel(out: Path) -> Path:
+    """Build the wheel that a page installs: Python alone, for the rest lies beside it."""
+    stage = BUILD / "wheel-stage"
+    _stage(stage)
+    return _pack(stage, out)
+
+
+def _stage(stage: Path) -> None:
+    """Lay out what a wheel is made from."""
+    shutil.rmtree(stage, ignore_errors=True)
     ignore = shutil.ignore_patterns("__pycache__", "*.pyc", ".*_cache")
     shutil.copytree(RUNTIME / "ebbtide", stage / "runtime_py" / "ebbtide", ignore=ignore)
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, stage / name)
-    built = stage / "runtime_py" / "ebbtide" / "_built"
-    shutil.copytree(WEB, built / "web", ignore=shutil.ignore_patterns("*.map"))
-    shutil.copy(kernel.KERNEL_WASM, built / "kernel.wasm")
-    pip = [str(VENV_PYTHON), "-m", "pip", "wheel", "--quiet"]
+
+
+def _pack(stage: Path, out: Path) -> Path:
+    """Make the wheel of a stage, which is then gone."""
+    pip = [str(VENV_PYTHON), "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check"]
     run(
         [*pip, "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", out, stage],
         mend=f"{ME} setup && {ME} wheel",
     )
+    shutil.rmtree(stage)
     (made,) = out.glob("*.whl")
-    done("wheel", f"build/dist/{made.name}", start, made)
+    return made
 
 
 # ---- demo ---------------------------------------------------------------------------------------

@@ -1,7 +1,9 @@
 """Where the built parts are: inside an installed package, or in build/ of a repository.
 
 A package that was installed from a wheel holds them in ebbtide/_built; an editable one uses the
-outputs of build.py. Images are never in a wheel: they are built into, or fetched to, a cache.
+outputs of build.py. Images are never in a wheel: they are built into, or fetched to, $EBB_HOME;
+$EBB_CACHE and $EBB_IMAGES name its two parts each for itself. Files appear there whole or not at
+all, so several processes may share it.
 """
 
 from __future__ import annotations
@@ -30,10 +32,19 @@ def web_folder() -> Path:
 
 def cache_folder() -> Path:
     """Downloads and other things that can be made again."""
-    return Path(os.environ.get("EBB_CACHE") or Path.home() / ".cache" / "ebb").absolute()
+    return _folder("EBB_CACHE") or _home("cache") or Path.home() / ".cache" / "ebb"
 
 
 def images_folder() -> Path:
-    """Images: $EBB_IMAGES, else a folder in the cache, shared by all clones."""
-    asked = os.environ.get("EBB_IMAGES")
-    return Path(asked).absolute() if asked else cache_folder() / "images"
+    """Images: $EBB_IMAGES, else $EBB_HOME, else a folder in the cache, shared by all clones."""
+    return _folder("EBB_IMAGES") or _home("images") or cache_folder() / "images"
+
+
+def _folder(variable: str) -> Path | None:
+    named = os.environ.get(variable)
+    return Path(named).absolute() if named else None
+
+
+def _home(part: str) -> Path | None:
+    home = _folder("EBB_HOME")
+    return home / part if home else None

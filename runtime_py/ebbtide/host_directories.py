@@ -21,7 +21,20 @@ from .placement import Mount
 Answer: TypeAlias = tuple[int, bytes]
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-WRITES = frozenset(["WRITE", "TRUNCATE", "CREATE", "MKDIR", "SYMLINK", "LINK", "UNLINK", "RMDIR", "RENAME", "SETATTR"])
+WRITES = frozenset(
+    [
+        "WRITE",
+        "TRUNCATE",
+        "CREATE",
+        "MKDIR",
+        "SYMLINK",
+        "LINK",
+        "UNLINK",
+        "RMDIR",
+        "RENAME",
+        "SETATTR",
+    ]
+)
 EXCHANGE, NO_REPLACE = 2, 1
 APPEND = (1 << 64) - 1
 

@@ -31,6 +31,8 @@ PORT_LAST = 8180
 ISOLATION = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
+    # Isolates this page inside another that knows nothing of it, where the browser has it.
+    "Document-Isolation-Policy": "isolate-and-require-corp",
     "Cross-Origin-Resource-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }

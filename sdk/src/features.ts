@@ -38,9 +38,9 @@ function supportsModuleWorkers(): boolean {
     },
   };
   try {
-    new Worker("data:text/javascript,", options).terminate();
+    new Worker("http://[", options).terminate();
   } catch {
-    // Refused for another reason, such as the page's policy; whether `type` was read is what counts.
+    // No worker has such an address; whether `type` was read is what counts.
   }
   return asked;
 }

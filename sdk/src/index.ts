@@ -22,4 +22,4 @@ export type { Counters, ExitStatus, FileKind, Limits, Log, Policy, PolicyRule, P
 export type { Connection } from "./net.js";
 export type { Process } from "./process.js";
 export { preloadTerminal } from "./terminal.js";
-export type { AttachOptions, Attachment } from "./terminal.js";
+export type { AttachOptions, Attachment, Found, TerminalKey, TerminalSettings } from "./terminal.js";

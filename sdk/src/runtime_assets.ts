@@ -20,6 +20,12 @@ export interface RuntimeIndex {
     readonly files: Readonly<Record<"loader" | "glue" | "wasm" | "stdlib" | "snapshot", RuntimeFile>>;
 }
 
+/** Filled while workers already start Python: they wait for `state`, 0 under way, 1 complete, 2 failed. */
+export interface SharedSnapshot {
+    readonly bytes: SharedArrayBuffer;
+    readonly state: SharedArrayBuffer;
+}
+
 /** Everything loadRuntime() takes; can be posted to any number of workers. */
 export interface RuntimeAssets {
     readonly baseURL: string;
@@ -31,7 +37,7 @@ export interface RuntimeAssets {
     /** The standard library and our runtime as bytecode, one zip. */
     readonly stdlib: SharedArrayBuffer;
     /** Memory of an interpreter that has imported the runtime; null starts from nothing. */
-    readonly snapshot: SharedArrayBuffer | null;
+    readonly snapshot: SharedSnapshot | null;
 }
 
 export interface RuntimeProgress {
@@ -39,7 +45,10 @@ export interface RuntimeProgress {
     readonly total: number;
 }
 
-/** Load and compile everything, from the folder that holds index.json. */
+/**
+ * Load and compile everything, from the folder that holds index.json. What comes last is not waited for: a snapshot that
+ * cannot be had is as if there were none.
+ */
 export async function prefetchRuntime(
     baseURL: string,
     onProgress: (progress: RuntimeProgress) => void = () => undefined,
@@ -55,14 +64,19 @@ export async function prefetchRuntime(
         loaded += bytes;
         onProgress({ loaded, total });
     };
-    const [module, stdlibBytes, snapshotBytes] = await Promise.all([
+    const shared = { bytes: new SharedArrayBuffer(snapshot.size), state: new SharedArrayBuffer(4) };
+    void fillShared(base, snapshot, shared.bytes, count).then(
+        () => settle(shared.state, 1),
+        () => settle(shared.state, 2),
+    );
+    const stdlibBytes = new SharedArrayBuffer(stdlib.size);
+    const [module] = await Promise.all([
         // The response itself, not a copy that counts bytes: only so the browser can keep compiled code.
         WebAssembly.compileStreaming(fetchWhole(base + wasm.name)).then((compiled) => {
             count(wasm.size);
             return compiled;
         }),
-        fetchShared(base, stdlib, count),
-        fetchShared(base, snapshot, count),
+        fillShared(base, stdlib, stdlibBytes, count),
     ]);
     return {
         baseURL: base,
@@ -72,7 +86,7 @@ export async function prefetchRuntime(
         lock: index.lock,
         module,
         stdlib: stdlibBytes,
-        snapshot: snapshotBytes,
+        snapshot: shared,
     };
 }
 
@@ -82,13 +96,20 @@ async function fetchWhole(url: string): Promise<Response> {
     return response;
 }
 
-async function fetchShared(
+function settle(state: SharedArrayBuffer, value: number): void {
+    const word = new Int32Array(state);
+    Atomics.store(word, 0, value);
+    Atomics.notify(word, 0);
+}
+
+async function fillShared(
     base: string,
     file: RuntimeFile,
+    buffer: SharedArrayBuffer,
     count: (bytes: number) => void,
-): Promise<SharedArrayBuffer> {
+): Promise<void> {
     const response = await fetchWhole(base + file.name);
-    const bytes = new Uint8Array(new SharedArrayBuffer(file.size));
+    const bytes = new Uint8Array(buffer);
     const reader = response.body?.getReader();
     let at = 0;
     for (;;) {
@@ -100,5 +121,4 @@ async function fetchShared(
         count(part.value.length);
     }
     if (at !== file.size) throw new Error(`${base}${file.name}: ${at} bytes instead of ${file.size}`);
-    return bytes.buffer as SharedArrayBuffer;
 }

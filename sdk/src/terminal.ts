@@ -7,24 +7,70 @@ import type { ITheme } from "@xterm/xterm";
 import type { ExitStatus } from "./messages.js";
 import type { Process } from "./process.js";
 
-export interface AttachOptions {
-  /** Colours; the terminal follows `prefers-color-scheme` with its own two palettes unless given. */
-  theme?: ITheme;
+/** What of a terminal can be changed while it is open. */
+export interface TerminalSettings {
+  /** Colours: one of the two built in, or your own; follows `prefers-color-scheme` unless given. */
+  theme?: "light" | "dark" | ITheme | undefined;
+  /** In CSS pixels; 14 unless given. */
   fontSize?: number;
   fontFamily?: string;
   /** Lines kept above the screen. */
   scrollback?: number;
+  /** Keep a copy of the screen for screen readers, which costs some speed. */
+  screenReader?: boolean;
+}
+
+export interface AttachOptions extends TerminalSettings {
   /** Give the terminal the keyboard at once. True unless given. */
   focus?: boolean;
+  /** Text shown above what the process writes; may hold escape sequences. */
+  intro?: string;
+  /** The name of the terminal for assistive technology. */
+  label?: string;
+  /** Sees each key first; what it returns false for does not reach the terminal. */
+  onKey?: (event: KeyboardEvent) => boolean;
+  /** Sees what is typed or pasted and gives what is sent instead. */
+  onInput?: (text: string) => string;
+  /** The process has rung. The terminal itself shows it with a frame for a moment. */
+  onBell?: () => void;
+}
+
+/** Keys a page can press for its user. */
+export type TerminalKey = "Escape" | "Tab" | "Enter" | "ArrowUp" | "ArrowDown" | "ArrowRight" | "ArrowLeft";
+
+/** What a search found: the number of the match shown, from 1 (0 if none), and how many there are. */
+export interface Found {
+  readonly index: number;
+  readonly count: number;
 }
 
 /** A terminal in the page. */
 export interface Attachment {
-  /** Settles when the process has ended and all its output is on the screen. */
+  /** Settles when the first process has ended and all its output is on the screen. */
   readonly exit: Promise<ExitStatus>;
+  /** Settles when the process shown last has written something (a prompt, say), or has ended. */
+  readonly awake: Promise<void>;
   focus(): void;
-  /** What the screen shows, without trailing blanks. */
+  /** What the terminal shows and has shown, without trailing blanks. */
   text(): string;
+  /** The selected text. */
+  selection(): string;
+  selectAll(): void;
+  /** Show text of the page's own; may hold escape sequences. */
+  print(text: string): void;
+  /** Forget what has been shown, but for the line of the cursor. */
+  clear(): void;
+  /** Send text as if typed. */
+  type(text: string): void;
+  /** Send text as a paste, which programs that ask for it can tell from typing. */
+  paste(text: string): void;
+  /** Send a key, as the running program asked for it. */
+  press(key: TerminalKey): void;
+  /** Mark all matches and show the next one (or the one before). An empty text ends the search. */
+  find(text: string, options?: { backwards?: boolean; incremental?: boolean }): Found;
+  set(settings: TerminalSettings): void;
+  /** Show another process, whose predecessor has ended; settles as `exit` does. */
+  show(process: Process): Promise<ExitStatus>;
   /** Remove the terminal from its element. The process gets a hangup from its closed terminal. */
   dispose(): void;
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import json
 import os
 import platform
@@ -17,15 +18,17 @@ import re
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[2] / "runtime_py")]
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1] / "runtime_py")]
+
+import pages  # noqa: E402
 
 from e2e.conftest import CHROMIUM_ARGS  # noqa: E402
 from ebbtide import Machine  # noqa: E402
@@ -37,11 +40,11 @@ GUESTS = BUILD / "guests" / "bench"
 TWINS = BUILD / "native-guests" / "bench"
 QEMU = os.environ.get("EBB_QEMU")
 
-# Name and repetitions: about a second here, so that a run's start does not show.
+# Name and repetitions: half a second here, some milliseconds natively: a start does not show.
 PROGRAMS = {
-    "sieve": 6, "sha256": 4, "matmul": 6, "qsort": 3, "quick": 2, "memcpy": 20, "fib": 6,
-    "malloc": 3, "dhrystone": 2, "coremark": 2, "getpid": 20, "pipe": 4, "futex": 4, "fork": 2,
-    "exec": 2,
+    "sieve": 6, "sha256": 4, "matmul": 12, "qsort": 4, "quick": 4, "memcpy": 4, "fib": 400,
+    "malloc": 3, "dhrystone": 2, "coremark": 30, "getpid": 20, "pipe": 20, "futex": 10, "fork": 10,
+    "exec": 10,
 }  # fmt: skip
 # Debian's own programs: no x86-64 twin of the same version is at hand, so native stays empty.
 COMMANDS = {
@@ -65,7 +68,7 @@ class Row:
     ratio_qemu: float | None = None
     guest_mips: float | None = None
     runs: int = 0
-    spread: float | None = field(default=None)
+    spread: float | None = None
 
     def finish(self) -> Row:
         """Fill in the ratios."""
@@ -90,7 +93,9 @@ def timed(command: list[str]) -> tuple[float, str]:
 Runner = Callable[[str, int], tuple[float, str]]  # program, repetitions -> ms, output
 
 
-def median_of(runners: dict[str, Runner], name: str, repetitions: int, runs: int) -> dict[str, tuple[float, float]]:
+def median_of(
+    runners: dict[str, Runner], name: str, repetitions: int, runs: int
+) -> dict[str, tuple[float, float]]:
     """Alternate between the runners; net median and spread of each."""
     full: dict[str, list[float]] = {where: [] for where in runners}
     empty: dict[str, list[float]] = {where: [] for where in runners}
@@ -134,7 +139,9 @@ class Native:
     def program(self, name: str, repetitions: int) -> tuple[float, str]:
         if name not in self.put:
             data = (GUESTS / name).read_bytes()
-            self.loop.run_until_complete(self.machine.fs.write_file(f"/tmp/{name}", data, mode=0o755))
+            self.loop.run_until_complete(
+                self.machine.fs.write_file(f"/tmp/{name}", data, mode=0o755)
+            )
             self.put.add(name)
         return self.run([f"/tmp/{name}", str(repetitions)])
 
@@ -143,11 +150,6 @@ class Native:
         self.loop.close()
 
 
-RUN = """async ([command, args]) => {
-  const start = performance.now();
-  const result = await window.sdk.run(command, args);
-  return [performance.now() - start, result.stdout.trim(), result.exitCode];
-}"""
 PUT = """async ([path, base64]) => {
   const data = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
   await window.sdk.fs.writeFile(path, data, { mode: 0o755 });
@@ -166,15 +168,13 @@ class Chromium:
         self.put: set[str] = set()
 
     def run(self, command: list[str]) -> tuple[float, str]:
-        ms, output, code = self.page.evaluate(RUN, [command[0], command[1:]])
+        ms, output, code = self.page.evaluate(pages.RUN, [command[0], command[1:]])
         if code:
             raise Failed(f"{command}: exit {code}: {output}")
         return ms, output
 
     def program(self, name: str, repetitions: int) -> tuple[float, str]:
         if name not in self.put:
-            import base64
-
             data = base64.b64encode((GUESTS / name).read_bytes()).decode()
             self.page.evaluate(PUT, [f"/tmp/{name}", data])
             self.put.add(name)
@@ -218,7 +218,9 @@ def program_rows(where: str, host: Native | Chromium, names: list[str], runs: in
     return rows
 
 
-def command_rows(where: str, hosts: Callable[[str], Native | Chromium], names: list[str], runs: int) -> list[Row]:
+def command_rows(
+    where: str, hosts: Callable[[str], Native | Chromium], names: list[str], runs: int
+) -> list[Row]:
     rows = []
     for name in names:
         image, command = COMMANDS[name]
@@ -230,54 +232,33 @@ def command_rows(where: str, hosts: Callable[[str], Native | Chromium], names: l
     return rows
 
 
-def page_rows(browser_of: Callable[[], Browser], url: str, runs: int) -> list[Row]:
-    """Load to prompt in new profiles and again in the same one, `sdk.run`, memory when idle."""
-    rows: dict[str, list[float]] = {}
-    for image in ("base", "debian"):
-        for _ in range(runs):
-            browser = browser_of()
-            context = browser.new_context()
-            for visit in ("cold", "warm"):
-                page = context.new_page()
-                page.set_default_timeout(120_000)
-                rows.setdefault(f"prompt-{visit}-{image}", []).append(to_prompt(page, url, image))
-                if visit == "warm":
-                    for _ in range(20):
-                        ms = page.evaluate(RUN, ["true", []])[0]
-                        rows.setdefault(f"sdk-run-true-{image}", []).append(ms)
-                    rows.setdefault(f"tab-memory-{image}", []).append(renderer_mib())
-                page.close()
-            browser.close()
-    out = []
-    for name, values in rows.items():
-        unit = "MiB" if "memory" in name else "ms"
-        row = Row(name, "chromium", round(statistics.median(values), 1), unit, runs=len(values))
-        out.append(show(row))
-    return out
+def chromium_rows(url: str, programs: list[str], commands: list[str], runs: int) -> list[Row]:
+    rows: list[Row] = []
+    with sync_playwright() as play:
+        path = os.environ.get("EBB_CHROMIUM")
+        browser = play.chromium.launch(executable_path=path, args=list(CHROMIUM_ARGS))
+        if programs:
+            page = Chromium(browser, url, "base")
+            rows += program_rows("chromium", page, programs, runs)
+            page.close()
+        rows += command_rows(
+            "chromium", lambda image: Chromium(browser, url, image), commands, runs
+        )
+        browser.close()
+    return rows
 
 
-def to_prompt(page: Page, url: str, image: str) -> float:
-    """Milliseconds until a typed character echoes."""
-    start = time.perf_counter()
-    page.goto(f"{url}/?image={image}", wait_until="commit")
-    page.wait_for_function("() => document.body && /[#$] ?$/.test((window.screenText?.() ?? '').trimEnd() + ' ')", polling=10)
-    page.keyboard.type("#")
-    page.wait_for_function("() => /[#$] #/.test(window.screenText())", polling=10)
-    return (time.perf_counter() - start) * 1000
-
-
-def renderer_mib() -> float:
-    """Private memory of the largest Chromium renderer."""
-    best = 0
-    for folder in Path("/proc").iterdir():
-        try:
-            if b"--type=renderer" not in (folder / "cmdline").read_bytes():
-                continue
-            text = (folder / "smaps_rollup").read_text()
-        except (OSError, NotADirectoryError):
-            continue
-        best = max(best, sum(int(kb) for kb in re.findall(r"Private_\w+:\s+(\d+)", text)))
-    return best / 1024
+def page_rows(url: str, packed_url: str, runs: int) -> list[Row]:
+    """What pages.py measures, each image by itself."""
+    rows = []
+    with sync_playwright() as play:
+        for image in pages.IMAGES:
+            for name, values in pages.measure(play, url, packed_url, image, runs).items():
+                unit = "MiB" if "memory" in name else "steps" if "steps" in name else "ms"
+                row = Row(name, "chromium", round(statistics.median(values), 1), unit)
+                row.runs, row.spread = len(values), pages.spread(values)
+                rows.append(show(row))
+    return rows
 
 
 def show(row: Row) -> Row:
@@ -293,11 +274,16 @@ def show(row: Row) -> Row:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="build.py bench", description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = argparse.ArgumentParser(
+        prog="build.py bench", description=__doc__.splitlines()[0] if __doc__ else ""
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table there too")
-    parser.add_argument("--only", action="append", metavar="NAME", help="only rows whose name begins so")
+    parser.add_argument(
+        "--only", action="append", metavar="NAME", help="only rows whose name begins so"
+    )
     parser.add_argument("--where", choices=["native", "chromium"], help="only there")
     parser.add_argument("--runs", type=int, default=5, help="alternating runs of each (5)")
+    parser.add_argument("--page-runs", type=int, default=10, help="new profiles per image (10)")
     options = parser.parse_args()
 
     def wanted(name: str) -> bool:
@@ -305,7 +291,8 @@ def main() -> int:
 
     programs = [name for name in PROGRAMS if wanted(name)]
     commands = [name for name in COMMANDS if wanted(name)]
-    pages = not options.only or wanted("page") or any(one.startswith(("prompt", "sdk", "tab")) for one in options.only)
+    of_pages = ("prompt", "sdk-run", "tab", "idle", "page")
+    with_pages = not options.only or any(one.startswith(of_pages) for one in options.only)
     print(
         f"{'workload':24} {'where':9} {'ebb':>12} {'unit':4} {'native':>10} {'qemu':>10} {'/native':>9} {'/qemu':>9} {'guest M/s':>9}"
     )
@@ -317,25 +304,17 @@ def main() -> int:
             host.close()
         rows += command_rows("native", Native, commands, options.runs)
     if options.where != "native":
-        with Server(site(web_folder(), images_folder()), port=0) as server, sync_playwright() as play:
-
-            def browser_of() -> Browser:
-                return play.chromium.launch(
-                    executable_path=os.environ.get("EBB_CHROMIUM"), args=list(CHROMIUM_ARGS)
-                )
-
-            browser = browser_of()
-            if programs:
-                page = Chromium(browser, server.url, "base")
-                rows += program_rows("chromium", page, programs, options.runs)
-                page.close()
-            rows += command_rows("chromium", lambda image: Chromium(browser, server.url, image), commands, options.runs)
-            browser.close()
-            if pages:
-                rows += page_rows(browser_of, server.url, max(options.runs, 5))
+        mounts = site(web_folder(), images_folder())
+        with Server(mounts, port=0) as server, Server(mounts, port=0, compress=True) as packed:
+            if programs or commands:
+                rows += chromium_rows(server.url, programs, commands, options.runs)
+            if with_pages:
+                rows += page_rows(server.url, packed.url, options.page_runs)
     if options.json:
         machine = {"system": platform.platform(), "cpus": os.cpu_count(), "processor": cpu_name()}
-        options.json.write_text(json.dumps({"machine": machine, "rows": [asdict(row) for row in rows]}, indent=1))
+        options.json.write_text(
+            json.dumps({"machine": machine, "rows": [asdict(row) for row in rows]}, indent=1)
+        )
     return 0
 
 
@@ -347,5 +326,4 @@ def cpu_name() -> str:
 
 
 if __name__ == "__main__":
-    tempfile.tempdir = None
     sys.exit(main())

@@ -43,12 +43,17 @@ def visit(play: Playwright, profile: str, link: bool) -> Iterator[Page]:
         page = context.pages[0] if context.pages else context.new_page()
         page.set_default_timeout(120_000)
         if link:
-            network = context.new_cdp_session(page)
-            network.send("Network.enable")
-            network.send("Network.emulateNetworkConditions", LINK)
+            throttle(context, page)
         yield page
     finally:
         context.close()
+
+
+def throttle(context: BrowserContext, page: Page) -> None:
+    """Put the link before the page. Its workers fetch on their own and are not slowed."""
+    network = context.new_cdp_session(page)
+    network.send("Network.enable")
+    network.send("Network.emulateNetworkConditions", LINK)
 
 
 def to_prompt(page: Page, url: str, image: str) -> float:
@@ -59,8 +64,10 @@ def to_prompt(page: Page, url: str, image: str) -> float:
     return float(page.wait_for_function(ECHO, polling=5).json_value())
 
 
-def measure(play: Playwright, url: str, image: str, runs: int) -> dict[str, list[float]]:
-    """Give the samples of one image, by row."""
+def measure(
+    play: Playwright, url: str, packed_url: str, image: str, runs: int
+) -> dict[str, list[float]]:
+    """Give the samples of one image, by row; `packed_url` compresses, as a server on a network does."""
     rows: dict[str, list[float]] = {}
 
     def add(name: str, value: float) -> None:
@@ -76,10 +83,10 @@ def measure(play: Playwright, url: str, image: str, runs: int) -> dict[str, list
                     add("sdk-run-true", page.evaluate(RUN, ["true", []])[0])
                 if run == 0:
                     time.sleep(SETTLE_S)
-                    add("tab-memory", renderer_mib())
+                    add("tab-memory", renderer_mib(profile))
                     add("idle-steps", idle_steps(page))
     with tempfile.TemporaryDirectory() as profile, visit(play, profile, link=True) as page:
-        add("prompt-20mbit", to_prompt(page, url, image))
+        add("prompt-20mbit", to_prompt(page, packed_url, image))
     return rows
 
 
@@ -91,18 +98,41 @@ def idle_steps(page: Page) -> float:
     return float(sum(page.evaluate(script)) - before)
 
 
-def renderer_mib() -> float:
-    """Private memory of the largest Chromium renderer."""
-    best = 0
-    for folder in Path("/proc").iterdir():
+def renderers(profile: str) -> list[Path]:
+    """The renderers of the browser that has this profile: others may run on the machine."""
+    parents: dict[str, str] = {}
+    commands: dict[str, bytes] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if b"--type=renderer" not in (folder / "cmdline").read_bytes():
-                continue
-            text = (folder / "smaps_rollup").read_text()
+            parents[folder.name] = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+            commands[folder.name] = (folder / "cmdline").read_bytes()
         except OSError:
             continue
-        best = max(best, sum(int(kb) for kb in re.findall(r"Private_\w+:\s+(\d+)", text)))
-    return best / 1024
+
+    def ours(pid: str) -> bool:
+        return profile.encode() in commands.get(pid, b"") or (pid in parents and ours(parents[pid]))
+
+    return [
+        Path("/proc", pid)
+        for pid, command in commands.items()
+        if b"--type=renderer" in command and ours(pid)
+    ]
+
+
+def renderer_mib(profile: str) -> float:
+    """Private memory of the largest renderer, which is the page's."""
+    texts = [(folder / "smaps_rollup").read_text() for folder in renderers(profile)]
+    sizes = [re.findall(r"Private_(?:Clean|Dirty):\s+(\d+)", text) for text in texts]
+    return max(sum(map(int, one)) for one in sizes) / 1024
+
+
+def renderer_cpu_ms(profile: str) -> float:
+    """Processor time that the page has used so far, all threads."""
+    tick = 1000 / os.sysconf("SC_CLK_TCK")
+    stats = [
+        (folder / "stat").read_text().rpartition(")")[2].split() for folder in renderers(profile)
+    ]
+    return max((int(one[11]) + int(one[12])) * tick for one in stats)
 
 
 def spread(values: list[float]) -> float | None:

@@ -16,7 +16,7 @@ STARTED_MS = 60_000
 @pytest.fixture
 def fresh_page(browser: Browser) -> Iterator[Page]:
     """A page in a profile of its own: what a test breaks is broken for it alone."""
-    context = browser.new_context()
+    context = browser.new_context(service_workers="block")  # ours would mend what a test breaks
     yield context.new_page()
     context.close()
 
@@ -42,13 +42,14 @@ def without_headers(*names: str) -> Callable[[Route], None]:
 
 COOP = "cross-origin-opener-policy"
 COEP = "cross-origin-embedder-policy"
+POLICY = "document-isolation-policy"
 
 
 @pytest.mark.parametrize("missing", [COOP, COEP])
 def test_page_without_isolation_names_the_missing_header(
     fresh_page: Page, base_url: str, missing: str
 ) -> None:
-    fresh_page.route(base_url, without_headers(missing))
+    fresh_page.route(base_url, without_headers(missing, POLICY))
     code, message = failure(fresh_page, base_url)
     other = COEP if missing == COOP else COOP
     assert code == "not-isolated"
@@ -72,6 +73,7 @@ def test_page_inside_a_page_that_forbids_it_says_so(fresh_page: Page, base_url: 
     fresh_page.route(
         f"{base_url}outer.html", lambda route: route.fulfill(body=outer, content_type="text/html")
     )
+    fresh_page.route(base_url, without_headers(POLICY))
     fresh_page.goto(f"{base_url}outer.html")
     frame = fresh_page.frame_locator("iframe")
     frame.locator("#failure:not([hidden])").wait_for(timeout=STARTED_MS)

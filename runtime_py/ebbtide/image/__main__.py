@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+from ..assets import images_folder
 from .build import (
     build_from,
     build_image,
@@ -21,7 +22,7 @@ from .build import (
 )
 from .commands import commands
 from .errors import ImageError
-from .fetch import Progress, cache_root
+from .fetch import Progress
 from .lock import (
     PackageList,
     known_images,
@@ -35,7 +36,7 @@ from .lock import (
 
 def default_out() -> Path:
     """Return where images lie unless told otherwise."""
-    return cache_root() / "images"
+    return images_folder()
 
 
 def print_progress() -> Progress:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import http.client
-import os
 import shutil
 import threading
 import urllib.error
@@ -21,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..assets import cache_folder
 from .errors import ImageError
 
 Progress = Callable[[str, int, int], None]
@@ -37,9 +37,8 @@ def no_progress(what: str, done: int, total: int) -> None:
 
 
 def cache_root() -> Path:
-    """Return $EBB_CACHE or the usual place."""
-    given = os.environ.get("EBB_CACHE")
-    return Path(given).expanduser() if given else Path.home() / ".cache" / "ebb"
+    """Return where downloads are kept."""
+    return cache_folder()
 
 
 def file_sha256(path: Path) -> str:

@@ -8,7 +8,7 @@
 // The rules of restored interpreters: `js` objects are fetched afterwards, never held in the snapshot; files
 // written before are gone; hashes of strings are the same everywhere (PYTHONHASHSEED=0); `random` is reseeded.
 import type { PyodideAPI, PyodideConfig } from "pyodide";
-import type { RuntimeAssets } from "../runtime_assets.js";
+import type { RuntimeAssets, SharedSnapshot } from "../runtime_assets.js";
 
 const SNAPSHOT_MAGIC = 0x53424245; // "EBBS"
 const ENVIRONMENT = { PYTHONHASHSEED: "0", HOME: "/home/pyodide" };
@@ -45,10 +45,9 @@ export async function loadRuntime(
     assets: RuntimeAssets,
     options: RuntimeOptions = {},
 ): Promise<PyodideAPI> {
-    const snapshot = assets.snapshot && parseSnapshot(assets.snapshot);
-    if (!snapshot) return start(assets, options, null);
+    if (!assets.snapshot) return start(assets, options, null);
     try {
-        return await start(assets, options, snapshot);
+        return await start(assets, options, assets.snapshot);
     } catch (error) {
         console.warn("Python could not be restored from its snapshot, starting it from nothing:", error);
         return await start(assets, options, null);
@@ -58,7 +57,7 @@ export async function loadRuntime(
 async function start(
     assets: RuntimeAssets,
     options: RuntimeOptions,
-    snapshot: Snapshot | null,
+    snapshot: SharedSnapshot | null,
 ): Promise<PyodideAPI> {
     const [{ loadPyodide }, { default: create }] = (await Promise.all([
         import(/* @vite-ignore */ assets.loaderURL),
@@ -75,7 +74,7 @@ async function start(
             env: ENVIRONMENT,
             createPyodideModule: async (settings) => {
                 const interpreter = await create(settings);
-                if (snapshot) interpreter.API.restoreSnapshot = () => restore(interpreter, snapshot);
+                if (snapshot) interpreter.API.restoreSnapshot = () => restore(interpreter, waitSnapshot(snapshot));
                 return interpreter;
             },
             // Its content is not looked at: restoreSnapshot above does the work.
@@ -112,6 +111,15 @@ function shareParts(assets: RuntimeAssets): () => void {
         globalThis.fetch = fetch;
         WebAssembly.instantiateStreaming = instantiateStreaming;
     };
+}
+
+// The page may still be filling it. Waiting blocks this worker, which has nothing else to do.
+function waitSnapshot({ bytes, state }: SharedSnapshot): Snapshot {
+    const word = new Int32Array(state);
+    Atomics.wait(word, 0, 0);
+    const snapshot = Atomics.load(word, 0) === 1 ? parseSnapshot(bytes) : null;
+    if (!snapshot) throw new Error("there is no snapshot of this build");
+    return snapshot;
 }
 
 function parseSnapshot(buffer: SharedArrayBuffer): Snapshot | null {

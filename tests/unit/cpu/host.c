@@ -73,6 +73,7 @@ static struct {
     u32 generation;
 } page[GUEST_PAGES];
 static u32 fetches = 1; // fetch_generation
+static u32 drops;       // code_drops
 
 static maddr frame_of(u32 index) { return MADDR(guest_memory()) + index * PAGE_SIZE; }
 
@@ -87,6 +88,7 @@ maddr tlb_miss(struct hart *hart, u64 va, enum access access) {
     if (access == ACCESS_WRITE && page[index].code) {
         page[index].code = false;
         page[index].generation++;
+        drops++;
         hart->code_changed = true;
     }
     struct tlb_entry *entry = tlb_slot(access == ACCESS_READ ? hart->tlb->r : hart->tlb->w, va);
@@ -108,6 +110,7 @@ maddr tlb_fetch(struct hart *hart, u64 va) {
 }
 
 u32 code_generation(maddr frame) { return page[(frame - frame_of(0)) / PAGE_SIZE].generation; }
+u32 code_drops(void) { return drops; }
 u32 fetch_generation(const struct hart *hart) {
     (void)hart;
     return fetches;
@@ -250,8 +253,8 @@ int main(int argc, char **argv) {
     FILE *file = fopen(argv[arg], "rb");
     if (!file)
         return 2;
-    u8 *bytes = malloc(32 << 20);
-    if (!fread(bytes, 1, 32 << 20, file) || host_load(bytes, 3))
+    static u8 bytes[32 << 20];
+    if (!fread(bytes, 1, sizeof(bytes), file) || host_load(bytes, 3))
         return 2;
     host_smp(smp);
     int reason;
