@@ -199,7 +199,9 @@ def interrupted(script: str, times: int) -> tuple[int, bytes, bytes]:
 
 
 def test_an_interrupt_reaches_the_guest():
-    code, output, _ = interrupted("trap 'echo caught; exit 5' INT; echo ready; sleep 1000 & wait", 1)
+    code, output, _ = interrupted(
+        "trap 'echo caught; exit 5' INT; echo ready; sleep 1000 & wait", 1
+    )
     assert (code, output) == (5, b"caught\n")
 
 
