@@ -27,7 +27,7 @@ export interface BootOptions {
   limits?: Limits;
   /** Who may make processes and start programs; nobody is asked unless given. */
   policy?: Policy;
-  /** Keep a tape of the run. Off unless given. */
+  /** One hart, as a recorded run needs; a tape is kept natively only. Off unless given. */
   record?: boolean;
   /** Told how far booting has come. */
   onProgress?: (progress: Progress) => void;
@@ -39,7 +39,7 @@ export interface BootOptions {
   baseURL?: string | URL;
 }
 
-const HARTS_MOST = 8; // HART_MAX of the kernel's abi.h
+const HARTS_MOST = 6; // HART_MAX of the kernel's abi.h
 
 const OPTIONS = {
   image: 0, harts: 0, memory: 0, env: 0, user: 0, limits: 0, policy: 0, record: 0, onProgress: 0, onLog: 0, onPanic: 0,

@@ -202,7 +202,8 @@ export type Stage = "download" | "workers" | "image" | "boot";
 /** A line of the kernel's log. */
 export interface Log {
   readonly type: "log";
-  readonly level: "info" | "warn" | "strace";
+  /** `error` is trouble outside the guest: a chunk of the image that could not be had, say. */
+  readonly level: "info" | "warn" | "error" | "strace";
   readonly text: string;
 }
 

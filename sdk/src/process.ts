@@ -14,11 +14,11 @@ export interface Process {
   readonly stdout: ReadableStream<Uint8Array>;
   /** Its error output; empty with a pty, whose only output is `stdout`. */
   readonly stderr: ReadableStream<Uint8Array>;
-  /** Settles when the process has ended. Never rejects because of how it ended. */
+  /** Settles when the process has ended, however it ended; rejects only when the machine is closed or stops. */
   readonly exit: Promise<ExitStatus>;
   /** Whether it runs on a pseudo-terminal. */
   readonly pty: boolean;
-  /** Send a signal (`"SIGTERM"` unless named) to the process. With a pty or a job, its whole process group. */
+  /** Send a signal (`"SIGTERM"` unless named) to this one process; one that has ended is fine. */
   kill(signal?: string | number): Promise<void>;
   /** Tell the pty its new size. */
   resize(size: Size): Promise<void>;
