@@ -181,7 +181,8 @@ static u32 decision(struct hart *hart) {
 static u32 idle(struct hart *hart) {
     host.idle |= 1u << hart->id;
     u32 why = kernel->last_wait[hart->id];
-    return why ? why : STATUS_SLEEP;
+    bool asked = why == STATUS_CLONE_SPAWN || why == STATUS_EXECVE_SPAWN; // raised once, by decision()
+    return why && !asked ? why : STATUS_SLEEP;
 }
 
 // The hart lets go of a task that blocked, stopped or ended.
@@ -223,7 +224,7 @@ static u32 step(struct hart *hart, u64 budget) {
             kernel->switches++;
         } else if (kernel->tick < task->quantum_end) {
             if (!task_turn(hart, task, end))
-                goto again;
+                goto again; // guest code only: its ticks are counted, no pass was made
             if (task->state != TASK_RUNNING) // at once: another hart may wake and run it when we are out
                 current_drop(hart, task);
         } else if (!kernel->run_count) {

@@ -178,7 +178,7 @@ void syscall_run(struct task *task) {
         call_end(task, r);
         return;
     }
-    if (task->killed || (call->why != STATUS_VFORK_WAIT && task->attention && !task->agent)) {
+    if (task->killed || (task->attention && !task->agent)) {
         if (task->killed) {
             call_abort(task);
             return;

@@ -413,24 +413,28 @@ i64 sys_spawn_exec(struct task *task, struct call *call) {
 }
 
 // ---- KILL_TREE ---------------------------------------------------------------------------------
-static bool descends(struct process *process, struct process *root) {
+// Its session too, so that what a dead root has left behind is found.
+static bool descends(struct process *process, u32 root) {
     for (; process && process != kernel->agent; process = process->parent)
-        if (process == root || process->sid == root->pid)
+        if (process->pid == root || process->sid == root)
             return true;
     return false;
 }
 
 i64 sys_kill_tree(struct task *task, struct call *call) {
-    struct process *root = process_find(arg_u32(call, 0));
-    u32 signo = arg_u32(call, 1);
-    if (!root || root == kernel->agent)
+    u32 root = arg_u32(call, 0), signo = arg_u32(call, 1);
+    bool found = process_find(root);
+    if (!root || root == kernel->agent->pid)
         return -ESRCH;
-    if (!signo || signo > SIGRTMAX)
-        return signo ? -EINVAL : 0;
+    if (signo > SIGRTMAX)
+        return -EINVAL;
     struct process *process;
     list_each(process, &kernel->processes, all)
-        if (descends(process, root) && !process->zombie)
-            signal_kernel(process, signo);
+        if (descends(process, root)) {
+            found = true;
+            if (signo && !process->zombie)
+                signal_kernel(process, signo);
+        }
     (void)task;
-    return 0;
+    return found ? 0 : -ESRCH;
 }

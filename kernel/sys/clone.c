@@ -64,6 +64,11 @@ static i64 clone_run(struct task *task, struct call *call, const struct clone_ar
         r = process_limit(task); // again: others were made while the owner was asked
         if (r)
             return r;
+        // A signal to the whole group must reach the child too: taken first, then the call begins anew.
+        if (signal_deliverable(task)) {
+            task->attention = true;
+            return E_DONE;
+        }
         r = process_clone(task, args, &child);
         if (r < 0 || !(args->flags & CLONE_VFORK))
             return r;

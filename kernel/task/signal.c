@@ -368,8 +368,12 @@ i64 signal_deliver(struct task *task) {
             task_exit(task, process->exit_status);
             return 0;
         }
-        if (process->is_agent || only_killable(task))
+        if (process->is_agent)
             break;
+        if (only_killable(task)) {
+            task->attention = true; // it looks again when this wait is over
+            return 0;
+        }
         if (process->stopped) {
             task->state = TASK_STOPPED;
             return 0;
