@@ -229,7 +229,7 @@ def test_tabs_are_terminals_of_one_machine(prompt: MachinePage) -> None:
 
 def test_ended_shell_says_its_exit_code_and_enter_starts_another(prompt: MachinePage) -> None:
     prompt.type("exit 7\n")
-    prompt.see(r"ended with exit code 7\. Enter starts a new one\.$")
+    prompt.see(r"ended with exit code 7\.\nEnter starts a new one\.$")
     assert "7" in prompt.page.inner_text("#state")
     prompt.page.keyboard.press("Enter")
     prompt.see(r"starts a new one\.\n[\s\S]*" + PROMPT)
