@@ -190,8 +190,8 @@ def test_paste_of_100_kB_arrives_whole(prompt: MachinePage) -> None:
     text = "".join(f"{n:07} a line of a long paste\n" for n in range(100_000 // 30 + 1))
     assert len(text) > 100_000
     prompt.page.evaluate("(text) => navigator.clipboard.writeText(text)", text)
-    prompt.type("clear; stty -echo; cat >/tmp/pasted; stty echo; clear; echo taken\n")
-    prompt.see(r"taken$")
+    prompt.type("stty -echo; echo paste; cat >/tmp/pasted; stty echo; echo taken\n")
+    prompt.see(r"^paste$")
     prompt.page.keyboard.press("Control+Shift+V")
     last = text.splitlines()[-1]
     prompt.run(
