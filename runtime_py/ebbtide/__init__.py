@@ -16,7 +16,7 @@ from typing import Any
 
 _WHERE = {
     # In a page, Python asks workers of ours; within those it is machine.Machine that runs.
-    "Machine": "page_machine" if sys.platform == "emscripten" else "machine",
+    "Machine": "browser.page_machine" if sys.platform == "emscripten" else "machine",
     "Options": "placement",
     "Mount": "placement",
     "Limits": "policy",

@@ -1,19 +1,21 @@
 """The command `ebb`: its options and which command they belong to.
 
-Nothing heavy is imported before a command is chosen. `run` is in cli_run.py; `serve` and `image`
-belong to modules of their own.
+Nothing heavy is imported before a command is chosen. Each command is a module of its own.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NoReturn
 
 COMMANDS = {
     "run": "run a program in a machine",
     "serve": "serve the browser shell",
     "image": "build and list images",
+    "doctor": "say what is installed and what is wrong with it",
+    "completion": "print the completion script of a shell",
 }
 SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
@@ -63,11 +65,29 @@ def ports(text: str) -> tuple[int, int]:
         raise argparse.ArgumentTypeError(f"{text!r} is not HOST:GUEST") from None
 
 
+class _Parser(argparse.ArgumentParser):
+    """Names the option that was probably meant."""
+
+    def error(self, message: str) -> NoReturn:
+        parsers: list[argparse.ArgumentParser] = [self]
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                parsers += action.choices.values()
+        known = {option for one in parsers for option in one._option_string_actions}
+        wrong = [word.partition("=")[0] for word in message.split() if word.startswith("-")]
+        super().error(message + (_meant(wrong[0], known) if wrong else ""))
+
+
+def _meant(word: str, known: Iterable[str]) -> str:
+    import difflib  # only for a mistake: it costs time
+
+    close = difflib.get_close_matches(word, list(known), 1)
+    return f". Did you mean {close[0]}?" if close else ""
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    top = argparse.ArgumentParser(
-        prog="ebb", description="Unmodified Linux programs on a kernel in WebAssembly."
-    )
+    top = _Parser(prog="ebb", description="Unmodified Linux programs on a kernel in WebAssembly.")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     run = commands.add_parser(
         "run",
@@ -110,6 +130,16 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument(
         "args", nargs=argparse.REMAINDER, metavar="-- CMD…", help="program and arguments"
     )
+    doctor = commands.add_parser(
+        "doctor", help=COMMANDS["doctor"], description="Print versions, places, images, problems."
+    )
+    doctor.add_argument("-o", "--output", choices=("text", "json"), default="text")
+    completion = commands.add_parser(
+        "completion",
+        help=COMMANDS["completion"],
+        description='Print a completion script; in bash: eval "$(ebb completion bash)".',
+    )
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"))
     for name in ("serve", "image"):
         commands.add_parser(name, help=COMMANDS[name], add_help=False)
     return top
@@ -126,7 +156,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         from .serve import main as serve_main
 
         return serve_main(words[1:]) or 0
+    if words[:1] == ["__complete"]:
+        from .cli_complete import candidates
+
+        print("\n".join(candidates(parser(), words[1:])))
+        return 0
+    if words and not words[0].startswith("-") and words[0] not in COMMANDS:
+        meant = _meant(words[0], COMMANDS)
+        print(
+            f"ebb: there is no command {words[0]!r}{meant or '; see ebb --help'}", file=sys.stderr
+        )
+        return 2
     options = parser().parse_args(words)
+    if options.command == "doctor":
+        from .cli_doctor import run as doctor
+
+        return doctor(options)
+    if options.command == "completion":
+        from .cli_complete import SCRIPTS
+
+        print(SCRIPTS[options.shell], end="")
+        return 0
     if options.args[:1] == ["--"]:
         del options.args[0]
     if not options.args:

@@ -19,7 +19,7 @@ import threading
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from . import linux
 from .errors import EbbError, MachinePanic
@@ -30,6 +30,8 @@ from .placement import Mount, Progress
 from .process import end
 from .recording import Tape
 from .stream import READ_SIZE, ByteReader, ByteWriter, Pty
+
+T = TypeVar("T")
 
 EXIT_TIMEOUT = 124  # as timeout(1) has it
 EXIT_FAILED = 125  # we, not the program, failed; as container tools have it
@@ -115,6 +117,18 @@ def _log(record: Log, *, everything: bool) -> None:
 async def _attached(process: Process, timeout: float | None) -> int:
     """Pass streams through until the program has ended."""
     signals = _Signals()
+    interrupts = 0
+    enough = asyncio.Event()
+
+    async def interrupt() -> None:
+        """The first goes to the guest's foreground group, the second ends the machine."""
+        nonlocal interrupts
+        interrupts += 1
+        if interrupts > 1:
+            enough.set()
+        else:
+            await process.kill(linux.SIGINT, tree=True)
+
     readers: list[tuple[ByteReader | Pty, int]]
     if process.pty:
         pty = process.pty
@@ -125,12 +139,16 @@ async def _attached(process: Process, timeout: float | None) -> int:
         assert process.stdin and process.stdout and process.stderr
         readers = [(process.stdout, 1), (process.stderr, 2)]
         feed = asyncio.ensure_future(_feed(process.stdin))
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signals.on(signal.SIGINT, interrupt)
+        for number in (signal.SIGTERM, signal.SIGHUP):
             signals.on(number, partial(process.kill, int(number), tree=True))
     outputs = [asyncio.ensure_future(_copy(reader, fd)) for reader, fd in readers]
     try:
         try:
-            exit = await asyncio.wait_for(process.wait(), timeout)
+            exit = await asyncio.wait_for(_unless(enough, process.wait()), timeout)
+            if exit is None:
+                print("ebb: interrupted twice; the machine is ended", file=sys.stderr)
+                return 128 + linux.SIGINT
         except TimeoutError:
             print(f"ebb: {process.args[0]} did not end within {timeout:g} s", file=sys.stderr)
             await end(process)
@@ -145,6 +163,17 @@ async def _attached(process: Process, timeout: float | None) -> int:
         for task in [feed, *outputs]:
             task.cancel()
         await asyncio.gather(feed, *outputs, return_exceptions=True)
+
+
+async def _unless(event: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """Wait for `work`, or give None as soon as the event is set."""
+    working, given_up = asyncio.ensure_future(work), asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait({working, given_up}, return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
+    finally:
+        working.cancel()
+        given_up.cancel()
 
 
 class _Signals:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -101,3 +103,75 @@ def test_on_a_terminal_the_guest_has_one():
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 9
     os.close(master)
+
+
+def interrupted(script: str, times: int) -> tuple[int, bytes, bytes]:
+    """Run a script that says "ready", interrupt it so often, each time after what it says."""
+    with subprocess.Popen(
+        [*EBB, "run", "--", "bash", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as running:
+        assert running.stdout and running.stderr
+        for _ in range(times):
+            assert running.stdout.readline()
+            running.send_signal(signal.SIGINT)
+        output, errors = running.communicate(timeout=60)
+    return running.returncode, output, errors
+
+
+def test_an_interrupt_reaches_the_guest():
+    code, output, _ = interrupted("trap 'echo caught; exit 5' INT; echo ready; sleep 1000 & wait", 1)
+    assert (code, output) == (5, b"caught\n")
+
+
+def test_a_second_interrupt_ends_the_machine():
+    script = "trap 'echo again' INT; echo ready; while :; do sleep 1000 & wait; done"
+    code, _, errors = interrupted(script, 2)
+    assert code == 130 and b"interrupted twice" in errors
+
+
+def test_binary_input_and_output_are_untouched():
+    data = bytes(range(256)) * 500
+    assert ebb("run", "--", "cat", stdin=data).stdout == data
+
+
+def test_unknown_names_get_a_suggestion():
+    for words, meant in (
+        (["rnu"], b"Did you mean run?"),
+        (["run", "--imgae", "base", "--", "true"], b"Did you mean --image?"),
+        (["image", "check", "bsae"], b"Did you mean base?"),
+    ):
+        ended = ebb(*words)
+        assert ended.returncode != 0 and meant in ended.stderr, ended.stderr
+
+
+def test_doctor_says_what_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    found = json.loads(ebb("doctor", "-o", "json").stdout)
+    assert found["kernel"]["runs"] and found["versions"]["wasmtime"].startswith("50.")
+    assert "base" in [image["name"] for image in found["images"] if image["built"]]
+    monkeypatch.setenv("EBB_KERNEL", str(tmp_path / "kernel.wasm"))
+    monkeypatch.setenv("EBB_IMAGES", str(tmp_path))
+    ended = ebb("doctor")
+    assert ended.returncode == 1
+    assert b"problem: there is no kernel" in ended.stderr
+    assert b"problem: no image is built; build one with: ebb image build base" in ended.stderr
+
+
+def test_listings_come_as_json_and_ids_may_be_shortened():
+    (base,) = [
+        row for row in json.loads(ebb("image", "ls", "-o", "json").stdout) if row["name"] == "base"
+    ]
+    names = json.loads(ebb("image", "commands", base["id"][:8], "-o", "json").stdout)
+    assert base["built"] and "ls" in names
+    assert ebb("image", "commands", "base").stdout.decode().split() == names
+
+
+def test_completion_knows_commands_options_and_images():
+    assert ebb("__complete", "r").stdout == b"run\n"
+    assert ebb("__complete", "run", "--im").stdout == b"--image\n"
+    assert b"base\n" in ebb("__complete", "run", "--image", "").stdout
+    assert ebb("__complete", "run", "--", "l").stdout == b"\n"
+    script = ebb("completion", "bash").stdout
+    asked = subprocess.run(
+        ["bash", "-c", script.decode() + "complete -p ebb"], capture_output=True, check=True
+    )
+    assert b"-F _ebb ebb" in asked.stdout

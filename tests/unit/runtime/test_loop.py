@@ -110,6 +110,40 @@ def test_refusal_carries_the_errno_and_the_call(spawns):
         assert seen.told[-1] == ("refused", name)
 
 
+@pytest.mark.parametrize("spawn", SPAWN)
+@pytest.mark.parametrize("other", Status)
+@pytest.mark.parametrize("errors", [(None, "EAGAIN"), ("EAGAIN", None), ("EAGAIN", "EAGAIN")])
+def test_answers_are_given_at_once_whatever_stands_between_the_questions(spawn, other, errors):
+    first, second = errors
+    after, times = (0, 2 if second else 1) if first else (1, 1)
+    rule = Rule("EAGAIN", after, times)
+    script = [
+        Report(spawn, tid=3, call_seq=11, detail=1),
+        Report(other, tid=3, call_seq=11, detail=9),
+        Report(spawn, tid=4, call_seq=12, detail=2),
+        Report(spawn, tid=5, call_seq=13, detail=3),
+    ]
+    port, loop, seen = make(script, policy=Rules(rule, rule))
+    layout = port.abi.structs["event_admit"]
+    for report in script:
+        if report.status is Status.JIT_READY:
+            with pytest.raises(InternalError):
+                loop.turn()
+            return
+        if loop.turn() is Turn.PANICKED:
+            return
+        if report.status is spawn and report.detail != 9:
+            event = port.asked[-1][1]
+            error = {1: first, 2: second}.get(report.detail)
+            number = (1 << 32) - port.abi.errno[error] if error else 0
+            assert layout.integer(event, "error") == number
+            assert layout.integer(event, "tid") == report.tid
+            assert layout.integer(event, "seq") == report.call_seq
+    assert [told for told in seen.told if told[0] == "refused"] == [
+        ("refused", error) for error in errors if error
+    ]
+
+
 def test_mail_is_delivered_in_order_before_the_step():
     port, loop, _ = make([Report(Status.READY)])
     events = Events(port.abi)

@@ -10,8 +10,8 @@ import errno
 from collections.abc import Mapping
 from typing import Any, Self
 
-from . import errors, linux
-from .process import MAX_OUTPUT, CompletedProcess
+from .. import errors, linux
+from ..process import MAX_OUTPUT, CompletedProcess
 
 # Codes of the SDK's errors (sdk/src/errors.ts) that have a class of their own here.
 _ERRORS: Mapping[str, type[errors.EbbError]] = {
