@@ -53,11 +53,12 @@ static void fault_run(struct task *task) {
         signal_force(task, SIGSEGV, r == -EACCES ? SEGV_ACCERR : SEGV_MAPERR, task->fault_va);
 }
 
-static bool guest_run(struct hart *hart, struct task *task, u64 fuel) {
-    u64 retired = 0;
+static bool guest_run(struct hart *hart, struct task *task, u64 fuel, bool local_calls) {
+    u64 retired = 0, tick = kernel->tick;
     tlb_select(hart, task->mm);
     hart->task = task;
-    hart->tick = kernel->tick;
+    hart->tick = tick;
+    hart->local_calls = local_calls;
     hart->clock = kernel->clock;
     hart->code_changed = false;
     atomic_store(&hart->in_guest, 1);
@@ -72,6 +73,7 @@ static bool guest_run(struct hart *hart, struct task *task, u64 fuel) {
     // With several harts each counts from where it entered; time is the furthest of them.
     kernel->tick = max(kernel->tick, hart->tick + retired);
     task->ticks_user += retired;
+    task->ticks_system += hart->tick - tick; // local calls
     itimer_tick(task, retired, 0);
     hart->report.retired += retired;
     hart->task = NULL;
@@ -132,7 +134,9 @@ static bool task_turn(struct hart *hart, struct task *task, u64 end) {
         fault_run(task);
     } else {
         u64 stop = min(min(end, task->quantum_end), clock_tick(&kernel->clock, timer_next_ns()));
-        pass = guest_run(hart, task, min(stop - kernel->tick, itimer_fuel(task)));
+        u64 timed = itimer_fuel(task);
+        bool local_calls = timed == ~0ull && !(kernel->flags & BOOT_STRACE);
+        pass = guest_run(hart, task, min(stop - kernel->tick, timed), local_calls);
     }
     if (pass && task->state != TASK_DEAD && !task->agent) {
         task->ticks_system += 1 + host.pass_ticks;
