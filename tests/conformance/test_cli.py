@@ -119,7 +119,9 @@ def interrupted(script: str, times: int) -> tuple[int, bytes, bytes]:
 
 
 def test_an_interrupt_reaches_the_guest():
-    code, output, _ = interrupted("trap 'echo caught; exit 5' INT; echo ready; sleep 1000 & wait", 1)
+    code, output, _ = interrupted(
+        "trap 'echo caught; exit 5' INT; echo ready; sleep 1000 & wait", 1
+    )
     assert (code, output) == (5, b"caught\n")
 
 
@@ -175,3 +177,17 @@ def test_completion_knows_commands_options_and_images():
         ["bash", "-c", script.decode() + "complete -p ebb"], capture_output=True, check=True
     )
     assert b"-F _ebb ebb" in asked.stdout
+
+
+def test_help_loads_nothing_heavy():
+    program = """
+import sys
+from ebbtide.cli import main
+try:
+    main(["--help"])
+except SystemExit:
+    heavy = {"asyncio", "wasmtime", "difflib", "ebbtide.machine"} & set(sys.modules)
+    sys.exit(f"loaded: {heavy}" if heavy else 0)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
+    assert ended.returncode == 0, ended.stderr
