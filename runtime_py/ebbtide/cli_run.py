@@ -16,7 +16,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -80,11 +80,11 @@ async def _run(options: argparse.Namespace) -> int:
     async with machine:
         async with contextlib.AsyncExitStack() as servers:
             for host, guest in options.publish:
-                await servers.enter_async_context(await _publish(machine, host, guest))
+                await servers.enter_async_context(_published(machine, host, guest))
             try:
                 process = await machine.spawn(
                     *args,
-                    env=dict(options.env),
+                    env=dict(filter(None, options.env)),
                     cwd=options.workdir,
                     pty=(rows, cols) if tty else None,
                 )
@@ -293,8 +293,15 @@ def _raw() -> Iterator[None]:
         termios.tcsetattr(fd, termios.TCSADRAIN, before)
 
 
-async def _publish(machine: Machine, host: int, guest: int) -> asyncio.Server:
-    """Open a port of the host; each connection becomes one to the guest."""
+@contextlib.asynccontextmanager
+async def _published(machine: Machine, host: int, guest: int) -> AsyncIterator[None]:
+    """Hold a port of the host open; each connection becomes one to the guest."""
+    clients: set[asyncio.Task[None]] = set()
+
+    def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(client(reader, writer))
+        clients.add(task)
+        task.add_done_callback(clients.discard)
 
     async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -324,6 +331,13 @@ async def _publish(machine: Machine, host: int, guest: int) -> asyncio.Server:
             writer.close()
 
     try:
-        return await asyncio.start_server(client, ("127.0.0.1", "::1"), host)
+        server = await asyncio.start_server(begin, ("127.0.0.1", "::1"), host)
     except OSError as error:
         raise EbbError(f"port {host} cannot be opened: {error.strerror or error}") from None
+    try:
+        yield
+    finally:
+        server.close()
+        for task in clients:
+            task.cancel()
+        await asyncio.gather(*clients, return_exceptions=True)

@@ -7,8 +7,11 @@ import os
 import pty
 import select
 import signal
+import socket
 import subprocess
 import sys
+import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -70,10 +73,87 @@ def test_a_reader_that_goes_away_ends_the_writer():
     assert ended.stdout == b"y\ny\n"
 
 
-def test_unknown_image_names_the_command_that_builds_it():
-    ended = ebb("run", "--image", "bas", "--", "true")
-    assert ended.returncode == 125
-    assert b"ebb image build bas" in ended.stderr and b"Did you mean base?" in ended.stderr
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        ("--image debain", 125, "did you mean debian?"),
+        ("--harts 0", 125, "from 1 to"),
+        ("--harts 99", 125, "from 1 to"),
+        ("--memory 64", 125, "did you mean 64M?"),
+        ("--memory 1M", 125, "at least 16M"),
+        ("-v /no/such/place:/x", 125, "no such directory"),
+        ("-v {file}:/x", 125, "only a directory can be shown"),
+        ("-v /:x", 125, "must begin with /"),
+        ("-p 8099", 2, "is not HOST:GUEST"),
+        ("-p 8099:99999", 2, "from 1 to 65535"),
+        ("--timeout soon", 2, "is no time"),
+    ],
+)
+def test_a_wrong_option_is_named_before_boot(options: str, code: int, said: str):
+    ended = ebb("run", *options.format(file=__file__).split(), "--", "true")
+    assert (ended.returncode, ended.stdout) == (code, b"")
+    assert said in ended.stderr.decode() and b"Traceback" not in ended.stderr
+
+
+def test_a_port_that_cannot_be_is_one_line():
+    ended = ebb("serve", "--port", "99999")
+    assert ended.returncode == 2 and ended.stderr.count(b"\n") == 1
+
+
+def test_usage_and_version_name_the_program():
+    assert ebb("--version").stdout.startswith(b"ebb ")
+    assert ebb("run", "--help").stdout.startswith(b"usage: ebb run [OPTION")
+
+
+def test_a_directory_beside_us_and_a_variable_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "beside").mkdir()
+    (tmp_path / "beside" / "file").write_text("seen")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OURS", "a b")
+    monkeypatch.delenv("NOBODYS", raising=False)
+    script = 'cat /x/file; echo "$OURS ${NOBODYS-unset}"'
+    ended = ebb("run", "-v", "beside:/x", "-e", "OURS", "-e", "NOBODYS", "--", "sh", "-c", script)
+    assert ended.stdout == b"seena b unset\n", ended.stderr
+
+
+def test_interrupt_of_a_published_port_is_silent():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    words = [
+        "run",
+        "-p",
+        f"{port}:8080",
+        "--",
+        "busybox",
+        "httpd",
+        "-f",
+        "-p",
+        "8080",
+        "-h",
+        "/etc",
+    ]
+    pipe = subprocess.PIPE
+    running = subprocess.Popen([*EBB, *words], stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe)
+
+    def ask() -> bytes:
+        while True:  # until the guest listens
+            with suppress(OSError), urllib.request.urlopen(url, timeout=60) as answer:
+                return answer.read()
+
+    url = f"http://127.0.0.1:{port}/debian_version"
+    assert ask()
+    with socket.create_connection(("127.0.0.1", port)):  # one that is open at the end
+        assert ask()
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=60)
+    assert (running.returncode, said) == (130, b"")
+
+
+def test_timeout_takes_a_unit():
+    ended = ebb("run", "--timeout", "200ms", "--", "sleep", "1000")
+    assert (ended.returncode, ended.stdout) == (124, b"")
 
 
 def test_strace_names_the_calls():
