@@ -1,7 +1,9 @@
-// The step: run guest tasks on one hart until the budget of ticks ends or something must be decided outside.
+// The step: run guest tasks on one hart until the budget of ticks ends or something must be decided
+// outside.
 //
-// Split-invariant: step(a); step(b) leaves the same machine as step(a + b). All that ends a quantum, fires a
-// timer or switches tasks is due at a tick kept in machine memory; the end of a budget only returns.
+// Split-invariant: step(a); step(b) leaves the same machine as step(a + b). All that ends a
+// quantum, fires a timer or switches tasks is due at a tick kept in machine memory; the end of a
+// budget only returns.
 #include "kernel.h"
 #include "park.h"
 #include "proc/proc.h"
@@ -81,7 +83,8 @@ static bool guest_run(struct hart *hart, struct task *task, u64 fuel, bool local
     case CPU_FUEL:
         return false;
     case CPU_ATTN:
-        // What the others ask for stands where step() looks; only a shootdown is answered in guest code.
+        // What the others ask for stands where step() looks; only a shootdown is answered in guest
+        // code.
         atomic_and(&hart->attn, ATTN_SHOOTDOWN);
         return false;
     case CPU_ECALL:
@@ -185,7 +188,8 @@ static u32 decision(struct hart *hart) {
 static u32 idle(struct hart *hart) {
     host.idle |= 1u << hart->id;
     u32 why = kernel->last_wait[hart->id];
-    bool asked = why == STATUS_CLONE_SPAWN || why == STATUS_EXECVE_SPAWN; // raised once, by decision()
+    bool asked =
+        why == STATUS_CLONE_SPAWN || why == STATUS_EXECVE_SPAWN; // raised once, by decision()
     return why && !asked ? why : STATUS_SLEEP;
 }
 
@@ -200,8 +204,9 @@ static void current_drop(struct hart *hart, struct task *task) {
     task_put(task);
 }
 
-// A step ends at the top of this loop or idle, and whatever changes the machine below costs at least one tick: so
-// there is exactly one machine per tick, and an event delivered at a tick always meets the same one.
+// A step ends at the top of this loop or idle, and whatever changes the machine below costs at
+// least one tick: so there is exactly one machine per tick, and an event delivered at a tick always
+// meets the same one.
 static u32 step(struct hart *hart, u64 budget) {
     u64 end = kernel->tick + budget;
     for (;; pass_end()) {
@@ -229,7 +234,8 @@ static u32 step(struct hart *hart, u64 budget) {
         } else if (kernel->tick < task->quantum_end) {
             if (!task_turn(hart, task, end))
                 goto again; // guest code only: its ticks are counted, no pass was made
-            if (task->state != TASK_RUNNING) // at once: another hart may wake and run it when we are out
+            if (task->state !=
+                TASK_RUNNING) // at once: another hart may wake and run it when we are out
                 current_drop(hart, task);
         } else if (!kernel->run_count) {
             task->quantum_end = kernel->tick + QUANTUM;
@@ -254,7 +260,8 @@ static void report_fill(struct hart *hart, u32 status) {
 
 __attribute__((export_name("k_step"))) u32 k_step(u32 id, u32 budget_lo, u32 budget_hi) {
     struct hart *hart = host.hart[id];
-    hart->report.seen = atomic_load(&hart->doorbell); // first: a ring during the step must end k_park at once
+    hart->report.seen =
+        atomic_load(&hart->doorbell); // first: a ring during the step must end k_park at once
     if (atomic_load(&host.freeze)) {
         atomic_wait(&host.freeze, 1, 100000000); // the gate
         return STATUS_READY;

@@ -1,7 +1,8 @@
-// System calls: the one path from an ecall to a handler and back, including waits, signals and restarts.
+// System calls: the one path from an ecall to a handler and back, including waits, signals and
+// restarts.
 //
-// Handlers answer a value, -errno, E_WAIT, E_DONE or E_AGAIN (types.h). `pc` and `a0` change once, at the
-// end; an ecall retires once, however often its handler ran.
+// Handlers answer a value, -errno, E_WAIT, E_DONE or E_AGAIN (types.h). `pc` and `a0` change once,
+// at the end; an ecall retires once, however often its handler ran.
 #include "kernel.h"
 #include "sys/sys.h"
 #include "task/signal.h"
@@ -18,7 +19,8 @@ struct row {
 #define PARTIAL(what) 1
 #define NONE(why) 0
 static const struct row table[512] = {
-#define SYS(nr, name, args, waits, support, file) [nr] = {support ? sys_##name : NULL, #name, args, waits},
+#define SYS(nr, name, args, waits, support, file)                                                  \
+    [nr] = {support ? sys_##name : NULL, #name, args, waits},
 #include "syscalls.tbl"
 #undef SYS
 };
@@ -61,8 +63,8 @@ static i64 unknown(u32 nr) {
 static void call_begin(struct task *task) {
     struct call *call = &task->call;
     assert(!call->nodes && !call->file[0] && !call->file[1] && !call->captured);
-    // One by one: clearing the whole record is a call of the host's runtime, and what held something was
-    // put back by call_drop.
+    // One by one: clearing the whole record is a call of the host's runtime, and what held
+    // something was put back by call_drop.
     call->live = true;
     call->granted = call->mask_saved = call->timed_out = call->interrupted = false;
     call->phase = call->why = 0;
@@ -131,8 +133,8 @@ static void call_end(struct task *task, i64 result) {
     cpu_reservation_clear(&task->cpu);
 }
 
-// A waiting call and a deliverable signal: decide once what becomes of the call (law 6). False: the call
-// stays as it is.
+// A waiting call and a deliverable signal: decide once what becomes of the call (law 6). False: the
+// call stays as it is.
 static bool call_interrupt(struct task *task, const struct row *row) {
     struct call *call = &task->call;
     const struct sigaction *action = signal_next_action(task);
@@ -143,7 +145,7 @@ static bool call_interrupt(struct task *task, const struct row *row) {
         result = (i64)call->progress;
     else if (row->restart == RESTART_SYS && (action->flags & SA_RESTART) &&
              !call->deadline) // with SO_RCVTIMEO, SO_SNDTIMEO: never
-        result = E_DONE; // pc stays on the ecall, a0 was never touched
+        result = E_DONE;      // pc stays on the ecall, a0 was never touched
     bool mask_saved = call->mask_saved;
     if (call->undo)
         call->undo(task, call);
@@ -155,8 +157,8 @@ static bool call_interrupt(struct task *task, const struct row *row) {
 }
 
 // ---- Local calls -------------------------------------------------------------------------------
-// They read what only the task itself changes, so they need no lock, no record and no way out of cpu_run. Whether one
-// is answered there or in a pass of its own leaves no trace: law 2.
+// They read what only the task itself changes, so they need no lock, no record and no way out of
+// cpu_run. Whether one is answered there or in a pass of its own leaves no trace: law 2.
 static bool is_local(u64 nr) {
     switch (nr) {
     case 172: // getpid

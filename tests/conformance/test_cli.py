@@ -257,3 +257,17 @@ def test_completion_knows_commands_options_and_images():
         ["bash", "-c", script.decode() + "complete -p ebb"], capture_output=True, check=True
     )
     assert b"-F _ebb ebb" in asked.stdout
+
+
+def test_help_loads_nothing_heavy():
+    program = """
+import sys
+from ebbtide.cli import main
+try:
+    main(["--help"])
+except SystemExit:
+    heavy = {"asyncio", "wasmtime", "difflib", "ebbtide.machine"} & set(sys.modules)
+    sys.exit(f"loaded: {heavy}" if heavy else 0)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
+    assert ended.returncode == 0, ended.stderr

@@ -41,7 +41,7 @@ def choose(page: Page, name: str) -> None:
     page.locator("#menu button", has_text=name).first.click()
 
 
-def front(machine: MachinePage, selector: str = "") -> str:
+def front(machine: MachinePage, selector: str) -> str:
     """A selector inside the terminal in front."""
     return f"#terminal .screen:not([hidden]) {selector}"
 
@@ -190,8 +190,8 @@ def test_paste_of_100_kB_arrives_whole(prompt: MachinePage) -> None:
     text = "".join(f"{n:07} a line of a long paste\n" for n in range(100_000 // 30 + 1))
     assert len(text) > 100_000
     prompt.page.evaluate("(text) => navigator.clipboard.writeText(text)", text)
-    prompt.type("clear; stty -echo; cat >/tmp/pasted; stty echo; clear; echo taken\n")
-    prompt.see(r"taken$")
+    prompt.type("stty -echo; echo paste; cat >/tmp/pasted; stty echo; echo taken\n")
+    prompt.see(r"^paste$")
     prompt.page.keyboard.press("Control+Shift+V")
     last = text.splitlines()[-1]
     prompt.run(
@@ -229,7 +229,7 @@ def test_tabs_are_terminals_of_one_machine(prompt: MachinePage) -> None:
 
 def test_ended_shell_says_its_exit_code_and_enter_starts_another(prompt: MachinePage) -> None:
     prompt.type("exit 7\n")
-    prompt.see(r"ended with exit code 7\. Enter starts a new one\.$")
+    prompt.see(r"ended with exit code 7\.\nEnter starts a new one\.$")
     assert "7" in prompt.page.inner_text("#state")
     prompt.page.keyboard.press("Enter")
     prompt.see(r"starts a new one\.\n[\s\S]*" + PROMPT)
@@ -294,6 +294,7 @@ def test_panel_uploads_a_folder_lists_and_downloads(prompt: MachinePage, tmp_pat
 def test_copied_link_holds_directory_and_command(prompt: MachinePage) -> None:
     page = prompt.page
     choose(page, "Copy link")
+    page.wait_for_selector("#link[open]")
     assert page.input_value("#link-cwd") == "/tmp/here"
     page.fill("#link-cwd", "/etc")
     page.fill("#link-cmd", "echo $((6*7)) && pwd")
@@ -303,24 +304,32 @@ def test_copied_link_holds_directory_and_command(prompt: MachinePage) -> None:
     assert parse_qs(urlsplit(link).query) == {"cwd": ["/etc"], "cmd": ["echo $((6*7)) && pwd"]}
 
 
+LIGHT, DARK = "rgb(251, 250, 247)", "rgb(20, 23, 26)"
+
+
+def see_paper(machine: MachinePage, colour: str) -> None:
+    """Wait until page and terminal have this background."""
+    machine.page.wait_for_function(
+        """([frame, colour]) => [document.body, document.querySelector(frame)].every(
+            (element) => getComputedStyle(element).backgroundColor === colour)""",
+        arg=[front(machine, ".xterm-scrollable-element"), colour],
+    )
+
+
 def test_theme_is_of_the_system_until_one_is_chosen(prompt: MachinePage) -> None:
     page = prompt.page
-    papers = """(frame) => [document.body, document.querySelector(frame)].map(
-        (element) => getComputedStyle(element).backgroundColor)"""
-    screen = front(prompt, ".xterm-scrollable-element")
     page.emulate_media(color_scheme="light")
-    light = page.evaluate(papers, screen)
+    see_paper(prompt, LIGHT)
     page.emulate_media(color_scheme="dark")
-    dark = page.evaluate(papers, screen)
-    assert light[0] == light[1] != dark[0] == dark[1]
+    see_paper(prompt, DARK)
     choose(page, "Light")
-    assert page.evaluate(papers, screen) == light
+    see_paper(prompt, LIGHT)
     page.emulate_media(color_scheme="light")
     choose(page, "Dark")
-    assert page.evaluate(papers, screen) == dark
+    see_paper(prompt, DARK)
     assert page.evaluate("localStorage.getItem('ebb.theme')") == "dark"
     choose(page, "Theme of the system")
-    assert page.evaluate(papers, screen) == light
+    see_paper(prompt, LIGHT)
 
 
 def test_nothing_moves_where_motion_is_unwanted(prompt: MachinePage) -> None:
