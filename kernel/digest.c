@@ -17,7 +17,8 @@ __attribute__((export_name("k_digest"))) u32 k_digest(u32 out) {
     sha256_init(&s);
     u32 low = kernel->frame_low;
     sha256_update(&s, MPTR(void, MACHINE_BASE), heap_pages() * PAGE_SIZE);
-    sha256_update(&s, MPTR(void, MACHINE_BASE + low * PAGE_SIZE), (size_t)(kernel->frame_count - low) * PAGE_SIZE);
+    sha256_update(&s, MPTR(void, MACHINE_BASE + low * PAGE_SIZE),
+                  (size_t)(kernel->frame_count - low) * PAGE_SIZE);
     sha256_final(&s, MPTR(u8, out));
     return 0;
 }

@@ -71,7 +71,8 @@ __attribute__((export_name("k_out_bell"))) u32 k_out_bell(void) {
     return MADDR(&host.outbox_bell);
 }
 
-__attribute__((export_name("k_out_wait"))) u32 k_out_wait(u32 seen, u32 timeout_lo, u32 timeout_hi) {
+__attribute__((export_name("k_out_wait"))) u32 k_out_wait(u32 seen, u32 timeout_lo,
+                                                          u32 timeout_hi) {
     return (u32)atomic_wait(&host.outbox_bell, seen, (i64)((u64)timeout_hi << 32 | timeout_lo));
 }
 
@@ -97,7 +98,8 @@ __attribute__((export_name("k_mail_take"))) u32 k_mail_take(u32 hart) {
     atomic_and(&host.hart[hart]->attn, ~(u32)ATTN_MAIL);
     struct mail *mail = NULL;
     lock_take(&host.mail_lock);
-    if (!host.mail_taken) // one at a time, so that events are delivered in the order they were posted
+    if (!host.mail_taken) // one at a time, so that events are delivered in the order they were
+                          // posted
         mail = host.mail_taken = mail_pop(&host.inbox_head, &host.inbox_tail);
     lock_drop(&host.mail_lock);
     return mail ? MADDR(mail + 1) : 0;

@@ -16,7 +16,8 @@ void harts_attend(u32 reason) {
 }
 
 // 0 woken, 1 the doorbell had moved already, 2 timed out.
-__attribute__((export_name("k_park"))) u32 k_park(u32 hart, u32 seen, u32 timeout_lo, u32 timeout_hi) {
+__attribute__((export_name("k_park"))) u32 k_park(u32 hart, u32 seen, u32 timeout_lo,
+                                                  u32 timeout_hi) {
     i64 timeout = (i64)((u64)timeout_hi << 32 | timeout_lo);
     return (u32)atomic_wait(&host.hart[hart]->doorbell, seen, timeout);
 }

@@ -1,7 +1,9 @@
-// The step: run guest tasks on one hart until the budget of ticks ends or something must be decided outside.
+// The step: run guest tasks on one hart until the budget of ticks ends or something must be decided
+// outside.
 //
-// Split-invariant: step(a); step(b) leaves the same machine as step(a + b). All that ends a quantum, fires a
-// timer or switches tasks is due at a tick kept in machine memory; the end of a budget only returns.
+// Split-invariant: step(a); step(b) leaves the same machine as step(a + b). All that ends a
+// quantum, fires a timer or switches tasks is due at a tick kept in machine memory; the end of a
+// budget only returns.
 #include "kernel.h"
 #include "park.h"
 #include "proc/proc.h"
@@ -53,11 +55,12 @@ static void fault_run(struct task *task) {
         signal_force(task, SIGSEGV, r == -EACCES ? SEGV_ACCERR : SEGV_MAPERR, task->fault_va);
 }
 
-static bool guest_run(struct hart *hart, struct task *task, u64 fuel) {
-    u64 retired = 0;
+static bool guest_run(struct hart *hart, struct task *task, u64 fuel, bool local_calls) {
+    u64 retired = 0, tick = kernel->tick;
     tlb_select(hart, task->mm);
     hart->task = task;
-    hart->tick = kernel->tick;
+    hart->tick = tick;
+    hart->local_calls = local_calls;
     hart->clock = kernel->clock;
     hart->code_changed = false;
     atomic_store(&hart->in_guest, 1);
@@ -72,6 +75,7 @@ static bool guest_run(struct hart *hart, struct task *task, u64 fuel) {
     // With several harts each counts from where it entered; time is the furthest of them.
     kernel->tick = max(kernel->tick, hart->tick + retired);
     task->ticks_user += retired;
+    task->ticks_system += hart->tick - tick; // local calls
     itimer_tick(task, retired, 0);
     hart->report.retired += retired;
     hart->task = NULL;
@@ -79,7 +83,8 @@ static bool guest_run(struct hart *hart, struct task *task, u64 fuel) {
     case CPU_FUEL:
         return false;
     case CPU_ATTN:
-        // What the others ask for stands where step() looks; only a shootdown is answered in guest code.
+        // What the others ask for stands where step() looks; only a shootdown is answered in guest
+        // code.
         atomic_and(&hart->attn, ATTN_SHOOTDOWN);
         return false;
     case CPU_ECALL:
@@ -132,7 +137,9 @@ static bool task_turn(struct hart *hart, struct task *task, u64 end) {
         fault_run(task);
     } else {
         u64 stop = min(min(end, task->quantum_end), clock_tick(&kernel->clock, timer_next_ns()));
-        pass = guest_run(hart, task, min(stop - kernel->tick, itimer_fuel(task)));
+        u64 timed = itimer_fuel(task);
+        bool local_calls = timed == ~0ull && !(kernel->flags & BOOT_STRACE);
+        pass = guest_run(hart, task, min(stop - kernel->tick, timed), local_calls);
     }
     if (pass && task->state != TASK_DEAD && !task->agent) {
         task->ticks_system += 1 + host.pass_ticks;
@@ -181,7 +188,9 @@ static u32 decision(struct hart *hart) {
 static u32 idle(struct hart *hart) {
     host.idle |= 1u << hart->id;
     u32 why = kernel->last_wait[hart->id];
-    return why ? why : STATUS_SLEEP;
+    bool asked =
+        why == STATUS_CLONE_SPAWN || why == STATUS_EXECVE_SPAWN; // raised once, by decision()
+    return why && !asked ? why : STATUS_SLEEP;
 }
 
 // The hart lets go of a task that blocked, stopped or ended.
@@ -195,8 +204,9 @@ static void current_drop(struct hart *hart, struct task *task) {
     task_put(task);
 }
 
-// A step ends at the top of this loop or idle, and whatever changes the machine below costs at least one tick: so
-// there is exactly one machine per tick, and an event delivered at a tick always meets the same one.
+// A step ends at the top of this loop or idle, and whatever changes the machine below costs at
+// least one tick: so there is exactly one machine per tick, and an event delivered at a tick always
+// meets the same one.
 static u32 step(struct hart *hart, u64 budget) {
     u64 end = kernel->tick + budget;
     for (;; pass_end()) {
@@ -223,8 +233,9 @@ static u32 step(struct hart *hart, u64 budget) {
             kernel->switches++;
         } else if (kernel->tick < task->quantum_end) {
             if (!task_turn(hart, task, end))
-                goto again;
-            if (task->state != TASK_RUNNING) // at once: another hart may wake and run it when we are out
+                goto again; // guest code only: its ticks are counted, no pass was made
+            if (task->state !=
+                TASK_RUNNING) // at once: another hart may wake and run it when we are out
                 current_drop(hart, task);
         } else if (!kernel->run_count) {
             task->quantum_end = kernel->tick + QUANTUM;
@@ -249,7 +260,8 @@ static void report_fill(struct hart *hart, u32 status) {
 
 __attribute__((export_name("k_step"))) u32 k_step(u32 id, u32 budget_lo, u32 budget_hi) {
     struct hart *hart = host.hart[id];
-    hart->report.seen = atomic_load(&hart->doorbell); // first: a ring during the step must end k_park at once
+    hart->report.seen =
+        atomic_load(&hart->doorbell); // first: a ring during the step must end k_park at once
     if (atomic_load(&host.freeze)) {
         atomic_wait(&host.freeze, 1, 100000000); // the gate
         return STATUS_READY;

@@ -4,8 +4,8 @@
 const char *syscall_args(u32 nr);
 
 static void put_string(struct task *task, struct text *text, u64 va, u64 len, bool string) {
-    char raw[32];
-    u64 n = min(len, (u64)sizeof raw);
+    char raw[128];
+    u64 n = min(len, string ? (u64)sizeof raw : 32);
     u64 got = 0;
     if (!va) {
         text_printf(text, "NULL");
@@ -38,6 +38,44 @@ static void put_string(struct task *task, struct text *text, u64 va, u64 len, bo
     text_printf(text, whole ? "\"" : "\"...");
 }
 
+struct word {
+    u32 bits;
+    const char *name;
+};
+static const struct word prot_words[] = {{PROT_READ, "PROT_READ"}, {PROT_WRITE, "PROT_WRITE"}, {PROT_EXEC, "PROT_EXEC"}};
+static const struct word open_words[] = {
+    {O_CREAT, "O_CREAT"}, {O_EXCL, "O_EXCL"}, {O_NOCTTY, "O_NOCTTY"}, {O_TRUNC, "O_TRUNC"}, {O_APPEND, "O_APPEND"},
+    {O_NONBLOCK, "O_NONBLOCK"}, {O_SYNC, "O_SYNC"}, {O_DSYNC, "O_DSYNC"}, {O_DIRECT, "O_DIRECT"}, {O_LARGEFILE, "O_LARGEFILE"},
+    {O_TMPFILE, "O_TMPFILE"}, {O_DIRECTORY, "O_DIRECTORY"}, {O_NOFOLLOW, "O_NOFOLLOW"}, {O_NOATIME, "O_NOATIME"},
+    {O_CLOEXEC, "O_CLOEXEC"}, {O_PATH, "O_PATH"},
+};
+
+static void put_words(struct text *text, u32 v, const struct word *words, u32 count, const char *zero) {
+    const char *between = zero;
+    if (zero)
+        text_printf(text, "%s", zero);
+    for (u32 i = 0; i < count; i++) {
+        if (words[i].bits && (v & words[i].bits) == words[i].bits) {
+            text_printf(text, "%s%s", between ? "|" : "", words[i].name);
+            between = "|";
+            v &= ~words[i].bits;
+        }
+    }
+    if (v || !between)
+        text_printf(text, between ? "|%#x" : "%#x", v);
+}
+
+static const char *errno_name(i64 error) {
+    switch (error) {
+#define X(name, value)                                                                             \
+    case value:                                                                                    \
+        return #name;
+        ERRNO_TABLE(X)
+#undef X
+    }
+    return "?";
+}
+
 // Arguments of a kind that the call fills in are shown by strace_exit.
 static void put_args(struct task *task, struct text *text, i64 result, bool ended) {
     struct call *call = &task->call;
@@ -49,8 +87,14 @@ static void put_args(struct task *task, struct text *text, i64 result, bool ende
 #define KIND(name) (n == sizeof name - 1 && !memcmp(kinds, name, n))
         if (i)
             text_printf(text, ", ");
-        if (KIND("fd") || KIND("int") || KIND("prot") || KIND("sig"))
+        if (KIND("fd") || KIND("int") || KIND("sig"))
             text_printf(text, "%d", (i32)v);
+        else if (KIND("prot"))
+            put_words(text, (u32)v, prot_words, lengthof(prot_words), v ? NULL : "PROT_NONE");
+        else if (KIND("oflags")) {
+            static const char *const modes[] = {"O_RDONLY", "O_WRONLY", "O_RDWR", "O_ACCMODE"};
+            put_words(text, (u32)v & ~O_ACCMODE, open_words, lengthof(open_words), modes[v & O_ACCMODE]);
+        }
         else if (KIND("dirfd"))
             text_printf(text, (i32)v == AT_FDCWD ? "AT_FDCWD" : "%d", (i32)v);
         else if (KIND("path") || KIND("str"))
@@ -78,20 +122,29 @@ static void line(struct task *task, i64 result, bool ended) {
     else if (result == E_DONE)
         text_printf(&text, ") = ? (restarts or returns elsewhere)");
     else if (result < 0 && result > -4096)
-        text_printf(&text, ") = -1 (errno %lld)", (long long)-result);
+        text_printf(&text, ") = -1 %s", errno_name(-result));
     else
         text_printf(&text, result > 0xffff ? ") = %#llx" : ") = %lld", (long long)result);
     klog(LOG_STRACE, "%.*s", (int)text.len, text.data ? text.data : "");
     text_free(&text);
 }
 
-// Calls that do not return are shown when they begin, all others when they end.
+// Calls that do not come back to their arguments (exit, exec) are shown when they begin, all others when they end.
+static bool shown_first(const struct task *task) {
+    static const u16 calls[] = {93 /* exit */, 94 /* exit_group */, 221 /* execve */, 281 /* execveat */};
+    for (u32 i = 0; i < lengthof(calls); i++)
+        if (task->call.nr == calls[i])
+            return true;
+    return false;
+}
+
 void strace_enter(struct task *task) {
-    if (!task->agent && (task->call.nr == 93 || task->call.nr == 94))
+    if (!task->agent && shown_first(task))
         line(task, 0, false);
 }
 
 void strace_exit(struct task *task, i64 result) {
-    if (!task->agent)
-        line(task, result, true);
+    if (task->agent || task->call.nr == NR_SPAWN_EXEC || (shown_first(task) && result == E_DONE))
+        return;
+    line(task, result, true);
 }

@@ -119,8 +119,8 @@ export function makeFiles(host: FilesHost): FilesPanel {
   return {
     async open() {
       panel.hidden = false;
-      await show(await host.directory());
       find("files-list").focus();
+      await show(await host.directory());
     },
     close,
   };

@@ -3,10 +3,11 @@
 import type { Attachment, TerminalKey } from "ebbtide";
 import { find, make } from "./dom.js";
 
-const KEYS: readonly (readonly [shown: string, name: string, key: TerminalKey | "Control" | { readonly type: string }])[] = [
-  ["Esc", "Escape", "Escape"],
-  ["Tab", "Tab", "Tab"],
-  ["Ctrl", "Control, with the next key", "Control"],
+/** What stands on a key, its name if that is none, and what it does. */
+const KEYS: readonly (readonly [shown: string, name: string | null, key: TerminalKey | "Control" | { readonly type: string }])[] = [
+  ["Esc", null, "Escape"],
+  ["Tab", null, "Tab"],
+  ["Ctrl", null, "Control"],
   ["←", "Left", "ArrowLeft"],
   ["↓", "Down", "ArrowDown"],
   ["↑", "Up", "ArrowUp"],
@@ -34,7 +35,8 @@ export function withHeldControl(text: string): string {
 export function makeKeyBar(current: () => Attachment | undefined): void {
   const bar = find("keys");
   for (const [shown, name, key] of KEYS) {
-    const button = make("button", { type: "button", textContent: shown, attributes: { "aria-label": name } });
+    const button = make("button", { type: "button", textContent: shown });
+    if (name !== null) button.setAttribute("aria-label", name);
     if (key === "Control") button.setAttribute("aria-pressed", "false");
     button.onpointerdown = (event) => event.preventDefault(); // the terminal, and so the screen's keyboard, stays
     button.onclick = () => {

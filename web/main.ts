@@ -29,9 +29,13 @@ const INTRO = [
   "\x1b[1mEbb\x1b[0m is a Linux machine in this tab: unmodified Debian programs on a kernel in WebAssembly.",
   "Try \x1b[34mls -l /\x1b[0m, \x1b[34mps aux\x1b[0m or \x1b[34mseq 1000 | awk '{s+=$1} END {print s}'\x1b[0m.",
   "All of it stays in this tab and is lost with it.",
-  "",
-  "",
-].join("\r\n");
+];
+const INTRO_NARROW = [
+  "\x1b[1mEbb\x1b[0m is a Linux machine in this tab.",
+  "Try \x1b[34mls -l /\x1b[0m, \x1b[34mps aux\x1b[0m or \x1b[34mseq 9 | tac\x1b[0m.",
+  "It stays here and is lost with the tab.",
+];
+const intro = (): string => [...(matchMedia("(max-width: 50rem)").matches ? INTRO_NARROW : INTRO), "", ""].join("\r\n");
 
 const link = readLink();
 const leaving = watchLeaving();
@@ -181,7 +185,7 @@ async function start(): Promise<void> {
     find("boot").hidden = true;
     find("terminal").hidden = false;
     tabs = openTabs(sdk, { key, input });
-    await tabs.open({ intro: INTRO, cwd: link.cwd, command: link.command });
+    await tabs.open({ intro: intro(), cwd: link.cwd, command: link.command });
     await attachment()?.awake;
     leaving.reset(sdk);
   } catch (error) {

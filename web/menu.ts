@@ -67,7 +67,10 @@ export function makeMenu(contents: () => readonly (readonly Item[])[], left: () 
       event.preventDefault();
       close(false);
       left();
-    } else if (event.key === "Tab") close(true);
+    } else if (event.key === "Tab") {
+      event.preventDefault(); // to the button; from there Tab goes on, or back to the tabs
+      close(true);
+    }
   }
 
   button.onclick = () => (menu.hidden ? open() : close(true));

@@ -133,7 +133,7 @@ export function openTabs(sdk: Sdk, events: TabEvents): Tabs {
     const watch = (exit: Promise<ExitStatus>): void => {
       exit.then((status) => {
         tab.ended = status;
-        attachment.print(`\r\n${GREY}${describe(status)} Enter starts a new one.${PLAIN}\r\n`);
+        attachment.print(`\r\n${GREY}${describe(status)}\r\nEnter starts a new one.${PLAIN}\r\n`);
         if (tab === current) showState();
       }, () => undefined); // the machine is gone, and says so itself
     };

@@ -257,6 +257,19 @@ static bool fetch(struct session *s, u64 pc, u32 *word) {
     return true;
 }
 
+static enum end execute_ecall(struct session *s, const struct op *op) {
+    struct run *run = &s->cache->run;
+    i32 fuel = run->fuel + op->n - 1; // when the ecall has retired
+    if (fuel < 1 || !ecall_local(s->hart, &REGISTER(s->cache->registers)))
+        return leave_with(s, CPU_ECALL);
+    cpu_reservation_clear(s->cpu);
+    s->hart->tick++; // fuel that retires nothing
+    s->fuel--;
+    run->fuel = fuel - 1;
+    run->pc = run->base + op->off + 4;
+    return END_JUMP;
+}
+
 static enum end execute(struct session *s, struct op *op) {
     u32 id = op_code(op);
     struct cpu_cache *cache = s->cache;
@@ -284,7 +297,7 @@ static enum end execute(struct session *s, struct op *op) {
     case MULHSU:
         REGISTER(op->a) = mul_high_mixed(REGISTER(op->b), REGISTER(op->c));
         return END_NEXT;
-    case ECALL: return leave_with(s, CPU_ECALL);
+    case ECALL: return execute_ecall(s, op);
     case EBREAK: return leave_with(s, CPU_EBREAK);
     case ILLEGAL: return leave_with(s, CPU_ILLEGAL);
     case FENCE:
@@ -434,7 +447,7 @@ enum cpu_exit cpu_run(struct hart *hart, struct cpu *cpu, u64 fuel, u64 *retired
     registers_copy(cpu->f, registers + REG_F);
     cpu->fcsr = cache->fcsr;
     cpu->pc = run->pc;
-    *retired = fuel - s.left - (u64)run->fuel;
+    *retired = s.fuel - s.left - (u64)run->fuel;
     cpu->instret += *retired;
     run->fuel = 0;
     return s.exit;

@@ -1,4 +1,5 @@
-// devpts: a directory in which every open pseudo-terminal has a node. There is one instance, however often it is mounted.
+// devpts: a directory in which every open pseudo-terminal has a node. There is one instance,
+// however often it is mounted.
 #include "../kernel.h"
 #include "../lib/fmt.h"
 #include "../lib/string.h"

@@ -1,6 +1,7 @@
-// epoll: per watched (file, descriptor) an item, which hangs in the file's wait queues by its own nodes. A wake puts the
-// item into the ready list; what is on that list is asked again when it is harvested, so a stale entry costs a poll
-// and tells no lie. Items do not hold their file: its last close removes them.
+// epoll: per watched (file, descriptor) an item, which hangs in the file's wait queues by its own
+// nodes. A wake puts the item into the ready list; what is on that list is asked again when it is
+// harvested, so a stale entry costs a poll and tells no lie. Items do not hold their file: its last
+// close removes them.
 #include "epoll.h"
 #include "../kernel.h"
 #include "../lib/fmt.h"
@@ -123,7 +124,8 @@ static u32 epoll_poll(struct file *file, struct pollwait *pw) {
 
 static void epoll_fdinfo(struct file *file, struct text *text);
 
-static const struct file_ops epoll_ops = {.poll = epoll_poll, .fdinfo = epoll_fdinfo, .release = epoll_release};
+static const struct file_ops epoll_ops = {
+    .poll = epoll_poll, .fdinfo = epoll_fdinfo, .release = epoll_release};
 
 static void epoll_fdinfo(struct file *file, struct text *text) {
     struct epoll *epoll = file->data;
@@ -205,7 +207,8 @@ static i64 item_add(struct file *ep, struct file *target, i32 fd, const struct e
     return 0;
 }
 
-i64 epoll_ctl(struct file *ep, i32 op, struct file *target, i32 fd, const struct epoll_event *event) {
+i64 epoll_ctl(struct file *ep, i32 op, struct file *target, i32 fd,
+              const struct epoll_event *event) {
     if (!target->ops->poll)
         return -EPERM;
     if (ep == target || !file_is_epoll(ep))

@@ -46,7 +46,9 @@ static i64 eventfd_write(struct task *task, struct file *file, struct uio *uio, 
     if (value == ~0ull)
         error = -EINVAL;
     else if (value > COUNT_MAX - event->count)
-        error = file->flags & O_NONBLOCK ? -EAGAIN : wait_on_events(task, &event->wait, STATUS_PIPE_WAIT, POLLOUT);
+        error = file->flags & O_NONBLOCK
+                    ? -EAGAIN
+                    : wait_on_events(task, &event->wait, STATUS_PIPE_WAIT, POLLOUT);
     if (error) {
         *uio = before;
         return error;
@@ -61,7 +63,8 @@ static i64 eventfd_write(struct task *task, struct file *file, struct uio *uio, 
 static u32 eventfd_poll(struct file *file, struct pollwait *pw) {
     struct eventfd *event = file->data;
     poll_on(pw, &event->wait, POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM);
-    return (event->count ? POLLIN | POLLRDNORM : 0) | (event->count < COUNT_MAX ? POLLOUT | POLLWRNORM : 0);
+    return (event->count ? POLLIN | POLLRDNORM : 0) |
+           (event->count < COUNT_MAX ? POLLOUT | POLLWRNORM : 0);
 }
 
 static void eventfd_fdinfo(struct file *file, struct text *text) {
@@ -88,7 +91,8 @@ i64 eventfd_new(u32 count, u32 flags, struct file **out) {
     event->count = count;
     event->semaphore = flags & EFD_SEMAPHORE;
     waitq_init(&event->wait);
-    *out = anon_file_new(&eventfd_ops, O_RDWR | (flags & O_NONBLOCK), event, "anon_inode:[eventfd]");
+    *out =
+        anon_file_new(&eventfd_ops, O_RDWR | (flags & O_NONBLOCK), event, "anon_inode:[eventfd]");
     if (*out)
         return 0;
     kfree(event);

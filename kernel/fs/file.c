@@ -11,7 +11,8 @@
 #include "path.h"
 #include "pipe.h"
 
-static void nothing_release(struct file *file) {}
+static void nothing_release(struct file *file) {
+}
 static const struct file_ops nothing_ops = {.release = nothing_release}; // O_PATH, sockets' names
 
 struct file *file_new(const struct file_ops *ops, u32 flags, void *data) {
@@ -70,9 +71,10 @@ i64 file_name(struct task *task, struct file *file, char *out, u32 size) {
         const char *name = file->anon_name;
         u64 n = strlen(name);
         bool plain = !strncmp(name, "anon_inode:", 11) || (n && name[n - 1] == ']');
-        i32 len = plain ? ksnprintf(out, size, "%s", name)
-                        : ksnprintf(out, size, "%s:[%llu]", name,
-                                    (unsigned long long)(file->inode ? file->inode->ino : file->ino));
+        i32 len = plain
+                      ? ksnprintf(out, size, "%s", name)
+                      : ksnprintf(out, size, "%s:[%llu]", name,
+                                  (unsigned long long)(file->inode ? file->inode->ino : file->ino));
         return min((u32)len, size - 1);
     }
     return file->inode ? path_shown(task, file->inode, out, size) : -ENOENT;

@@ -1,5 +1,5 @@
-// Advisory locks, as ranges on the inode. Waiting is a condition wait on inode->wait: whoever frees a range
-// wakes all, and they test again.
+// Advisory locks, as ranges on the inode. Waiting is a condition wait on inode->wait: whoever frees
+// a range wakes all, and they test again.
 #include "flock.h"
 #include "../kernel.h"
 #include "../lib/heap.h"
@@ -55,7 +55,8 @@ void lock_release_owner(struct inode *inode, void *owner) {
 }
 
 // ---- Deadlock ----------------------------------------------------------------------------------
-// A task that waits for a process's record lock notes in its call whom it waits for (scratch[3], with scratch[2] set).
+// A task that waits for a process's record lock notes in its call whom it waits for (scratch[3],
+// with scratch[2] set).
 enum { WAITS_FOR_LOCK = 0x6c6f636b };
 
 static void *waits_for(void *owner) {
@@ -91,7 +92,8 @@ static i64 wait_for(struct task *task, struct inode *inode, const struct lock_ra
 }
 
 // ---- Taking ------------------------------------------------------------------------------------
-// Cuts [want->start, want->end] out of what the owner holds. `spare` serves the one split that may be needed.
+// Cuts [want->start, want->end] out of what the owner holds. `spare` serves the one split that may
+// be needed.
 static bool cut(struct inode *inode, const struct lock_range *want, struct held **spare) {
     bool any = false;
     struct held *held;
@@ -100,7 +102,7 @@ static bool cut(struct inode *inode, const struct lock_range *want, struct held 
         if (!same_owner(r, want) || r->end < want->start || want->end < r->start)
             continue;
         any = true;
-        bool head = r->start < want->start, tail = r->end > want->end;
+        bool head = r->start<want->start, tail = r->end> want->end;
         if (head && tail) {
             (*spare)->range = *r;
             (*spare)->range.start = want->end + 1;

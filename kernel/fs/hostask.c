@@ -1,6 +1,7 @@
-// What the host was asked, and its answers. A call that waits is entered again from its beginning, walks its
-// paths again and puts the same questions: it finds the answers here, so each question leaves the machine once
-// and what the host was told to change is changed once. Answers live as long as the call that asked.
+// What the host was asked, and its answers. A call that waits is entered again from its beginning,
+// walks its paths again and puts the same questions: it finds the answers here, so each question
+// leaves the machine once and what the host was told to change is changed once. Answers live as
+// long as the call that asked.
 #include "hostask.h"
 #include "../kernel.h"
 #include "../lib/heap.h"
@@ -50,7 +51,8 @@ static bool stale(const struct asked *asked) {
     struct task *task = task_find(asked->tid);
     if (!task)
         return true;
-    return asked->seq ? !task->call.live || task->call.seq != asked->seq : !task->fault_live && task->active != &task->fault;
+    return asked->seq ? !task->call.live || task->call.seq != asked->seq
+                      : !task->fault_live && task->active != &task->fault;
 }
 
 static void forget(struct asked *asked) {
@@ -68,7 +70,8 @@ static struct asked *find(struct task *task, const struct host_ask *ask) {
             continue;
         }
         if (a->tid == task->tid && a->seq == seq && a->mount == ask->mount && a->op == ask->op &&
-            a->arg == ask->args[0] && a->path_len == ask->path_len && !memcmp(a->path, ask->path, a->path_len))
+            a->arg == ask->args[0] && a->path_len == ask->path_len &&
+            !memcmp(a->path, ask->path, a->path_len))
             return a;
     }
     return NULL;

@@ -1,6 +1,7 @@
-// Directories of the host. Every question goes to the host by path; names and attributes are never kept beyond
-// the call, contents only while mapped or executed, and dropped when size or time have changed.
-// An inode here is a path that someone holds: a directory's children are those that are held.
+// Directories of the host. Every question goes to the host by path; names and attributes are never
+// kept beyond the call, contents only while mapped or executed, and dropped when size or time have
+// changed. An inode here is a path that someone holds: a directory's children are those that are
+// held.
 #include "../kernel.h"
 #include "../lib/heap.h"
 #include "../lib/string.h"
@@ -10,7 +11,7 @@
 #define TRANSFER 131072u
 #define FILL_PAGES 64u
 
-struct node { // inode->data
+struct node {                      // inode->data
     struct list children, sibling; // by path
     struct inode *inode;
     struct inode *dir; // of anything but a directory, with a reference
@@ -33,7 +34,8 @@ static struct inode *dir_of(struct inode *inode) {
 
 // ---- Questions ----------------------------------------------------------------------------------
 // The path of `inode`, and of `name` in it. The buffer is filled from its end.
-static i64 put_path(struct inode *inode, const char *name, u32 len, char *buffer, u32 *out_len, char **out) {
+static i64 put_path(struct inode *inode, const char *name, u32 len, char *buffer, u32 *out_len,
+                    char **out) {
     u32 at = PATH_MAX;
     if (len) {
         at -= len;
@@ -55,8 +57,8 @@ static i64 put_path(struct inode *inode, const char *name, u32 len, char *buffer
     return 0;
 }
 
-static i64 ask(struct task *task, struct inode *inode, const char *name, u32 len, u32 op, u64 a, u64 b,
-               const void *payload, u32 payload_len, struct host_answer *out) {
+static i64 ask(struct task *task, struct inode *inode, const char *name, u32 len, u32 op, u64 a,
+               u64 b, const void *payload, u32 payload_len, struct host_answer *out) {
     char *buffer = kmalloc(PATH_MAX), *path;
     if (!buffer)
         return -ENOMEM;
@@ -158,8 +160,8 @@ static struct inode *held(struct inode *dir, const char *name, u32 len) {
 }
 
 // The inode for what the host described. With a reference.
-static i64 described(struct task *task, struct inode *dir, const char *name, u32 len, const struct host_answer *a,
-                     struct inode **out) {
+static i64 described(struct task *task, struct inode *dir, const char *name, u32 len,
+                     const struct host_answer *a, struct inode **out) {
     const struct hostfs_attr *attr = (const void *)a->data;
     if (a->len < sizeof *attr)
         return -EIO;
@@ -183,7 +185,8 @@ static i64 described(struct task *task, struct inode *dir, const char *name, u32
     return 0;
 }
 
-static i64 host_lookup(struct task *task, struct inode *dir, const char *name, u32 len, struct inode **out) {
+static i64 host_lookup(struct task *task, struct inode *dir, const char *name, u32 len,
+                       struct inode **out) {
     struct host_answer a;
     i64 r = ask(task, dir, name, len, HOSTFS_GETATTR, 0, 0, NULL, 0, &a);
     return r < 0 ? r : described(task, dir, name, len, &a, out);
@@ -200,17 +203,18 @@ static i64 host_getattr(struct task *task, struct inode *inode) {
 }
 
 // ---- Changes ------------------------------------------------------------------------------------
-static i64 host_create(struct task *task, struct inode *dir, const char *name, u32 len, u32 mode, u32 rdev,
-                       struct inode **out) {
+static i64 host_create(struct task *task, struct inode *dir, const char *name, u32 len, u32 mode,
+                       u32 rdev, struct inode **out) {
     struct host_answer a;
     if (!len || (!S_ISREG(mode) && !S_ISDIR(mode)))
         return len ? -EPERM : -EOPNOTSUPP;
-    i64 r = ask(task, dir, name, len, S_ISDIR(mode) ? HOSTFS_MKDIR : HOSTFS_CREATE, mode & 07777, 0, NULL, 0, &a);
+    i64 r = ask(task, dir, name, len, S_ISDIR(mode) ? HOSTFS_MKDIR : HOSTFS_CREATE, mode & 07777, 0,
+                NULL, 0, &a);
     return r < 0 ? r : described(task, dir, name, len, &a, out);
 }
 
-static i64 host_symlink(struct task *task, struct inode *dir, const char *name, u32 len, const char *target,
-                        struct inode **out) {
+static i64 host_symlink(struct task *task, struct inode *dir, const char *name, u32 len,
+                        const char *target, struct inode **out) {
     struct host_answer a;
     i64 r = ask(task, dir, name, len, HOSTFS_SYMLINK, 0, 0, target, (u32)strlen(target), &a);
     return r < 0 ? r : described(task, dir, name, len, &a, out);
@@ -231,14 +235,16 @@ static i64 ask_two(struct task *task, struct inode *dir, const char *name, u32 l
     return r;
 }
 
-static i64 host_link(struct task *task, struct inode *dir, const char *name, u32 len, struct inode *target) {
+static i64 host_link(struct task *task, struct inode *dir, const char *name, u32 len,
+                     struct inode *target) {
     i64 r = ask_two(task, dir, name, len, HOSTFS_LINK, 0, target, "", 0);
     if (!r)
         target->nlink++;
     return r;
 }
 
-static i64 host_unlink(struct task *task, struct inode *dir, const char *name, u32 len, struct inode *victim) {
+static i64 host_unlink(struct task *task, struct inode *dir, const char *name, u32 len,
+                       struct inode *victim) {
     struct host_answer a;
     bool directory = S_ISDIR(victim->mode);
     i64 r = ask(task, dir, name, len, directory ? HOSTFS_RMDIR : HOSTFS_UNLINK, 0, 0, NULL, 0, &a);
@@ -249,8 +255,9 @@ static i64 host_unlink(struct task *task, struct inode *dir, const char *name, u
     return 0;
 }
 
-static i64 host_rename(struct task *task, struct inode *from, const char *name, u32 len, struct inode *victim,
-                       struct inode *to, const char *to_name, u32 to_len, struct inode *replaced, u32 flags) {
+static i64 host_rename(struct task *task, struct inode *from, const char *name, u32 len,
+                       struct inode *victim, struct inode *to, const char *to_name, u32 to_len,
+                       struct inode *replaced, u32 flags) {
     char *own = kmalloc(to_len + 1);
     if (!own)
         return -ENOMEM;
@@ -285,8 +292,11 @@ static i64 host_readlink(struct task *task, struct inode *inode, char *out, u32 
 
 static i64 host_setattr(struct task *task, struct inode *inode) {
     struct host_answer a;
-    struct hostfs_attr attr = {.mode = inode->mode, .uid = inode->uid, .gid = inode->gid,
-                               .atime_ns = inode->atime_ns, .mtime_ns = inode->mtime_ns};
+    struct hostfs_attr attr = {.mode = inode->mode,
+                               .uid = inode->uid,
+                               .gid = inode->gid,
+                               .atime_ns = inode->atime_ns,
+                               .mtime_ns = inode->mtime_ns};
     return ask(task, inode, "", 0, HOSTFS_SETATTR, 0, 0, &attr, sizeof attr, &a);
 }
 
@@ -412,7 +422,8 @@ static i64 host_seek(struct task *task, struct file *file, i64 offset, u32 whenc
     return pos;
 }
 
-static i64 host_mmap(struct task *task, struct file *file, u32 prot, u32 map_flags, struct memobject **out) {
+static i64 host_mmap(struct task *task, struct file *file, u32 prot, u32 map_flags,
+                     struct memobject **out) {
     if ((map_flags & MAP_TYPE) != MAP_PRIVATE && (file->flags & O_ACCMODE) != O_RDONLY)
         return -ENODEV; // nothing would carry the stores back
     *out = &file->inode->object;

@@ -1,5 +1,5 @@
-// The image: its index read in place, its chunks asked for once each and copied into the page caches of the
-// files that wait for them. No chunk is kept beside the page caches.
+// The image: its index read in place, its chunks asked for once each and copied into the page
+// caches of the files that wait for them. No chunk is kept beside the page caches.
 #include "imagefs.h"
 #include "../kernel.h"
 #include "../lib/heap.h"
@@ -50,7 +50,7 @@ struct image { // kernel lock
     u32 entry_count, chunk_count, string_bytes, link_count;
     struct link_slot *links;
     struct list requests;
-    struct list cached; // struct inode.reclaim, the longest unasked-for first
+    struct list cached;             // struct inode.reclaim, the longest unasked-for first
     struct waitq wait[WAIT_QUEUES]; // by chunk; longer-lived than any request
 };
 
@@ -58,7 +58,8 @@ static bool inside(u32 off, u64 bytes, u32 len) {
     return off % 8 == 0 && off <= len && bytes <= len - off;
 }
 
-// One pass over the entries: everything the rest of the kernel follows without looking is checked here.
+// One pass over the entries: everything the rest of the kernel follows without looking is checked
+// here.
 static i64 check_entries(struct image *image) {
     for (u32 i = 0; i < image->entry_count; i++) {
         const struct image_entry *e = &image->entries[i];
@@ -181,7 +182,8 @@ static i64 request_want(struct request *request, struct inode *inode, u32 first)
     return 0;
 }
 
-// Ask for a chunk on behalf of a file whose chunks begin at `first`, unless it is on its way. 0, or -errno.
+// Ask for a chunk on behalf of a file whose chunks begin at `first`, unless it is on its way. 0, or
+// -errno.
 static i64 request_chunk(struct image *image, struct inode *inode, u32 first, u32 chunk) {
     struct request *request = request_find(image, chunk);
     if (request && request->error) {
@@ -224,13 +226,15 @@ i64 image_page(struct task *task, struct inode *inode, u32 number, u64 index) {
         return r;
     // Who has read the chunk before this one to its end will want the next one too.
     u64 next = (u64)(nth + 1) * CHUNK_PAGES;
-    if (nth && next << PAGE_SHIFT < inode->lower && pagecache_find(&inode->pages, (u64)nth * CHUNK_PAGES - 1) &&
+    if (nth && next << PAGE_SHIFT < inode->lower &&
+        pagecache_find(&inode->pages, (u64)nth * CHUNK_PAGES - 1) &&
         !pagecache_find(&inode->pages, next))
         (void)!request_chunk(image, inode, entry->first, chunk + 1);
     return wait_on(task, &image->wait[chunk % WAIT_QUEUES], STATUS_FS_WAIT);
 }
 
-// Pages that are cached already are newer than the image's; bytes behind `lower` are no longer the file's.
+// Pages that are cached already are newer than the image's; bytes behind `lower` are no longer the
+// file's.
 static i64 insert_pages(struct inode *inode, u64 index, const u8 *data, u32 len) {
     for (u32 off = 0; off < len; off += PAGE_SIZE, index++) {
         u64 start = index << PAGE_SHIFT;
@@ -252,9 +256,9 @@ static i64 insert_pages(struct inode *inode, u64 index, const u8 *data, u32 len)
     return 0;
 }
 
-// Frames are short: drops what the image can bring again, file by file, oldest first. A page that is mapped, held
-// or was written stays. Called between any two steps of the kernel that allocate, so no one may count on a page
-// he has not taken a reference to across an allocation.
+// Frames are short: drops what the image can bring again, file by file, oldest first. A page that
+// is mapped, held or was written stays. Called between any two steps of the kernel that allocate,
+// so no one may count on a page he has not taken a reference to across an allocation.
 u32 page_reclaim(u32 want) {
     struct image *image = kernel->image;
     u32 freed = 0;

@@ -85,7 +85,8 @@ void inode_get(struct inode *inode) {
     inode->refs++;
 }
 
-// A directory's last reference drops one of its parent's: a loop, for a chain of removed directories may be deep.
+// A directory's last reference drops one of its parent's: a loop, for a chain of removed
+// directories may be deep.
 void inode_put(struct inode *inode) {
     while (inode) {
         assert(inode->refs);
@@ -171,8 +172,8 @@ void inode_init_owner(struct task *task, struct inode *dir, struct inode *inode)
     inode->gid = dir->gid;
     if (S_ISDIR(inode->mode))
         inode->mode |= S_ISGID;
-    else if ((inode->mode & (S_ISGID | 0010)) == (S_ISGID | 0010) && !cred_in_group(&task->cred, dir->gid) &&
-             !capable(task, CAP_FSETID))
+    else if ((inode->mode & (S_ISGID | 0010)) == (S_ISGID | 0010) &&
+             !cred_in_group(&task->cred, dir->gid) && !capable(task, CAP_FSETID))
         inode->mode &= ~S_ISGID;
 }
 

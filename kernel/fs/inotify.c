@@ -40,11 +40,14 @@ struct note {
     char name[]; // head.len bytes, padded with NULs
 };
 
-static void queue(struct inotify *inotify, i32 wd, u32 mask, u32 cookie, const char *name, u32 len) {
-    struct note *last = list_empty(&inotify->events) ? NULL : list_entry(inotify->events.prev, struct note, link);
+static void queue(struct inotify *inotify, i32 wd, u32 mask, u32 cookie, const char *name,
+                  u32 len) {
+    struct note *last =
+        list_empty(&inotify->events) ? NULL : list_entry(inotify->events.prev, struct note, link);
     u32 padded = len ? align_up(len + 1, 16u) : 0;
-    if (last && last->head.wd == wd && last->head.mask == mask && last->head.cookie == cookie && last->head.len == padded &&
-        !memcmp(last->name, name ? name : "", len) && (!padded || !last->name[len]))
+    if (last && last->head.wd == wd && last->head.mask == mask && last->head.cookie == cookie &&
+        last->head.len == padded && !memcmp(last->name, name ? name : "", len) &&
+        (!padded || !last->name[len]))
         return; // said already
     bool overflow = inotify->event_count >= QUEUE_MAX;
     if (overflow && last && last->head.mask == IN_Q_OVERFLOW)
@@ -80,7 +83,9 @@ void inotify_event(struct inode *inode, u32 mask, u32 cookie, const char *name, 
     list_each(watch, &inode->watches, of_inode) {
         bool ends = !name && mask & (NOTIFY_DELETE_SELF | NOTIFY_UNMOUNT);
         // Deleting a watched file shows on the file itself without the directory bit.
-        u32 shown = name ? mask : mask & (NOTIFY_DELETE_SELF | NOTIFY_MOVE_SELF) ? mask & ~IN_ISDIR : mask;
+        u32 shown = name                                             ? mask
+                    : mask & (NOTIFY_DELETE_SELF | NOTIFY_MOVE_SELF) ? mask & ~IN_ISDIR
+                                                                     : mask;
         bool wanted = watch->mask & mask & IN_ALL_EVENTS || mask & NOTIFY_UNMOUNT;
         if (wanted) {
             queue(watch->inotify, watch->wd, shown, cookie, name, len);
@@ -166,7 +171,8 @@ i64 inotify_new(u32 flags, struct file **out) {
     list_init(&inotify->events);
     inotify->next_wd = 1;
     waitq_init(&inotify->wait);
-    *out = anon_file_new(&inotify_ops, O_RDONLY | (flags & O_NONBLOCK), inotify, "anon_inode:inotify");
+    *out =
+        anon_file_new(&inotify_ops, O_RDONLY | (flags & O_NONBLOCK), inotify, "anon_inode:inotify");
     if (*out)
         return 0;
     kfree(inotify);

@@ -44,7 +44,8 @@ static bool mapped_writable(struct inode *inode) {
         list_each(task, &process->tasks, sibling)
             for (u32 i = 0; task->mm && i < task->mm->vma_count; i++) {
                 struct vma *vma = task->mm->vmas[i];
-                if (vma->object == &inode->object && vma->flags & VMA_SHARED && vma->prot & PROT_WRITE)
+                if (vma->object == &inode->object && vma->flags & VMA_SHARED &&
+                    vma->prot & PROT_WRITE)
                     return true;
             }
     return false;

@@ -1,4 +1,5 @@
-// What is mounted where. The tables of file system types and of the mounts every machine starts with.
+// What is mounted where. The tables of file system types and of the mounts every machine starts
+// with.
 #include "mounts.h"
 #include "../kernel.h"
 #include "../lib/heap.h"
@@ -13,12 +14,9 @@ i64 hostfs_mount(struct filesystem *fs, const char *data);
 #define TMPFS_MAGIC 0x01021994u
 
 static const struct filesystem_type types[] = {
-    {"tmpfs", tmpfs_mount, TMPFS_MAGIC, true},
-    {"ramfs", tmpfs_mount, 0x858458f6u, true},
-    {"sysfs", tmpfs_mount, 0x62656572u, true},
-    {"proc", proc_mount, 0x9fa0u, true},
-    {"devtmpfs", devtmpfs_mount, TMPFS_MAGIC, true},
-    {"devpts", devpts_mount, 0x1cd1u, true},
+    {"tmpfs", tmpfs_mount, TMPFS_MAGIC, true},       {"ramfs", tmpfs_mount, 0x858458f6u, true},
+    {"sysfs", tmpfs_mount, 0x62656572u, true},       {"proc", proc_mount, 0x9fa0u, true},
+    {"devtmpfs", devtmpfs_mount, TMPFS_MAGIC, true}, {"devpts", devpts_mount, 0x1cd1u, true},
     {"hostfs", hostfs_mount, 0x01021997u, true},
 };
 
@@ -147,7 +145,8 @@ static bool used(struct filesystem *fs) {
     return false;
 }
 
-// A detached file system that is still used keeps its tree for good: nothing would tell when it ends.
+// A detached file system that is still used keeps its tree for good: nothing would tell when it
+// ends.
 i64 mount_remove(struct filesystem *fs, bool detach) {
     if (!fs->mountpoint)
         return -EBUSY;
@@ -240,7 +239,8 @@ i64 rootfs_mount(const u8 *index, u32 len) {
     for (u32 i = 0; i < lengthof(boot_mounts); i++) {
         r = boot_mount(i);
         if (r < 0)
-            klog(LOG_WARN, "%s on /%s: error %d", boot_mounts[i].type, boot_mounts[i].target, (int)-r);
+            klog(LOG_WARN, "%s on /%s: error %d", boot_mounts[i].type, boot_mounts[i].target,
+                 (int)-r);
     }
     return 0;
 }

@@ -1,6 +1,6 @@
 // Names to inodes and back: path_resolution(7).
-// A walk holds a reference to where it stands and has no other effect, so a call that waits in the middle of
-// one simply walks again.
+// A walk holds a reference to where it stands and has no other effect, so a call that waits in the
+// middle of one simply walks again.
 #include "path.h"
 #include "../kernel.h"
 #include "../lib/fmt.h"
@@ -44,8 +44,8 @@ const char *call_path(struct task *task, u32 index, uptr path, i64 *error) {
 struct walker {
     struct task *task;
     u32 flags;
-    struct inode *cur;  // with a reference
-    struct inode *root; // ".." stops here
+    struct inode *cur;   // with a reference
+    struct inode *root;  // ".." stops here
     struct inode *start; // WALK_BENEATH: nor may it leave this
     const char *rest;
     char *text; // owned: what remains, once a symbolic link was followed

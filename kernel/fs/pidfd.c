@@ -26,10 +26,12 @@ static void pidfd_release(struct file *file) {
     process_put(file->data);
 }
 
-static const struct file_ops pidfd_ops = {.poll = pidfd_poll, .fdinfo = pidfd_fdinfo, .release = pidfd_release};
+static const struct file_ops pidfd_ops = {
+    .poll = pidfd_poll, .fdinfo = pidfd_fdinfo, .release = pidfd_release};
 
 struct file *pidfd_new(struct process *process, u32 flags) {
-    struct file *file = anon_file_new(&pidfd_ops, O_RDWR | (flags & O_NONBLOCK), process, "anon_inode:[pidfd]");
+    struct file *file =
+        anon_file_new(&pidfd_ops, O_RDWR | (flags & O_NONBLOCK), process, "anon_inode:[pidfd]");
     if (file)
         process->refs++;
     return file;

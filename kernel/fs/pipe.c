@@ -1,7 +1,8 @@
 // Pipes and FIFOs: bytes in order from writers to readers, at most `size` of them.
 //
-// A write of PIPE_BUF bytes or less is never split. A longer one answers with a short count, and the caller
-// (write(2)) comes again for the rest. Sleepers are exclusive: who consumes a wake and leaves something hands it on.
+// A write of PIPE_BUF bytes or less is never split. A longer one answers with a short count, and
+// the caller (write(2)) comes again for the rest. Sleepers are exclusive: who consumes a wake and
+// leaves something hands it on.
 #include "pipe.h"
 #include "../kernel.h"
 #include "../task/signal.h"
@@ -89,8 +90,10 @@ static i64 pipe_write(struct task *task, struct file *file, struct uio *uio, u64
     if (!uio->left)
         return 0;
     if (!pipe->readers) {
-        signal_send_task(task, &(struct siginfo){.signo = SIGPIPE, .code = SI_USER,
-                                                 .kill = {(i32)task->process->pid, task->cred.ruid}});
+        signal_send_task(task,
+                         &(struct siginfo){.signo = SIGPIPE,
+                                           .code = SI_USER,
+                                           .kill = {(i32)task->process->pid, task->cred.ruid}});
         return -EPIPE;
     }
     u32 room = pipe_room(pipe);
@@ -197,7 +200,9 @@ i64 pipe_new(struct file **reader, struct file **writer, u32 flags) {
 }
 
 // ---- FIFOs ----
-enum { FIFO_WAITING = 1 }; // call->scratch[2] bit 0; above it: the opposite side's counter when the wait began
+enum {
+    FIFO_WAITING = 1
+}; // call->scratch[2] bit 0; above it: the opposite side's counter when the wait began
 
 static void fifo_undo(struct task *task, struct call *call) {
     struct inode *inode = (struct inode *)(uintptr_t)call->scratch[3];

@@ -1,7 +1,8 @@
-// Pseudo-terminals: a master, which a terminal emulator holds, and a slave with a line discipline on top. pty(7).
+// Pseudo-terminals: a master, which a terminal emulator holds, and a slave with a line discipline
+// on top. pty(7).
 //
-// Nothing is ever lost between the two. What is typed is taken in only while the line discipline accepts it, and a
-// program's output waits while the master is behind.
+// Nothing is ever lost between the two. What is typed is taken in only while the line discipline
+// accepts it, and a program's output waits while the master is behind.
 #include "../kernel.h"
 #include "../lib/fmt.h"
 #include "../lib/heap.h"
@@ -89,8 +90,8 @@ static void slave_attach(struct task *task, struct tty *tty, struct file *file) 
     tty_get(tty);
     tty->slaves++;
     tty->slave_seen = false;
-    if (!(file->flags & O_NOCTTY) && (file->flags & O_ACCMODE) != O_WRONLY && process->pid == process->sid &&
-        !process->tty && !tty->session && !process->is_agent)
+    if (!(file->flags & O_NOCTTY) && (file->flags & O_ACCMODE) != O_WRONLY &&
+        process->pid == process->sid && !process->tty && !tty->session && !process->is_agent)
         tty_acquire(process, tty);
 }
 
@@ -340,7 +341,8 @@ static i64 flush(struct task *task, struct tty *tty, bool master, u64 arg) {
 }
 
 // What both ends answer alike.
-static i64 pty_ioctl(struct task *task, struct file *file, struct tty *tty, bool master, u32 cmd, u64 arg) {
+static i64 pty_ioctl(struct task *task, struct file *file, struct tty *tty, bool master, u32 cmd,
+                     u64 arg) {
     uptr p = UPTR(arg);
     i64 error;
     switch (cmd) {
@@ -349,7 +351,8 @@ static i64 pty_ioctl(struct task *task, struct file *file, struct tty *tty, bool
     case TCGETS2:
         return put_user(task, p, tty->termios);
     case TCSETS:
-    case TCSETSW: // output has reached the master's queue when write(2) returned: nothing to wait for
+    case TCSETSW: // output has reached the master's queue when write(2) returned: nothing to wait
+                  // for
     case TCSETSF:
     case TCSETS2:
     case TCSETSW2:

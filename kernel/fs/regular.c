@@ -1,6 +1,6 @@
 // Regular files: content is the inode's page cache, backed up to `inode->lower` by ops->fill.
-// The rule kept here: bytes of a cached page behind the end of the file are zero (truncate and grow see to it),
-// a page that is neither cached nor below `lower` is a hole.
+// The rule kept here: bytes of a cached page behind the end of the file are zero (truncate and grow
+// see to it), a page that is neither cached nor below `lower` is a hole.
 #include "../kernel.h"
 #include "../lib/string.h"
 #include "../mem/tlb.h"
@@ -246,7 +246,8 @@ static i64 zero_range(struct task *task, struct inode *inode, u64 from, u64 to) 
         }
         page = pagecache_find(&inode->pages, at >> PAGE_SHIFT);
         if (page)
-            page_zero(page, at & PAGE_MASK, min(to - align_down(at, (u64)PAGE_SIZE), (u64)PAGE_SIZE));
+            page_zero(page, at & PAGE_MASK,
+                      min(to - align_down(at, (u64)PAGE_SIZE), (u64)PAGE_SIZE));
     }
     if (first >= last)
         return 0;
@@ -377,7 +378,8 @@ static i64 regular_fsync(struct task *task, struct file *file) {
     return 0;
 }
 
-static void regular_release(struct file *file) {}
+static void regular_release(struct file *file) {
+}
 
 const struct file_ops regular_file_ops = {
     .read = regular_read,

@@ -1,4 +1,5 @@
-// A byte queue that grows by doubling and keeps its order. It never shrinks: its owner limits and frees it.
+// A byte queue that grows by doubling and keeps its order. It never shrinks: its owner limits and
+// frees it.
 #include "ring.h"
 
 void ring_free(struct ring *ring) {

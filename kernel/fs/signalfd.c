@@ -27,7 +27,8 @@ static struct task *running(void) {
 }
 
 static void convert(const struct siginfo *info, struct signalfd_siginfo *out) {
-    *out = (struct signalfd_siginfo){.signo = (u32)info->signo, .error = info->error, .code = info->code};
+    *out = (struct signalfd_siginfo){
+        .signo = (u32)info->signo, .error = info->error, .code = info->code};
     if (info->code == SI_TIMER) {
         out->tid = (u32)info->timer.timerid;
         out->overrun = (u32)info->timer.overrun;
@@ -112,7 +113,8 @@ i64 signalfd_new(u64 mask, u32 flags, struct file **out) {
     if (!sfd)
         return -ENOMEM;
     sfd->mask = acceptable(mask);
-    *out = anon_file_new(&signalfd_ops, O_RDWR | (flags & O_NONBLOCK), sfd, "anon_inode:[signalfd]");
+    *out =
+        anon_file_new(&signalfd_ops, O_RDWR | (flags & O_NONBLOCK), sfd, "anon_inode:[signalfd]");
     if (*out)
         return 0;
     kfree(sfd);

@@ -51,7 +51,8 @@ static u32 timerfd_poll(struct file *file, struct pollwait *pw) {
 
 static void timerfd_fdinfo(struct file *file, struct text *text) {
     struct timerfd *tfd = file->data;
-    text_printf(text, "clockid: %u\nticks: %llu\n", tfd->clock, (unsigned long long)tfd->expirations);
+    text_printf(text, "clockid: %u\nticks: %llu\n", tfd->clock,
+                (unsigned long long)tfd->expirations);
 }
 
 static void timerfd_release(struct file *file) {
@@ -90,8 +91,10 @@ i64 timerfd_set(struct file *file, u32 flags, u64 value_ns, u64 interval_ns) {
     tfd->interval_ns = interval_ns;
     if (!value_ns)
         return 0;
-    tfd->timer.realtime = absolute && (tfd->clock == CLOCK_REALTIME || tfd->clock == CLOCK_REALTIME_ALARM);
-    return timer_arm(&tfd->timer, absolute ? clock_to_monotonic(tfd->clock, value_ns) : now_ns() + value_ns,
+    tfd->timer.realtime =
+        absolute && (tfd->clock == CLOCK_REALTIME || tfd->clock == CLOCK_REALTIME_ALARM);
+    return timer_arm(&tfd->timer,
+                     absolute ? clock_to_monotonic(tfd->clock, value_ns) : now_ns() + value_ns,
                      timerfd_fire, tfd);
 }
 

@@ -1,6 +1,7 @@
-// Files that live in machine memory: tmpfs(5), and the body of the root file system and of devtmpfs.
-// A directory behind which an image entry stands makes inodes for all its children on first use; from then on
-// it is like any other. So no change ever touches the image, and nothing is copied up.
+// Files that live in machine memory: tmpfs(5), and the body of the root file system and of
+// devtmpfs. A directory behind which an image entry stands makes inodes for all its children on
+// first use; from then on it is like any other. So no change ever touches the image, and nothing is
+// copied up.
 #include "tmpfs.h"
 #include "../kernel.h"
 #include "../lib/heap.h"
@@ -9,9 +10,9 @@
 
 #define HASH_FROM 16u // directories smaller than this are searched linearly
 
-struct entry {          // a name
-    struct list order;  // node->entries
-    struct list alias;  // node->names of the inode it names
+struct entry {         // a name
+    struct list order; // node->entries
+    struct list alias; // node->names of the inode it names
     struct entry *hash_next;
     struct inode *dir;
     struct inode *inode; // with a reference
@@ -21,9 +22,9 @@ struct entry {          // a name
     char name[];
 };
 
-struct node { // inode->data
-    u32 image;   // image entry behind it + 1; 0: none
-    bool unloaded; // directories: the children are still to be made
+struct node {          // inode->data
+    u32 image;         // image entry behind it + 1; 0: none
+    bool unloaded;     // directories: the children are still to be made
     struct list names; // struct entry.alias
     // Directories.
     struct list entries; // struct entry.order
@@ -158,7 +159,8 @@ static struct inode *node_from_image(struct filesystem *fs, u32 number) {
     struct inode *inode = node_new(fs, image->mode, 0);
     if (!inode)
         return NULL;
-    fs->next_ino--; // image nodes have the numbers of their entries, in whatever order they are loaded
+    fs->next_ino--; // image nodes have the numbers of their entries, in whatever order they are
+                    // loaded
     inode->ino = number + 1;
     inode->uid = image->uid;
     inode->gid = image->gid;

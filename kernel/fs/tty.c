@@ -1,18 +1,21 @@
-// The line discipline: what happens between keys and a program's read, and between its write and the screen. termios(3).
+// The line discipline: what happens between keys and a program's read, and between its write and
+// the screen. termios(3).
 //
-// Input is a circle with running positions: [tail, line) are complete lines (in canonical mode), [line, head) is the
-// line being typed, which alone can be edited. A byte in `marks` ends its line; a marked NUL is an end of file and is
-// not read. Echo goes the way of output, straight to the master's queue.
+// Input is a circle with running positions: [tail, line) are complete lines (in canonical mode),
+// [line, head) is the line being typed, which alone can be edited. A byte in `marks` ends its line;
+// a marked NUL is an end of file and is not read. Echo goes the way of output, straight to the
+// master's queue.
 #include "tty.h"
 #include "../kernel.h"
 #include "../lib/heap.h"
 
-#define DISABLED 0 // _POSIX_VDISABLE: a control character that is never met
+#define DISABLED 0        // _POSIX_VDISABLE: a control character that is never met
 #define ECHO_SLACK 65536u // above TTY_OUT_MAX: room for echoes while writers wait
 
 static const u8 cc_default[NCCS] = {
-    [VINTR] = 3, [VQUIT] = 28, [VERASE] = 127, [VKILL] = 21, [VEOF] = 4, [VMIN] = 1, [VSTART] = 17, [VSTOP] = 19,
-    [VSUSP] = 26, [VREPRINT] = 18, [VDISCARD] = 15, [VWERASE] = 23, [VLNEXT] = 22,
+    [VINTR] = 3,     [VQUIT] = 28,   [VERASE] = 127, [VKILL] = 21, [VEOF] = 4,
+    [VMIN] = 1,      [VSTART] = 17,  [VSTOP] = 19,   [VSUSP] = 26, [VREPRINT] = 18,
+    [VDISCARD] = 15, [VWERASE] = 23, [VLNEXT] = 22,
 };
 
 void tty_init(struct tty *tty) {
@@ -49,7 +52,8 @@ static bool is_continuation(const struct tty *tty, u8 c) { // a later byte of a 
     return iflag(tty, IUTF8) && (c & 0xc0) == 0x80;
 }
 static bool is_word(u8 c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c >= 0x80;
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
+           c >= 0x80;
 }
 
 static void packet_status(struct tty *tty, u8 set, u8 clear) {
@@ -130,7 +134,8 @@ i64 tty_write(struct task *task, struct file *file, struct tty *tty, struct uio 
     if (!uio->left)
         return 0;
     while (uio->left && tty_writable(tty)) {
-        i64 n = uio_ready(uio, min((u64)sizeof chunk, min(uio->left, (u64)(TTY_OUT_MAX - tty->out.len))));
+        i64 n = uio_ready(
+            uio, min((u64)sizeof chunk, min(uio->left, (u64)(TTY_OUT_MAX - tty->out.len))));
         if (n > 0)
             n = uio_get(uio, chunk, (u64)n);
         if (n <= 0) {
@@ -165,7 +170,8 @@ void tty_start(struct tty *tty) {
     wake_events(&tty->slave_write, POLLOUT | POLLWRNORM);
 }
 
-// What the master would get next is likely on its way already: as much as its reader's buffer stays.
+// What the master would get next is likely on its way already: as much as its reader's buffer
+// stays.
 void tty_flush_output(struct tty *tty) {
     if (tty->out.len > TTY_LINE)
         tty->out.len = TTY_LINE;
@@ -200,7 +206,8 @@ void tty_flush_input(struct tty *tty) {
 bool tty_accepts(const struct tty *tty) {
     if (tty->out.len >= TTY_OUT_MAX + ECHO_SLACK)
         return false;
-    // A full circle without a complete line must take editing and line ends, else nobody could ever go on.
+    // A full circle without a complete line must take editing and line ends, else nobody could ever
+    // go on.
     return !in_full(tty) || (lflag(tty, ICANON) && tty->line == tty->tail);
 }
 
@@ -208,7 +215,9 @@ u32 tty_input_ready(const struct tty *tty, bool for_poll) {
     if (lflag(tty, ICANON))
         return tty->line != tty->tail;
     u32 count = tty->head - tty->tail;
-    u32 want = for_poll && !tty->termios.t.cc[VTIME] && tty->termios.t.cc[VMIN] ? tty->termios.t.cc[VMIN] : 1;
+    u32 want = for_poll && !tty->termios.t.cc[VTIME] && tty->termios.t.cc[VMIN]
+                   ? tty->termios.t.cc[VMIN]
+                   : 1;
     return count >= want ? count : 0;
 }
 
@@ -287,7 +296,8 @@ static void erase_tab(struct tty *tty) {
 
 // ERASE, WERASE and KILL take characters off the end of the line being typed.
 static void erase(struct tty *tty, u8 typed) {
-    bool one = is_cc(tty, VERASE, typed), word = !one && is_cc(tty, VWERASE, typed), seen_word = false;
+    bool one = is_cc(tty, VERASE, typed), word = !one && is_cc(tty, VWERASE, typed),
+         seen_word = false;
     if (tty->head == tty->line)
         return;
     if (!one && !word) {
@@ -510,7 +520,8 @@ static i64 read_line(struct tty *tty, struct uio *uio) {
     if (error)
         return error;
     // An end of file right behind a read that filled its buffer belongs to it.
-    if (!end && bytes && tty->tail != tty->line && marked(tty, tty->tail) && in_at(tty, tty->tail) == DISABLED)
+    if (!end && bytes && tty->tail != tty->line && marked(tty, tty->tail) &&
+        in_at(tty, tty->tail) == DISABLED)
         end_of_file = true;
     tty->tail += end_of_file;
     in_taken(tty);
@@ -581,5 +592,6 @@ void tty_set_termios(struct tty *tty, const struct termios2 *new) {
     bool was = old.iflag & IXON && old.cc[VSTOP] == 19 && old.cc[VSTART] == 17;
     bool is = iflag(tty, IXON) && tty->termios.t.cc[VSTOP] == 19 && tty->termios.t.cc[VSTART] == 17;
     if (was != is)
-        packet_status(tty, is ? TIOCPKT_DOSTOP : TIOCPKT_NOSTOP, is ? TIOCPKT_NOSTOP : TIOCPKT_DOSTOP);
+        packet_status(tty, is ? TIOCPKT_DOSTOP : TIOCPKT_NOSTOP,
+                      is ? TIOCPKT_NOSTOP : TIOCPKT_DOSTOP);
 }

@@ -1,7 +1,8 @@
-// Job control: whose terminal it is, who may use it now, and what happens when it goes. termios(3), setpgid(2), credentials(7).
+// Job control: whose terminal it is, who may use it now, and what happens when it goes. termios(3),
+// setpgid(2), credentials(7).
 //
-// A session holds one reference to its terminal; the `tty` pointers of its processes are valid while tty->session is
-// theirs.
+// A session holds one reference to its terminal; the `tty` pointers of its processes are valid
+// while tty->session is theirs.
 #include "../kernel.h"
 #include "../lib/heap.h"
 #include "../task/signal.h"
@@ -51,7 +52,8 @@ static i64 stop_group(struct task *task, struct tty *tty, u32 signo) {
     if (group_orphaned(process->pgid, process->sid))
         return -EIO;
     signal_kernel_group(process->pgid, signo);
-    return wait_on(task, &tty->slave_read, STATUS_TTY_WAIT); // the signal is pending: it comes first
+    return wait_on(task, &tty->slave_read,
+                   STATUS_TTY_WAIT); // the signal is pending: it comes first
 }
 
 i64 tty_check_read(struct task *task, struct tty *tty) {
@@ -175,7 +177,8 @@ static i64 set_foreground(struct task *task, struct tty *tty, uptr arg) {
     return 0;
 }
 
-i64 tty_job_ioctl(struct task *task, struct file *file, struct tty *tty, bool master, u32 cmd, u64 arg) {
+i64 tty_job_ioctl(struct task *task, struct file *file, struct tty *tty, bool master, u32 cmd,
+                  u64 arg) {
     bool ours = task->process->tty == tty;
     switch (cmd) {
     case TIOCSCTTY:
@@ -187,7 +190,8 @@ i64 tty_job_ioctl(struct task *task, struct file *file, struct tty *tty, bool ma
     case TIOCSPGRP:
         return set_foreground(task, tty, UPTR(arg));
     case TIOCGSID:
-        return (ours || master) && tty->session ? put_user(task, UPTR(arg), (i32)tty->session) : -ENOTTY;
+        return (ours || master) && tty->session ? put_user(task, UPTR(arg), (i32)tty->session)
+                                                : -ENOTTY;
     }
     return -ENOTTY;
 }

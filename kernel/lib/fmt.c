@@ -13,7 +13,8 @@ static void sink_char(struct sink *s, char c) {
     s->len++;
 }
 
-static void sink_field(struct sink *s, const char *text, size_t len, int width, bool left, bool zero) {
+static void sink_field(struct sink *s, const char *text, size_t len, int width, bool left,
+                       bool zero) {
     int pad = width > (int)len ? width - (int)len : 0;
     if (zero && !left && len && text[0] == '-') {
         sink_char(s, '-');

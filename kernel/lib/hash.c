@@ -31,8 +31,10 @@ static void compress(u32 state[8], const u8 *p) {
     memcpy(v, state, sizeof v);
     for (int i = 0; i < 64; i++) {
         u32 a = v[0], e = v[4];
-        u32 t1 = v[7] + (rotr(e, 6) ^ rotr(e, 11) ^ rotr(e, 25)) + ((e & v[5]) ^ (~e & v[6])) + K[i] + w[i];
-        u32 t2 = (rotr(a, 2) ^ rotr(a, 13) ^ rotr(a, 22)) + ((a & v[1]) ^ (a & v[2]) ^ (v[1] & v[2]));
+        u32 t1 = v[7] + (rotr(e, 6) ^ rotr(e, 11) ^ rotr(e, 25)) + ((e & v[5]) ^ (~e & v[6])) +
+                 K[i] + w[i];
+        u32 t2 =
+            (rotr(a, 2) ^ rotr(a, 13) ^ rotr(a, 22)) + ((a & v[1]) ^ (a & v[2]) ^ (v[1] & v[2]));
         v[7] = v[6], v[6] = v[5], v[5] = v[4], v[4] = v[3] + t1;
         v[3] = v[2], v[2] = v[1], v[1] = v[0], v[0] = t1 + t2;
     }

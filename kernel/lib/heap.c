@@ -2,8 +2,8 @@
 #include "../kernel.h"
 #include "string.h"
 
-// A block is preceded by its class. Four classes per power of two from 16 bytes on; blocks are never merged, so
-// a class costs at most a quarter of its size in waste and allocation is a pop.
+// A block is preceded by its class. Four classes per power of two from 16 bytes on; blocks are
+// never merged, so a class costs at most a quarter of its size in waste and allocation is a pop.
 struct header {
     u32 class;
     u32 pad[3]; // keeps blocks 16-aligned
@@ -64,8 +64,9 @@ size_t kmalloc_size(const void *p) {
     return class_size(header_of(p)->class);
 }
 
-// The machine heap grows up to the lowest frame ever used (mem/page.c keeps heap_limit). The last of it is kept
-// for the host's own calls, so that a machine whose guests have eaten all can still be looked at and mended.
+// The machine heap grows up to the lowest frame ever used (mem/page.c keeps heap_limit). The last
+// of it is kept for the host's own calls, so that a machine whose guests have eaten all can still
+// be looked at and mended.
 #define HOST_RESERVE 0x80000u
 
 void *kmalloc(size_t size) {

@@ -5,8 +5,8 @@
 #undef memmove
 #undef memset
 
-// The bulk-memory instructions make the builtins single instructions in WebAssembly; the native test build
-// brings its own.
+// The bulk-memory instructions make the builtins single instructions in WebAssembly; the native
+// test build brings its own.
 #ifdef __wasm__
 void *memcpy(void *restrict dst, const void *restrict src, size_t n) {
     return __builtin_memcpy(dst, src, n);

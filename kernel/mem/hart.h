@@ -48,6 +48,7 @@ struct hart {
     struct tlb *tlb;    // the current address space's; set before cpu_run
     struct mm *mm;      // address space being run
     struct task *task;  // task being run (0 between tasks)
+    bool local_calls;   // its calls that concern nobody else are answered without leaving cpu_run
     struct fault fault; // set by tlb_miss / tlb_fetch
     bool code_changed;  // a store hit decoded code: leave the block after it retires
     u64 tick;           // machine tick at entry of cpu_run; rdtime adds what has retired since

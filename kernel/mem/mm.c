@@ -3,8 +3,8 @@
 #include "tlb.h"
 
 // ---- The tree: 4 levels of 1,024 entries of 32 bits, each table one frame -----------------------
-// An inner entry is the address of a table. A leaf is the frame's address | PTE_*. Rights are the VMA's; PTE_WRITE
-// says that the frame may be written as it is (not shared copy-on-write).
+// An inner entry is the address of a table. A leaf is the frame's address | PTE_*. Rights are the
+// VMA's; PTE_WRITE says that the frame may be written as it is (not shared copy-on-write).
 enum { PTE_PRESENT = 1, PTE_WRITE = 2 };
 #define TABLE 1024u
 #define PTE_FRAME(e) ((e) & ~0xfffu)
@@ -46,7 +46,8 @@ static u32 *pte_make(struct mm *mm, u64 va) {
     return &table[pte_index(va, 0)];
 }
 
-// First address at or after va whose leaf table exists; the leaf table in *leaf. ~0 when none below end.
+// First address at or after va whose leaf table exists; the leaf table in *leaf. ~0 when none below
+// end.
 static u64 leaf_next(struct mm *mm, u64 va, u64 end, u32 **leaf) {
     while (va < end && mm->root) {
         u32 *table = mm->root;
@@ -301,7 +302,8 @@ static bool range_free(struct mm *mm, u64 start, u64 end) {
 
 // Top down below the stack's reserve, at least 128 MiB, as Linux does.
 static u64 find_gap(struct mm *mm, u64 len) {
-    u64 top = align_down(min(mm->stack_limit, STACK_TOP - (128ull << 20)) - (1ull << 20), (u64)PAGE_SIZE);
+    u64 top =
+        align_down(min(mm->stack_limit, STACK_TOP - (128ull << 20)) - (1ull << 20), (u64)PAGE_SIZE);
     u32 i = mm_find_index(mm, top);
     for (;;) {
         u64 high = top;
@@ -524,8 +526,9 @@ i64 mm_remap(struct mm *mm, u64 old, u64 old_len, u64 new_len, u32 flags, u64 ne
     u64 index = like.object ? vma_index(vma, old) : 0;
     if (like.object)
         like.object->ops->get(like.object); // survives an unmap by MAP_FIXED
-    i64 to = mm_map(mm, flags & MREMAP_FIXED ? new_addr : 0, new_len, like.prot,
-                    flags & MREMAP_FIXED ? MAP_FIXED : 0, like.flags, like.object, index, like.name);
+    i64 to =
+        mm_map(mm, flags & MREMAP_FIXED ? new_addr : 0, new_len, like.prot,
+               flags & MREMAP_FIXED ? MAP_FIXED : 0, like.flags, like.object, index, like.name);
     if (to > 0) {
         mm_shootdown(mm, old, old + old_len);
         i64 r = move_range(mm, old, (u64)to, min(old_len, new_len));
@@ -665,7 +668,8 @@ void memobject_unmap(struct memobject *object, u64 first, u64 last) {
                 u64 pages = (vma->end - vma->start) >> PAGE_SHIFT;
                 if (vma->object != object || vma->index > last || vma->index + pages <= first)
                     continue;
-                u64 from = vma->start + (first > vma->index ? (first - vma->index) << PAGE_SHIFT : 0);
+                u64 from =
+                    vma->start + (first > vma->index ? (first - vma->index) << PAGE_SHIFT : 0);
                 u64 span = last - vma->index >= pages ? pages : last - vma->index + 1;
                 u64 to = vma->start + (span << PAGE_SHIFT);
                 if (vma->prot & PROT_EXEC)

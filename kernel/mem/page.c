@@ -15,11 +15,16 @@ struct page *page_of(maddr address) {
     return frames() + ((address - MACHINE_BASE) >> PAGE_SHIFT);
 }
 
-// The top of the RAM must stay clear of the heap: 1 MiB, so that kernel objects can still be made when
-// guests have eaten the rest.
+// The top of the RAM must stay clear of the heap: 1 MiB, so that kernel objects can still be made
+// when guests have eaten the rest.
 #define HEAP_RESERVE 0x100000u
+// And the host's calls find frames for their windows: output of a guest that eats all memory can be
+// read.
+#define HOST_FRAMES 256
 
 static struct page *frame_take(void) {
+    if (!kernel->for_host && pages_free() <= HOST_FRAMES + HEAP_RESERVE / PAGE_SIZE)
+        return NULL;
     u32 n = kernel->frame_free;
     struct page *page;
     if (n) {

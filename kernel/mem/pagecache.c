@@ -57,7 +57,8 @@ i64 pagecache_insert(struct pagecache *cache, u64 index, struct page *page) {
     return 0;
 }
 
-// Drops the frames with index >= first below `node`, whose first index is `base`. True when the node is empty.
+// Drops the frames with index >= first below `node`, whose first index is `base`. True when the
+// node is empty.
 static bool prune(struct pagecache *cache, struct node *node, u32 level, u64 base, u64 first) {
     bool empty = true;
     u64 span = 1ull << ((level - 1) * FAN_BITS);

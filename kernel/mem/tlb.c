@@ -155,8 +155,8 @@ static void code_begin(struct hart *hart, maddr page) {
 }
 
 // ---- Misses ------------------------------------------------------------------------------------
-// While a hart waits for the kernel lock it does not count as being in guest code, so whoever holds the lock
-// may take rights away meanwhile: look again at the generation.
+// While a hart waits for the kernel lock it does not count as being in guest code, so whoever holds
+// the lock may take rights away meanwhile: look again at the generation.
 static void miss_begin(struct hart *hart) {
     kernel_lock(hart);
     tlb_select(hart, hart->mm);

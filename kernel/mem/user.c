@@ -31,7 +31,8 @@ i64 user_ready(struct task *task, uptr p, u64 len, enum access access) {
 
 enum direction { FROM_USER, TO_USER, ZERO_USER };
 
-static i64 user_move(struct task *task, uptr p, void *kernel_side, u64 len, enum direction direction) {
+static i64 user_move(struct task *task, uptr p, void *kernel_side, u64 len,
+                     enum direction direction) {
     if (!in_range(p, len))
         return -EFAULT;
     u8 *k = kernel_side;
@@ -98,7 +99,8 @@ i64 user_word(struct task *task, uptr p, enum access access, u32 **out) {
 
 // ---- Transfers ---------------------------------------------------------------------------------
 void uio_user(struct uio *uio, struct task *task, enum access access, uptr base, u64 len) {
-    *uio = (struct uio){.task = task, .access = access, .count = 1, .left = len, .one = {base.va, len}};
+    *uio = (struct uio){
+        .task = task, .access = access, .count = 1, .left = len, .one = {base.va, len}};
     uio->segments = &uio->one;
 }
 
@@ -146,7 +148,8 @@ i64 uio_ready(struct uio *uio, u64 n) {
         while (take) {
             u64 step = min(take, PAGE_SIZE - (at & PAGE_MASK));
             maddr page;
-            i64 r = in_range(UPTR(at), step) ? user_fault(uio->task, at, uio->access, &page) : -EFAULT;
+            i64 r =
+                in_range(UPTR(at), step) ? user_fault(uio->task, at, uio->access, &page) : -EFAULT;
             if (r)
                 return r == E_WAIT || !ready ? r : (i64)ready;
             at += step, take -= step, ready += step;

@@ -1,4 +1,5 @@
-// Admission (law 8): a clone or an exec that has passed all checks asks the owner before anything is made.
+// Admission (law 8): a clone or an exec that has passed all checks asks the owner before anything
+// is made.
 #include "../kernel.h"
 #include "proc.h"
 

@@ -1,5 +1,6 @@
-// Host operations: system calls that the runtime asks for, run by tasks of process 1 that never execute a
-// guest instruction (law 14). Each has a window of its own in one address space and shares one descriptor table.
+// Host operations: system calls that the runtime asks for, run by tasks of process 1 that never
+// execute a guest instruction (law 14). Each has a window of its own in one address space and
+// shares one descriptor table.
 #include "../fs/path.h"
 #include "../fs/pipe.h"
 #include "../fs/pty.h"
@@ -31,7 +32,9 @@ i64 agent_boot(void) {
     kernel->tids[1] = NULL;
     kernel->agent = process;
     process->rlimit[RLIMIT_NOFILE][0] = process->rlimit[RLIMIT_NOFILE][1] = FD_MAX;
-    static const u8 unlimited[] = {RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_DATA, RLIMIT_RSS, RLIMIT_AS, RLIMIT_LOCKS, RLIMIT_RTTIME, RLIMIT_NPROC, RLIMIT_SIGPENDING};
+    static const u8 unlimited[] = {RLIMIT_CPU,    RLIMIT_FSIZE, RLIMIT_DATA,
+                                   RLIMIT_RSS,    RLIMIT_AS,    RLIMIT_LOCKS,
+                                   RLIMIT_RTTIME, RLIMIT_NPROC, RLIMIT_SIGPENDING};
     for (u32 i = 0; i < lengthof(unlimited); i++)
         process->rlimit[unlimited[i]][0] = process->rlimit[unlimited[i]][1] = RLIM_INFINITY;
     process->rlimit[RLIMIT_STACK][0] = 8 << 20;
@@ -71,12 +74,14 @@ static i64 agent_new(struct agent **out) {
         task->sighand = knew(struct sighand);
         if (!task->mm || !task->files || !task->fs || !task->sighand)
             return -ENOMEM;
-        *task->fs = (struct fs_context){.refs = 1, .umask = 022, .root = kernel->root, .cwd = kernel->root};
+        *task->fs =
+            (struct fs_context){.refs = 1, .umask = 022, .root = kernel->root, .cwd = kernel->root};
         inode_get(kernel->root), inode_get(kernel->root);
         task->sighand->refs = 1;
     }
     agent->window = WINDOWS + (u64)(process->task_count - 1) * 2 * CALL_WINDOW;
-    i64 r = mm_map(task->mm, agent->window, CALL_WINDOW, PROT_READ | PROT_WRITE, MAP_FIXED, 0, NULL, 0, NULL);
+    i64 r = mm_map(task->mm, agent->window, CALL_WINDOW, PROT_READ | PROT_WRITE, MAP_FIXED, 0, NULL,
+                   0, NULL);
     if (r < 0)
         return r;
     list_push(&kernel->agent_all, &agent->link);
@@ -131,7 +136,8 @@ void agent_call(const struct event_call *event) {
         agent->out_len = event->out_len;
         task->cpu.x[17] = event->nr;
         for (u32 i = 0; i < 6; i++)
-            task->cpu.x[10 + i] = event->args[i] + (event->window_args >> i & 1 ? agent->window : 0);
+            task->cpu.x[10 + i] =
+                event->args[i] + (event->window_args >> i & 1 ? agent->window : 0);
         r = copy_out(task, UPTR(agent->window), event + 1, event->data_len);
         if (r)
             list_push(&kernel->agent_idle, &task->run_link);
@@ -175,15 +181,15 @@ void agent_abort(struct task *task) {
 }
 
 // ---- SPAWN -------------------------------------------------------------------------------------
-// The agent makes the child and waits; the child's first act is SPAWN_EXEC, which answers the agent. This is the
-// child's call->captured, machine heap.
+// The agent makes the child and waits; the child's first act is SPAWN_EXEC, which answers the
+// agent. This is the child's call->captured, machine heap.
 struct spawn_state {
-    struct task *parent; // the agent's task, with a reference
-    u32 parent_seq;      // its call
+    struct task *parent;                         // the agent's task, with a reference
+    u32 parent_seq;                              // its call
     u32 argc, argv_off, envc, envp_off, cwd_off; // offsets into strings
-    u32 candidate;       // which PATH entry is being tried
-    bool trying;         // `path` holds it
-    i64 error;           // the most telling one so far
+    u32 candidate;                               // which PATH entry is being tried
+    bool trying;                                 // `path` holds it
+    i64 error;                                   // the most telling one so far
     char path[PATH_MAX];
     char strings[];
 };
@@ -232,9 +238,16 @@ static i64 spawn_files(struct task *task, const struct spawn *spawn, struct task
 }
 
 static void cred_set(struct cred *cred, u32 uid, u32 gid) {
-    *cred = (struct cred){.ruid = uid, .euid = uid, .suid = uid, .fsuid = uid,
-                          .rgid = gid, .egid = gid, .sgid = gid, .fsgid = gid,
-                          .group_count = 1, .groups = {gid}};
+    *cred = (struct cred){.ruid = uid,
+                          .euid = uid,
+                          .suid = uid,
+                          .fsuid = uid,
+                          .rgid = gid,
+                          .egid = gid,
+                          .sgid = gid,
+                          .fsgid = gid,
+                          .group_count = 1,
+                          .groups = {gid}};
     if (!uid)
         cred->cap_effective = cred->cap_permitted = (1ull << (CAP_LAST + 1)) - 1;
 }
@@ -274,7 +287,8 @@ static i64 spawn_child(struct task *task, const struct spawn *spawn, struct spaw
         r = r > 0 ? 0 : r;
     }
     if (!r)
-        r = path_walk(child, AT_FDCWD, state->strings + state->cwd_off, WALK_FOLLOW | WALK_DIRECTORY, &walk);
+        r = path_walk(child, AT_FDCWD, state->strings + state->cwd_off,
+                      WALK_FOLLOW | WALK_DIRECTORY, &walk);
     if (!r) {
         inode_put(child->fs->cwd);
         child->fs->cwd = walk.inode;
@@ -331,7 +345,8 @@ static i64 spawn_begin(struct task *task, struct call *call) {
     state->parent = task;
     state->parent_seq = call->seq;
     task_get(task);
-    child->call = (struct call){.live = true, .nr = NR_SPAWN_EXEC, .seq = ++kernel->call_seq, .captured = state};
+    child->call = (struct call){
+        .live = true, .nr = NR_SPAWN_EXEC, .seq = ++kernel->call_seq, .captured = state};
     child->process->host_child = true;
     sched_enqueue(child);
     call->phase = 1;
@@ -354,7 +369,8 @@ i64 sys_spawn(struct task *task, struct call *call) {
     return r ? r : call->result;
 }
 
-// The next name to try: the argument itself, or each entry of PATH in turn. False when there are no more.
+// The next name to try: the argument itself, or each entry of PATH in turn. False when there are no
+// more.
 static bool candidate(struct spawn_state *state) {
     const char *name = state->strings + state->argv_off;
     if (strchr(name, '/')) {
@@ -390,8 +406,9 @@ i64 sys_spawn_exec(struct task *task, struct call *call) {
     struct spawn_state *state = call->captured;
     while (state->trying || candidate(state)) {
         state->trying = true;
-        i64 r = process_exec_kernel(task, call, state->path, state->argc, state->strings + state->argv_off,
-                                    state->envc, state->strings + state->envp_off);
+        i64 r = process_exec_kernel(task, call, state->path, state->argc,
+                                    state->strings + state->argv_off, state->envc,
+                                    state->strings + state->envp_off);
         if (r == E_WAIT || r == E_AGAIN)
             return r;
         if (r == E_DONE) {
@@ -413,24 +430,28 @@ i64 sys_spawn_exec(struct task *task, struct call *call) {
 }
 
 // ---- KILL_TREE ---------------------------------------------------------------------------------
-static bool descends(struct process *process, struct process *root) {
+// Its session too, so that what a dead root has left behind is found.
+static bool descends(struct process *process, u32 root) {
     for (; process && process != kernel->agent; process = process->parent)
-        if (process == root || process->sid == root->pid)
+        if (process->pid == root || process->sid == root)
             return true;
     return false;
 }
 
 i64 sys_kill_tree(struct task *task, struct call *call) {
-    struct process *root = process_find(arg_u32(call, 0));
-    u32 signo = arg_u32(call, 1);
-    if (!root || root == kernel->agent)
+    u32 root = arg_u32(call, 0), signo = arg_u32(call, 1);
+    bool found = process_find(root);
+    if (!root || root == kernel->agent->pid)
         return -ESRCH;
-    if (!signo || signo > SIGRTMAX)
-        return signo ? -EINVAL : 0;
+    if (signo > SIGRTMAX)
+        return -EINVAL;
     struct process *process;
     list_each(process, &kernel->processes, all)
-        if (descends(process, root) && !process->zombie)
-            signal_kernel(process, signo);
+        if (descends(process, root)) {
+            found = true;
+            if (signo && !process->zombie)
+                signal_kernel(process, signo);
+        }
     (void)task;
-    return 0;
+    return found ? 0 : -ESRCH;
 }

@@ -1,6 +1,6 @@
-// execve(2) in phases (law 21): RESOLVE path, permission and strings; ADMIT; BUILD the new address space beside the
-// old one; ALONE, when the other threads have gone; SWAP, which cannot fail. Until then a failed exec is the
-// caller's errno and the program goes on as it was.
+// execve(2) in phases (law 21): RESOLVE path, permission and strings; ADMIT; BUILD the new address
+// space beside the old one; ALONE, when the other threads have gone; SWAP, which cannot fail. Until
+// then a failed exec is the caller's errno and the program goes on as it was.
 #include "../kernel.h"
 #include "../lib/heap.h"
 #include "../lib/string.h"
@@ -11,13 +11,32 @@
 #include "strings.h"
 
 #define SCRIPTS_MAX 5u
-#define PIE_BASE align_down(USER_END / 3 * 2, (u64)PAGE_SIZE) // where Linux puts position-independent programs
+#define PIE_BASE                                                                                   \
+    align_down(USER_END / 3 * 2, (u64)PAGE_SIZE) // where Linux puts position-independent programs
 #define STACK_SLACK (128u << 10)
-#define HWCAP (1u << ('I' - 'A') | 1u << ('M' - 'A') | 1u << ('A' - 'A') | 1u << ('F' - 'A') | 1u << ('D' - 'A') | 1u << ('C' - 'A'))
+#define HWCAP                                                                                      \
+    (1u << ('I' - 'A') | 1u << ('M' - 'A') | 1u << ('A' - 'A') | 1u << ('F' - 'A') |               \
+     1u << ('D' - 'A') | 1u << ('C' - 'A'))
 
 enum {
-    AT_NULL = 0, AT_PHDR = 3, AT_PHENT, AT_PHNUM, AT_PAGESZ, AT_BASE, AT_FLAGS, AT_ENTRY, AT_UID = 11, AT_EUID, AT_GID,
-    AT_EGID, AT_HWCAP = 16, AT_CLKTCK, AT_SECURE = 23, AT_RANDOM = 25, AT_EXECFN = 31, AT_SYSINFO_EHDR = 33,
+    AT_NULL = 0,
+    AT_PHDR = 3,
+    AT_PHENT,
+    AT_PHNUM,
+    AT_PAGESZ,
+    AT_BASE,
+    AT_FLAGS,
+    AT_ENTRY,
+    AT_UID = 11,
+    AT_EUID,
+    AT_GID,
+    AT_EGID,
+    AT_HWCAP = 16,
+    AT_CLKTCK,
+    AT_SECURE = 23,
+    AT_RANDOM = 25,
+    AT_EXECFN = 31,
+    AT_SYSINFO_EHDR = 33,
     AT_MINSIGSTKSZ = 51,
 };
 enum { PHASE_RESOLVE, PHASE_ADMIT, PHASE_BUILD, PHASE_ZERO, PHASE_ALONE };
@@ -26,7 +45,7 @@ enum { PHASE_RESOLVE, PHASE_ADMIT, PHASE_BUILD, PHASE_ZERO, PHASE_ALONE };
 struct exec {
     struct inode *program, *interp; // with references; interp NULL for static programs
     struct elf elf, ld;
-    char *name;       // as AT_EXECFN and comm give it
+    char *name; // as AT_EXECFN and comm give it
     struct strings strings;
     struct cred cred; // the new one
     bool secure;
@@ -64,7 +83,8 @@ static void exec_undo(struct task *task, struct call *call) {
 }
 
 // ---- RESOLVE: files ----------------------------------------------------------------------------
-static i64 open_program(struct task *task, i32 dirfd, const char *path, u32 walk_flags, struct inode **out) {
+static i64 open_program(struct task *task, i32 dirfd, const char *path, u32 walk_flags,
+                        struct inode **out) {
     struct walk walk = {0};
     i64 error = path_walk(task, dirfd, path, walk_flags, &walk);
     if (error)
@@ -132,7 +152,8 @@ static i64 follow_scripts(struct task *task, struct exec *exec) {
         error = open_program(task, AT_FDCWD, interp, WALK_FOLLOW, &inode);
         if (error)
             return error;
-        char *script = depth ? strdup_k(exec->strings.data) : NULL; // the outer interpreter is the script now
+        char *script =
+            depth ? strdup_k(exec->strings.data) : NULL; // the outer interpreter is the script now
         if (depth && !script) {
             inode_put(inode);
             return -ENOMEM;
@@ -179,7 +200,8 @@ static void new_credentials(struct task *task, struct exec *exec) {
 static i64 resolve(struct task *task, struct exec *exec, i32 dirfd, const char *path, u32 flags,
                    const struct strings_source *from) {
     exec_reset(exec); // a wait starts it over: nothing was done yet
-    u32 walk_flags = (flags & AT_SYMLINK_NOFOLLOW ? 0 : WALK_FOLLOW) | (flags & AT_EMPTY_PATH ? WALK_EMPTY : 0);
+    u32 walk_flags =
+        (flags & AT_SYMLINK_NOFOLLOW ? 0 : WALK_FOLLOW) | (flags & AT_EMPTY_PATH ? WALK_EMPTY : 0);
     i64 error = open_program(task, dirfd, path, walk_flags, &exec->program);
     if (error)
         return error;
@@ -188,11 +210,13 @@ static i64 resolve(struct task *task, struct exec *exec, i32 dirfd, const char *
     } else {
         exec->name = kmalloc(strlen(path) + 24);
         if (exec->name)
-            ksnprintf(exec->name, strlen(path) + 24, path[0] ? "/dev/fd/%d/%s" : "/dev/fd/%d%s", dirfd, path);
+            ksnprintf(exec->name, strlen(path) + 24, path[0] ? "/dev/fd/%d/%s" : "/dev/fd/%d%s",
+                      dirfd, path);
     }
     if (!exec->name)
         return -ENOMEM;
-    if ((error = strings_take(task, &exec->strings, from)) || (error = follow_scripts(task, exec)) ||
+    if ((error = strings_take(task, &exec->strings, from)) ||
+        (error = follow_scripts(task, exec)) ||
         (error = elf_read(task, exec->program, &exec->elf)) || (error = find_interp(task, exec)))
         return error;
     new_credentials(task, exec);
@@ -259,7 +283,8 @@ static i64 build_stack(struct task *task, struct exec *exec) {
 
     u64 low = align_down(exec->sp, (u64)PAGE_SIZE) - STACK_SLACK;
     u32 prot = PROT_READ | PROT_WRITE | (exec->elf.exec_stack ? PROT_EXEC : 0);
-    i64 r = mm_map(mm, low, STACK_TOP - low, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, VMA_GROWSDOWN, NULL, 0, "[stack]");
+    i64 r = mm_map(mm, low, STACK_TOP - low, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+                   VMA_GROWSDOWN, NULL, 0, "[stack]");
     if (r < 0)
         return r;
     u64 *vector = kmalloc(words * 8);
@@ -354,7 +379,8 @@ static void become_leader(struct task *task) {
 
 static void reset_handlers(struct sighand *sighand) {
     for (u32 i = 0; i < 64; i++)
-        sighand->action[i] = (struct sigaction){.handler = sighand->action[i].handler == SIG_IGN ? SIG_IGN : SIG_DFL};
+        sighand->action[i] = (struct sigaction){
+            .handler = sighand->action[i].handler == SIG_IGN ? SIG_IGN : SIG_DFL};
 }
 
 // What exec makes its own that was shared with other processes. The last step that can fail.
@@ -472,7 +498,8 @@ static i64 exec_run(struct task *task, struct call *call, i32 dirfd, const char 
     if (error == E_WAIT)
         return error;
     call->undo = NULL;
-    if (error && task->process->execer == task) { // the other threads are gone: there is no way back
+    if (error &&
+        task->process->execer == task) { // the other threads are gone: there is no way back
         process_exit(task->process, SIGKILL);
         task_exit(task, SIGKILL);
         return E_DONE;
@@ -483,13 +510,15 @@ static i64 exec_run(struct task *task, struct call *call, i32 dirfd, const char 
     return error ? error : E_DONE;
 }
 
-i64 process_exec(struct task *task, struct call *call, i32 dirfd, const char *path, u32 flags, uptr argv, uptr envp) {
+i64 process_exec(struct task *task, struct call *call, i32 dirfd, const char *path, u32 flags,
+                 uptr argv, uptr envp) {
     struct strings_source from = {.argv = argv, .envp = envp};
     return exec_run(task, call, dirfd, path, flags, &from);
 }
 
-i64 process_exec_kernel(struct task *task, struct call *call, const char *path, u32 argc, const char *argv, u32 envc,
-                        const char *envp) {
-    struct strings_source from = {.in_kernel = true, .args = argv, .argc = argc, .env = envp, .envc = envc};
+i64 process_exec_kernel(struct task *task, struct call *call, const char *path, u32 argc,
+                        const char *argv, u32 envc, const char *envp) {
+    struct strings_source from = {
+        .in_kernel = true, .args = argv, .argc = argc, .env = envp, .envc = envc};
     return exec_run(task, call, AT_FDCWD, path, 0, &from);
 }

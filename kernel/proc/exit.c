@@ -1,4 +1,5 @@
-// The end of tasks and processes (law 21): mark, then each task leaves what it holds, the last one makes the zombie.
+// The end of tasks and processes (law 21): mark, then each task leaves what it holds, the last one
+// makes the zombie.
 #include "../fs/tty.h"
 #include "../kernel.h"
 #include "../lib/atomic.h"
@@ -7,8 +8,6 @@
 #include "../task/itimer.h"
 #include "proc.h"
 #include "reap.h"
-
-
 
 void process_exit(struct process *process, u32 status) {
     if (process->exiting)
@@ -39,7 +38,8 @@ void task_release_mm(struct task *task) {
     if (!task->mm)
         return;
     futex_robust_exit(task);
-    if (task->clear_child_tid && task->mm->refs > 1 && mm_present(task->mm, task->clear_child_tid)) {
+    if (task->clear_child_tid && task->mm->refs > 1 &&
+        mm_present(task->mm, task->clear_child_tid)) {
         if (!put_user(task, UPTR(task->clear_child_tid), (u32)0))
             futex_wake_word(task, task->clear_child_tid, 1);
     }

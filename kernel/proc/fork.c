@@ -1,5 +1,6 @@
-// clone(2): a new task, and for all but threads a new process around it. For each CLONE_* flag a part is shared
-// (one more reference) or copied. All that can fail comes before the child is visible.
+// clone(2): a new task, and for all but threads a new process around it. For each CLONE_* flag a
+// part is shared (one more reference) or copied. All that can fail comes before the child is
+// visible.
 #include "../fs/newfd.h"
 #include "../kernel.h"
 #include "../lib/heap.h"
@@ -74,7 +75,8 @@ static void task_unmake(struct task *task, bool alone) {
 }
 
 // A numbered task in `process`, or in a new child process of `parent` when that is NULL.
-static i64 task_make(struct process *from, struct process *process, struct process *parent, struct task **out) {
+static i64 task_make(struct process *from, struct process *process, struct process *parent,
+                     struct task **out) {
     i64 tid = tid_alloc();
     if (tid < 0)
         return tid;
@@ -164,7 +166,8 @@ static void inherit(struct task *task, struct task *child, const struct clone_ar
 
 i64 process_clone(struct task *task, const struct clone_args *args, struct task **out) {
     u64 flags = args->flags;
-    struct process *process = task->process, *parent = flags & CLONE_PARENT ? process->parent : process;
+    struct process *process = task->process,
+                   *parent = flags & CLONE_PARENT ? process->parent : process;
     struct file *pidfd = NULL;
     struct task *child;
     i64 fd = -1;
@@ -176,7 +179,8 @@ i64 process_clone(struct task *task, const struct clone_args *args, struct task 
     if (error)
         goto fail;
     inherit(task, child, args);
-    if (flags & CLONE_CHILD_SETTID) { // the page is there: the caller made it ready, and a copy needs no waiting
+    if (flags & CLONE_CHILD_SETTID) { // the page is there: the caller made it ready, and a copy
+                                      // needs no waiting
         struct mm *own = task->mm;
         task->mm = child->mm;
         (void)!put_user(task, UPTR(args->child_tid), child->tid);
@@ -195,7 +199,8 @@ i64 process_clone(struct task *task, const struct clone_args *args, struct task 
     if (flags & CLONE_PARENT_SETTID)
         (void)!put_user(task, UPTR(args->parent_tid), child->tid);
     if (!thread) {
-        child->process->exit_signal = flags & CLONE_PARENT ? process->exit_signal : (u32)args->exit_signal;
+        child->process->exit_signal =
+            flags & CLONE_PARENT ? process->exit_signal : (u32)args->exit_signal;
         child->process->announced = true;
         struct out_notice *notice = out_begin(OUT_NOTICE, sizeof *notice, 0);
         notice->what = NOTICE_SPAWNED;

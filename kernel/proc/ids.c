@@ -7,13 +7,14 @@ void process_new_session(struct process *process) {
     process->tty = NULL; // the reference stays with the old session
 }
 
-// A group is orphaned when no member has a parent in another group of the same session: nobody could continue it.
-// `except` is left out of account: it is about to end.
+// A group is orphaned when no member has a parent in another group of the same session: nobody
+// could continue it. `except` is left out of account: it is about to end.
 static bool orphaned_without(u32 pgid, const struct process *except) {
     struct process *process;
     list_each(process, &kernel->processes, all) {
         struct process *parent = process->parent;
-        if (process->pgid != pgid || process == except || process->zombie || !parent || parent->is_agent)
+        if (process->pgid != pgid || process == except || process->zombie || !parent ||
+            parent->is_agent)
             continue;
         if (parent->pgid != pgid && parent->sid == process->sid)
             return false;

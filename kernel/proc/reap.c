@@ -1,4 +1,5 @@
-// What becomes of the dead: SIGCHLD, wait4(2) and waitid(2), zombies, orphans and their new parents.
+// What becomes of the dead: SIGCHLD, wait4(2) and waitid(2), zombies, orphans and their new
+// parents.
 #include "../kernel.h"
 #include "reap.h"
 
@@ -79,7 +80,8 @@ void process_reap(struct process *process) {
     struct process *parent = process->parent;
     parent->child_utime += process->utime + process->child_utime;
     parent->child_stime += process->stime + process->child_stime;
-    parent->child_rss_max = max(parent->child_rss_max, max(process->rss_max, process->child_rss_max));
+    parent->child_rss_max =
+        max(parent->child_rss_max, max(process->rss_max, process->child_rss_max));
     parent->child_faults += process->min_faults + process->child_faults;
     list_remove(&process->sibling);
     list_remove(&process->all);
@@ -136,7 +138,8 @@ static struct timeval timeval_of(u64 ns) {
     return (struct timeval){(i64)(ns / NSEC), (i64)(ns % NSEC / 1000)};
 }
 
-static i64 wait_result(struct wait_request *request, struct process *child, u32 code, u32 status, u32 wstatus) {
+static i64 wait_result(struct wait_request *request, struct process *child, u32 code, u32 status,
+                       u32 wstatus) {
     u64 utime, stime;
     process_times(child, &utime, &stime);
     request->pid = child->pid;
@@ -169,7 +172,8 @@ i64 process_wait(struct task *task, struct wait_request *request) {
         }
         if (child->stopped && !child->stop_reported && (request->options & WSTOPPED)) {
             child->stop_reported = !keep;
-            return wait_result(request, child, CLD_STOPPED, child->stop_signal, (u32)child->stop_signal << 8 | 0x7f);
+            return wait_result(request, child, CLD_STOPPED, child->stop_signal,
+                               (u32)child->stop_signal << 8 | 0x7f);
         }
         if (child->cont_pending && (request->options & WCONTINUED)) {
             child->cont_pending = keep;

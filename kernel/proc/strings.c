@@ -1,4 +1,5 @@
-// Arguments and environment on their way into a new program: one block of NUL-terminated strings, argv before envp.
+// Arguments and environment on their way into a new program: one block of NUL-terminated strings,
+// argv before envp.
 #include "strings.h"
 #include "../kernel.h"
 #include "../lib/heap.h"
@@ -94,7 +95,8 @@ i64 strings_take(struct task *task, struct strings *strings, const struct string
     return error;
 }
 
-i64 strings_script(struct strings *strings, const char *interp, const char *arg, const char *script) {
+i64 strings_script(struct strings *strings, const char *interp, const char *arg,
+                   const char *script) {
     u64 old = strlen(strings->data) + 1;
     u64 a = strlen(interp) + 1, b = arg ? strlen(arg) + 1 : 0, c = strlen(script) + 1;
     i64 error = room_for(strings, a + b + c);

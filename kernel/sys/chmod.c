@@ -152,7 +152,8 @@ i64 sys_utimensat(struct task *task, struct call *call) {
 }
 
 // ---- access -------------------------------------------------------------------------------------
-// Looks with the real ids, as a set-user-ID program wants it; the credentials are back before anyone can see.
+// Looks with the real ids, as a set-user-ID program wants it; the credentials are back before
+// anyone can see.
 static i64 access_at(struct task *task, struct call *call, u32 flags) {
     u32 want = arg_u32(call, 2);
     if (want & ~7u || flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_EACCESS))
@@ -170,7 +171,8 @@ static i64 access_at(struct task *task, struct call *call, u32 flags) {
     if (!r) {
         if (want)
             r = inode_permission(task, walk.inode, want);
-        bool noexec = walk.inode->fs && walk.inode->fs->flags & MS_NOEXEC && S_ISREG(walk.inode->mode);
+        bool noexec =
+            walk.inode->fs && walk.inode->fs->flags & MS_NOEXEC && S_ISREG(walk.inode->mode);
         if (!r && want & X_OK && noexec)
             r = -EACCES;
         walk_end(&walk);

@@ -3,8 +3,9 @@
 #include "../proc/proc.h"
 #include "sys.h"
 
-#define NAMESPACES                                                                                  \
-    (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
+#define NAMESPACES                                                                                 \
+    (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID |  \
+     CLONE_NEWNET)
 #define CLONE_NEWTIME 0x80u
 
 static i64 clone_check(struct task *task, const struct clone_args *args) {
@@ -19,7 +20,7 @@ static i64 clone_check(struct task *task, const struct clone_args *args) {
         return -EINVAL;
     if ((flags & CLONE_PARENT) && !(flags & CLONE_THREAD) && task->process->parent->is_agent &&
         task->process->host_child)
-        return -EINVAL; // the host's children are the host's
+        return -EINVAL;     // the host's children are the host's
     if (flags & NAMESPACES) // as a kernel built without namespaces
         return -EINVAL;
     return process_limit(task);
@@ -64,6 +65,12 @@ static i64 clone_run(struct task *task, struct call *call, const struct clone_ar
         r = process_limit(task); // again: others were made while the owner was asked
         if (r)
             return r;
+        // A signal to the whole group must reach the child too: taken first, then the call begins
+        // anew.
+        if (signal_deliverable(task)) {
+            task->attention = true;
+            return E_DONE;
+        }
         r = process_clone(task, args, &child);
         if (r < 0 || !(args->flags & CLONE_VFORK))
             return r;
@@ -144,7 +151,8 @@ i64 sys_clone3(struct task *task, struct call *call) {
 
 i64 sys_unshare(struct task *task, struct call *call) {
     u64 flags = call->args[0];
-    const u64 known = CLONE_THREAD | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_VM | CLONE_SYSVSEM;
+    const u64 known =
+        CLONE_THREAD | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_VM | CLONE_SYSVSEM;
     if (flags & ~known) // namespaces are not built in
         return -EINVAL;
     if ((flags & (CLONE_THREAD | CLONE_SIGHAND | CLONE_VM)) && task->process->live_count > 1)

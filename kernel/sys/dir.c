@@ -20,7 +20,8 @@ i64 name_new(struct task *task, i32 dirfd, const char *path, bool directory, str
     return r;
 }
 
-i64 name_lookup(struct task *task, struct inode *dir, const char *name, u32 len, struct inode **out) {
+i64 name_lookup(struct task *task, struct inode *dir, const char *name, u32 len,
+                struct inode **out) {
     if (!dir->ops || !dir->ops->lookup)
         return -ENOTDIR;
     return dir->ops->lookup(task, dir, name, len, out);
@@ -31,7 +32,8 @@ i64 name_removable(struct task *task, struct inode *dir, struct inode *victim) {
     if (r < 0)
         return r;
     u32 fsuid = task->cred.fsuid;
-    if (dir->mode & S_ISVTX && fsuid != victim->uid && fsuid != dir->uid && !capable(task, CAP_FOWNER))
+    if (dir->mode & S_ISVTX && fsuid != victim->uid && fsuid != dir->uid &&
+        !capable(task, CAP_FOWNER))
         return -EPERM;
     if (victim->mounted || victim == kernel->root)
         return -EBUSY;
@@ -66,9 +68,11 @@ static i64 make(struct task *task, i32 dirfd, uptr path, u32 mode, u32 rdev) {
         return r;
     struct inode *dir = walk.inode, *inode;
     mode &= ~task->fs->umask;
-    r = dir->ops->create ? dir->ops->create(task, dir, walk.last, walk.last_len, mode, rdev, &inode) : -EPERM;
+    r = dir->ops->create ? dir->ops->create(task, dir, walk.last, walk.last_len, mode, rdev, &inode)
+                         : -EPERM;
     if (!r) {
-        notify_name(dir, NOTIFY_CREATE | (S_ISDIR(mode) ? NOTIFY_ISDIR : 0), 0, walk.last, walk.last_len);
+        notify_name(dir, NOTIFY_CREATE | (S_ISDIR(mode) ? NOTIFY_ISDIR : 0), 0, walk.last,
+                    walk.last_len);
         inode_put(inode);
     }
     walk_end(&walk);
@@ -93,7 +97,8 @@ i64 sys_mknodat(struct task *task, struct call *call) {
 }
 
 // ---- Removing -----------------------------------------------------------------------------------
-static i64 check_victim(struct task *task, struct walk *walk, struct inode *victim, bool directory) {
+static i64 check_victim(struct task *task, struct walk *walk, struct inode *victim,
+                        bool directory) {
     i64 r = name_removable(task, walk->inode, victim);
     if (r < 0)
         return r;
@@ -130,9 +135,11 @@ i64 sys_unlinkat(struct task *task, struct call *call) {
     if (!r)
         path_remember(victim);
     if (!r)
-        r = dir->ops->unlink ? dir->ops->unlink(task, dir, walk.last, walk.last_len, victim) : -EPERM;
+        r = dir->ops->unlink ? dir->ops->unlink(task, dir, walk.last, walk.last_len, victim)
+                             : -EPERM;
     if (!r) {
-        notify_name(dir, NOTIFY_DELETE | (directory ? NOTIFY_ISDIR : 0), 0, walk.last, walk.last_len);
+        notify_name(dir, NOTIFY_DELETE | (directory ? NOTIFY_ISDIR : 0), 0, walk.last,
+                    walk.last_len);
         notify_inode(victim, victim->nlink && !directory ? NOTIFY_ATTRIB : NOTIFY_DELETE_SELF);
     }
     if (victim)
@@ -160,7 +167,8 @@ struct buffer_sink {
     bool full;
 };
 
-static bool buffer_emit(struct dirsink *sink, const char *name, u32 len, u64 ino, u64 next_pos, u8 type) {
+static bool buffer_emit(struct dirsink *sink, const char *name, u32 len, u64 ino, u64 next_pos,
+                        u8 type) {
     struct buffer_sink *b = container_of(sink, struct buffer_sink, sink);
     u32 size = (u32)align_up(DIRENT_HEAD + len + 1, (size_t)8);
     if (size > b->cap - b->len) {
@@ -254,7 +262,8 @@ i64 sys_getcwd(struct task *task, struct call *call) {
     i64 r = n;
     if (n >= 0) {
         path[n] = 0;
-        r = (u64)n + 1 > call->args[1] ? -ERANGE : copy_out(task, arg_ptr(call, 0), path, (u64)n + 1);
+        r = (u64)n + 1 > call->args[1] ? -ERANGE
+                                       : copy_out(task, arg_ptr(call, 0), path, (u64)n + 1);
     }
     kfree(path);
     return r < 0 ? r : n + 1;

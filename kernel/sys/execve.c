@@ -2,7 +2,8 @@
 #include "../proc/proc.h"
 #include "sys.h"
 
-static i64 exec(struct task *task, struct call *call, i32 dirfd, uptr path, uptr argv, uptr envp, u32 flags) {
+static i64 exec(struct task *task, struct call *call, i32 dirfd, uptr path, uptr argv, uptr envp,
+                u32 flags) {
     i64 error;
     if (flags & ~(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
         return -EINVAL;
@@ -15,5 +16,6 @@ i64 sys_execve(struct task *task, struct call *call) {
 }
 
 i64 sys_execveat(struct task *task, struct call *call) {
-    return exec(task, call, arg_int(call, 0), arg_ptr(call, 1), arg_ptr(call, 2), arg_ptr(call, 3), arg_u32(call, 4));
+    return exec(task, call, arg_int(call, 0), arg_ptr(call, 1), arg_ptr(call, 2), arg_ptr(call, 3),
+                arg_u32(call, 4));
 }

@@ -100,7 +100,8 @@ static i64 record_lock(struct task *task, struct file *file, u32 cmd, uptr p) {
         return copy_out(task, p, &arg, sizeof arg);
     }
     u32 access = file->flags & O_ACCMODE;
-    if ((range.type == LOCK_READ && access == O_WRONLY) || (range.type == LOCK_WRITE && access == O_RDONLY))
+    if ((range.type == LOCK_READ && access == O_WRONLY) ||
+        (range.type == LOCK_WRITE && access == O_RDONLY))
         return -EBADF;
     return lock_set(task, file->inode, &range, what == F_SETLKW);
 }
@@ -116,7 +117,9 @@ i64 sys_flock(struct task *task, struct call *call) {
         return -EINVAL;
     struct lock_range range = {
         .kind = LOCK_FLOCK,
-        .type = what == FLOCK_SH ? LOCK_READ : what == FLOCK_EX ? LOCK_WRITE : LOCK_NONE,
+        .type = what == FLOCK_SH   ? LOCK_READ
+                : what == FLOCK_EX ? LOCK_WRITE
+                                   : LOCK_NONE,
         .end = ~0ull,
         .pid = task->process->pid,
         .owner = file,
@@ -180,7 +183,8 @@ i64 sys_fcntl(struct task *task, struct call *call) {
         return -EBADF;
     switch (cmd) {
     case F_SETFL:
-        if (arg & O_NOATIME && !(file->flags & O_NOATIME) && file->inode && !inode_owner_or_capable(task, file->inode))
+        if (arg & O_NOATIME && !(file->flags & O_NOATIME) && file->inode &&
+            !inode_owner_or_capable(task, file->inode))
             return -EPERM;
         file->flags = (file->flags & ~SETTABLE) | ((u32)arg & SETTABLE);
         return 0;

@@ -3,8 +3,17 @@
 #include "sys.h"
 
 enum {
-    FUTEX_WAIT, FUTEX_WAKE, FUTEX_FD, FUTEX_REQUEUE, FUTEX_CMP_REQUEUE, FUTEX_WAKE_OP, FUTEX_LOCK_PI, FUTEX_UNLOCK_PI,
-    FUTEX_TRYLOCK_PI, FUTEX_WAIT_BITSET, FUTEX_WAKE_BITSET,
+    FUTEX_WAIT,
+    FUTEX_WAKE,
+    FUTEX_FD,
+    FUTEX_REQUEUE,
+    FUTEX_CMP_REQUEUE,
+    FUTEX_WAKE_OP,
+    FUTEX_LOCK_PI,
+    FUTEX_UNLOCK_PI,
+    FUTEX_TRYLOCK_PI,
+    FUTEX_WAIT_BITSET,
+    FUTEX_WAKE_BITSET,
 };
 #define FUTEX_PRIVATE 128u
 #define FUTEX_REALTIME 256u
@@ -77,7 +86,8 @@ i64 sys_futex(struct task *task, struct call *call) {
     if ((i32)count < 0 || (i32)count2 < 0)
         return -EINVAL;
     u32 expected = arg_u32(call, 5);
-    return futex_requeue(task, word, count, count2, word2, op == FUTEX_CMP_REQUEUE ? &expected : NULL, shared);
+    return futex_requeue(task, word, count, count2, word2,
+                         op == FUTEX_CMP_REQUEUE ? &expected : NULL, shared);
 }
 
 i64 sys_set_robust_list(struct task *task, struct call *call) {

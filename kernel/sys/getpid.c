@@ -100,7 +100,8 @@ static i64 cred_commit(struct task *task, struct cred *new) {
         new->cap_effective = 0;
     if (old->euid != 0 && new->euid == 0)
         new->cap_effective = new->cap_permitted;
-    if (old->euid != new->euid || old->egid != new->egid || old->fsuid != new->fsuid || old->fsgid != new->fsgid) {
+    if (old->euid != new->euid || old->egid != new->egid || old->fsuid != new->fsuid ||
+        old->fsgid != new->fsgid) {
         task->process->dumpable = false;
         task->pdeath_signal = 0;
     }
@@ -173,7 +174,8 @@ i64 sys_setfsuid(struct task *task, struct call *call) {
     const struct cred *old = &task->cred;
     struct cred new = *old;
     u32 uid = arg_u32(call, 0), was = old->fsuid;
-    if (uid == old->ruid || uid == old->euid || uid == old->suid || uid == old->fsuid || capable(task, CAP_SETUID)) {
+    if (uid == old->ruid || uid == old->euid || uid == old->suid || uid == old->fsuid ||
+        capable(task, CAP_SETUID)) {
         new.fsuid = uid;
         if (was == 0 && uid != 0)
             new.cap_effective &= ~file_caps;
@@ -313,7 +315,8 @@ i64 sys_capget(struct task *task, struct call *call) {
     const struct cred *cred = &target->cred;
     struct cap_data data[2];
     for (u32 i = 0; i < 2; i++)
-        data[i] = (struct cap_data){(u32)(cred->cap_effective >> 32 * i), (u32)(cred->cap_permitted >> 32 * i),
+        data[i] = (struct cap_data){(u32)(cred->cap_effective >> 32 * i),
+                                    (u32)(cred->cap_permitted >> 32 * i),
                                     (u32)(cred->cap_inheritable >> 32 * i)};
     if (!arg_ptr(call, 1).va)
         return 0;
@@ -340,7 +343,8 @@ i64 sys_capset(struct task *task, struct call *call) {
         return -EPERM;
     if (effective & ~permitted)
         return -EPERM;
-    if ((inheritable & ~(cred->cap_inheritable | cred->cap_permitted)) && !capable(task, 8 /* CAP_SETPCAP */))
+    if ((inheritable & ~(cred->cap_inheritable | cred->cap_permitted)) &&
+        !capable(task, 8 /* CAP_SETPCAP */))
         return -EPERM;
     cred->cap_effective = effective;
     cred->cap_permitted = permitted;
@@ -355,7 +359,8 @@ i64 sys_kcmp(struct task *task, struct call *call) {
     struct task *a = task_find(arg_u32(call, 0)), *b = task_find(arg_u32(call, 1));
     if (!a || !b || a->state == TASK_DEAD || b->state == TASK_DEAD)
         return -ESRCH;
-    if ((task->cred.euid != a->cred.ruid || task->cred.euid != b->cred.ruid) && !capable(task, CAP_SYS_PTRACE))
+    if ((task->cred.euid != a->cred.ruid || task->cred.euid != b->cred.ruid) &&
+        !capable(task, CAP_SYS_PTRACE))
         return -EPERM;
     bool same;
     switch (arg_u32(call, 2)) {

@@ -28,7 +28,8 @@ i64 sys_symlinkat(struct task *task, struct call *call) {
     if (r < 0)
         return r;
     struct inode *dir = walk.inode, *inode;
-    r = dir->ops->symlink ? dir->ops->symlink(task, dir, walk.last, walk.last_len, target, &inode) : -EPERM;
+    r = dir->ops->symlink ? dir->ops->symlink(task, dir, walk.last, walk.last_len, target, &inode)
+                          : -EPERM;
     if (!r) {
         notify_name(dir, NOTIFY_CREATE, 0, walk.last, walk.last_len);
         inode_put(inode);
@@ -68,7 +69,8 @@ i64 sys_linkat(struct task *task, struct call *call) {
     if (r < 0)
         return r;
     struct walk walk;
-    u32 how = (flags & AT_SYMLINK_FOLLOW ? WALK_FOLLOW : 0) | (flags & AT_EMPTY_PATH ? WALK_EMPTY : 0);
+    u32 how =
+        (flags & AT_SYMLINK_FOLLOW ? WALK_FOLLOW : 0) | (flags & AT_EMPTY_PATH ? WALK_EMPTY : 0);
     r = path_walk(task, arg_int(call, 0), from, how, &walk);
     if (r < 0)
         return r;
@@ -159,7 +161,8 @@ static i64 check_rename(struct task *task, struct rename *from, struct rename *t
 static void notify_rename(struct rename *from, struct rename *to, u32 flags) {
     u32 cookie = (u32)anon_ino_new();
     u32 dir = S_ISDIR(from->inode->mode) ? NOTIFY_ISDIR : 0;
-    notify_name(from->walk.inode, NOTIFY_MOVED_FROM | dir, cookie, from->walk.last, from->walk.last_len);
+    notify_name(from->walk.inode, NOTIFY_MOVED_FROM | dir, cookie, from->walk.last,
+                from->walk.last_len);
     notify_name(to->walk.inode, NOTIFY_MOVED_TO | dir, cookie, to->walk.last, to->walk.last_len);
     notify_inode(from->inode, NOTIFY_MOVE_SELF);
     if (to->inode && !(flags & RENAME_EXCHANGE))
@@ -188,8 +191,8 @@ static i64 rename_names(struct task *task, struct rename *from, struct rename *t
         return -EPERM;
     if (to->inode && !(flags & RENAME_EXCHANGE))
         path_remember(to->inode);
-    r = a->inode->ops->rename(task, a->inode, a->last, a->last_len, from->inode, b->inode, b->last, b->last_len,
-                              to->inode, flags);
+    r = a->inode->ops->rename(task, a->inode, a->last, a->last_len, from->inode, b->inode, b->last,
+                              b->last_len, to->inode, flags);
     if (!r)
         notify_rename(from, to, flags);
     return r;
@@ -197,7 +200,8 @@ static i64 rename_names(struct task *task, struct rename *from, struct rename *t
 
 i64 sys_renameat2(struct task *task, struct call *call) {
     u32 flags = arg_u32(call, 4);
-    if (flags & ~(u32)(RENAME_NOREPLACE | RENAME_EXCHANGE) || flags == (RENAME_NOREPLACE | RENAME_EXCHANGE))
+    if (flags & ~(u32)(RENAME_NOREPLACE | RENAME_EXCHANGE) ||
+        flags == (RENAME_NOREPLACE | RENAME_EXCHANGE))
         return -EINVAL;
     const char *old, *new;
     i64 r = two_paths(task, arg_ptr(call, 1), arg_ptr(call, 3), &old, &new);

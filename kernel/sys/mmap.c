@@ -46,7 +46,8 @@ i64 sys_mmap(struct task *task, struct call *call) {
             return file->flags & O_PATH ? -EBADF : -EACCES;
         if (shared && (prot & PROT_WRITE) && mode != O_RDWR)
             return -EACCES;
-        if (file->inode && file->inode->fs && (prot & PROT_EXEC) && (file->inode->fs->flags & MS_NOEXEC))
+        if (file->inode && file->inode->fs && (prot & PROT_EXEC) &&
+            (file->inode->fs->flags & MS_NOEXEC))
             return -EPERM;
         if (!file->ops->mmap)
             return -ENODEV;
@@ -80,7 +81,8 @@ i64 sys_mremap(struct task *task, struct call *call) {
     u32 flags = arg_u32(call, 3);
     if (flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP))
         return -EINVAL;
-    if (call->args[2] > call->args[1] && task->mm->total + call->args[2] - call->args[1] > limit_as(task))
+    if (call->args[2] > call->args[1] &&
+        task->mm->total + call->args[2] - call->args[1] > limit_as(task))
         return -ENOMEM;
     return mm_remap(task->mm, call->args[0], call->args[1], call->args[2], flags, call->args[4]);
 }
@@ -139,7 +141,8 @@ i64 sys_madvise(struct task *task, struct call *call) {
     }
     i64 r = mapped(mm, start, end);
     for (u32 i = mm_find_index(mm, start); !r && i < mm->vma_count && mm->vmas[i]->start < end; i++)
-        mm->vmas[i]->flags = (mm->vmas[i]->flags & ~clear) | set; // whole VMAs: a superset is harmless
+        mm->vmas[i]->flags =
+            (mm->vmas[i]->flags & ~clear) | set; // whole VMAs: a superset is harmless
     return r;
 }
 

@@ -45,7 +45,8 @@ static i64 fetch_strings(struct task *task, struct call *call, const char *out[4
         if (call->args[argument[i]] && !call_path(task, i, arg_ptr(call, argument[i]), &r))
             return r;
     for (u32 i = 0; i < 4; i++)
-        out[i] = call->args[argument[i]] ? call_path(task, i, arg_ptr(call, argument[i]), &r) : NULL;
+        out[i] =
+            call->args[argument[i]] ? call_path(task, i, arg_ptr(call, argument[i]), &r) : NULL;
     return 0;
 }
 
@@ -59,7 +60,7 @@ i64 sys_mount(struct task *task, struct call *call) {
     struct call fetched = *call;
     if (!typed)
         fetched.args[2] = fetched.args[4] = 0; // the kernel ignores them then
-    const char *s[4]; // source, target, type, data
+    const char *s[4];                          // source, target, type, data
     i64 r = fetch_strings(task, &fetched, s);
     if (r < 0)
         return r;

@@ -1,4 +1,5 @@
-// Calls that make a descriptor out of nothing: pipe2, eventfd2, timerfd, signalfd, inotify, memfd, pidfd.
+// Calls that make a descriptor out of nothing: pipe2, eventfd2, timerfd, signalfd, inotify, memfd,
+// pidfd.
 #include "sys.h"
 #include "../fs/newfd.h"
 #include "../fs/pipe.h"
@@ -44,8 +45,8 @@ i64 sys_timerfd_create(struct task *task, struct call *call) {
     struct file *file;
     if (flags & ~(O_CLOEXEC | O_NONBLOCK))
         return -EINVAL;
-    if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC && clock != CLOCK_BOOTTIME && clock != CLOCK_REALTIME_ALARM &&
-        clock != CLOCK_BOOTTIME_ALARM)
+    if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC && clock != CLOCK_BOOTTIME &&
+        clock != CLOCK_REALTIME_ALARM && clock != CLOCK_BOOTTIME_ALARM)
         return -EINVAL;
     i64 error = timerfd_new(clock, flags, &file);
     return error ? error : fd_install(task, file, 0, flags & O_CLOEXEC);
@@ -69,7 +70,8 @@ i64 sys_timerfd_settime(struct task *task, struct call *call) {
         error = user_ready(task, old, sizeof was, ACCESS_WRITE);
     if (error)
         return error;
-    if (flags & ~(u32)(TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET) || !timespec_valid(&new.value) || !timespec_valid(&new.interval))
+    if (flags & ~(u32)(TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET) ||
+        !timespec_valid(&new.value) || !timespec_valid(&new.interval))
         return -EINVAL;
     if (!file)
         return -EBADF;
@@ -130,7 +132,8 @@ i64 sys_inotify_add_watch(struct task *task, struct call *call) {
     if (!path)
         return error;
     struct walk walk;
-    u32 flags = (mask & IN_DONT_FOLLOW ? 0 : WALK_FOLLOW) | (mask & IN_ONLYDIR ? WALK_DIRECTORY : 0);
+    u32 flags =
+        (mask & IN_DONT_FOLLOW ? 0 : WALK_FOLLOW) | (mask & IN_ONLYDIR ? WALK_DIRECTORY : 0);
     if ((error = path_walk(task, AT_FDCWD, path, flags, &walk)))
         return error;
     i64 r = inode_permission(task, walk.inode, R_OK);
@@ -183,7 +186,8 @@ i64 sys_pidfd_getfd(struct task *task, struct call *call) {
     struct task *target = process->leader;
     if (process->zombie || !target || !target->files)
         return -ESRCH;
-    if (task->cred.euid != target->cred.ruid && !(task->cred.cap_effective & 1ull << CAP_SYS_PTRACE))
+    if (task->cred.euid != target->cred.ruid &&
+        !(task->cred.cap_effective & 1ull << CAP_SYS_PTRACE))
         return -EPERM;
     struct file *wanted = fd_file(target, arg_int(call, 1));
     if (!wanted)

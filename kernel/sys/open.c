@@ -1,7 +1,8 @@
 // open(2), openat2(2), close(2), truncate(2), fallocate(2), sync(2), posix_fadvise(2).
 #include "names.h"
 
-static i64 install(struct task *task, const char *path, u32 flags, u32 mode, u32 resolve, i32 dirfd) {
+static i64 install(struct task *task, const char *path, u32 flags, u32 mode, u32 resolve,
+                   i32 dirfd) {
     struct file *file;
     i64 r = file_open(task, dirfd, path, flags, mode, resolve, &file);
     return r < 0 ? r : fd_install(task, file, 0, flags & O_CLOEXEC);
@@ -15,12 +16,21 @@ i64 sys_openat(struct task *task, struct call *call) {
     return install(task, path, arg_u32(call, 2), arg_u32(call, 3), 0, arg_int(call, 0));
 }
 
-enum { RESOLVE_NO_XDEV = 1, RESOLVE_NO_MAGICLINKS = 2, RESOLVE_NO_SYMLINKS = 4, RESOLVE_BENEATH = 8, RESOLVE_IN_ROOT = 16, RESOLVE_CACHED = 32 };
-static const u32 resolve_flags[] = {WALK_NO_XDEV, WALK_NO_MAGICLINKS, WALK_NO_SYMLINKS | WALK_NO_MAGICLINKS,
-                                    WALK_BENEATH, WALK_IN_ROOT};
-#define OPEN_FLAGS                                                                                         \
-    (O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC | O_DSYNC | O_ASYNC | \
-     O_DIRECT | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC | O_PATH | O_TMPFILE)
+enum {
+    RESOLVE_NO_XDEV = 1,
+    RESOLVE_NO_MAGICLINKS = 2,
+    RESOLVE_NO_SYMLINKS = 4,
+    RESOLVE_BENEATH = 8,
+    RESOLVE_IN_ROOT = 16,
+    RESOLVE_CACHED = 32
+};
+static const u32 resolve_flags[] = {WALK_NO_XDEV, WALK_NO_MAGICLINKS,
+                                    WALK_NO_SYMLINKS | WALK_NO_MAGICLINKS, WALK_BENEATH,
+                                    WALK_IN_ROOT};
+#define OPEN_FLAGS                                                                                 \
+    (O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC |          \
+     O_DSYNC | O_ASYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW | O_NOATIME |           \
+     O_CLOEXEC | O_PATH | O_TMPFILE)
 
 struct open_how {
     u64 flags, mode, resolve;
@@ -49,7 +59,8 @@ i64 sys_openat2(struct task *task, struct call *call) {
     if (r < 0)
         return r;
     bool creates = how.flags & O_CREAT || (how.flags & O_TMPFILE) == O_TMPFILE;
-    if (how.flags & ~(u64)OPEN_FLAGS || how.resolve & ~63ull || how.mode & ~07777ull || (how.mode && !creates))
+    if (how.flags & ~(u64)OPEN_FLAGS || how.resolve & ~63ull || how.mode & ~07777ull ||
+        (how.mode && !creates))
         return -EINVAL;
     if (how.flags & O_PATH && how.flags & ~(u64)(O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC))
         return -EINVAL;

@@ -1,4 +1,5 @@
-// poll(2), select(2), epoll(7): the calls. All waiting for many files goes through one struct poll_set.
+// poll(2), select(2), epoll(7): the calls. All waiting for many files goes through one struct
+// poll_set.
 #include "sys.h"
 #include "../fs/epoll.h"
 #include "../lib/heap.h"
@@ -14,8 +15,8 @@ struct poll_entry {
 };
 struct poll_set { // call->captured
     u32 count;
-    i32 nfds;          // select
-    u64 timeout_ns;    // absolute; ~0 none, 0 do not wait
+    i32 nfds;       // select
+    u64 timeout_ns; // absolute; ~0 none, 0 do not wait
     struct poll_entry entries[];
 };
 
@@ -51,7 +52,8 @@ static u32 file_events(struct file *file, struct pollwait *pw) {
     return file->ops->poll ? file->ops->poll(file, pw) : POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
 }
 
-// Fills revents; with `pw`, queues on every file until one is found ready. How many entries are ready.
+// Fills revents; with `pw`, queues on every file until one is found ready. How many entries are
+// ready.
 static u32 poll_scan(struct poll_set *set, struct call_pollwait *cw) {
     u32 ready = 0;
     for (u32 i = 0; i < set->count; i++) {
@@ -60,7 +62,8 @@ static u32 poll_scan(struct poll_set *set, struct call_pollwait *cw) {
         if (e->file) {
             if (cw)
                 cw->interest = e->events;
-            events = file_events(e->file, cw && !ready ? &cw->pw : NULL) & (e->events | POLLERR | POLLHUP);
+            events = file_events(e->file, cw && !ready ? &cw->pw : NULL) &
+                     (e->events | POLLERR | POLLHUP);
         } else if (e->fd >= 0) {
             events = POLLNVAL;
         }
@@ -71,8 +74,8 @@ static u32 poll_scan(struct poll_set *set, struct call_pollwait *cw) {
     return ready;
 }
 
-// First entry with a fresh set: installs the mask, holds the files. Then waits until something is ready or the time
-// is up. The number of ready entries, with references dropped, or E_WAIT.
+// First entry with a fresh set: installs the mask, holds the files. Then waits until something is
+// ready or the time is up. The number of ready entries, with references dropped, or E_WAIT.
 static i64 poll_wait(struct task *task, struct call *call) {
     struct poll_set *set = call->captured;
     struct call_pollwait cw = {{poll_queue}, task, 0, 0};
@@ -118,7 +121,8 @@ static void mask_install(struct task *task, struct call *call, u64 mask) {
     signal_set_blocked(task, mask);
 }
 
-// What is left of the timeout goes back to the caller; like Linux, a bad pointer is nobody's problem.
+// What is left of the timeout goes back to the caller; like Linux, a bad pointer is nobody's
+// problem.
 static void time_left(struct task *task, uptr p, u64 deadline) {
     if (!p.va || deadline == ~0ull)
         return;
@@ -181,7 +185,8 @@ i64 sys_ppoll(struct task *task, struct call *call) {
         return ready;
     struct poll_set *set = call->captured;
     for (u32 i = 0; i < count; i++) {
-        i64 error = put_user(task, UPTR(fds.va + i * sizeof(struct pollfd) + 6), set->entries[i].revents);
+        i64 error =
+            put_user(task, UPTR(fds.va + i * sizeof(struct pollfd) + 6), set->entries[i].revents);
         if (error)
             return error;
     }
@@ -194,7 +199,9 @@ i64 sys_ppoll(struct task *task, struct call *call) {
 #define SELECT_OUT (POLLOUT | POLLWRNORM | POLLWRBAND)
 static const struct {
     u32 ask, answer;
-} select_kinds[3] = {{SELECT_IN, SELECT_IN | POLLHUP | POLLERR}, {SELECT_OUT, SELECT_OUT | POLLERR}, {POLLPRI, POLLPRI}};
+} select_kinds[3] = {{SELECT_IN, SELECT_IN | POLLHUP | POLLERR},
+                     {SELECT_OUT, SELECT_OUT | POLLERR},
+                     {POLLPRI, POLLPRI}};
 
 // Reads the three bitmaps into a set with one entry per descriptor named in any of them.
 static i64 select_fetch(struct task *task, struct call *call, i32 nfds, u64 deadline) {

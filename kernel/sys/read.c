@@ -1,6 +1,6 @@
 // read(2), write(2) and their family; ioctl(2), lseek(2).
-// Large transfers go in passes of at most 256 KiB: bytes moved are counted in call->progress, and every entry
-// begins behind them.
+// Large transfers go in passes of at most 256 KiB: bytes moved are counted in call->progress, and
+// every entry begins behind them.
 #include "../fs/notify.h"
 #include "sys.h"
 
@@ -27,8 +27,8 @@ static void notify_moved(struct file *file, bool writes) {
         notify_inode(file->inode, writes ? NOTIFY_MODIFY : NOTIFY_ACCESS);
 }
 
-// pos NULL: the file's own offset. The transfer goes on until the buffer is done, except that a read of
-// anything but a regular file ends with the first bytes.
+// pos NULL: the file's own offset. The transfer goes on until the buffer is done, except that a
+// read of anything but a regular file ends with the first bytes.
 static i64 transfer(struct task *task, struct file *file, struct uio *uio, u64 *pos, bool writes) {
     struct call *call = call_of(task);
     if (call->interrupted && call->progress)
@@ -99,7 +99,8 @@ i64 sys_pwrite64(struct task *task, struct call *call) {
     return transfer_buffer(task, call, true, true);
 }
 
-static i64 transfer_vector(struct task *task, struct call *call, bool positioned, u32 flags, bool writes) {
+static i64 transfer_vector(struct task *task, struct call *call, bool positioned, u32 flags,
+                           bool writes) {
     struct file *file;
     i64 r = file_for(task, arg_int(call, 0), writes, &file);
     if (r < 0)
@@ -161,7 +162,14 @@ i64 sys_readahead(struct task *task, struct call *call) {
 }
 
 // ---- ioctl(2): what every file understands ------------------------------------------------------
-enum { FIONCLEX = 0x5450, FIOCLEX = 0x5451, FIONBIO = 0x5421, FIOASYNC = 0x5452, FIONREAD = 0x541b, FIGETBSZ = 2 };
+enum {
+    FIONCLEX = 0x5450,
+    FIOCLEX = 0x5451,
+    FIONBIO = 0x5421,
+    FIOASYNC = 0x5452,
+    FIONREAD = 0x541b,
+    FIGETBSZ = 2
+};
 
 static i64 set_flag(struct task *task, struct file *file, u32 flag, uptr arg) {
     i32 on;
@@ -190,12 +198,14 @@ i64 sys_ioctl(struct task *task, struct call *call) {
         return set_flag(task, file, O_ASYNC, arg);
     case FIONREAD:
         if (file->inode && S_ISREG(file->inode->mode))
-            return put_user(task, arg, (i32)(file->inode->size - min(file->pos, file->inode->size)));
+            return put_user(task, arg,
+                            (i32)(file->inode->size - min(file->pos, file->inode->size)));
         break;
     case FIGETBSZ:
         if (file->inode && (S_ISREG(file->inode->mode) || S_ISDIR(file->inode->mode)))
             return put_user(task, arg, (i32)PAGE_SIZE);
         break;
     }
-    return file->ops->ioctl ? file->ops->ioctl(task, file, arg_u32(call, 1), call->args[2]) : -ENOTTY;
+    return file->ops->ioctl ? file->ops->ioctl(task, file, arg_u32(call, 1), call->args[2])
+                            : -ENOTTY;
 }

@@ -1,5 +1,5 @@
-// sched(7), setpriority(2), getrlimit(2), getcpu(2), membarrier(2). Policies and priorities are kept and shown, but
-// the run queue is first come, first served.
+// sched(7), setpriority(2), getrlimit(2), getcpu(2), membarrier(2). Policies and priorities are
+// kept and shown, but the run queue is first come, first served.
 #include "../lib/string.h"
 #include "../proc/proc.h"
 #include "sys.h"
@@ -17,7 +17,8 @@ static struct task *task_or_self(struct task *task, i32 tid) {
 }
 
 static bool owns(const struct task *task, const struct task *target) {
-    return task->cred.euid == target->cred.euid || task->cred.euid == target->cred.ruid || capable(task, CAP_SYS_NICE);
+    return task->cred.euid == target->cred.euid || task->cred.euid == target->cred.ruid ||
+           capable(task, CAP_SYS_NICE);
 }
 
 i64 sys_sched_yield(struct task *task, struct call *call) {
@@ -149,7 +150,9 @@ i64 sys_sched_rr_get_interval(struct task *task, struct call *call) {
     struct task *target = task_or_self(task, arg_int(call, 0));
     if (!target)
         return -ESRCH;
-    struct timespec interval = {0, target->sched_policy == SCHED_FIFO ? 0 : target->sched_policy == SCHED_RR ? 100000000 : 4000000};
+    struct timespec interval = {0, target->sched_policy == SCHED_FIFO ? 0
+                                   : target->sched_policy == SCHED_RR ? 100000000
+                                                                      : 4000000};
     return put_user(task, arg_ptr(call, 1), interval);
 }
 
@@ -183,7 +186,8 @@ i64 sys_sched_setattr(struct task *task, struct call *call) {
     i32 nice = max(min(attr.nice, 19), -20);
     if (!is_realtime(attr.policy) && (error = nice_check(task, target, nice)))
         return error == -EACCES ? -EPERM : error;
-    error = set_policy(task, arg_int(call, 0), attr.policy | (attr.flags & 1 ? SCHED_RESET_ON_FORK : 0), attr.priority);
+    error = set_policy(task, arg_int(call, 0),
+                       attr.policy | (attr.flags & 1 ? SCHED_RESET_ON_FORK : 0), attr.priority);
     if (!error && !is_realtime(attr.policy))
         target->nice = nice;
     return error;
@@ -191,7 +195,8 @@ i64 sys_sched_setattr(struct task *task, struct call *call) {
 
 i64 sys_sched_getattr(struct task *task, struct call *call) {
     u32 size = arg_u32(call, 2);
-    if (arg_int(call, 0) < 0 || size < sizeof(struct sched_attr) || size > PAGE_SIZE || arg_u32(call, 3))
+    if (arg_int(call, 0) < 0 || size < sizeof(struct sched_attr) || size > PAGE_SIZE ||
+        arg_u32(call, 3))
         return -EINVAL;
     struct task *target = task_or_self(task, arg_int(call, 0));
     if (!target)
@@ -209,7 +214,8 @@ i64 sys_sched_getattr(struct task *task, struct call *call) {
 // ---- Nice values -------------------------------------------------------------------------------
 enum { PRIO_PROCESS, PRIO_PGRP, PRIO_USER };
 
-static bool concerns(struct task *task, struct process *process, struct task *member, u32 which, u32 who) {
+static bool concerns(struct task *task, struct process *process, struct task *member, u32 which,
+                     u32 who) {
     switch (which) {
     case PRIO_PROCESS:
         return member->tid == (who ? who : task->tid);
@@ -230,7 +236,8 @@ i64 sys_setpriority(struct task *task, struct call *call) {
     struct task *member;
     list_each(process, &kernel->processes, all)
         list_each(member, &process->tasks, sibling) {
-            if (process->is_agent || member->state == TASK_DEAD || !concerns(task, process, member, which, who))
+            if (process->is_agent || member->state == TASK_DEAD ||
+                !concerns(task, process, member, which, who))
                 continue;
             i64 error = owns(task, member) ? nice_check(task, member, nice) : -EPERM;
             if (!error)
@@ -299,7 +306,9 @@ i64 sys_setrlimit(struct task *task, struct call *call) {
     i64 error = copy_in(task, new, arg_ptr(call, 1), sizeof new);
     if (error)
         return error;
-    return resource < lengthof(task->process->rlimit) ? limit_set(task, task->process, resource, new) : -EINVAL;
+    return resource < lengthof(task->process->rlimit)
+               ? limit_set(task, task->process, resource, new)
+               : -EINVAL;
 }
 
 i64 sys_prlimit64(struct task *task, struct call *call) {
@@ -317,8 +326,8 @@ i64 sys_prlimit64(struct task *task, struct call *call) {
     if (!target)
         return -ESRCH;
     const struct cred *a = &task->cred, *b = &target->cred;
-    bool same = a->ruid == b->ruid && a->ruid == b->euid && a->ruid == b->suid && a->rgid == b->rgid &&
-                a->rgid == b->egid && a->rgid == b->sgid;
+    bool same = a->ruid == b->ruid && a->ruid == b->euid && a->ruid == b->suid &&
+                a->rgid == b->rgid && a->rgid == b->egid && a->rgid == b->sgid;
     if (target->process != task->process && !same && !capable(task, CAP_SYS_RESOURCE))
         return -EPERM;
     memcpy(old, target->process->rlimit[resource], sizeof old);
@@ -334,7 +343,10 @@ i64 sys_rseq(struct task *task, struct call *call) {
 
 // ---- membarrier --------------------------------------------------------------------------------
 enum {
-    MEMBARRIER_QUERY = 0, MEMBARRIER_PRIVATE = 8, MEMBARRIER_REGISTER_PRIVATE = 16, MEMBARRIER_SYNC_CORE = 32,
+    MEMBARRIER_QUERY = 0,
+    MEMBARRIER_PRIVATE = 8,
+    MEMBARRIER_REGISTER_PRIVATE = 16,
+    MEMBARRIER_SYNC_CORE = 32,
     MEMBARRIER_REGISTER_SYNC_CORE = 64,
 };
 
@@ -343,13 +355,15 @@ i64 sys_membarrier(struct task *task, struct call *call) {
         return -EINVAL;
     switch (arg_u32(call, 0)) {
     case MEMBARRIER_QUERY:
-        return MEMBARRIER_PRIVATE | MEMBARRIER_REGISTER_PRIVATE | MEMBARRIER_SYNC_CORE | MEMBARRIER_REGISTER_SYNC_CORE;
+        return MEMBARRIER_PRIVATE | MEMBARRIER_REGISTER_PRIVATE | MEMBARRIER_SYNC_CORE |
+               MEMBARRIER_REGISTER_SYNC_CORE;
     case MEMBARRIER_REGISTER_PRIVATE:
     case MEMBARRIER_REGISTER_SYNC_CORE:
         return 0;
     case MEMBARRIER_PRIVATE:
     case MEMBARRIER_SYNC_CORE:
-        mm_shootdown(task->mm, 0, PAGE_SIZE); // every hart that runs this address space passes a safepoint
+        mm_shootdown(task->mm, 0,
+                     PAGE_SIZE); // every hart that runs this address space passes a safepoint
         return 0;
     default:
         return -EINVAL;

@@ -1,5 +1,5 @@
-// sigaction(2), sigprocmask(2), sigpending(2), sigsuspend(2), sigtimedwait(2), sigaltstack(2), sigreturn(2), and the
-// senders: kill(2), tkill(2), tgkill(2), sigqueue(3), pidfd_send_signal(2).
+// sigaction(2), sigprocmask(2), sigpending(2), sigsuspend(2), sigtimedwait(2), sigaltstack(2),
+// sigreturn(2), and the senders: kill(2), tkill(2), tgkill(2), sigqueue(3), pidfd_send_signal(2).
 #include "../fs/newfd.h"
 #include "../proc/proc.h"
 #include "sys.h"
@@ -165,7 +165,8 @@ static i64 send_process(struct task *task, struct process *process, const struct
     return error || !info->signo ? error : signal_queue(process, NULL, info);
 }
 
-// To all that `pgid` names (0: everybody but the caller and process 1). Success if one could be signalled.
+// To all that `pgid` names (0: everybody but the caller and process 1). Success if one could be
+// signalled.
 static i64 send_many(struct task *task, u32 pgid, const struct siginfo *info) {
     i64 result = -ESRCH;
     struct process *process;
@@ -231,7 +232,8 @@ i64 sys_rt_sigqueueinfo(struct task *task, struct call *call) {
     u32 signo = arg_u32(call, 1);
     struct siginfo info;
     struct task *target = task_find(arg_u32(call, 0));
-    i64 error = fetch_info(task, arg_ptr(call, 2), signo, target && target->process == task->process, &info);
+    i64 error = fetch_info(task, arg_ptr(call, 2), signo,
+                           target && target->process == task->process, &info);
     if (error)
         return error;
     if (signo > SIGRTMAX)
@@ -244,7 +246,8 @@ i64 sys_rt_tgsigqueueinfo(struct task *task, struct call *call) {
     struct siginfo info;
     if (signo > SIGRTMAX || arg_int(call, 0) <= 0 || arg_int(call, 1) <= 0)
         return -EINVAL;
-    i64 error = fetch_info(task, arg_ptr(call, 3), signo, task->process->pid == arg_u32(call, 0), &info);
+    i64 error =
+        fetch_info(task, arg_ptr(call, 3), signo, task->process->pid == arg_u32(call, 0), &info);
     return error ? error : send_task(task, arg_int(call, 0), arg_int(call, 1), &info);
 }
 

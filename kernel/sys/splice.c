@@ -1,10 +1,10 @@
-// sendfile(2), copy_file_range(2), splice(2), tee(2): bytes from file to file through a kernel buffer.
-// Nothing is taken out of the source before the target has it: files are read at an offset that moves only by
-// what was written, pipes are peeked at. Sources that cannot be peeked at are read when the target has room.
+// sendfile(2), copy_file_range(2), splice(2), tee(2): bytes from file to file through a kernel
+// buffer. Nothing is taken out of the source before the target has it: files are read at an offset
+// that moves only by what was written, pipes are peeked at. Sources that cannot be peeked at are
+// read when the target has room.
 #include "../fs/pipe.h"
 #include "../lib/heap.h"
 #include "names.h"
-
 
 #define BUFFER 65536u
 #define PASS_BYTES 0x40000u
@@ -27,8 +27,8 @@ static i64 write_kernel(struct task *task, struct file *file, void *src, u64 n, 
 }
 
 // One move of at most n bytes. Offsets move by what arrived.
-static i64 move_once(struct task *task, struct file *in, u64 *in_pos, struct file *out, u64 *out_pos, u8 *buffer,
-                     u64 n, bool keep) {
+static i64 move_once(struct task *task, struct file *in, u64 *in_pos, struct file *out,
+                     u64 *out_pos, u8 *buffer, u64 n, bool keep) {
     i64 got;
     u64 at = in_pos ? *in_pos : 0;
     bool pipe = is_pipe(in);
@@ -37,10 +37,12 @@ static i64 move_once(struct task *task, struct file *in, u64 *in_pos, struct fil
         if (!got) // empty: the read answers 0, -EAGAIN or waits, and takes nothing
             return read_kernel(task, in, buffer, n, NULL);
     } else {
-        // What is read cannot be put back: a pipe must have room for all of it, or this write of PIPE_BUF waits.
+        // What is read cannot be put back: a pipe must have room for all of it, or this write of
+        // PIPE_BUF waits.
         if (!in_pos && is_pipe(out) && !(out->ops->poll(out, NULL) & (POLLOUT | POLLERR)))
             return write_kernel(task, out, buffer, PAGE_SIZE, out_pos);
-        got = read_kernel(task, in, buffer, in_pos ? n : min(n, (u64)PAGE_SIZE), in_pos ? &at : NULL);
+        got =
+            read_kernel(task, in, buffer, in_pos ? n : min(n, (u64)PAGE_SIZE), in_pos ? &at : NULL);
     }
     if (got <= 0)
         return got;
@@ -54,10 +56,10 @@ static i64 move_once(struct task *task, struct file *in, u64 *in_pos, struct fil
     return put;
 }
 
-// Moves up to `total` bytes over several entries. `patient`: waits until all is moved or the source ends;
-// else ends with what could be moved at once.
-static i64 move_all(struct task *task, struct file *in, u64 *in_pos, struct file *out, u64 *out_pos, u64 total,
-                    bool patient) {
+// Moves up to `total` bytes over several entries. `patient`: waits until all is moved or the source
+// ends; else ends with what could be moved at once.
+static i64 move_all(struct task *task, struct file *in, u64 *in_pos, struct file *out, u64 *out_pos,
+                    u64 total, bool patient) {
     struct call *call = call_of(task);
     if (call->interrupted && call->progress)
         return (i64)call->progress;
@@ -71,7 +73,8 @@ static i64 move_all(struct task *task, struct file *in, u64 *in_pos, struct file
             n = E_AGAIN;
             break;
         }
-        n = move_once(task, in, in_pos, out, out_pos, buffer, min(total - call->progress, (u64)BUFFER), false);
+        n = move_once(task, in, in_pos, out, out_pos, buffer,
+                      min(total - call->progress, (u64)BUFFER), false);
         if (n <= 0)
             break;
         call->progress += (u64)n;
@@ -112,7 +115,8 @@ static i64 offset_store(struct task *task, u32 i, uptr p, i64 r) {
 static i64 ends(struct task *task, i32 in, i32 out, struct file **from, struct file **to) {
     *from = call_file(task, 0, in);
     *to = call_file(task, 1, out);
-    if (!*from || !*to || ((*from)->flags & O_ACCMODE) == O_WRONLY || ((*to)->flags & O_ACCMODE) == O_RDONLY)
+    if (!*from || !*to || ((*from)->flags & O_ACCMODE) == O_WRONLY ||
+        ((*to)->flags & O_ACCMODE) == O_RDONLY)
         return -EBADF;
     return (*from)->ops->read && (*to)->ops->write ? 0 : -EINVAL;
 }
@@ -156,7 +160,8 @@ i64 sys_copy_file_range(struct task *task, struct call *call) {
         return -EISDIR;
     if (!in->inode || !S_ISREG(in->inode->mode) || !out->inode || !S_ISREG(out->inode->mode))
         return -EINVAL;
-    u64 *from = position(in, in_given), *to = position(out, out_given), total = min(call->args[4], 0x7ffff000ull);
+    u64 *from = position(in, in_given), *to = position(out, out_given),
+        total = min(call->args[4], 0x7ffff000ull);
     if (in->inode == out->inode && *from < *to + total && *to < *from + total && !call->progress)
         return -EINVAL;
     r = move_all(task, in, from, out, to, total, true);
@@ -188,8 +193,8 @@ i64 sys_splice(struct task *task, struct call *call) {
         return -EINVAL;
     if (!call->args[4])
         return 0;
-    r = move_all(task, in, position(in, in_given), out, position(out, out_given), min(call->args[4], 0x7ffff000ull),
-                 false);
+    r = move_all(task, in, position(in, in_given), out, position(out, out_given),
+                 min(call->args[4], 0x7ffff000ull), false);
     if (r == E_WAIT && flags & SPLICE_NONBLOCK)
         r = -EAGAIN;
     r = offset_store(task, 0, arg_ptr(call, 1), r);

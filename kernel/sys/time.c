@@ -141,8 +141,14 @@ static i64 adjust(struct task *task, uptr p) {
     if (tx.modes && tx.modes != ADJ_OFFSET_SS_READ) // the host's clock is not the guest's to steer
         return -EPERM;
     u64 ns = now_real_ns();
-    tx = (struct timex){.modes = tx.modes, .maxerror = 16000000, .esterror = 16000000, .status = STA_UNSYNC, .constant = 2,
-                        .precision = 1, .tolerance = 32768000, .time = {(i64)(ns / NSEC), (i64)(ns % NSEC / 1000)},
+    tx = (struct timex){.modes = tx.modes,
+                        .maxerror = 16000000,
+                        .esterror = 16000000,
+                        .status = STA_UNSYNC,
+                        .constant = 2,
+                        .precision = 1,
+                        .tolerance = 32768000,
+                        .time = {(i64)(ns / NSEC), (i64)(ns % NSEC / 1000)},
                         .tick = 10000};
     error = put_user(task, p, tx);
     return error ? error : TIME_ERROR;
@@ -336,8 +342,8 @@ i64 sys_timer_create(struct task *task, struct call *call) {
     if (error)
         return error;
     u64 now;
-    if (clock_read(task, clock, &now) || clock == CLOCK_REALTIME_COARSE || clock == CLOCK_MONOTONIC_COARSE ||
-        clock == CLOCK_MONOTONIC_RAW)
+    if (clock_read(task, clock, &now) || clock == CLOCK_REALTIME_COARSE ||
+        clock == CLOCK_MONOTONIC_COARSE || clock == CLOCK_MONOTONIC_RAW)
         return -EINVAL;
     if (clock < 0) { // a name for our own processor time is welcome, another's is not
         u32 pid = (u32) ~(clock >> 3);
@@ -347,8 +353,8 @@ i64 sys_timer_create(struct task *task, struct call *call) {
     }
     if (call->args[1]) {
         struct task *target = event.notify == SIGEV_THREAD_ID ? task_find((u32)event.tid) : task;
-        if (event.notify != SIGEV_SIGNAL && event.notify != SIGEV_NONE && event.notify != SIGEV_THREAD &&
-            event.notify != SIGEV_THREAD_ID)
+        if (event.notify != SIGEV_SIGNAL && event.notify != SIGEV_NONE &&
+            event.notify != SIGEV_THREAD && event.notify != SIGEV_THREAD_ID)
             return -EINVAL;
         if (event.notify != SIGEV_NONE && (event.signo < 1 || event.signo > SIGRTMAX))
             return -EINVAL;
@@ -379,7 +385,8 @@ i64 sys_timer_settime(struct task *task, struct call *call) {
     if (!timer || !timespec_valid(&new.value) || !timespec_valid(&new.interval))
         return -EINVAL;
     struct itimerspec was = posix_timer_value(timer);
-    error = posix_timer_set(timer, arg_u32(call, 1) & TIMER_ABSTIME, timespec_ns(&new.value), timespec_ns(&new.interval));
+    error = posix_timer_set(timer, arg_u32(call, 1) & TIMER_ABSTIME, timespec_ns(&new.value),
+                            timespec_ns(&new.interval));
     if (error)
         return error;
     return old.va ? put_user(task, old, was) : 0;

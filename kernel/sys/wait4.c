@@ -43,7 +43,8 @@ i64 sys_wait4(struct task *task, struct call *call) {
 }
 
 i64 sys_waitid(struct task *task, struct call *call) {
-    struct wait_request request = {.type = arg_u32(call, 0), .id = arg_u32(call, 1), .options = arg_u32(call, 3)};
+    struct wait_request request = {
+        .type = arg_u32(call, 0), .id = arg_u32(call, 1), .options = arg_u32(call, 3)};
     const u32 kinds = WEXITED | WSTOPPED | WCONTINUED;
     if (request.options & ~(kinds | WNOHANG | WNOWAIT | W__NOTHREAD | W__CLONE | W__ALL))
         return -EINVAL;

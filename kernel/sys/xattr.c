@@ -50,7 +50,8 @@ static i64 check(struct task *task, struct inode *inode, const char *name, bool 
         return -EOPNOTSUPP;
     if (!S_ISREG(inode->mode) && !S_ISDIR(inode->mode))
         return writes ? -EPERM : -ENODATA;
-    if (writes && S_ISDIR(inode->mode) && inode->mode & S_ISVTX && !inode_owner_or_capable(task, inode))
+    if (writes && S_ISDIR(inode->mode) && inode->mode & S_ISVTX &&
+        !inode_owner_or_capable(task, inode))
         return -EPERM;
     return inode_permission(task, inode, writes ? W_OK : R_OK);
 }

@@ -1,5 +1,6 @@
-// Futex queues. One hash table of first-come queues; a key is what two tasks must agree on to meet: in private
-// memory the address space and the address, in shared mappings the object and the offset, never a frame (law 4).
+// Futex queues. One hash table of first-come queues; a key is what two tasks must agree on to meet:
+// in private memory the address space and the address, in shared mappings the object and the
+// offset, never a frame (law 4).
 #include "futexq.h"
 #include "../kernel.h"
 #include "../lib/heap.h"
@@ -36,7 +37,8 @@ static struct list *bucket_of(struct futex_key key) {
 static struct futex_key key_of(struct task *task, u64 va, bool shared) {
     struct vma *vma = shared ? mm_find(task->mm, va) : NULL;
     if (vma && vma->object && (vma->flags & VMA_SHARED))
-        return (struct futex_key){1ull << 63 | MADDR(vma->object), (vma->index << PAGE_SHIFT) + (va - vma->start)};
+        return (struct futex_key){1ull << 63 | MADDR(vma->object),
+                                  (vma->index << PAGE_SHIFT) + (va - vma->start)};
     return (struct futex_key){task->mm->id, va};
 }
 
@@ -57,9 +59,10 @@ static void futex_undo(struct task *task, struct call *call) {
     futex_dequeue(task);
 }
 
-// Loads and compares as one step with queueing: stores by other harts are seen or come later, and every wake
-// needs the kernel lock.
-i64 futex_wait(struct task *task, struct call *call, uptr word, u32 expected, u32 bitset, bool shared) {
+// Loads and compares as one step with queueing: stores by other harts are seen or come later, and
+// every wake needs the kernel lock.
+i64 futex_wait(struct task *task, struct call *call, uptr word, u32 expected, u32 bitset,
+               bool shared) {
     if (call->granted)
         return call->result;
     if (!task->futex) {
@@ -108,7 +111,8 @@ i64 futex_wake(struct task *task, uptr word, u32 count, u32 bitset, bool shared)
     return wake_key(key_of(task, word.va, shared), count, bitset);
 }
 
-i64 futex_requeue(struct task *task, uptr from, u32 wake, u32 move, uptr to, const u32 *expected, bool shared) {
+i64 futex_requeue(struct task *task, uptr from, u32 wake, u32 move, uptr to, const u32 *expected,
+                  bool shared) {
     if (expected) {
         u32 *p;
         i64 error = user_word(task, from, ACCESS_READ, &p);
@@ -137,8 +141,10 @@ i64 futex_requeue(struct task *task, uptr from, u32 wake, u32 move, uptr to, con
     return woken + moved;
 }
 
-// op: 4 bits operation (bit 3: 1 << argument), 4 bits comparison, 12 bits argument, 12 bits comparand.
-i64 futex_wake_op(struct task *task, uptr word, u32 count, uptr word2, u32 count2, u32 op, bool shared) {
+// op: 4 bits operation (bit 3: 1 << argument), 4 bits comparison, 12 bits argument, 12 bits
+// comparand.
+i64 futex_wake_op(struct task *task, uptr word, u32 count, uptr word2, u32 count2, u32 op,
+                  bool shared) {
     u32 operation = op >> 28 & 7, compare = op >> 24 & 15;
     i32 argument = (i32)(op << 8) >> 20, comparand = (i32)(op << 20) >> 20;
     if (op >> 31)
@@ -152,12 +158,19 @@ i64 futex_wake_op(struct task *task, uptr word, u32 count, uptr word2, u32 count
     do { // guest code on other harts may change the word meanwhile
         old = atomic_load(p);
         u32 by = (u32)argument;
-        new = operation == 0 ? by : operation == 1 ? old + by : operation == 2 ? old | by
-            : operation == 3 ? old & ~by : old ^ by;
+        new = operation == 0   ? by
+              : operation == 1 ? old + by
+              : operation == 2 ? old | by
+              : operation == 3 ? old & ~by
+                               : old ^ by;
     } while (!atomic_cas(p, old, new));
     i32 was = (i32)old;
-    bool holds = compare == 0 ? was == comparand : compare == 1 ? was != comparand : compare == 2 ? was < comparand
-               : compare == 3 ? was <= comparand : compare == 4 ? was > comparand : was >= comparand;
+    bool holds = compare == 0   ? was == comparand
+                 : compare == 1 ? was != comparand
+                 : compare == 2 ? was < comparand
+                 : compare == 3 ? was <= comparand
+                 : compare == 4 ? was > comparand
+                                : was >= comparand;
     u32 woken = wake_key(key_of(task, word.va, shared), count, ~0u);
     if (holds)
         woken += wake_key(key_of(task, word2.va, shared), count2, ~0u);
@@ -171,7 +184,8 @@ void futex_wake_word(struct task *task, u64 va, u32 count) {
 // ---- Robust lists: get_robust_list(2) ----------------------------------------------------------
 // Leaving must never wait: a page that is not there holds no lock word of ours.
 static bool word_there(struct task *task, u64 va, u32 **out) {
-    return !(va & 3) && mm_present(task->mm, va) && user_word(task, UPTR(va), ACCESS_WRITE, out) == 0;
+    return !(va & 3) && mm_present(task->mm, va) &&
+           user_word(task, UPTR(va), ACCESS_WRITE, out) == 0;
 }
 
 static void robust_release(struct task *task, u64 va, bool pending) {
@@ -192,13 +206,15 @@ static void robust_release(struct task *task, u64 va, bool pending) {
 }
 
 static bool load(struct task *task, u64 va, u64 *out) {
-    return mm_present(task->mm, va) && mm_present(task->mm, va + 7) && get_user(task, *out, UPTR(va)) == 0;
+    return mm_present(task->mm, va) && mm_present(task->mm, va + 7) &&
+           get_user(task, *out, UPTR(va)) == 0;
 }
 
 void futex_robust_exit(struct task *task) {
     u64 head = task->robust_list, entry, offset, pending;
     task->robust_list = 0;
-    if (!head || !load(task, head, &entry) || !load(task, head + 8, &offset) || !load(task, head + 16, &pending))
+    if (!head || !load(task, head, &entry) || !load(task, head + 8, &offset) ||
+        !load(task, head + 16, &pending))
         return;
     pending &= ~1ull; // bit 0 marks a priority-inheriting lock
     for (u32 i = 0; i < ROBUST_MAX && (entry & ~1ull) != head; i++) {

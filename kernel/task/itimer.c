@@ -1,5 +1,5 @@
-// Interval timers and POSIX timers: what a process asked to be signalled about. Those on processor time are looked at
-// in itimer_tick; all others are struct timer.
+// Interval timers and POSIX timers: what a process asked to be signalled about. Those on processor
+// time are looked at in itimer_tick; all others are struct timer.
 #include "itimer.h"
 #include "../kernel.h"
 #include "../lib/heap.h"
@@ -54,8 +54,9 @@ static void itimer_fire(struct timer *timer) {
     u64 when = timer->when_ns;
     signal_kernel(process, SIGALRM);
     if (it->interval_ns) {
-        i64 error = timer_arm(timer, when + periods(when, now_ns(), it->interval_ns) * it->interval_ns,
-                              itimer_fire, process);
+        i64 error =
+            timer_arm(timer, when + periods(when, now_ns(), it->interval_ns) * it->interval_ns,
+                      itimer_fire, process);
         assert(!error); // it has just left the heap
     }
 }
@@ -124,18 +125,21 @@ static struct siginfo *pending_info(struct sigqueue *queue, i32 id) {
 static void posix_timer_expire(struct posix_timer *timer, u64 times) {
     if (timer->event.notify == SIGEV_NONE)
         return;
-    struct task *target = timer->event.notify == SIGEV_THREAD_ID ? task_find((u32)timer->event.tid) : NULL;
+    struct task *target =
+        timer->event.notify == SIGEV_THREAD_ID ? task_find((u32)timer->event.tid) : NULL;
     if (timer->event.notify == SIGEV_THREAD_ID && (!target || target->process != timer->process))
         return;
     // One signal per timer: while it is pending, further expirations are its overrun.
-    struct siginfo *pending = pending_info(target ? &target->pending : &timer->process->pending, timer->id);
+    struct siginfo *pending =
+        pending_info(target ? &target->pending : &timer->process->pending, timer->id);
     u64 overrun = (pending ? (u64)timer->overrun : 0) + times - (pending ? 0 : 1);
     timer->overrun = (i32)min(overrun, (u64)0x7fffffff);
     if (pending) {
         pending->timer.overrun = timer->overrun;
         return;
     }
-    struct siginfo info = {.signo = timer->event.signo, .code = SI_TIMER,
+    struct siginfo info = {.signo = timer->event.signo,
+                           .code = SI_TIMER,
                            .timer = {timer->id, timer->overrun, timer->event.value}};
     if (target)
         signal_send_task(target, &info);
@@ -203,13 +207,17 @@ i64 posix_timer_set(struct posix_timer *timer, bool absolute, u64 value_ns, u64 
         return 0;
     }
     u32 clock = (u32)timer->clock;
-    timer->timer.realtime = absolute && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_ALARM || clock == CLOCK_TAI);
-    return timer_arm(&timer->timer, absolute ? clock_to_monotonic(clock, value_ns) : now_ns() + value_ns,
+    timer->timer.realtime = absolute && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_ALARM ||
+                                         clock == CLOCK_TAI);
+    return timer_arm(&timer->timer,
+                     absolute ? clock_to_monotonic(clock, value_ns) : now_ns() + value_ns,
                      posix_timer_fire, timer);
 }
 
 void posix_timer_get(struct posix_timer *timer, u64 *value_ns, u64 *interval_ns) {
-    u64 when = timer->on_cputime ? timer->cpu_when_ns : timer->timer.slot ? timer->timer.when_ns : 0;
+    u64 when = timer->on_cputime   ? timer->cpu_when_ns
+               : timer->timer.slot ? timer->timer.when_ns
+                                   : 0;
     u64 now = timer->on_cputime ? posix_timer_cputime(timer) : now_ns();
     *interval_ns = timer->interval_ns;
     *value_ns = !when ? 0 : when > now ? when - now : 1; // armed never reads as 0
@@ -222,13 +230,14 @@ i32 posix_timer_overrun(const struct posix_timer *timer) {
 // ---- Processor time passes ----------------------------------------------------------------------
 static bool has_cpu_timers(const struct process *process) {
     return process->itimer[ITIMER_VIRTUAL].value_ns || process->itimer[ITIMER_PROF].value_ns ||
-           !list_empty(&process->posix_timers) ||
-           process->rlimit[RLIMIT_CPU][0] != RLIM_INFINITY || process->rlimit[RLIMIT_CPU][1] != RLIM_INFINITY;
+           !list_empty(&process->posix_timers) || process->rlimit[RLIMIT_CPU][0] != RLIM_INFINITY ||
+           process->rlimit[RLIMIT_CPU][1] != RLIM_INFINITY;
 }
 
 // RLIMIT_CPU: SIGXCPU at the soft limit and each second beyond, SIGKILL at the hard one.
 static u64 limit_next_ns(const struct process *process, u64 now) {
-    u64 soft = process->rlimit[RLIMIT_CPU][0], hard = process->rlimit[RLIMIT_CPU][1], second = now / NSEC + 1;
+    u64 soft = process->rlimit[RLIMIT_CPU][0], hard = process->rlimit[RLIMIT_CPU][1],
+        second = now / NSEC + 1;
     u64 next = min(soft == RLIM_INFINITY ? hard : max(soft, second), max(hard, second));
     return next >= RLIM_INFINITY / NSEC ? ~0ull : next * NSEC;
 }
@@ -257,7 +266,8 @@ static void posix_timers_tick(struct process *process) {
         if (!timer->cpu_when_ns || now < timer->cpu_when_ns)
             continue;
         u64 times = periods(timer->cpu_when_ns, now, timer->interval_ns);
-        timer->cpu_when_ns = timer->interval_ns ? timer->cpu_when_ns + times * timer->interval_ns : 0;
+        timer->cpu_when_ns =
+            timer->interval_ns ? timer->cpu_when_ns + times * timer->interval_ns : 0;
         posix_timer_expire(timer, times);
     }
 }
@@ -269,7 +279,8 @@ void itimer_tick(struct task *task, u64 user_ticks, u64 system_ticks) {
     itimer_use(process, ITIMER_VIRTUAL, cputime_ns(user_ticks));
     itimer_use(process, ITIMER_PROF, cputime_ns(user_ticks + system_ticks));
     posix_timers_tick(process);
-    u64 now = process_cputime_ns(process), before = now - min(now, cputime_ns(user_ticks + system_ticks));
+    u64 now = process_cputime_ns(process),
+        before = now - min(now, cputime_ns(user_ticks + system_ticks));
     if (now < limit_next_ns(process, before))
         return;
     signal_kernel(process, now / NSEC >= process->rlimit[RLIMIT_CPU][1] ? SIGKILL : SIGXCPU);

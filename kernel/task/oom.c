@@ -1,5 +1,5 @@
-// Out of memory: one process dies so that the others go on. The largest goes, as Linux's OOM killer decides
-// (size, shifted by oom_score_adj: proc(5)).
+// Out of memory: one process dies so that the others go on. The largest goes, as Linux's OOM killer
+// decides (size, shifted by oom_score_adj: proc(5)).
 #include "../kernel.h"
 #include "signal.h"
 
@@ -10,8 +10,8 @@ void oom_kill(struct task *task) {
     list_each(process, &kernel->processes, all) {
         if (process->is_agent || process->zombie || !process->leader || !process->leader->mm)
             continue;
-        i64 points = (i64)process->leader->mm->rss +
-                     process->oom_score_adj * (i64)(pages_total() / 1000);
+        i64 points =
+            (i64)process->leader->mm->rss + process->oom_score_adj * (i64)(pages_total() / 1000);
         if (process->oom_score_adj > -1000 && points > most) {
             most = points;
             victim = process;

@@ -1,8 +1,8 @@
 #include "../kernel.h"
 #include "../park.h"
 
-// The run queue is first come, first served. A woken task rings one idle hart, the one it last ran on if
-// that is idle: its caches are warm.
+// The run queue is first come, first served. A woken task rings one idle hart, the one it last ran
+// on if that is idle: its caches are warm.
 void sched_enqueue(struct task *task) {
     if (task->state == TASK_RUNNABLE || task->state == TASK_RUNNING || task->state == TASK_DEAD)
         return;
@@ -10,7 +10,8 @@ void sched_enqueue(struct task *task) {
     list_push(&kernel->run_queue, &task->run_link);
     kernel->run_count++;
     if (host.idle) {
-        u32 hart = host.idle >> task->last_hart & 1 ? task->last_hart : (u32)__builtin_ctz(host.idle);
+        u32 hart =
+            host.idle >> task->last_hart & 1 ? task->last_hart : (u32)__builtin_ctz(host.idle);
         host.idle &= ~(1u << hart);
         hart_ring(host.hart[hart]);
     }

@@ -29,7 +29,8 @@ static_assert(offsetof(struct sigframe, context.pc) == 128 + 176);
 static_assert(sizeof(struct sigframe) == 1088);
 
 static bool on_stack(const struct task *task, u64 sp) {
-    return !(task->sas_flags & SS_AUTODISARM) && task->sas_size && sp - task->sas_base - 1 < task->sas_size;
+    return !(task->sas_flags & SS_AUTODISARM) && task->sas_size &&
+           sp - task->sas_base - 1 < task->sas_size;
 }
 
 // Where the frame goes; 0 when it would run off the alternate stack.
@@ -47,13 +48,15 @@ i64 sigframe_ready(struct task *task, const struct sigaction *action) {
     return sp ? user_ready(task, UPTR(sp), sizeof(struct sigframe), ACCESS_WRITE) : -EFAULT;
 }
 
-i64 sigframe_push(struct task *task, const struct sigaction *action, const struct siginfo *info, u64 saved_mask) {
+i64 sigframe_push(struct task *task, const struct sigaction *action, const struct siginfo *info,
+                  u64 saved_mask) {
     struct cpu *cpu = &task->cpu;
     u64 sp = frame_address(task, action);
     if (!sp)
         return -EFAULT;
     struct sigframe frame = {.info = *info};
-    frame.context.stack = (struct sigstack){task->sas_base, (i32)task->sas_flags, 0, task->sas_size};
+    frame.context.stack =
+        (struct sigstack){task->sas_base, (i32)task->sas_flags, 0, task->sas_size};
     frame.context.mask = saved_mask;
     frame.context.pc = cpu->pc;
     memcpy(frame.context.x, &cpu->x[1], sizeof frame.context.x);
@@ -83,7 +86,8 @@ i64 sigframe_pop(struct task *task) {
     if (error == E_WAIT)
         return error;
     u32 reserved[3];
-    memcpy(reserved, frame.context.reserved + sizeof frame.context.reserved - sizeof reserved, sizeof reserved);
+    memcpy(reserved, frame.context.reserved + sizeof frame.context.reserved - sizeof reserved,
+           sizeof reserved);
     if (error || reserved[0] || reserved[1] || reserved[2]) {
         signal_force(task, SIGSEGV, SI_KERNEL, 0);
         return E_DONE;

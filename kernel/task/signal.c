@@ -1,7 +1,8 @@
 // Signals: generation, choice of the target, order and action (law 6). Frames are sigframe.c's.
 //
-// A sent signal is queued unless it is ignored, then one task that accepts it is made to look (`attention`); what
-// is done about it is decided only by that task, in signal_deliver, before guest code runs again.
+// A sent signal is queued unless it is ignored, then one task that accepts it is made to look
+// (`attention`); what is done about it is decided only by that task, in signal_deliver, before
+// guest code runs again.
 #include "signal.h"
 #include "../kernel.h"
 #include "../lib/heap.h"
@@ -10,7 +11,8 @@
 #define STOP_SET (SIGBIT(SIGSTOP) | SIGBIT(SIGTSTP) | SIGBIT(SIGTTIN) | SIGBIT(SIGTTOU))
 #define IGNORE_SET (SIGBIT(SIGCHLD) | SIGBIT(SIGCONT) | SIGBIT(SIGURG) | SIGBIT(SIGWINCH))
 #define SYNC_SET                                                                                   \
-    (SIGBIT(SIGSEGV) | SIGBIT(SIGBUS) | SIGBIT(SIGILL) | SIGBIT(SIGTRAP) | SIGBIT(SIGFPE) | SIGBIT(SIGSYS))
+    (SIGBIT(SIGSEGV) | SIGBIT(SIGBUS) | SIGBIT(SIGILL) | SIGBIT(SIGTRAP) | SIGBIT(SIGFPE) |        \
+     SIGBIT(SIGSYS))
 #define UNBLOCKABLE (SIGBIT(SIGKILL) | SIGBIT(SIGSTOP))
 
 // ---- Actions ----
@@ -38,7 +40,8 @@ void sighand_put(struct sighand *sighand) {
 }
 
 static bool action_ignores(const struct sigaction *action, u32 signo) {
-    return action->handler == SIG_IGN || (action->handler == SIG_DFL && (SIGBIT(signo) & IGNORE_SET));
+    return action->handler == SIG_IGN ||
+           (action->handler == SIG_DFL && (SIGBIT(signo) & IGNORE_SET));
 }
 
 bool signal_ignored(struct task *task, u32 signo) {
@@ -71,8 +74,8 @@ static u32 queued_count(struct process *process) {
     return count;
 }
 
-// A standard signal is queued once; real-time signals each. Without room, a signal of kill(2) or the kernel
-// loses its siginfo only.
+// A standard signal is queued once; real-time signals each. Without room, a signal of kill(2) or
+// the kernel loses its siginfo only.
 static i64 queue_add(struct process *process, struct sigqueue *queue, const struct siginfo *info) {
     u32 signo = (u32)info->signo;
     if (signo < SIGRTMIN && (queue->set & SIGBIT(signo)))
@@ -258,7 +261,8 @@ i64 signal_may(struct task *from, struct process *to, u32 signo) {
 }
 
 // ---- What is deliverable ----
-// Waits that only a kill ends: the vfork parent, exec waiting to be alone, admission, file data on its way.
+// Waits that only a kill ends: the vfork parent, exec waiting to be alone, admission, file data on
+// its way.
 static bool only_killable(struct task *task) {
     if (!task->call.live)
         return false;
@@ -368,8 +372,12 @@ i64 signal_deliver(struct task *task) {
             task_exit(task, process->exit_status);
             return 0;
         }
-        if (process->is_agent || only_killable(task))
+        if (process->is_agent)
             break;
+        if (only_killable(task)) {
+            task->attention = true; // it looks again when this wait is over
+            return 0;
+        }
         if (process->stopped) {
             task->state = TASK_STOPPED;
             return 0;

@@ -2,10 +2,11 @@
 #include "../kernel.h"
 #include "signal.h"
 
-// Numbers: a table indexed by tid, grown on demand; numbers are given out in order and come again only
-// after PID_MAX.
+// Numbers: a table indexed by tid, grown on demand; numbers are given out in order and come again
+// only after PID_MAX.
 #define PID_MAX 4194304u
-#define PID_RESERVED 300u // after the first wrap low numbers stay with the first processes, as in Linux
+#define PID_RESERVED                                                                               \
+    300u // after the first wrap low numbers stay with the first processes, as in Linux
 
 i64 tid_alloc(void) {
     for (u32 tries = 0; tries < 2; tries++) {

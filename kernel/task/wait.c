@@ -25,7 +25,8 @@ static i64 wait_node(struct task *task, struct waitq *queue, u8 why, u32 flags, 
         call->nodes = node;
     }
     node->flags = flags;
-    node->key = node->key && events ? node->key | events : events; // two ends of a pipe are one queue
+    node->key =
+        node->key && events ? node->key | events : events; // two ends of a pipe are one queue
     if (list_empty(&node->link))
         list_push(&queue->nodes, &node->link);
     return E_WAIT;

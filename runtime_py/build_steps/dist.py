@@ -20,13 +20,35 @@ from ebbtide.assets import images_folder
 from ebbtide.image.index import read_index
 
 from . import site
-from .common import BUILD, ROOT, digest, done, files, fresh, stamp, write
+from .common import (
+    BUILD,
+    CACHE,
+    ME,
+    ROOT,
+    VENV_PYTHON,
+    Failure,
+    digest,
+    done,
+    files,
+    fresh,
+    run,
+    stamp,
+    write,
+)
 
 DIST = BUILD / "dist"
 EXAMPLES = ROOT / "web" / "examples"
 # Named from outside: by people, by pages that embed, by the browser's update of a service worker.
 STABLE = ("index.html", "ebbtide.js", "isolate.js", "service_worker.js")
 LEAVE_OUT = (".map", ".br", ".txt")
+STOCK = (
+    "pyodide.mjs",
+    "pyodide.asm.mjs",
+    "pyodide.asm.wasm",
+    "python_stdlib.zip",
+)
+# Version, and SHA-256 of the wheel on PyPI.
+MICROPIP = ("0.11.1", "768de165adb8e66906039d8fec4127a57f522dfdf8e6fbff877a4616941ecfd3")
 TEXT = (".js", ".css", ".html", ".json")
 
 
@@ -49,10 +71,43 @@ def dist(images: Sequence[str]) -> None:
     if EXAMPLES.is_dir():
         shutil.copytree(EXAMPLES, DIST / "examples")
     site.thin_wheel(DIST)
+    _stock()
     for name in images:
         _image(name)
     stamp("dist", inputs)
     done("dist", "build/dist is ready for any server", start, DIST)
+
+
+def _stock() -> None:
+    """Copy Pyodide as it is published, with micropip beside it, for Python pages."""
+    source, target = ROOT / "sdk" / "node_modules" / "pyodide", DIST / "stock"
+    version, sha = MICROPIP
+    lock = json.loads((source / "pyodide-lock.json").read_bytes())
+    entry = lock["packages"]["micropip"]
+    if entry["version"] != version:
+        raise Failure(f"this Pyodide wants micropip {entry['version']}", "set MICROPIP in dist.py")
+    wheel = CACHE / "wheels" / str(entry["file_name"])
+    if not wheel.is_file():
+        command: list[str | Path] = [
+            VENV_PYTHON,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--disable-pip-version-check",
+        ]
+        command += ["--no-deps", "--only-binary=:all:", "--python-version", "3.14"]
+        command += ["--dest", wheel.parent, f"micropip=={version}"]
+        run(command, mend=f"{ME} dist   (when PyPI, or pip's index, can be reached)")
+    data = wheel.read_bytes()
+    if hashlib.sha256(data).hexdigest() != sha:
+        wheel.unlink()
+        raise Failure(f"{wheel.name} does not have the bytes it should have", f"{ME} dist")
+    entry["sha256"] = sha  # the lock's is of a build of Pyodide's own
+    write(target / wheel.name, data)
+    write(target / "pyodide-lock.json", json.dumps(lock))
+    for name in STOCK:
+        shutil.copy(source / name, target / name)
 
 
 def _hashed() -> None:

@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 
-from . import check, dist, kernel, reference, setup, site
+from . import check, dist, kernel, npm, reference, setup, site
 from .common import BUILD, CACHE, ME, ROOT, VENV, Failure, report, say
 
 COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace, list[str]], int | None]]] = {}
@@ -79,6 +79,11 @@ def _image(options: argparse.Namespace, rest: list[str]) -> None:
 def _wheel(options: argparse.Namespace, rest: list[str]) -> None:
     _web(options, rest)
     site.wheel()
+
+
+def _npm(options: argparse.Namespace, rest: list[str]) -> None:
+    _web(options, rest)
+    npm.npm()
 
 
 def _dist(options: argparse.Namespace, rest: list[str]) -> None:
@@ -159,6 +164,7 @@ def parser() -> argparse.ArgumentParser:
     one = add("image", _image, "build root file systems into build/images", "`ebb image build`")
     one.add_argument("names", nargs="*", metavar="NAME", help="base (default), debian")
     add("wheel", _wheel, "build the installable package into build/wheel")
+    add("npm", _npm, "pack the SDK as an npm package into build/npm")
     one = add("dist", _dist, "write a site of static files for any server into build/dist")
     one.add_argument("images", nargs="*", metavar="IMAGE", help="images it offers (base)")
     one = add("demo", _demo, "build everything and serve the page with a shell", "`ebb serve`")

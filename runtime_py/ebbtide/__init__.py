@@ -11,10 +11,12 @@ Everything is imported when it is first used, so that `import ebbtide` and `ebb 
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 _WHERE = {
-    "Machine": "machine",
+    # In a page, Python asks workers of ours; within those it is machine.Machine that runs.
+    "Machine": "browser.page_machine" if sys.platform == "emscripten" else "machine",
     "Options": "placement",
     "Mount": "placement",
     "Limits": "policy",

@@ -58,6 +58,11 @@ class Call:
         self._agent.cancel(self._id)
 
 
+def _refuse(call: Call, error: Exception) -> None:
+    call.future.set_exception(error)
+    call.future.exception()  # seen: of a read that nobody waits for any more, nobody need be told
+
+
 class Agent:
     """The client of agent calls for one machine; belongs to one event loop."""
 
@@ -106,7 +111,7 @@ class Agent:
                 pending.late(Ended(record.result, record.data))
         elif record.result < 0:
             paths = (pending.path,) if pending.path else ()
-            pending.future.set_exception(self.abi.os_error(-record.result, *paths))
+            _refuse(pending, self.abi.os_error(-record.result, *paths))
         else:
             pending.future.set_result(Ended(record.result, record.data))
 
@@ -116,7 +121,7 @@ class Agent:
         pending, self._pending = self._pending, {}
         for call in pending.values():
             if not call.future.done():
-                call.future.set_exception(failure)
+                _refuse(call, failure)
 
     def close_later(self, fd: int) -> None:
         """Close a descriptor without waiting for it."""

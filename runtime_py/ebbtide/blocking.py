@@ -14,9 +14,12 @@ import inspect
 import subprocess
 import threading
 from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import fields
 from typing import Any, Self, TypeVar
 
 from . import machine as asynchronous
+from .meant import refuse_unknown
+from .placement import Options
 from .process import MAX_OUTPUT
 
 T = TypeVar("T")
@@ -128,13 +131,24 @@ def run(
     max_output: int = MAX_OUTPUT,
     **options: Any,
 ) -> subprocess.CompletedProcess[Any]:
-    """Boot a machine, run one program in it, return a `subprocess.CompletedProcess`."""
+    """Boot a machine, run one program in it, return a `subprocess.CompletedProcess`.
+
+    As `subprocess.run` does, `check` raises `subprocess.CalledProcessError`. Further options are
+    those of `Machine.boot`.
+    """
+    if isinstance(args, (str, bytes)):
+        raise TypeError(
+            f"run() takes a list of words, as in run({args.split()!r}); "
+            f"for a shell's syntax: run(['sh', '-c', {args!r}])"
+        )
+    own = inspect.signature(run).parameters
+    known = {*own, *(field.name for field in fields(Options)), "on_log", "placement"}
+    refuse_unknown("run", options, known - {"args", "options"})
     with Machine.boot(**options) as machine:
         result = machine.run(
             *args,
             stdin=input,
             timeout=timeout,
-            check=check,
             env=env,
             cwd=cwd,
             user=user,
@@ -142,4 +156,7 @@ def run(
             max_output=max_output,
         )
     code = -result.signal if result.signal else result.exit_code
-    return subprocess.CompletedProcess(list(args), code, result.stdout, result.stderr)
+    completed = subprocess.CompletedProcess[Any](list(args), code, result.stdout, result.stderr)
+    if check:
+        completed.check_returncode()
+    return completed

@@ -1,19 +1,22 @@
 """The command `ebb`: its options and which command they belong to.
 
-Nothing heavy is imported before a command is chosen. `run` is in cli_run.py; `serve` and `image`
-belong to modules of their own.
+Nothing heavy is imported before a command is chosen. Each command is a module of its own.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
 
 COMMANDS = {
     "run": "run a program in a machine",
     "serve": "serve the browser shell",
     "image": "build and list images",
+    "doctor": "say what is installed and what is wrong with it",
+    "completion": "print the completion script of a shell",
 }
 SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
@@ -26,6 +29,27 @@ def size(text: str) -> int:
         return int(float(number.removesuffix(unit)) * SIZES[unit])
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no size; write 512M or 1G") from None
+
+
+def seconds(text: str) -> float:
+    """Read a time such as 2, 2s, 500ms or 1m."""
+    number = text.rstrip("mhs")
+    unit = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0}.get(text[len(number) :])
+    try:
+        value = float(number) * unit if unit else 0
+    except ValueError:
+        value = 0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; write 10, 2s, 500ms or 1m")
+    return value
+
+
+def variable(text: str) -> tuple[str, str] | None:
+    """Read NAME=VALUE, or NAME for the value it has here; None if it has none."""
+    if "=" in text or not text:
+        return assignment(text)
+    value = os.environ.get(text)
+    return None if value is None else (text, value)
 
 
 def assignment(text: str) -> tuple[str, str]:
@@ -56,31 +80,73 @@ def mount(text: str) -> tuple[str, str, bool]:
 
 def ports(text: str) -> tuple[int, int]:
     """Read HOST:GUEST port numbers."""
-    host, _, guest = text.partition(":")
-    try:
-        return int(host), int(guest or host)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:GUEST") from None
+    parts = text.split(":")
+    if len(parts) != 2 or not all(part.isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:GUEST, such as 8099:8000")
+    host, guest = (int(part) for part in parts)
+    if not (0 < host < 1 << 16 and 0 < guest < 1 << 16):
+        raise argparse.ArgumentTypeError(f"{text!r}: a port is a number from 1 to 65535")
+    return host, guest
+
+
+class _Version(argparse.Action):
+    """Prints the version; reads it only then."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, **options)
+
+    def __call__(self, *unused: Any) -> None:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print("ebb", version("ebbtide"))
+        except PackageNotFoundError:
+            print("ebb (not installed)")
+        sys.exit(0)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Names the option that was probably meant."""
+
+    def error(self, message: str) -> NoReturn:
+        parsers: list[argparse.ArgumentParser] = [self]
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                parsers += action.choices.values()
+        known = {option for one in parsers for option in one._option_string_actions}
+        wrong = [word.partition("=")[0] for word in message.split() if word.startswith("-")]
+        super().error(message + (_meant(wrong[0], known) if wrong else ""))
+
+
+def _meant(word: str, known: Iterable[str]) -> str:
+    from .meant import meant  # only for a mistake: it costs time
+
+    hint = meant(word, known)
+    return f"; {hint}" if hint else ""
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    top = argparse.ArgumentParser(
-        prog="ebb", description="Unmodified Linux programs on a kernel in WebAssembly."
+    top = _Parser(
+        prog="ebb",
+        usage="ebb COMMAND [OPTION…]",
+        description="Unmodified Linux programs on a kernel in WebAssembly.",
     )
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    top.add_argument("--version", action=_Version, help="print the version and end")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, prog="ebb")
     run = commands.add_parser(
         "run",
+        usage="ebb run [OPTION…] [--] PROGRAM [ARGUMENT…]",
         help=COMMANDS["run"],
         description="Boot a machine, run one program in it with this terminal's input and output, "
         "and end with its exit code.",
     )
     run.add_argument("--image", default="base", metavar="NAME", help="image to boot (base)")
-    run.add_argument("-e", "--env", action="append", type=assignment, default=[], metavar="K=V",
-                     help="set an environment variable")  # fmt: skip
+    run.add_argument("-e", "--env", action="append", type=variable, default=[], metavar="K[=V]",
+                     help="set an environment variable; K alone: as it is here")  # fmt: skip
     run.add_argument("-w", "--workdir", metavar="DIR", help="start in this directory")
     run.add_argument("-v", "--volume", action="append", type=mount, default=[],
-                     metavar="HOST:GUEST[:ro]", help="show a directory of the host")  # fmt: skip
+                     metavar="HOST:GUEST[:ro]", help="show a directory (not a file) of the host")  # fmt: skip
     run.add_argument("-p", "--publish", action="append", type=ports, default=[],
                      metavar="HOST:GUEST", help="open a guest's TCP port on the host")  # fmt: skip
     run.add_argument("-u", "--user", default="root", help="user name or number (root)")
@@ -96,20 +162,34 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--log", action="store_true", help="write the kernel's log to stderr")
     run.add_argument("--strace", action="store_true", help="write every system call to stderr")
     run.add_argument(
-        "--harts", type=int, metavar="N", help="processors that run (cores, at most 4)"
+        "--harts", type=int, metavar="N", help="processors (as the host has, at most 4)"
     )
-    run.add_argument("--memory", type=size, default=1 << 30, metavar="SIZE", help="memory (1G)")
+    run.add_argument("--memory", type=size, default=1 << 30, metavar="SIZE",
+                     help="memory, 64M or 1G; a bare number is bytes; at least 16M (1G)")  # fmt: skip
     run.add_argument("--limit", action="append", type=count, default=[], metavar="NAME=N",
                      help="kernel limit: tasks or files")  # fmt: skip
     run.add_argument("--policy", action="append", type=assignment, default=[],
-                     metavar="KIND=ERRNO", help="refuse every clone or exec (admit: ask only)")  # fmt: skip
+                     metavar="KIND=ERRNO",
+                     help="refuse with this error every clone (fork, thread), or every exec, by the "
+                     "program; what is started from here is not asked, only what it starts")  # fmt: skip
     run.add_argument("--time", choices=("host", "virtual"), default="host",
                      help="virtual: waiting takes no time")  # fmt: skip
-    run.add_argument("--timeout", type=float, metavar="SECONDS", help="end it after this time")
+    run.add_argument("--timeout", type=seconds, metavar="TIME",
+                     help="end it after this time: seconds, or 500ms, 2s, 1m")  # fmt: skip
     run.add_argument("--record", metavar="TAPE", help="write a tape of the run")
     run.add_argument(
         "args", nargs=argparse.REMAINDER, metavar="-- CMD…", help="program and arguments"
     )
+    doctor = commands.add_parser(
+        "doctor", help=COMMANDS["doctor"], description="Print versions, places, images, problems."
+    )
+    doctor.add_argument("-o", "--output", choices=("text", "json"), default="text")
+    completion = commands.add_parser(
+        "completion",
+        help=COMMANDS["completion"],
+        description='Print a completion script; in bash: eval "$(ebb completion bash)".',
+    )
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"))
     for name in ("serve", "image"):
         commands.add_parser(name, help=COMMANDS[name], add_help=False)
     return top
@@ -126,7 +206,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         from .serve import main as serve_main
 
         return serve_main(words[1:]) or 0
+    if words[:1] == ["__complete"]:
+        from .cli_complete import candidates
+
+        print("\n".join(candidates(parser(), words[1:])))
+        return 0
+    if words and not words[0].startswith("-") and words[0] not in COMMANDS:
+        meant = _meant(words[0], COMMANDS)
+        print(
+            f"ebb: there is no command {words[0]!r}{meant or '; see ebb --help'}", file=sys.stderr
+        )
+        return 2
     options = parser().parse_args(words)
+    if options.command == "doctor":
+        from .cli_doctor import run as doctor
+
+        return doctor(options)
+    if options.command == "completion":
+        from .cli_complete import SCRIPTS
+
+        print(SCRIPTS[options.shell], end="")
+        return 0
     if options.args[:1] == ["--"]:
         del options.args[0]
     if not options.args:

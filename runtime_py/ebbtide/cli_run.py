@@ -16,10 +16,10 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from . import linux
 from .errors import EbbError, MachinePanic
@@ -30,6 +30,8 @@ from .placement import Mount, Progress
 from .process import end
 from .recording import Tape
 from .stream import READ_SIZE, ByteReader, ByteWriter, Pty
+
+T = TypeVar("T")
 
 EXIT_TIMEOUT = 124  # as timeout(1) has it
 EXIT_FAILED = 125  # we, not the program, failed; as container tools have it
@@ -78,11 +80,11 @@ async def _run(options: argparse.Namespace) -> int:
     async with machine:
         async with contextlib.AsyncExitStack() as servers:
             for host, guest in options.publish:
-                await servers.enter_async_context(await _publish(machine, host, guest))
+                await servers.enter_async_context(_published(machine, host, guest))
             try:
                 process = await machine.spawn(
                     *args,
-                    env=dict(options.env),
+                    env=dict(filter(None, options.env)),
                     cwd=options.workdir,
                     pty=(rows, cols) if tty else None,
                 )
@@ -115,6 +117,18 @@ def _log(record: Log, *, everything: bool) -> None:
 async def _attached(process: Process, timeout: float | None) -> int:
     """Pass streams through until the program has ended."""
     signals = _Signals()
+    interrupts = 0
+    enough = asyncio.Event()
+
+    async def interrupt() -> None:
+        """The first goes to the guest's foreground group, the second ends the machine."""
+        nonlocal interrupts
+        interrupts += 1
+        if interrupts > 1:
+            enough.set()
+        else:
+            await process.kill(linux.SIGINT, tree=True)
+
     readers: list[tuple[ByteReader | Pty, int]]
     if process.pty:
         pty = process.pty
@@ -125,12 +139,16 @@ async def _attached(process: Process, timeout: float | None) -> int:
         assert process.stdin and process.stdout and process.stderr
         readers = [(process.stdout, 1), (process.stderr, 2)]
         feed = asyncio.ensure_future(_feed(process.stdin))
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signals.on(signal.SIGINT, interrupt)
+        for number in (signal.SIGTERM, signal.SIGHUP):
             signals.on(number, partial(process.kill, int(number), tree=True))
     outputs = [asyncio.ensure_future(_copy(reader, fd)) for reader, fd in readers]
     try:
         try:
-            exit = await asyncio.wait_for(process.wait(), timeout)
+            exit = await asyncio.wait_for(_unless(enough, process.wait()), timeout)
+            if exit is None:
+                print("ebb: interrupted twice; the machine is ended", file=sys.stderr)
+                return 128 + linux.SIGINT
         except TimeoutError:
             print(f"ebb: {process.args[0]} did not end within {timeout:g} s", file=sys.stderr)
             await end(process)
@@ -145,6 +163,17 @@ async def _attached(process: Process, timeout: float | None) -> int:
         for task in [feed, *outputs]:
             task.cancel()
         await asyncio.gather(feed, *outputs, return_exceptions=True)
+
+
+async def _unless(event: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """Wait for `work`, or give None as soon as the event is set."""
+    working, given_up = asyncio.ensure_future(work), asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait({working, given_up}, return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
+    finally:
+        working.cancel()
+        given_up.cancel()
 
 
 class _Signals:
@@ -264,8 +293,15 @@ def _raw() -> Iterator[None]:
         termios.tcsetattr(fd, termios.TCSADRAIN, before)
 
 
-async def _publish(machine: Machine, host: int, guest: int) -> asyncio.Server:
-    """Open a port of the host; each connection becomes one to the guest."""
+@contextlib.asynccontextmanager
+async def _published(machine: Machine, host: int, guest: int) -> AsyncIterator[None]:
+    """Hold a port of the host open; each connection becomes one to the guest."""
+    clients: set[asyncio.Task[None]] = set()
+
+    def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(client(reader, writer))
+        clients.add(task)
+        task.add_done_callback(clients.discard)
 
     async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -295,6 +331,13 @@ async def _publish(machine: Machine, host: int, guest: int) -> asyncio.Server:
             writer.close()
 
     try:
-        return await asyncio.start_server(client, ("127.0.0.1", "::1"), host)
+        server = await asyncio.start_server(begin, ("127.0.0.1", "::1"), host)
     except OSError as error:
         raise EbbError(f"port {host} cannot be opened: {error.strerror or error}") from None
+    try:
+        yield
+    finally:
+        server.close()
+        for task in clients:
+            task.cancel()
+        await asyncio.gather(*clients, return_exceptions=True)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 import hashlib
 import json
 import stat
@@ -16,6 +15,7 @@ from typing import Any
 
 from .errors import ImageCorrupt, ImageError, ImageMissing
 from .image.index import CHUNK_SIZE, ENTRY, HEADER, MAGIC, VERSION
+from .meant import meant
 
 FORMAT = 1
 ARCH = "riscv64"
@@ -83,6 +83,12 @@ class ImageStore:
         return await asyncio.to_thread(self.blob, hash)
 
     def _missing(self, name: str) -> str:
-        close = difflib.get_close_matches(name, self.names(), 1)
-        did = f" Did you mean {close[0]}?" if close else ""
-        return f"image {name} is not built; build it with: ebb image build {name}.{did}"
+        from .image.lock import known_images
+
+        known = known_images()
+        if name in known:
+            return f"image {name} is not built; build it with: ebb image build {name}"
+        names = sorted({*known, *self.names()})
+        return f"there is no image {name}; " + (
+            meant(name, names) or f"these can be had: {', '.join(names)}"
+        )

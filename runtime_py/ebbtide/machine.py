@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Any, Self
 
 from . import http, linux
@@ -18,6 +19,7 @@ from .agent import Agent
 from .errors import EbbError, MachineClosed
 from .events import CallEnded, Events, Log, Notice
 from .filesystem import FileSystem
+from .meant import keywords, refuse_unknown
 from .owner_role import ROOT, OwnerRole, Process, User, environment
 from .placement import Options, Placement
 from .policy import limits_from, policy_from
@@ -54,13 +56,15 @@ class Machine:
         **options: Any,
     ) -> Self:
         """Boot a machine; `Options` lists what can be given."""
+        known = {field.name for field in fields(Options)} | {"placement", "on_log"}
+        refuse_unknown("Machine.boot", options, known)
         if placement is None:
             from .placement_native import NativePlacement
 
             placement = NativePlacement()
         options["limits"] = limits_from(options.get("limits"))
         options["policy"] = policy_from(options.get("policy"), placement.abi.errno)
-        chosen = Options(image=image, **options)
+        chosen = Options(image=image, **options).checked(placement.abi.const["HART_MAX"])
         machine = cls(placement, chosen)
         machine.on_log = on_log
         try:
@@ -99,6 +103,7 @@ class Machine:
 
     # ---- Programs --------------------------------------------------------------------------------
 
+    @keywords
     async def run(
         self,
         *args: str,
@@ -132,6 +137,7 @@ class Machine:
             completed.check_returncode()
         return completed
 
+    @keywords
     async def spawn(
         self,
         *args: str,

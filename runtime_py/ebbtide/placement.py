@@ -6,9 +6,10 @@ threads and inside a browser's kernel worker.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Protocol, Self, TypeAlias
 
 from .abi import Abi
 from .kernel_role import Listener
@@ -16,7 +17,8 @@ from .policy import Limits, Policy
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 MEMORY = 1 << 30
-MEMORY_LEAST = 256 << 20
+MEMORY_LEAST = 256 << 20  # of what a host refuses, half is asked for, down to this
+MEMORY_MIN = 16 << 20  # less holds no image
 HARTS_MOST = 4
 
 
@@ -27,6 +29,22 @@ class Mount:
     host: str
     guest: str
     read_only: bool = False
+
+    def checked(self) -> Self:
+        """Return it with the host's path made absolute, or raise ValueError."""
+        host = os.path.abspath(self.host)
+        if not os.path.exists(host):
+            raise ValueError(f"volume {self.host}: the host has no such directory ({host})")
+        if not os.path.isdir(host):
+            raise ValueError(
+                f"volume {self.host}: this is a file, and only a directory can be shown; "
+                f"show the one it is in: {os.path.dirname(host)}"
+            )
+        if not self.guest.startswith("/"):
+            raise ValueError(
+                f"volume {self.host}: the guest's path must begin with /, not {self.guest!r}"
+            )
+        return replace(self, host=host)
 
 
 @dataclass(frozen=True)
@@ -49,6 +67,22 @@ class Options:
     mounts: tuple[Mount, ...] = ()
     budget: int | None = None
     on_progress: Progress | None = None
+
+    def checked(self, harts_most: int) -> Self:
+        """Return the options with paths made absolute, or raise ValueError."""
+        harts = self.harts
+        if harts is not None and (type(harts) is not int or not 1 <= harts <= harts_most):
+            raise ValueError(f"harts is a whole number from 1 to {harts_most}, not {harts!r}")
+        if self.memory < MEMORY_MIN:
+            raise ValueError(
+                f"memory is at least {MEMORY_MIN >> 20}M, not {self.memory} bytes"
+                + (
+                    f"; a bare number is bytes: did you mean {self.memory}M?"
+                    if MEMORY_MIN >> 20 <= self.memory <= 4096
+                    else ""
+                )
+            )
+        return replace(self, mounts=tuple(mount.checked() for mount in self.mounts))
 
     def harts_wanted(self, cores: int) -> int:
         """Return how many harts step: one when recorded or in virtual time."""

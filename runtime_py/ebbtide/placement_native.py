@@ -110,9 +110,7 @@ class NativePlacement(Placement):
         self.post(events.clock(0, VIRTUAL_MUL))  # a guess, until a hart has measured
         clone, exec = asked_kinds(options.policy)
         limits = options.limits
-        self.post(
-            events.limits(tasks=limits.tasks, files=limits.files, clone=clone, exec=exec)
-        )
+        self.post(events.limits(tasks=limits.tasks, files=limits.files, clone=clone, exec=exec))
 
     def _hart(self, seat: Seat, clock: Timekeeper, options: Options) -> None:
         tape, kernel, memory = self.tape, self.kernel, self.memory

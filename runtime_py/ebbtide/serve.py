@@ -335,6 +335,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def serve(options: argparse.Namespace, mounts: Sequence[Mount]) -> int:
     """Serve until interrupted; print the address."""
+    if options.port is not None and not 0 <= options.port < 1 << 16:
+        print(f"ebb serve: {options.port} is no port: it is 0 to 65535", file=sys.stderr)
+        return 2
     try:
         server = Server(
             mounts,

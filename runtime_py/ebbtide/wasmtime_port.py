@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import wasmtime
 
 from .abi import Status
-from .errors import InternalError
+from .errors import InternalError, MemoryRefused
 from .port import Control, HostPort, Port, Report, Seat, Wake, signed32, split64
 from .wasmtime_kernel import Instance, KernelModule, Ringer, SharedMemory
 
@@ -50,10 +50,16 @@ class WasmtimePort(Port):
         else:
             address = self._instance.call("k_mail_alloc", len(event))
             self._memory.write(address, event)
-        refused = self._instance.call("k_deliver", self.hart, address)
+        try:
+            refused = self._instance.call("k_deliver", self.hart, address)
+        except (wasmtime.Trap, wasmtime.WasmtimeError) as error:
+            name = self.abi.event_name(event)
+            raise InternalError(f"the kernel trapped when it was given {name}") from error
         self._instance.call("k_mail_free", address)
         if refused:
             name = self.abi.event_name(event)
+            if name == "BOOT" and self.abi.errno_name(signed32(refused)) == "ENOMEM":
+                raise MemoryRefused("the machine's memory is too small for this image")
             raise InternalError(
                 f"the kernel refused {name}: {self.abi.errno_name(signed32(refused))}"
             )
@@ -95,7 +101,12 @@ class WasmtimeHostPort(HostPort):
         self._scratch = 0
 
     def attach(self, ram_pages: int, harts: int) -> None:
-        self._instance.call("k_attach", ram_pages, harts)
+        try:
+            self._instance.call("k_attach", ram_pages, harts)
+        except (wasmtime.Trap, wasmtime.WasmtimeError) as error:
+            raise InternalError(
+                f"the kernel did not take {ram_pages} pages of memory and {harts} harts"
+            ) from error
         own = self.abi.const["HART_MAX"]  # the seat after the harts' is the kernel role's
         self._instance.stack_set(self._instance.call("k_stack", own))
         self._scratch = self._instance.call("k_mail_alloc", 64)

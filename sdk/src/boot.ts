@@ -7,6 +7,7 @@ import { requireBrowser } from "./features.js";
 import { openMachine, type Sdk } from "./machine.js";
 import { parseSize, reserveMemory } from "./memory.js";
 import type { Limits, Log, MachineConfig, Policy, Progress } from "./messages.js";
+import { refuseUnknown } from "./options.js";
 import { makeClock } from "./worker/clock.js";
 import { openCluster } from "./workers.js";
 
@@ -38,10 +39,16 @@ export interface BootOptions {
   baseURL?: string | URL;
 }
 
-const HARTS_MOST = 8;
+const HARTS_MOST = 8; // HART_MAX of the kernel's abi.h
+
+const OPTIONS = {
+  image: 0, harts: 0, memory: 0, env: 0, user: 0, limits: 0, policy: 0, record: 0, onProgress: 0, onLog: 0, onPanic: 0,
+  baseURL: 0,
+} satisfies Record<keyof BootOptions, 0>;
 
 /** Boot a machine. Rejects with a typed error that says what is wrong and what mends it. */
 export async function boot(options: BootOptions = {}): Promise<Sdk> {
+  refuseUnknown("boot", options, OPTIONS);
   await requireBrowser();
   const record = options.record ?? false;
   const harts = options.harts ?? (record ? 1 : Math.min(Math.max(navigator.hardwareConcurrency, 2), 4));

@@ -5,6 +5,7 @@ import { EbbError } from "./errors.js";
 import { openFiles, type Files } from "./fs.js";
 import type { CommandParams, Counters, ExitStatus, Size } from "./messages.js";
 import { connect, fetchGuest, type Connection } from "./net.js";
+import { refuseUnknown } from "./options.js";
 import { openProcess, type Process } from "./process.js";
 import { saveState } from "./state.js";
 import { copyBuffer } from "./streams.js";
@@ -15,7 +16,7 @@ import type { Cluster } from "./workers.js";
 export interface CommandOptions {
   /** On top of the machine's environment. */
   env?: Readonly<Record<string, string>>;
-  /** The user's home unless given. */
+  /** `/` unless given. */
   cwd?: string;
   user?: string;
 }
@@ -79,6 +80,12 @@ interface Parts {
   readonly memory: WebAssembly.Memory;
 }
 
+const COMMAND_OPTIONS = { env: 0, cwd: 0, user: 0 } satisfies Record<keyof CommandOptions, 0>;
+const RUN_OPTIONS = {
+  ...COMMAND_OPTIONS, stdin: 0, timeout: 0, signal: 0, maxOutput: 0, encoding: 0,
+} satisfies Record<keyof RunOptions | "encoding", 0>;
+const SPAWN_OPTIONS = { ...COMMAND_OPTIONS, pty: 0 } satisfies Record<keyof SpawnOptions, 0>;
+
 const OUTPUT_MOST = 64 << 20;
 /** A machine that does not come to rest within this time is ended all the same. */
 const CLOSE_MS = 3000;
@@ -101,6 +108,7 @@ export function openMachine(client: Client, cluster: Cluster, parts: Parts): Sdk
     args: readonly string[] = [],
     options: RunOptions & { encoding?: "utf8" | "bytes" } = {},
   ): Promise<RunResult<string> | RunResult<Uint8Array>> {
+    refuseUnknown("run", options, RUN_OPTIONS);
     const { stdin, timeout, signal, encoding = "utf8", maxOutput = OUTPUT_MOST } = options;
     const input = stdin === undefined ? null : copyBuffer(stdin);
     const result = await client.request(
@@ -129,6 +137,7 @@ export function openMachine(client: Client, cluster: Cluster, parts: Parts): Sdk
     memory: parts.ramBytes,
     run,
     async spawn(command, args = [], options = {}) {
+      refuseUnknown("spawn", options, SPAWN_OPTIONS);
       const pty = options.pty ?? null;
       const spawned = await client.request("spawn", { ...params(command, args, options), pty });
       return openProcess(client, spawned, pty !== null);

@@ -10,6 +10,8 @@ const MIB = 1 << 20;
 /** Bytes below the machine region: the kernel's own data, stacks and caches (MACHINE_BASE in abi.h). */
 const PRIVATE = 64 * MIB;
 const LEAST = 256 * MIB;
+/** Less holds no image. */
+const MIN = 16 * MIB;
 const MOST = 4096 * MIB - PRIVATE;
 
 const UNITS: Readonly<Record<string, number>> = { "": 1, K: 1024, M: MIB, G: 1024 * MIB };
@@ -21,7 +23,10 @@ export function parseSize(size: number | string): number {
     const [, digits, unit] = /^([0-9.]+)([KMG]?)(?:i?B)?$/i.exec(bytes) ?? [];
     bytes = Number(digits) * (UNITS[(unit ?? "?").toUpperCase()] ?? NaN);
   }
-  if (!(bytes >= MIB)) throw new RangeError(`memory must be at least 1 MiB, such as "512M"; got ${String(size)}`);
+  if (!(bytes >= MIN)) {
+    const meant = bytes >= MIN / MIB && bytes <= 4096 ? `; a bare number is bytes: did you mean "${bytes}M"?` : "";
+    throw new RangeError(`memory must be at least 16 MiB, such as "512M"; got ${String(size)}${meant}`);
+  }
   return Math.min(Math.floor(bytes / PAGE) * PAGE, MOST);
 }
 

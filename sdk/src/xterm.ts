@@ -172,6 +172,7 @@ export async function openTerminal(element: HTMLElement, first: Process, options
       systemDark.removeEventListener("change", recolour);
       void shown.reader.cancel().catch(gone);
       void shown.writer.close().catch(gone);
+      void shown.process.kill("SIGHUP").catch(gone); // closing waits for the read that is under way; this does not
       terminal.dispose();
     },
   };

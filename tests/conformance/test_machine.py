@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import subprocess
 import tarfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -295,6 +296,10 @@ def test_blocking_twin_and_run():
         assert p.wait().exit_code == 0
     result = ebbtide.run(["cat"], input="in", check=True, harts=1)
     assert (result.returncode, result.stdout) == (0, "in")
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        ebbtide.run(["sh", "-c", "echo out; echo err >&2; exit 3"], check=True, harts=1)
+    error = failed.value
+    assert (error.returncode, error.stdout, error.stderr) == (3, "out\n", "err\n")
 
 
 async def connected(m: Machine, port: int) -> SocketStream:

@@ -49,8 +49,8 @@ class MachinePage:
         return result
 
     def type(self, text: str) -> None:
-        """Type at the terminal."""
-        self.page.locator("#terminal textarea").focus()
+        """Type at the terminal in front."""
+        self.page.locator("#terminal .screen:not([hidden]) textarea").focus()
         self.page.keyboard.type(text)
 
     def see(self, pattern: str) -> str:

@@ -38,8 +38,13 @@ def test_page_example(page: Page, scratch_folder: Path) -> None:
     # The example ends by closing the machine; what it found is looked at after that.
     (folder / "index.html").write_text(
         "<!doctype html><meta charset=utf-8><link rel=icon href=data:><div id=terminal></div>"
+        "<script>window.unhandled = []; addEventListener('unhandledrejection',"
+        "(event) => unhandled.push(String(event.reason)))</script>"
         f"<script type=module>{script}\nwindow.found = {{ exitCode, stdout }};</script>"
     )
     page.goto("/scratch/readme/")
     page.wait_for_function("() => window.found", timeout=60_000)
     assert page.evaluate("window.found") == {"exitCode": 0, "stdout": "19\n"}
+    page.wait_for_selector("#terminal .xterm")  # the example does not wait for its terminal
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+    assert page.evaluate("window.unhandled") == []

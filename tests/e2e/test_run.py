@@ -111,3 +111,50 @@ def test_runs_in_parallel_are_independent(machine: MachinePage) -> None:
         return (await Promise.all(runs)).map((r) => [r.exitCode, r.stdout.trim()])"""
     )
     assert outputs == [[i, str(i)] for i in range(8)]
+
+
+def test_misspelt_options_are_named(machine: MachinePage) -> None:
+    boot = 'const { boot } = await import("./ebbtide.js"); await boot(%s);'
+    cases = {
+        boot % '{ imgae: "base" }': 'boot has no option "imgae"; did you mean "image"?',
+        'await sdk.run("ls", [], { timeuot: 1 })': 'run has no option "timeuot"; did you mean "timeout"?',
+        'await sdk.spawn("ls", [], { ptty: {} })': 'spawn has no option "ptty"; did you mean "pty"?',
+        'await sdk.spawn("ls", [], { encoding: "utf8" })': 'spawn has no option "encoding"; it takes ',
+    }
+    for script, said in cases.items():
+        error = machine.error(script)
+        assert error["name"] == "TypeError" and error["message"].startswith(said), error
+
+
+def test_sizes_that_cannot_be_are_refused(machine: MachinePage) -> None:
+    boot = 'const { boot } = await import("./ebbtide.js"); await boot(%s);'
+    for options, said in {
+        "{ memory: 64 }": 'did you mean "64M"?',
+        '{ memory: "1M" }': "at least 16 MiB",
+        "{ harts: 0 }": "whole number from 1",
+        "{ harts: 99 }": "whole number from 1",
+    }.items():
+        error = machine.error(boot % options)
+        assert error["name"] == "RangeError" and said in error["message"], error
+
+
+def test_nothing_is_unhandled_when_a_machine_with_a_terminal_is_closed(
+    machine: MachinePage,
+) -> None:
+    unhandled = machine.js(
+        """const { boot } = await import("./ebbtide.js");
+        const unhandled = [];
+        const note = (event) => unhandled.push(String(event.reason));
+        addEventListener("unhandledrejection", note);
+        const other = await boot({ harts: 1 });
+        const shell = await other.spawn("bash", ["-i"], { pty: { rows: 24, cols: 80 } });
+        const element = document.body.appendChild(document.createElement("div"));
+        await other.attach(element, shell, { focus: false });
+        await other.spawn("sleep", ["1000"]);
+        await other.close();
+        await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+        removeEventListener("unhandledrejection", note);
+        element.remove();
+        return unhandled;"""
+    )
+    assert unhandled == []

@@ -6,9 +6,12 @@ Rule: nothing is decided here; a failure is one message on stderr and exit code 
 from __future__ import annotations
 
 import argparse
+import difflib
+import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from ..assets import images_folder
 from .build import (
@@ -32,6 +35,8 @@ from .lock import (
     read_lock,
     write_lock,
 )  # fmt: skip
+
+ID_LEAST = 4  # letters of an id that may stand for all of it
 
 
 def default_out() -> Path:
@@ -93,9 +98,12 @@ def _parser() -> argparse.ArgumentParser:
     lock.add_argument("name", choices=known_images())
     lock.add_argument("--mirror", help="as for build")
     command("check", "Check every blob of a built image.").add_argument("name")
-    command("commands", "List the commands of a built image.").add_argument("name")
+    listings = [command("commands", "List the commands of a built image.")]
+    listings[0].add_argument("name", help="name, or the beginning of its id")
     command("prune", "Delete blobs that no built image needs.")
-    command("ls", "List known and built images.")
+    listings.append(command("ls", "List known and built images."))
+    for one in listings:
+        one.add_argument("-o", "--output", choices=("text", "json"), default="text")
     extracting = command("extract", "Write a built image's files to a directory.")
     extracting.add_argument("name")
     extracting.add_argument("to", type=Path)
@@ -119,23 +127,58 @@ def _build(args: argparse.Namespace) -> None:
     )
 
 
-def _ls(out: Path) -> None:
+def listing(out: Path) -> list[dict[str, Any]]:
+    """Return what is known of every image that is built or could be."""
     built = {path.parent.name for path in out.glob("*/manifest.json")}
+    rows: list[dict[str, Any]] = []
     for name in sorted(built | set(known_images())):
+        row: dict[str, Any] = {"name": name, "built": name in built}
         if name in built:
             manifest = read_manifest(out, name)
+            row |= {"id": manifest["index"], "files": manifest["files"], "bytes": manifest["bytes"]}
+        rows.append(row)
+    return rows
+
+
+def _named(out: Path, word: str) -> str:
+    """Give the name of a built image that is given by its name or the beginning of its id."""
+    rows = [row for row in listing(out) if row["built"]]
+    names = [row["name"] for row in rows]
+    if word in names:
+        return word
+    found = [row["name"] for row in rows if len(word) >= ID_LEAST and row["id"].startswith(word)]
+    if len(found) == 1:
+        return str(found[0])
+    if found:
+        raise ImageError(f"{word} begins the ids of {', '.join(found)}; give more of it")
+    close = difflib.get_close_matches(word, names, 1)
+    if close and word not in known_images():
+        raise ImageError(f"there is no image {word}. Did you mean {close[0]}?")
+    return word  # reading it says how to build it
+
+
+def _print(rows: list[dict[str, Any]] | list[str], output: str) -> None:
+    if output == "json":
+        print(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        if isinstance(row, str):
+            print(row)
+        elif row["built"]:
             print(
-                f"{name:12} {manifest['index'][:16]} {manifest['files']:6} files"
-                f" {manifest['bytes'] / 1e6:8.1f} MB"
+                f"{row['name']:12} {row['id'][:16]} {row['files']:6} files"
+                f" {row['bytes'] / 1e6:8.1f} MB"
             )
         else:
-            print(f"{name:12} not built: ebb image build {name}")
+            print(f"{row['name']:12} not built: ebb image build {row['name']}")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; return its exit code."""
     args = _parser().parse_args(argv)
     try:
+        if args.command in ("check", "commands", "extract"):
+            args.name = _named(args.out, args.name)
         match args.command:
             case "build":
                 _build(args)
@@ -149,12 +192,12 @@ def main(argv: list[str] | None = None) -> int:
                 print(f"{args.name}: {count} blobs are right")
             case "commands":
                 index = open_index(args.out, args.name)
-                print("\n".join(commands(index)))
+                _print(commands(index), args.output)
             case "prune":
                 count, size = prune(args.out)
                 print(f"{count} blobs deleted, {size / 1e6:.1f} MB")
             case "ls":
-                _ls(args.out)
+                _print(listing(args.out), args.output)
             case "extract":
                 extract(args.out, args.name, args.to)
     except KeyboardInterrupt:

@@ -216,7 +216,7 @@ static const char *error_name(long error) {
         int error;
         const char *name;
     } names[] = {{0, "ok"}, {EAGAIN, "EAGAIN"}, {EACCES, "EACCES"}, {EPERM, "EPERM"}, {ENOMEM, "ENOMEM"},
-                 {ENOENT, "ENOENT"}, {ENOEXEC, "ENOEXEC"}, {ENOTDIR, "ENOTDIR"}, {EBUSY, "EBUSY"}};
+                 {ENOENT, "ENOENT"}, {ENOEXEC, "ENOEXEC"}, {ENOTDIR, "ENOTDIR"}, {ENOSPC, "ENOSPC"}, {EBUSY, "EBUSY"}};
     static char other[32];
     for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
         if (names[i].error == error)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from build_steps import kernel, setup
 
 HERE = Path(__file__).resolve().parent
 SOURCES = [
@@ -21,13 +23,24 @@ WASM = [
     "-Wl,--no-entry", "-Wl,--export-memory",
     *(f"-Wl,--export=host_{name}" for name in ("load", "run", "buffer", "retired", "smp")),
 ]  # fmt: skip
-SANITIZED = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+
+
+def sanitized() -> list[str]:
+    """Flags of the sanitized program: as the native kernel's, at addresses of 32 bits."""
+    asan = setup.libasan(install=False)
+    return [
+        *kernel.native_target(), *kernel.NATIVE_LINK, "-O1", "-fno-omit-frame-pointer", "-fno-pie",
+        # Given together, as "address,undefined", zig drops the first.
+        *(["-fsanitize=address", str(asan)] if asan else []),
+        "-fsanitize=undefined", "-fno-sanitize-recover=all",
+    ]  # fmt: skip
 
 
 def compile_host(out: Path, flags: list[str]) -> Path:
     """Compile the machine to `out`."""
     subprocess.run(
-        [sys.executable, "-m", "ziglang", "cc", *FLAGS, *flags, "-o", str(out), *SOURCES],
+        [setup.zig(), "cc", *FLAGS, *flags, "-o", str(out), *SOURCES],
+        env={**os.environ, **setup.zig_env()},
         check=True,
     )
     return out
@@ -36,9 +49,8 @@ def compile_host(out: Path, flags: list[str]) -> Path:
 @pytest.fixture(scope="session")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Return the path of one build of the machine, made on first use."""
-    pytest.importorskip("ziglang")
     folder = tmp_path_factory.mktemp("cpu")
-    kinds = {"host": SANITIZED, "host.so": ["-O1", "-shared", "-fPIC"], "host.wasm": WASM}
+    kinds = {"host": sanitized(), "host.so": ["-O1", "-shared", "-fPIC"], "host.wasm": WASM}
 
     def get(name: str) -> Path:
         out = folder / name

@@ -46,9 +46,11 @@ def test_corrupt_and_missing_blobs_are_named(store):
         store.blob("0" * 64)
 
 
-def test_missing_image_names_the_command_and_a_likely_name(store):
-    with pytest.raises(ImageMissing, match=r"ebb image build bsae\. Did you mean base\?"):
-        store.load("bsae")
+def test_unknown_image_names_a_likely_one_and_a_known_one_its_command(store):
+    with pytest.raises(ImageMissing, match=r"there is no image debain; did you mean debian\?"):
+        store.load("debain")
+    with pytest.raises(ImageMissing, match="ebb image build debian"):
+        store.load("debian")
 
 
 def test_other_formats_and_architectures_are_refused(store):

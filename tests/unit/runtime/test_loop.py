@@ -97,7 +97,9 @@ def test_every_status_in_every_order_does_its_own_thing(first, second, third):
 @pytest.mark.parametrize("spawns", list(itertools.product(SPAWN, repeat=2)))
 def test_refusal_carries_the_errno_and_the_call(spawns):
     policy = Rules(Rule("EAGAIN"), Rule("EACCES"))
-    port, loop, seen = make([Report(s, tid=3, call_seq=11, detail=1) for s in spawns], policy=policy)
+    port, loop, seen = make(
+        [Report(s, tid=3, call_seq=11, detail=1) for s in spawns], policy=policy
+    )
     for status in spawns:
         loop.turn()
         name = "EAGAIN" if status is Status.CLONE_SPAWN else "EACCES"
@@ -106,6 +108,40 @@ def test_refusal_carries_the_errno_and_the_call(spawns):
         assert layout.integer(event, "error") == (1 << 32) - port.abi.errno[name]
         assert (layout.integer(event, "tid"), layout.integer(event, "seq")) == (3, 11)
         assert seen.told[-1] == ("refused", name)
+
+
+@pytest.mark.parametrize("spawn", SPAWN)
+@pytest.mark.parametrize("other", Status)
+@pytest.mark.parametrize("errors", [(None, "EAGAIN"), ("EAGAIN", None), ("EAGAIN", "EAGAIN")])
+def test_answers_are_given_at_once_whatever_stands_between_the_questions(spawn, other, errors):
+    first, second = errors
+    after, times = (0, 2 if second else 1) if first else (1, 1)
+    rule = Rule("EAGAIN", after, times)
+    script = [
+        Report(spawn, tid=3, call_seq=11, detail=1),
+        Report(other, tid=3, call_seq=11, detail=9),
+        Report(spawn, tid=4, call_seq=12, detail=2),
+        Report(spawn, tid=5, call_seq=13, detail=3),
+    ]
+    port, loop, seen = make(script, policy=Rules(rule, rule))
+    layout = port.abi.structs["event_admit"]
+    for report in script:
+        if report.status is Status.JIT_READY:
+            with pytest.raises(InternalError):
+                loop.turn()
+            return
+        if loop.turn() is Turn.PANICKED:
+            return
+        if report.status is spawn and report.detail != 9:
+            event = port.asked[-1][1]
+            error = {1: first, 2: second}.get(report.detail)
+            number = (1 << 32) - port.abi.errno[error] if error else 0
+            assert layout.integer(event, "error") == number
+            assert layout.integer(event, "tid") == report.tid
+            assert layout.integer(event, "seq") == report.call_seq
+    assert [told for told in seen.told if told[0] == "refused"] == [
+        ("refused", error) for error in errors if error
+    ]
 
 
 def test_mail_is_delivered_in_order_before_the_step():

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 from fake_guest import FakeGuest
 
+import ebbtide
 from ebbtide import (
     CommandFailed,
     Machine,
@@ -254,3 +256,54 @@ def test_closing_the_machine_ends_what_waits():
             await machine.run("cat")
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"imag": "base"}, TypeError, "Machine.boot.*did you mean image"),
+        ({"harts": 0}, ValueError, "from 1 to 5, not 0"),
+        ({"harts": 6}, ValueError, "from 1 to 5, not 6"),
+        ({"memory": 64}, ValueError, "did you mean 64M"),
+    ],
+)
+def test_boot_refuses_what_cannot_be(options, error, said) -> None:
+    fake = guest()
+    with pytest.raises(error, match=said):
+        asyncio.run(Machine.boot(placement=fake, **options))
+
+
+async def _unknown_keywords(machine, fake) -> None:
+    with pytest.raises(TypeError, match=r"Machine\.run.*did you mean env\?"):
+        await machine.run("cat", evn={})
+    with pytest.raises(TypeError, match=r"Machine\.spawn.*did you mean pty\?"):
+        await machine.spawn("cat", ptty=(24, 80))
+
+
+test_unknown_keywords_are_named = machine_test(_unknown_keywords)
+
+
+def test_run_takes_words_and_names_unknown_options() -> None:
+    with pytest.raises(TypeError, match=r"run\(\['sh', '-c', 'echo hi'\]\)"):
+        ebbtide.run("echo hi")
+    with pytest.raises(TypeError, match="did you mean input"):
+        ebbtide.run(["cat"], inptu="x")
+
+
+def test_a_read_that_nobody_waits_for_ends_silently_with_the_machine() -> None:
+    told: list[dict] = []
+
+    async def run() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
+        async with await Machine.boot(placement=guest()) as machine:
+            process = await machine.spawn("cat")
+            reading = asyncio.ensure_future(process.stdout.read(10))
+            await asyncio.sleep(0)
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+        del machine, process, reading
+        gc.collect()
+
+    asyncio.run(run())
+    gc.collect()
+    assert told == []

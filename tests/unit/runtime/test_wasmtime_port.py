@@ -1,4 +1,4 @@
-"""The wasmtime ports and the native placement over a kernel of 60 lines that echoes events as log
+"""The wasmtime ports and the native placement over a kernel of 70 lines that echoes events as log
 records.
 
 It shows that the crossing, the shared memory, parking and waking across threads, and stopping are
@@ -26,7 +26,9 @@ from ebbtide.wasmtime_port import WasmtimeHostPort, WasmtimePort  # noqa: E402
 
 ABI = fake_abi_text() + "\nconst.MACHINE_BASE 0x100000\nconst.HART_MAX 2\nconst.PAGE_SIZE 4096\n"
 
-# Words: 16 heap, 20/24 inbox head/tail, 28/32 outbox head/tail, 36 outbox bell, 40 doorbell.
+# Words: 16 heap, 20/24 inbox head/tail, 28/32 outbox head/tail, 36 outbox bell, 40 doorbell, 44 the
+# lock of harts. Hart h's report is at 512 + 256 h. A step looks at the inbox after it has taken
+# `seen`: mail that came after the loop's own look has rung already.
 ECHO = """(module
   (import "env" "memory" (memory 16 4096 shared))
   (global $sp (export "__stack_pointer") (mut i32) (i32.const 65536))
@@ -36,7 +38,11 @@ ECHO = """(module
     (drop (memory.atomic.notify (local.get $a) (i32.const -1))))
   (func (export "k_abi") (result i32) i32.const 131072)
   (func (export "k_attach") (param i32 i32) (i32.atomic.store (i32.const 16) (i32.const 262144)))
-  (func (export "k_hart") (param i32) (result i32) i32.const 512)
+  (func $report (export "k_hart") (param i32) (result i32)
+    (i32.add (i32.const 512) (i32.shl (local.get 0) (i32.const 8))))
+  (func $lock (loop $again
+    (br_if $again (i32.atomic.rmw.cmpxchg (i32.const 44) (i32.const 0) (i32.const 1)))))
+  (func $unlock (i32.atomic.store (i32.const 44) (i32.const 0)))
   (func (export "k_stack") (param i32) (result i32) i32.const 65536)
   (func $alloc (export "k_mail_alloc") (param i32) (result i32)
     (i32.atomic.rmw.add (i32.const 16)
@@ -45,21 +51,28 @@ ECHO = """(module
   (func (export "k_out_free") (param i32))
   (func (export "k_mail_post") (param i32)
     (i32.atomic.store (i32.add (i32.const 4096)
-        (i32.shl (i32.atomic.rmw.add (i32.const 24) (i32.const 1)) (i32.const 2))) (local.get 0))
+        (i32.shl (i32.atomic.load (i32.const 24)) (i32.const 2))) (local.get 0))
+    (drop (i32.atomic.rmw.add (i32.const 24) (i32.const 1)))
     (call $ring (i32.const 40)))
-  (func (export "k_mail_take") (param i32) (result i32)
-    (if (i32.eq (i32.atomic.load (i32.const 20)) (i32.atomic.load (i32.const 24)))
-      (then (return (i32.const 0))))
-    (i32.atomic.load (i32.add (i32.const 4096)
-        (i32.shl (i32.atomic.rmw.add (i32.const 20) (i32.const 1)) (i32.const 2)))))
+  (func $empty (result i32)
+    (i32.eq (i32.atomic.load (i32.const 20)) (i32.atomic.load (i32.const 24))))
+  (func (export "k_mail_take") (param i32) (result i32) (local $event i32)
+    (call $lock)
+    (if (i32.eqz (call $empty)) (then
+      (local.set $event (i32.atomic.load (i32.add (i32.const 4096)
+        (i32.shl (i32.atomic.rmw.add (i32.const 20) (i32.const 1)) (i32.const 2)))))))
+    (call $unlock)
+    (local.get $event))
   (func (export "k_deliver") (param $hart i32) (param $event i32) (result i32) (local $record i32)
     (local.set $record (call $alloc (i32.load offset=4 (local.get $event))))
     (memory.copy (local.get $record) (local.get $event) (i32.load offset=4 (local.get $event)))
     (i32.store (local.get $record) (i32.const %d))
+    (call $lock)
     (i32.atomic.store
       (i32.add (i32.const 8192) (i32.shl (i32.atomic.load (i32.const 32)) (i32.const 2)))
       (local.get $record))
     (drop (i32.atomic.rmw.add (i32.const 32) (i32.const 1)))
+    (call $unlock)
     (call $ring (i32.const 36))
     i32.const 0)
   (func (export "k_out_take") (result i32)
@@ -72,12 +85,14 @@ ECHO = """(module
     (memory.atomic.wait32 (i32.const 36) (local.get 0)
       (i64.or (i64.extend_i32_u (local.get 1))
         (i64.shl (i64.extend_i32_u (local.get 2)) (i64.const 32)))))
-  (func (export "k_step") (param i32 i32 i32) (result i32)
-    (i32.store offset=%d (i32.const 512) (i32.atomic.load (i32.const 40)))
-    (i64.store offset=%d (i32.const 512) (i64.const -1))
-    (if (i32.eq (local.get 1) (i32.const 0x7ABCDEF0)) (then unreachable))
-    (i32.store (i32.const 512) (i32.const %d))
-    i32.const %d)
+  (func (export "k_step") (param $hart i32) (param $low i32) (param i32) (result i32)
+    (local $status i32)
+    (if (i32.eq (local.get $low) (i32.const 0x7ABCDEF0)) (then unreachable))
+    (i32.store offset=%d (call $report (local.get $hart)) (i32.atomic.load (i32.const 40)))
+    (i64.store offset=%d (call $report (local.get $hart)) (i64.const -1))
+    (local.set $status (select (i32.const %d) (i32.const %d) (call $empty)))
+    (i32.store (call $report (local.get $hart)) (local.get $status))
+    (local.get $status))
   (func (export "k_park") (param i32 i32 i32 i32) (result i32)
     (memory.atomic.wait32 (i32.const 40) (local.get 1)
       (i64.or (i64.extend_i32_u (local.get 2))
@@ -93,9 +108,9 @@ def kernel(tmp_path, monkeypatch) -> KernelModule:
     monkeypatch.setenv("EBB_CACHE", str(tmp_path / "cache"))
     lines = dict(line.rsplit(" ", 1) for line in ABI.splitlines())
     text = ABI.replace("\n", "\\0a")
-    sleep = int(lines["status.SLEEP"])
     wat = ECHO % (text, int(lines["out.LOG"]), int(lines["offset.report.seen"]),
-                  int(lines["offset.report.deadline_ns"]), sleep, sleep)  # fmt: skip
+                  int(lines["offset.report.deadline_ns"]), int(lines["status.SLEEP"]),
+                  int(lines["status.READY"]))  # fmt: skip
     path = tmp_path / "kernel.wasm"
     path.write_bytes(wasmtime.wat2wasm(wat))
     return KernelModule(path)

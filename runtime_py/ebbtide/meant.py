@@ -1,0 +1,47 @@
+"""What somebody probably meant who wrote a name that we do not know.
+
+For names of options, images and commands; the library that compares is loaded only for a mistake.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """Return "did you mean …?" with the nearest known name, or nothing."""
+    import difflib
+
+    near = difflib.get_close_matches(word, list(known), 1)
+    return f"did you mean {near[0]}?" if near else ""
+
+
+def refuse_unknown(function: str, given: Mapping[str, Any], known: Iterable[str]) -> None:
+    """Raise a TypeError that names the function and the first option it does not have."""
+    names = sorted(known)
+    for name in given:
+        if name not in names:
+            hint = meant(name, names) or f"it takes {', '.join(names)}"
+            raise TypeError(f"{function}() has no option {name!r}; {hint}")
+
+
+def keywords(
+    function: Callable[P, Coroutine[Any, Any, T]],
+) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Let a coroutine function refuse unknown keywords as `refuse_unknown` does."""
+    kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.signature(function).parameters.values()
+    names = [item.name for item in parameters if item.kind in kinds and item.name != "self"]
+
+    @functools.wraps(function)
+    async def checked(*args: P.args, **options: P.kwargs) -> T:
+        refuse_unknown(function.__qualname__, options, names)
+        return await function(*args, **options)
+
+    return checked

@@ -1,0 +1,116 @@
+"""web/examples: short enough to copy, and they do what they say, on a plain server as written by dist."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from conftest import built
+from e2e.conftest import TIMEOUT_MS
+from e2e.machines import BOOT_MS
+from ebbtide.serve import Server, site
+
+LINES_MOST = 40
+
+
+@pytest.fixture(scope="module")
+def dist_url(build_folder: Path) -> Iterator[str]:
+    dist = built(build_folder / "dist" / "index.html", "dist").parent
+    with Server(site(dist, dist / "images"), port=0) as server:
+        yield server.url
+
+
+@pytest.fixture
+def alone(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context()
+    context.set_default_timeout(TIMEOUT_MS)
+    page = context.new_page()
+    page.on("console", lambda message: print(message.type, message.text))
+    page.on("pageerror", lambda error: print("uncaught:", error))
+    yield page
+    context.close()
+
+
+def test_examples_are_short(root: Path) -> None:
+    for path in (root / "web" / "examples").glob("*.html"):
+        assert len(path.read_text("utf-8").splitlines()) <= LINES_MOST, path.name
+
+
+def test_run_on_click(dist_url: str, alone: Page) -> None:
+    alone.goto(f"{dist_url}examples/run.html")
+    alone.click("#run")
+    alone.get_by_text("ended with 0").wait_for(timeout=BOOT_MS)
+    assert alone.inner_text("#output").split("\n")[2:4] == ["3 squared is 9", "riscv64"]
+    alone.fill("#script", "exit 3")
+    alone.click("#run")
+    alone.get_by_text("ended with 3").wait_for()
+
+
+def test_terminal_in_an_article(dist_url: str, alone: Page) -> None:
+    alone.goto(f"{dist_url}examples/article.html")
+    alone.wait_for_function("/[#$]$/m.test(window.screenText?.() ?? '')", timeout=BOOT_MS)
+    alone.locator("#terminal textarea").focus()
+    alone.keyboard.type("echo $((6 * 7))\n")
+    alone.wait_for_function("/^42$/m.test(window.screenText())")
+
+
+def test_exercise_with_a_checker(dist_url: str, alone: Page) -> None:
+    alone.goto(f"{dist_url}examples/exercise.html")
+    alone.locator("#check:enabled").wait_for(timeout=BOOT_MS)
+    alone.fill("#answer", "wc -l < /tmp/poem")
+    alone.click("#check")
+    alone.get_by_text("Not yet").wait_for()
+    alone.fill("#answer", "grep -ow sea /tmp/poem | wc -l")
+    alone.click("#check")
+    alone.get_by_text("Right!").wait_for()
+    alone.fill("#answer", "sleep 60")
+    alone.click("#check")
+    alone.get_by_text("did not end").wait_for()
+
+
+def test_python_in_the_page(dist_url: str, alone: Page) -> None:
+    strangers: list[str] = []
+
+    def watch(url: str) -> None:
+        if not url.startswith((dist_url, "blob:", "data:")):
+            strangers.append(url)
+
+    alone.on("request", lambda request: watch(request.url))
+    alone.goto(f"{dist_url}examples/python.html")
+    alone.wait_for_function("/ usr$/m.test(document.getElementById('output').textContent)")
+    answer = alone.evaluate(
+        "(program) => pyodide.runPythonAsync(program)",
+        """
+import ebbtide
+
+done = await m.run("cat", stdin=b"\\x00\\xff", encoding="bytes")
+assert done.stdout == b"\\x00\\xff" and done.exit_code == 0, done
+died = await m.run("sh", "-c", "kill -TERM $$")
+assert (died.exit_code, died.signal) == (143, 15), died
+await m.fs.write_file("/tmp/a", "hi")
+assert await m.fs.read_text("/tmp/a") == "hi" and "a" in await m.fs.readdir("/tmp")
+try:
+    await m.fs.read_file("/nowhere")
+except FileNotFoundError as error:
+    assert error.filename == "/nowhere"
+try:
+    await m.run("sleep", "60", timeout=0.2)
+except ebbtide.ProcessTimeout:
+    pass
+try:
+    await m.run("false", check=True)
+except ebbtide.CommandFailed as failed:
+    assert failed.exit_code == 1
+await m.close()
+try:
+    await m.run("true")
+except ebbtide.MachineClosed:
+    said = "all is as in CPython"
+said
+""",
+    )
+    assert answer == "all is as in CPython"
+    assert not strangers
