@@ -36,28 +36,28 @@ def ebb(*args: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     return subprocess.run([*EBB, *args], input=stdin, capture_output=True, timeout=120)
 
 
-def test_streams_and_exit_code_pass_through():
+def test_streams_and_exit_code_pass_through() -> None:
     ended = ebb("run", "--", "bash", "-c", "tr a-z A-Z; echo err >&2; exit 3", stdin=b"hi\n")
     assert (ended.returncode, ended.stdout, ended.stderr) == (3, b"HI\n", b"err\n")
 
 
-def test_environment_and_directory():
+def test_environment_and_directory() -> None:
     ended = ebb("run", "-e", "A=x y", "-w", "/usr", "--", "sh", "-c", 'echo "$A"; pwd')
     assert ended.stdout == b"x y\n/usr\n"
 
 
-def test_command_not_found_is_127_and_death_by_signal_128_plus():
+def test_command_not_found_is_127_and_death_by_signal_128_plus() -> None:
     ended = ebb("run", "--", "no-such-command")
     assert ended.returncode == 127 and b"no-such-command: command not found" in ended.stderr
     assert ebb("run", "--", "sh", "-c", "kill -TERM $$").returncode == 143
 
 
-def test_a_background_job_does_not_hold_the_command():
+def test_a_background_job_does_not_hold_the_command() -> None:
     ended = ebb("run", "--", "sh", "-c", "sleep 1000 & echo started; exit 4")
     assert (ended.returncode, ended.stdout) == (4, b"started\n")
 
 
-def test_input_that_never_ends_does_not_hold_the_command():
+def test_input_that_never_ends_does_not_hold_the_command() -> None:
     reader, writer = os.pipe()
     try:
         ended = subprocess.run([*EBB, "run", "--", "sh", "-c", "exit 6"], stdin=reader, timeout=120)
@@ -67,7 +67,7 @@ def test_input_that_never_ends_does_not_hold_the_command():
         os.close(writer)
 
 
-def test_a_reader_that_goes_away_ends_the_writer():
+def test_a_reader_that_goes_away_ends_the_writer() -> None:
     command = f"{' '.join(EBB)} run -- yes | head -2"
     ended = subprocess.run(["sh", "-c", command], capture_output=True, timeout=120)
     assert ended.stdout == b"y\ny\n"
@@ -95,12 +95,12 @@ def test_a_wrong_option_is_named_before_boot(options: str, code: int, said: str)
     assert said in ended.stderr.decode() and b"Traceback" not in ended.stderr
 
 
-def test_a_port_that_cannot_be_is_one_line():
+def test_a_port_that_cannot_be_is_one_line() -> None:
     ended = ebb("serve", "--port", "99999")
     assert ended.returncode == 2 and ended.stderr.count(b"\n") == 1
 
 
-def test_usage_and_version_name_the_program():
+def test_usage_and_version_name_the_program() -> None:
     assert ebb("--version").stdout.startswith(b"ebb ")
     assert ebb("run", "--help").stdout.startswith(b"usage: ebb run [OPTION")
 
@@ -151,17 +151,17 @@ def test_interrupt_of_a_published_port_is_silent():
     assert (running.returncode, said) == (130, b"")
 
 
-def test_timeout_takes_a_unit():
+def test_timeout_takes_a_unit() -> None:
     ended = ebb("run", "--timeout", "200ms", "--", "sleep", "1000")
     assert (ended.returncode, ended.stdout) == (124, b"")
 
 
-def test_strace_names_the_calls():
+def test_strace_names_the_calls() -> None:
     ended = ebb("run", "--strace", "--", "true")
     assert ended.returncode == 0 and b"exit_group(0)" in ended.stderr
 
 
-def test_on_a_terminal_the_guest_has_one():
+def test_on_a_terminal_the_guest_has_one() -> None:
     child, master = pty.fork()
     if child == 0:
         os.execv(EBB[0], [*EBB, "run", "-e", "PS1=PROMPT ", "--", "bash", "--norc", "-i"])
@@ -198,25 +198,25 @@ def interrupted(script: str, times: int) -> tuple[int, bytes, bytes]:
     return running.returncode, output, errors
 
 
-def test_an_interrupt_reaches_the_guest():
+def test_an_interrupt_reaches_the_guest() -> None:
     code, output, _ = interrupted(
         "trap 'echo caught; exit 5' INT; echo ready; sleep 1000 & wait", 1
     )
     assert (code, output) == (5, b"caught\n")
 
 
-def test_a_second_interrupt_ends_the_machine():
+def test_a_second_interrupt_ends_the_machine() -> None:
     script = "trap 'echo again' INT; echo ready; while :; do sleep 1000 & wait; done"
     code, _, errors = interrupted(script, 2)
     assert code == 130 and b"interrupted twice" in errors
 
 
-def test_binary_input_and_output_are_untouched():
+def test_binary_input_and_output_are_untouched() -> None:
     data = bytes(range(256)) * 500
     assert ebb("run", "--", "cat", stdin=data).stdout == data
 
 
-def test_unknown_names_get_a_suggestion():
+def test_unknown_names_get_a_suggestion() -> None:
     for words, meant in (
         (["rnu"], b"Did you mean run?"),
         (["run", "--imgae", "base", "--", "true"], b"Did you mean --image?"),
@@ -238,7 +238,7 @@ def test_doctor_says_what_is_installed(tmp_path: Path, monkeypatch: pytest.Monke
     assert b"problem: no image is built; build one with: ebb image build base" in ended.stderr
 
 
-def test_listings_come_as_json_and_ids_may_be_shortened():
+def test_listings_come_as_json_and_ids_may_be_shortened() -> None:
     (base,) = [
         row for row in json.loads(ebb("image", "ls", "-o", "json").stdout) if row["name"] == "base"
     ]
@@ -247,7 +247,7 @@ def test_listings_come_as_json_and_ids_may_be_shortened():
     assert ebb("image", "commands", "base").stdout.decode().split() == names
 
 
-def test_completion_knows_commands_options_and_images():
+def test_completion_knows_commands_options_and_images() -> None:
     assert ebb("__complete", "r").stdout == b"run\n"
     assert ebb("__complete", "run", "--im").stdout == b"--image\n"
     assert b"base\n" in ebb("__complete", "run", "--image", "").stdout
@@ -259,7 +259,7 @@ def test_completion_knows_commands_options_and_images():
     assert b"-F _ebb ebb" in asked.stdout
 
 
-def test_help_loads_nothing_heavy():
+def test_help_loads_nothing_heavy() -> None:
     program = """
 import sys
 from ebbtide.cli import main

@@ -44,7 +44,7 @@ def in_machine(work: Callable[[Machine], Awaitable[None]], **options: Any) -> No
     asyncio.run(run())
 
 
-def test_run_gives_output_and_exit_code():
+def test_run_gives_output_and_exit_code() -> None:
     async def work(m: Machine) -> None:
         result = await m.run("ls", "-d", "/usr/bin")
         assert (result.exit_code, result.stdout, result.stderr) == (0, "/usr/bin\n", "")
@@ -56,7 +56,7 @@ def test_run_gives_output_and_exit_code():
     in_machine(work)
 
 
-def test_stdin_is_at_its_end_unless_given():
+def test_stdin_is_at_its_end_unless_given() -> None:
     async def work(m: Machine) -> None:
         assert (await m.run("cat")).stdout == ""
         data = bytes(range(256)) * 5000
@@ -66,7 +66,7 @@ def test_stdin_is_at_its_end_unless_given():
     in_machine(work)
 
 
-def test_death_by_a_signal_is_128_plus_its_number():
+def test_death_by_a_signal_is_128_plus_its_number() -> None:
     async def work(m: Machine) -> None:
         result = await m.run("sh", "-c", "kill -KILL $$")
         assert (result.exit_code, result.signal) == (137, 9)
@@ -74,7 +74,7 @@ def test_death_by_a_signal_is_128_plus_its_number():
     in_machine(work)
 
 
-def test_timeout_ends_a_loop_and_its_children_and_keeps_the_output():
+def test_timeout_ends_a_loop_and_its_children_and_keeps_the_output() -> None:
     async def work(m: Machine) -> None:
         with pytest.raises(ProcessTimeout) as caught:
             await m.run("sh", "-c", "echo begun; sleep 1000 & while :; do :; done", timeout=0.5)
@@ -84,7 +84,7 @@ def test_timeout_ends_a_loop_and_its_children_and_keeps_the_output():
     in_machine(work)
 
 
-def test_runaway_output_is_ended():
+def test_runaway_output_is_ended() -> None:
     async def work(m: Machine) -> None:
         with pytest.raises(OutputLimit) as caught:
             await m.run("yes", max_output=1_000_000)
@@ -93,7 +93,7 @@ def test_runaway_output_is_ended():
     in_machine(work)
 
 
-def test_environment_user_and_directory():
+def test_environment_user_and_directory() -> None:
     async def work(m: Machine) -> None:
         result = await m.run("env", env={"A": "1"}, cwd="/tmp")
         lines = set(result.stdout.split())
@@ -107,7 +107,7 @@ def test_environment_user_and_directory():
     in_machine(work)
 
 
-def test_names_that_cannot_be_run():
+def test_names_that_cannot_be_run() -> None:
     async def work(m: Machine) -> None:
         result = await m.run("no-such-command")
         assert (result.exit_code, result.stderr) == (
@@ -125,7 +125,7 @@ def test_names_that_cannot_be_run():
     in_machine(work)
 
 
-def test_spawned_streams_and_kill():
+def test_spawned_streams_and_kill() -> None:
     async def work(m: Machine) -> None:
         p = await m.spawn("cat")
         await p.stdin.write("one\n")
@@ -157,7 +157,7 @@ class Screen:
         return before + found
 
 
-def test_closing_a_terminal_hangs_its_shell_up():
+def test_closing_a_terminal_hangs_its_shell_up() -> None:
     async def work(m: Machine) -> None:
         p = await m.spawn("bash", "--norc", "-i", env={"PS1": "PROMPT "}, pty=(24, 80))
         await Screen(p.pty).until(b"PROMPT ")
@@ -169,7 +169,7 @@ def test_closing_a_terminal_hangs_its_shell_up():
     in_machine(work)
 
 
-def test_terminal_edits_lines_resizes_and_interrupts():
+def test_terminal_edits_lines_resizes_and_interrupts() -> None:
     async def work(m: Machine) -> None:
         p = await m.spawn("bash", "--norc", "-i", env={"PS1": "PROMPT "}, pty=(24, 80))
         screen = Screen(p.pty)
@@ -192,7 +192,7 @@ def test_terminal_edits_lines_resizes_and_interrupts():
     in_machine(work)
 
 
-def test_files():
+def test_files() -> None:
     async def work(m: Machine) -> None:
         data = bytes(range(256)) * 4096
         await m.fs.mkdir("/tmp/a/b", parents=True)
@@ -221,7 +221,7 @@ def test_files():
     in_machine(work)
 
 
-def test_tar_goes_in_and_comes_out():
+def test_tar_goes_in_and_comes_out() -> None:
     async def work(m: Machine) -> None:
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
@@ -252,7 +252,7 @@ def test_tar_goes_in_and_comes_out():
     in_machine(work)
 
 
-def test_policy_refuses_clones_and_execs():
+def test_policy_refuses_clones_and_execs() -> None:
     async def refused(m: Machine) -> None:
         result = await m.run("sh", "-c", "ls; echo $?", stdin="")
         assert "Resource temporarily unavailable" in result.stderr or "fork" in result.stderr
@@ -271,7 +271,7 @@ def test_policy_refuses_clones_and_execs():
     in_machine(admitted, policy={"clone": "admit", "exec": "admit"})
 
 
-def test_two_machines_know_nothing_of_each_other():
+def test_two_machines_know_nothing_of_each_other() -> None:
     async def run() -> None:
         async with booted() as one, booted(hostname="other") as two:
             await one.fs.write_file("/tmp/x", "1")
@@ -281,7 +281,7 @@ def test_two_machines_know_nothing_of_each_other():
     asyncio.run(run())
 
 
-def test_nproc_and_memory_are_what_was_asked():
+def test_nproc_and_memory_are_what_was_asked() -> None:
     async def work(m: Machine) -> None:
         assert (await m.run("nproc")).stdout == "3\n"
         total = (await m.run("sh", "-c", "grep MemTotal /proc/meminfo")).stdout.split()[1]
@@ -290,7 +290,7 @@ def test_nproc_and_memory_are_what_was_asked():
     in_machine(work, cpus=3)
 
 
-def test_virtual_time_does_not_wait():
+def test_virtual_time_does_not_wait() -> None:
     async def work(m: Machine) -> None:
         script = "a=$(date +%s); sleep 1000; b=$(date +%s); echo $((b - a))"
         assert (await m.run("sh", "-c", script)).stdout == "1000\n"
@@ -298,7 +298,7 @@ def test_virtual_time_does_not_wait():
     in_machine(work, time="virtual")
 
 
-def test_blocking_twin_and_run():
+def test_blocking_twin_and_run() -> None:
     with blocking.Machine.boot("base", harts=1, memory=512 << 20) as m:
         assert m.run("echo", "hi").stdout == "hi\n"
         p = m.spawn("cat")
@@ -322,7 +322,7 @@ async def connected(m: Machine, port: int) -> SocketStream:
         await asyncio.sleep(0)
 
 
-def test_connect_is_a_byte_stream_with_half_close_and_refusal():
+def test_connect_is_a_byte_stream_with_half_close_and_refusal() -> None:
     async def work(m: Machine) -> None:
         with pytest.raises(ConnectionRefusedError):
             await m.connect(7000)
@@ -338,7 +338,7 @@ def test_connect_is_a_byte_stream_with_half_close_and_refusal():
     in_machine(work)
 
 
-def test_fetch_is_an_http_exchange():
+def test_fetch_is_an_http_exchange() -> None:
     async def work(m: Machine) -> None:
         await m.fs.write_files(
             {"/tmp/www/index.html": "<p>it works", "/tmp/www/big": "x" * 300_000}
@@ -355,7 +355,7 @@ def test_fetch_is_an_http_exchange():
     in_machine(work)
 
 
-def test_two_harts_run_many_programs():
+def test_two_harts_run_many_programs() -> None:
     async def work(m: Machine) -> None:
         script = "for i in 1 2 3 4 5; do echo $i | cat | tr 1-5 a-e; done"
         runs = await asyncio.gather(*(m.run("bash", "-c", script) for _ in range(6)))

@@ -11,7 +11,7 @@ from ebbtide.fake_port import fake_abi_text
 from ebbtide.port import signed32, split64, unsigned32
 
 
-def test_numbers_come_from_the_text():
+def test_numbers_come_from_the_text() -> None:
     abi = Abi(fake_abi_text())
     assert abi.status(101) is Status.READY
     assert abi.event_name(Events(abi).cancel(7)) == "CANCEL"
@@ -19,7 +19,7 @@ def test_numbers_come_from_the_text():
         abi.status(1)
 
 
-def test_another_version_or_other_statuses_are_refused():
+def test_another_version_or_other_statuses_are_refused() -> None:
     with pytest.raises(AbiError, match="version 2"):
         Abi(fake_abi_text().replace("ABI_VERSION 1", "ABI_VERSION 2"))
     with pytest.raises(AbiError, match="SLEEP"):
@@ -28,7 +28,7 @@ def test_another_version_or_other_statuses_are_refused():
         Abi("status.READY 1")
 
 
-def test_pack_and_read_are_inverse_and_signed_fields_keep_their_sign():
+def test_pack_and_read_are_inverse_and_signed_fields_keep_their_sign() -> None:
     abi = Abi(fake_abi_text())
     layout = abi.structs["event_admit"]
     data = layout.pack(tid=5, seq=1 << 31, error=-11)
@@ -75,7 +75,7 @@ def test_i32_crossing_loses_nothing(value):
     assert unsigned32(signed32(value)) == value & 0xFFFFFFFF
 
 
-def test_guest_errors_become_the_hosts_exceptions():
+def test_guest_errors_become_the_hosts_exceptions() -> None:
     abi = Abi(fake_abi_text())
     error = abi.os_error(abi.errno["ENOENT"], "/x")
     assert isinstance(error, FileNotFoundError) and error.filename == "/x"

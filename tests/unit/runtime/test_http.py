@@ -27,7 +27,7 @@ def ask(stream: Canned, method: str = "GET", body: bytes = b"") -> Response:
     return asyncio.run(exchange(stream, 80, method, "/x", {"A": "b"}, body))
 
 
-def test_length_chunks_and_end_of_stream_frame_a_body():
+def test_length_chunks_and_end_of_stream_frame_a_body() -> None:
     for head, body in (
         (b"Content-Length: 5\r\n", b"helloX"),
         (b"Transfer-Encoding: chunked\r\n", b"2\r\nhe\r\n3;x=1\r\nllo\r\n0\r\nT: 1\r\n\r\n"),
@@ -39,7 +39,7 @@ def test_length_chunks_and_end_of_stream_frame_a_body():
             assert (answer.status, answer.body, answer.headers["x"]) == (200, b"hello", "1, 2")
 
 
-def test_request_has_a_head_and_a_body():
+def test_request_has_a_head_and_a_body() -> None:
     stream = Canned(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n")
     assert ask(stream, "POST", b"data").status == 204
     assert stream.sent.startswith(b"POST /x HTTP/1.1\r\nHost: localhost:80\r\n")

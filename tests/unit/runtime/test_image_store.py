@@ -64,6 +64,6 @@ def test_other_formats_and_architectures_are_refused(store):
         store.load("base")
 
 
-def test_empty_index_is_an_image_with_a_root():
+def test_empty_index_is_an_image_with_a_root() -> None:
     index = read_index(empty_index())
     assert [path for path, _ in index.walk()] == ["/"]

@@ -28,6 +28,6 @@ def test_module_imports_the_standard_library_only(path):
     assert foreign <= ({"wasmtime"} if path.name in NATIVE else set())
 
 
-def test_js_is_imported_in_two_modules_at_most():
+def test_js_is_imported_in_two_modules_at_most() -> None:
     knowing = [path.name for path in PACKAGE.rglob("*.py") if "js" in imported(path)]
     assert len(knowing) <= 2, knowing

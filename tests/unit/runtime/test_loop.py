@@ -144,7 +144,7 @@ def test_answers_are_given_at_once_whatever_stands_between_the_questions(spawn, 
     ]
 
 
-def test_mail_is_delivered_in_order_before_the_step():
+def test_mail_is_delivered_in_order_before_the_step() -> None:
     port, loop, _ = make([Report(Status.READY)])
     events = Events(port.abi)
     port.mail.extend([events.cancel(1), events.clock(5, 6), events.cancel(2)])
@@ -153,14 +153,14 @@ def test_mail_is_delivered_in_order_before_the_step():
     assert port.asked[-1][0] == "step"
 
 
-def test_stop_ends_the_loop_without_a_step():
+def test_stop_ends_the_loop_without_a_step() -> None:
     port, loop, _ = make([])
     port.state = Control.STOP
     assert loop.run() is Turn.STOPPED
     assert port.asked == []
 
 
-def test_frozen_hart_neither_delivers_nor_runs_on_until_thawed():
+def test_frozen_hart_neither_delivers_nor_runs_on_until_thawed() -> None:
     port, loop, _ = make([Report(Status.READY, seen=4), Report(Status.READY, seen=5)])
     port.state = Control.FREEZE
     port.mail.append(Events(port.abi).cancel(1))
@@ -175,7 +175,7 @@ def test_frozen_hart_neither_delivers_nor_runs_on_until_thawed():
     assert port.delivered() == ["CANCEL"]
 
 
-def test_idle_hart_woken_while_frozen_changes_nothing():
+def test_idle_hart_woken_while_frozen_changes_nothing() -> None:
     port, loop, _ = make([Report(Status.SLEEP, deadline_ns=10)], clock=Clock(HostTime(HostNs())))
 
     def freeze() -> None:
@@ -199,7 +199,7 @@ def test_stop_that_rings_just_before_the_step_is_not_slept_through():
     assert "park" not in [what for what, _ in port.asked]
 
 
-def test_panic_keeps_the_message():
+def test_panic_keeps_the_message() -> None:
     port, loop, seen = make([Report(Status.PANIC, detail=64)])
     port.memory[64] = b"page.c:12: ref > 0\0rest"
     assert loop.run() is Turn.PANICKED
@@ -221,7 +221,7 @@ def test_park_gets_the_deadline_in_host_time_and_clock_follows():
     assert layout.integer(port.asked[-1][1], "base_ns") == 50_000  # a timer that was due has come
 
 
-def test_virtual_time_jumps_when_idle_but_not_over_file_data():
+def test_virtual_time_jumps_when_idle_but_not_over_file_data() -> None:
     port, loop, _ = make(
         [Report(Status.SLEEP, deadline_ns=10**12), Report(Status.FS_WAIT, deadline_ns=10**12)]
     )
@@ -231,7 +231,7 @@ def test_virtual_time_jumps_when_idle_but_not_over_file_data():
     assert port.asked[-1] == ("park", (0, None))
 
 
-def test_busy_clock_is_silent_while_time_agrees_and_slews_when_not():
+def test_busy_clock_is_silent_while_time_agrees_and_slews_when_not() -> None:
     host = HostNs()
     clock = Clock(HostTime(host))
     step = 40_000_000
@@ -251,7 +251,7 @@ def test_busy_clock_is_silent_while_time_agrees_and_slews_when_not():
     assert 1 <= len(sent) < 20
 
 
-def test_clock_never_steps_back_when_virtual_time_is_ahead():
+def test_clock_never_steps_back_when_virtual_time_is_ahead() -> None:
     host = HostNs()
     clock = Clock(HostTime(host))
     host.ns = 200_000_000
@@ -263,7 +263,7 @@ def test_clock_never_steps_back_when_virtual_time_is_ahead():
     )
 
 
-def test_gap_that_no_deadline_asked_for_is_a_suspend():
+def test_gap_that_no_deadline_asked_for_is_a_suspend() -> None:
     host = HostNs()
     clock = Clock(HostTime(host))
     clock.leave_idle(Report(Status.SLEEP), None, False)
@@ -281,7 +281,7 @@ def test_gap_that_no_deadline_asked_for_is_a_suspend():
     assert setting and setting.suspend_ns == 8_000_000_000 and setting.base_ns == 61_000_000_000
 
 
-def test_no_deadline_parks_until_woken():
+def test_no_deadline_parks_until_woken() -> None:
     port, loop, _ = make([Report(Status.TTY_WAIT, deadline_ns=NO_DEADLINE, seen=2)])
     loop.turn()
     assert port.asked[-1] == ("park", (2, None))

@@ -244,7 +244,7 @@ async def test_environment_is_fixed_plus_what_was_given(m, fake):
     ]
 
 
-def test_closing_the_machine_ends_what_waits():
+def test_closing_the_machine_ends_what_waits() -> None:
     async def run() -> None:
         fake = guest()
         machine = await Machine.boot(placement=fake)

@@ -15,7 +15,7 @@ def answers(form, kind="clone", requests=5) -> list[str | None]:
     return [getattr(policy, kind)(report) for report in reports]
 
 
-def test_rules_refuse_by_the_number_of_the_request():
+def test_rules_refuse_by_the_number_of_the_request() -> None:
     no = "EAGAIN"
     assert answers({"clone": "admit"}) == [None] * 5
     assert answers({"clone": no}) == [no] * 5
@@ -25,7 +25,7 @@ def test_rules_refuse_by_the_number_of_the_request():
     assert answers({"clone": no}, "exec") == [None] * 5
 
 
-def test_only_what_is_named_is_asked_about():
+def test_only_what_is_named_is_asked_about() -> None:
     assert asked_kinds(policy_from(None)) == (False, False)
     assert asked_kinds(policy_from({})) == (False, False)
     assert asked_kinds(policy_from({"exec": "admit"})) == (False, True)
@@ -38,7 +38,7 @@ def test_only_what_is_named_is_asked_about():
     assert policy_from(own) is own and asked_kinds(own) == (True, True)
 
 
-def test_limits_are_plain_data_too():
+def test_limits_are_plain_data_too() -> None:
     assert limits_from(None) == limits_from({}) == Limits()
     assert limits_from({"tasks": 7}) == Limits(tasks=7)
     assert limits_from(Limits(files=9)) == Limits(files=9)
@@ -59,5 +59,5 @@ def test_forms_that_mean_nothing(form):
         policy_from(form, {"EAGAIN": 11, "EPERM": 1})
 
 
-def test_rules_are_plain_and_stateless():
+def test_rules_are_plain_and_stateless() -> None:
     assert policy_from({"exec": {"error": "EPERM", "times": 1}}) == Rules(None, Rule("EPERM", 0, 1))
