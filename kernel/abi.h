@@ -113,7 +113,7 @@ struct spawn {
     i32 fds[3]; // agent descriptors that become 0, 1, 2; -1: /dev/null; -2: a new pipe; unused with PTY
 };
 // The host's ends are stored at args[2]: i32[3] (stdin writer, stdout reader, stderr reader or -1); with
-// SPAWN_PTY the master stands in [0] and [1]. argv[0] without a slash is looked up in the PATH of envp.
+// SPAWN_PTY the master stands in [0]. argv[0] without a slash is looked up in the PATH of envp.
 enum { SPAWN_PTY = 1, SPAWN_STDERR_TO_STDOUT = 2, SPAWN_NEW_SESSION = 4 };
 enum { SPAWN_FD_NULL = -1, SPAWN_FD_PIPE = -2 };
 

@@ -210,9 +210,8 @@ static i64 spawn_files(struct task *task, const struct spawn *spawn, struct task
             r = pty_open_slave(child, index, &theirs[0]);
         if (r)
             return r;
-        file_get(theirs[0]), file_get(theirs[0]), file_get(ours[0]);
+        file_get(theirs[0]), file_get(theirs[0]);
         theirs[1] = theirs[2] = theirs[0];
-        ours[1] = ours[0];
         return pty_resize(ours[0], spawn->rows, spawn->cols);
     }
     for (u32 i = 0; i < 3; i++) {

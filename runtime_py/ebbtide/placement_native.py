@@ -14,6 +14,7 @@ import secrets
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from . import assets
@@ -55,8 +56,9 @@ class NativePlacement(Placement):
 
     abi: Abi
 
-    def __init__(self, kernel: KernelModule | None = None) -> None:
+    def __init__(self, kernel: KernelModule | None = None, images: Path | None = None) -> None:
         self.kernel = kernel or KernelModule()
+        self._images = images
         self.abi = self.kernel.abi
         self.tape: Tape | None = None
         self.memory_bytes = 0
@@ -132,7 +134,7 @@ class NativePlacement(Placement):
         self._image_name = options.image
         if options.image is None:
             return None
-        self._store = ImageStore(assets.images_folder())
+        self._store = ImageStore(self._images or assets.images_folder())
         try:
             return self._store.load(options.image)
         except ImageMissing:

@@ -157,6 +157,18 @@ class Screen:
         return before + found
 
 
+def test_closing_a_terminal_hangs_its_shell_up():
+    async def work(m: Machine) -> None:
+        p = await m.spawn("bash", "--norc", "-i", env={"PS1": "PROMPT "}, pty=(24, 80))
+        await Screen(p.pty).until(b"PROMPT ")
+        await p.pty.close()
+        ended = await p.wait()
+        assert ended.exit_code == 129, ended  # SIGHUP
+        assert await m.fs.readdir("/dev/pts") == ["ptmx"]
+
+    in_machine(work)
+
+
 def test_terminal_edits_lines_resizes_and_interrupts():
     async def work(m: Machine) -> None:
         p = await m.spawn("bash", "--norc", "-i", env={"PS1": "PROMPT "}, pty=(24, 80))

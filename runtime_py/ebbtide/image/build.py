@@ -12,9 +12,11 @@ import hashlib
 import json
 import stat
 import tarfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from . import bytecode as _bytecode
 from .deb import open_deb
 from .errors import ImageError
 from .fetch import Cache, Progress, file_sha256, need_disk, no_progress
@@ -42,6 +44,7 @@ def manifest_path(out: Path, name: str) -> Path:
 def build_image(
     source: str | Lock, out: Path, progress: Progress = no_progress, *,
     mirror: str | None = None, cache: Cache | None = None, packs: Packs | None = None,
+    bytecode: Sequence[str] | None = None, compile: _bytecode.Compile | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Build a known image, or the one a lock describes, below out; return its manifest."""
     more: dict[str, Any] = {}
@@ -50,6 +53,7 @@ def build_image(
         more["recipe"] = recipe(source)
         lock = read_lock(lock_path(source))
         packs = wanted.packs if packs is None else packs
+        bytecode = wanted.bytecode if bytecode is None else bytecode
     else:
         lock = source
     cache = cache or Cache()
@@ -81,7 +85,15 @@ def build_image(
         }
         for p in lock.packages
     ]
-    return finish(tree, lock.name, out, packages, packs or {}, more | {"release": lock.release})
+    compiled: dict[str, str] = {}
+    if bytecode:
+        compiled = _bytecode.add_bytecode(
+            tree, lock.name, bytecode, out, lambda draft: finish(tree, draft, out, [], {}, {}),
+            cache.root, progress, compile,
+        )  # fmt: skip
+        more["bytecode"] = len(compiled)
+    more["release"] = lock.release
+    return finish(tree, lock.name, out, packages, packs or {}, more, compiled)
 
 
 def recipe(name: str) -> str:
@@ -106,7 +118,8 @@ def ensure_image(name: str, out: Path, progress: Progress = no_progress) -> dict
         return read_manifest(out, name)
     if manifest_path(out, name).exists():
         manifest = read_manifest(out, name)
-        if manifest.get("recipe") == recipe(name):
+        lacks = manifest.get("bytecode") == 0 and _bytecode.at_hand()
+        if manifest.get("recipe") == recipe(name) and not lacks:
             return manifest
     return build_image(name, out, progress)
 
@@ -129,7 +142,7 @@ def build_from(path: Path, name: str, out: Path, packs: Packs | None = None) -> 
 
 def finish(
     tree: Tree, name: str, out: Path, packages: list[dict[str, str]], packs: Packs,
-    more: dict[str, Any],
+    more: dict[str, Any], compiled: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Write index, packs and manifest of a tree."""
     data = write_index(tree)
@@ -141,7 +154,7 @@ def finish(
         "index": sha, "index_size": len(data), "chunk_size": CHUNK_SIZE,
         "files": len(index.entries), "bytes": sum(e.size for e in regular),
         "packages": packages, "boot": [BOOT] if BOOT in packs else [],
-        "packs": [write_pack(tree, index, pack, paths) for pack, paths in packs.items()],
+        "packs": [write_pack(tree, index, *pack, compiled or {}) for pack in packs.items()],
     }  # fmt: skip
     path = manifest_path(out, name)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -151,8 +164,13 @@ def finish(
     return manifest
 
 
-def write_pack(tree: Tree, index: Index, name: str, paths: list[str]) -> dict[str, Any]:
-    """Store the chunks of some files (paths or glob patterns) as one blob, each chunk once."""
+def write_pack(
+    tree: Tree, index: Index, name: str, paths: list[str], compiled: Mapping[str, str]
+) -> dict[str, Any]:
+    """Store the chunks of some files (paths or glob patterns) as one blob, each chunk once.
+
+    A source that was compiled stands for its byte code, which is read instead.
+    """
     at = dict(index.walk())
     numbers: dict[str, int] = {}
     for pattern in paths:
@@ -161,7 +179,7 @@ def write_pack(tree: Tree, index: Index, name: str, paths: list[str]) -> dict[st
         if not found:
             raise ImageError(f"pack {name} names {pattern}, which is not in the image")
         for path in found:
-            entry = at[path]
+            entry = at[compiled.get(path, path)]
             if stat.S_ISREG(entry.mode):
                 for number in range(entry.first, entry.first + entry.count):
                     numbers.setdefault(index.chunks[number].sha256, number)

@@ -25,12 +25,13 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class PackageList:
-    """What is asked for: package names, what is left out, and paths that are fetched together."""
+    """What is asked for: package names, what is left out, paths fetched together, Python to compile."""
 
     name: str
     packages: list[str]
     leave_out: list[str] = field(default_factory=list)
     packs: dict[str, list[str]] = field(default_factory=dict)
+    bytecode: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,12 @@ def read_list(name: str, lists: Path = LISTS) -> PackageList:
             f"there is no image {name!r}; known are {', '.join(known_images(lists))}"
         ) from None
     packages, packs = list(table["packages"]), dict(table.get("packs", {}))
+    bytecode = list(table.get("bytecode", []))
     if "include" in table:
         below = read_list(table["include"], lists)
         packages, packs = below.packages + packages, below.packs | packs
-    return PackageList(name, packages, list(table.get("leave_out", [])), packs)
+        bytecode = below.bytecode + bytecode
+    return PackageList(name, packages, list(table.get("leave_out", [])), packs, bytecode)
 
 
 def lock_packages(name: str, date: int, release: str, packages: Iterable[Package]) -> Lock:
