@@ -218,8 +218,8 @@ def test_binary_input_and_output_are_untouched() -> None:
 
 def test_unknown_names_get_a_suggestion() -> None:
     for words, meant in (
-        (["rnu"], b"Did you mean run?"),
-        (["run", "--imgae", "base", "--", "true"], b"Did you mean --image?"),
+        (["rnu"], b"did you mean run?"),
+        (["run", "--imgae", "base", "--", "true"], b"did you mean --image?"),
         (["image", "check", "bsae"], b"Did you mean base?"),
     ):
         ended = ebb(*words)
