@@ -200,9 +200,9 @@ def _read(path: Path) -> Files | None:
 def _write(path: Path, files: Files) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(f".{os.getpid()}.part")
-    with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as kept:
+    with zipfile.ZipFile(draft, "w") as kept:
         for source, (place, data) in sorted(files.items()):
             info = zipfile.ZipInfo(place.lstrip("/"))
             info.comment = source.encode("utf-8")
-            kept.writestr(info, data)
+            kept.writestr(info, data, zipfile.ZIP_DEFLATED)
     draft.replace(path)
