@@ -54,3 +54,8 @@ def built(path: Path, command: str) -> Path:
     if not path.exists():
         pytest.fail(f"{path} is missing; mend: python3 build.py {command}")
     return path
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the browser's tests last: Playwright's event loop then stays in this thread."""
+    items.sort(key=lambda item: "e2e" in item.path.parts)

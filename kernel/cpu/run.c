@@ -218,7 +218,8 @@ static enum end execute_float(struct session *s, const struct op *op, u32 id) {
 
 // A near branch taken for the first time.
 static enum end execute_branch(struct session *s, struct op *op, u32 id) {
-    u64 b = REGISTER(op->b), c = REGISTER(op->c);
+    bool jal = id == JAL; // whose c is where it returns to, not a register
+    u64 b = jal ? 0 : REGISTER(op->b), c = jal ? 0 : REGISTER(op->c);
     bool taken = true;
     switch (id) {
     case BEQ: taken = b == c; break;
