@@ -20,8 +20,6 @@
 
 #define HARTS_ALL (HART_MAX + 1) // the last stands for the kernel role's instance
 
-struct tidtable; // task.c
-struct mount;
 
 struct machine {
     u32 magic; // KERNEL_MAGIC once booted
@@ -82,7 +80,6 @@ struct machine {
     u8 boot_id[16]; // /proc/sys/kernel/random/boot_id, made when first asked for
     u64 load_avg[3];
     struct memobject *vdso;
-    struct list pipes_fifo; // reserved for fs/
 };
 #define KERNEL_MAGIC 0x31626245 // "Ebb1"
 #define kernel MPTR(struct machine, MACHINE_BASE)

@@ -98,8 +98,8 @@ __attribute__((export_name("k_mail_take"))) u32 k_mail_take(u32 hart) {
     atomic_and(&host.hart[hart]->attn, ~(u32)ATTN_MAIL);
     struct mail *mail = NULL;
     lock_take(&host.mail_lock);
-    if (!host.mail_taken) // one at a time, so that events are delivered in the order they were
-                          // posted
+    // One at a time, so that events are delivered in the order they were posted.
+    if (!host.mail_taken)
         mail = host.mail_taken = mail_pop(&host.inbox_head, &host.inbox_tail);
     lock_drop(&host.mail_lock);
     return mail ? MADDR(mail + 1) : 0;

@@ -66,7 +66,7 @@ static void call_begin(struct task *task) {
     // One by one: clearing the whole record is a call of the host's runtime, and what held
     // something was put back by call_drop.
     call->live = true;
-    call->granted = call->mask_saved = call->timed_out = call->interrupted = false;
+    call->granted = call->mask_saved = call->timed_out = false;
     call->phase = call->why = 0;
     call->nr = (u16)min(task->cpu.x[17], 0xffffull);
     call->seq = ++kernel->call_seq;

@@ -62,10 +62,6 @@ u64 anon_ino_new(void) {
     return ++kernel->anon_ino;
 }
 
-void file_poll_wake(struct waitq *queue, u32 events) {
-    wake_events(queue, events);
-}
-
 i64 file_name(struct task *task, struct file *file, char *out, u32 size) {
     if (file->anon_name) {
         const char *name = file->anon_name;

@@ -94,4 +94,3 @@ struct dirsink {
 u64 anon_ino_new(void); // numbers for files without an inode
 // Name of what is open: absolute path, "pipe:[7]", "anon_inode:[eventfd]". Bytes, or -errno.
 i64 file_name(struct task *task, struct file *file, char *out, u32 size);
-void file_poll_wake(struct waitq *queue, u32 events); // = wake_events; named for file code

@@ -31,8 +31,6 @@ static void notify_moved(struct file *file, bool writes) {
 // read of anything but a regular file ends with the first bytes.
 static i64 transfer(struct task *task, struct file *file, struct uio *uio, u64 *pos, bool writes) {
     struct call *call = call_of(task);
-    if (call->interrupted && call->progress)
-        return (i64)call->progress;
     if (!pos && file->ops->seek)
         pos = &file->pos;
     bool whole = writes || (file->inode && S_ISREG(file->inode->mode));

@@ -61,8 +61,6 @@ static i64 move_once(struct task *task, struct file *in, u64 *in_pos, struct fil
 static i64 move_all(struct task *task, struct file *in, u64 *in_pos, struct file *out, u64 *out_pos,
                     u64 total, bool patient) {
     struct call *call = call_of(task);
-    if (call->interrupted && call->progress)
-        return (i64)call->progress;
     u8 *buffer = kmalloc(BUFFER);
     if (!buffer)
         return -ENOMEM;

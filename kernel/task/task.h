@@ -23,7 +23,6 @@ struct call {
     bool granted;  // `result` was stored by a waker: it is the answer
     bool mask_saved;
     bool timed_out; // the deadline passed while it waited
-    bool interrupted; // re-entered once to hand back progress (set by the dispatcher)
     u8 phase;
     u8 why;        // STATUS_* it waits as
     u16 nr;
