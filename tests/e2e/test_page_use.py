@@ -299,7 +299,7 @@ def test_copied_link_holds_directory_and_command(prompt: MachinePage) -> None:
     page.fill("#link-cwd", "/etc")
     page.fill("#link-cmd", "echo $((6*7)) && pwd")
     page.keyboard.press("Enter")
-    page.wait_for_selector("#notice")
+    page.locator("#notice", has_text="The link is copied.").wait_for()  # not a notice of before
     link = page.evaluate("navigator.clipboard.readText()")
     assert parse_qs(urlsplit(link).query) == {"cwd": ["/etc"], "cmd": ["echo $((6*7)) && pwd"]}
 
