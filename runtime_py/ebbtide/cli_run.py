@@ -26,7 +26,7 @@ from .errors import EbbError, MachinePanic
 from .events import Log
 from .machine import Machine
 from .owner_role import Process
-from .placement import Mount, Progress
+from .placement import JIT, Mount, Progress
 from .process import end
 from .recording import Tape
 from .stream import READ_SIZE, ByteReader, ByteWriter, Pty
@@ -73,6 +73,7 @@ async def _run(options: argparse.Namespace) -> int:
         strace=options.strace,
         time=options.time,
         record=bool(options.record),
+        jit=options.jit or JIT,
         mounts=tuple(Mount(*item) for item in options.volume),
         on_log=partial(_log, everything=options.log),
         on_progress=_progress(),

@@ -21,6 +21,7 @@ from . import assets
 from .abi import Abi
 from .clock import VIRTUAL_MUL, Clock, HostTime, Timekeeper, VirtualClock
 from .errors import EbbError, ImageError, ImageMissing, InternalError, MemoryRefused
+from .events import Log
 from .host_directories import HostDirectories
 from .image import images_with
 from .image_store import Image, ImageStore, empty_index
@@ -30,6 +31,7 @@ from .policy import Rules, asked_kinds
 from .port import Control, Seat
 from .recording import DIGEST, Entry, RecordingPort, Tape
 from .thread_role import HartThread
+from .wasmtime_jit import Compiler
 from .wasmtime_kernel import WASM_PAGE, KernelModule, SharedMemory
 from .wasmtime_port import OutboxWatcher, WasmtimeHostPort, WasmtimePort, frozen
 
@@ -65,6 +67,7 @@ class NativePlacement(Placement):
         self._role: KernelRole | None = None
         self._harts: list[HartThread] = []
         self._seats: list[Seat] = []
+        self._compiler: Compiler | None = None
         self._watcher: threading.Thread | None = None
         self._closing = False
         self._store: ImageStore | None = None
@@ -88,6 +91,10 @@ class NativePlacement(Placement):
         self._watch()
         if options.record:
             self.tape = Tape(self.kernel.hash)
+        if options.jit != "off":
+            self._compiler = Compiler(
+                self.kernel, threshold=options.jit_threshold, on_refused=self._refused
+            )
         for seat in self._seats:
             clock: Timekeeper = Clock(host) if options.time == "host" else VirtualClock()
             self._hart(seat, clock, options)
@@ -113,10 +120,10 @@ class NativePlacement(Placement):
         self.post(events.limits(tasks=limits.tasks, files=limits.files, clone=clone, exec=exec))
 
     def _hart(self, seat: Seat, clock: Timekeeper, options: Options) -> None:
-        tape, kernel, memory = self.tape, self.kernel, self.memory
+        tape, kernel, memory, compiler = self.tape, self.kernel, self.memory, self._compiler
 
         def make_port() -> Any:
-            port = WasmtimePort(kernel, memory, seat)
+            port = WasmtimePort(kernel, memory, seat, compiler)
             return RecordingPort(port, tape) if tape is not None else port
 
         thread = HartThread(
@@ -187,6 +194,10 @@ class NativePlacement(Placement):
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._failed, failure)
 
+    def _refused(self, text: str) -> None:
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._listener.log, Log("ERROR", text))
+
     def _failed(self, failure: EbbError) -> None:
         with contextlib.suppress(EbbError):  # what the kernel said before it stopped, if it can
             self._drain()
@@ -228,3 +239,5 @@ class NativePlacement(Placement):
             await asyncio.to_thread(thread.join, 10.0)
         if any(thread.is_alive() for thread in threads):
             raise InternalError("a hart did not stop")
+        if self._compiler is not None:
+            await asyncio.to_thread(self._compiler.close)

@@ -108,6 +108,9 @@ class RecordingPort(Port):
     def read(self, address: int, length: int) -> bytes:
         return self._port.read(address, length)
 
+    def jit_install(self, module: int) -> None:
+        self._port.jit_install(module)  # no input of the machine: not on the tape
+
 
 class ReplayDriver:
     """Steps a machine to each tick of a tape and delivers what was delivered there.
@@ -164,7 +167,9 @@ class ReplayDriver:
             self.drain()
             if status is Status.PANIC:
                 raise InternalError(f"the kernel panicked at tick {report.tick}")
-            if report.tick == self.tick and status not in (Status.READY, Status.EXITED):
+            if status is Status.JIT_READY:
+                self.port.jit_install(report.detail)
+            elif report.tick == self.tick and status not in (Status.READY, Status.EXITED):
                 raise ReplayDiverged(
                     f"{status.name} at tick {self.tick}, where the tape runs on to {tick}"
                 )

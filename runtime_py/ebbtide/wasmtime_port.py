@@ -14,15 +14,22 @@ import wasmtime
 from .abi import Status
 from .errors import InternalError, MemoryRefused
 from .port import Control, HostPort, Port, Report, Seat, Wake, signed32, split64
+from .wasmtime_jit import PENDING_TICKS, CompiledCode, Compiler
 from .wasmtime_kernel import Instance, KernelModule, Ringer, SharedMemory
 
 FREEZE_PATIENCE_S = 10.0
 
 
 class WasmtimePort(Port):
-    """One hart."""
+    """One hart; with a compiler it runs compiled code, without it only interprets."""
 
-    def __init__(self, kernel: KernelModule, memory: SharedMemory, seat: Seat) -> None:
+    def __init__(
+        self,
+        kernel: KernelModule,
+        memory: SharedMemory,
+        seat: Seat,
+        compiler: Compiler | None = None,
+    ) -> None:
         self.abi = kernel.abi
         self.hart = seat.hart
         self._memory = memory
@@ -31,8 +38,16 @@ class WasmtimePort(Port):
         self._report = self.abi.structs["report"]
         self._event = self.abi.structs["event"]
         self._taken: tuple[bytes, int] | None = None  # lies in the inbox's memory until delivered
+        self._code: CompiledCode | None = None
+        if compiler is not None:
+            code = CompiledCode(self._instance, seat.hart, compiler)
+            self._code = code if code.start() else None
 
     def step(self, budget: int) -> Status:
+        if self._code is not None and self._code.pending:
+            self._code.install_ready()
+            if self._code.pending:  # where a step ends shows in no machine page
+                budget = min(budget, PENDING_TICKS)
         try:
             number = self._instance.call("k_step", self.hart, *split64(budget))
         except wasmtime.Trap as trap:
@@ -82,6 +97,11 @@ class WasmtimePort(Port):
 
     def fail(self) -> None:
         self._instance.call("k_fail")
+
+    def jit_install(self, module: int) -> None:
+        if self._code is None:
+            raise InternalError("JIT_READY was raised by a hart that interprets")
+        self._code.submit(module)
 
     def read(self, address: int, length: int) -> bytes:
         return self._memory.read(address, length)
