@@ -95,6 +95,8 @@ async def _run(options: argparse.Namespace) -> int:
                 return code
             with _raw() if tty else contextlib.nullcontext():
                 code = await _attached(process, options.timeout)
+        if options.stats:
+            print(f"\n{await machine.stats()}", file=sys.stderr)
         tape: Tape | None = getattr(machine.placement, "tape", None)
         if options.record and tape:
             tape.save(Path(options.record))

@@ -15,6 +15,7 @@ from .abi import Abi
 from .kernel_role import Listener
 from .policy import Limits, Policy
 from .port import JIT_THRESHOLD
+from .stats import Stats
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 MEMORY = 1 << 30
@@ -116,6 +117,9 @@ class Placement(Protocol):
 
     async def hint(self, command: str) -> str | None:
         """Name another image that has a command, if one is known."""
+
+    def stats(self) -> Stats:
+        """Read what the harts have done."""
 
     async def digest(self) -> bytes:
         """Freeze, hash all machine pages, thaw."""

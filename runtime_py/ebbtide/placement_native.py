@@ -30,6 +30,7 @@ from .placement import MEMORY_LEAST, Options, Placement
 from .policy import Rules, asked_kinds
 from .port import Control, Seat
 from .recording import DIGEST, Entry, RecordingPort, Tape
+from .stats import Stats, read_stats
 from .thread_role import HartThread
 from .wasmtime_jit import Compiler
 from .wasmtime_kernel import WASM_PAGE, KernelModule, SharedMemory
@@ -206,6 +207,9 @@ class NativePlacement(Placement):
     async def hint(self, command: str) -> str | None:
         others = [name for name in images_with(command) if name != self._image_name]
         return others[0] if others else None
+
+    def stats(self) -> Stats:
+        return read_stats(self.port, self._seats)
 
     async def digest(self) -> bytes:
         for seat in self._seats:

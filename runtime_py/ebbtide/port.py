@@ -128,6 +128,9 @@ class HostPort(Protocol):
     def control_set(self, seat: Seat, control: Control) -> None:
         """Write a hart's control word and ring it."""
 
+    def jit_counters(self, hart: int) -> dict[str, int]:
+        """Read what a hart's compiler has done; zeros if there is none."""
+
     def freeze(self, on: bool) -> int:
         """Keep harts out of their steps; answers how many are still inside."""
 

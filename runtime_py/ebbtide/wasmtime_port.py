@@ -156,6 +156,11 @@ class WasmtimeHostPort(HostPort):
         self.memory.write(seat.control, control.value.to_bytes(4, "little"))
         self._instance.call("k_ring", seat.hart)
 
+    def jit_counters(self, hart: int) -> dict[str, int]:
+        layout = self.abi.structs["jit_counters"]
+        address = self._instance.call("k_jit_counters", hart)
+        return layout.integers(self.read(address, layout.size) if address else bytes(layout.size))
+
     def freeze(self, on: bool) -> int:
         return self._instance.call("k_freeze", int(on))
 
