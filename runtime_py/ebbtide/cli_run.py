@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from . import linux
-from .errors import EbbError, MachinePanic
+from .errors import EbbError, JitDiffers, MachinePanic
 from .events import Log
 from .machine import Machine
 from .owner_role import Process
@@ -33,6 +33,7 @@ from .stream import READ_SIZE, ByteReader, ByteWriter, Pty
 
 T = TypeVar("T")
 
+EXIT_DIFFERS = 4  # --jit=verify found a difference
 EXIT_TIMEOUT = 124  # as timeout(1) has it
 EXIT_FAILED = 125  # we, not the program, failed; as container tools have it
 
@@ -44,6 +45,9 @@ def run(options: argparse.Namespace) -> int:
     except MachinePanic as panic:
         print(f"ebb: {panic}\nebb: the report is in {_save(panic)}", file=sys.stderr)
         return EXIT_FAILED
+    except JitDiffers as error:
+        print(f"ebb: {error}", file=sys.stderr)
+        return EXIT_DIFFERS
     except (EbbError, LookupError, ValueError) as error:
         print(f"ebb: {error}", file=sys.stderr)
         return EXIT_FAILED

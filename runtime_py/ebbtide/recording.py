@@ -127,6 +127,7 @@ class ReplayDriver:
         digest: Callable[[], bytes],
         drain: Callable[[], None],
         budget: Callable[[], int] = lambda: 1 << 31,
+        describe: Callable[[bytes, bytes], str] = lambda ours, recorded: "the machine differs",
     ) -> None:
         self.port = port
         self.digest = digest
@@ -135,6 +136,7 @@ class ReplayDriver:
         self.digests = 0
         self._tape = tape
         self._budget = budget
+        self._describe = describe
         self._next = 0
 
     def run(self, stop: int | None = None) -> None:
@@ -147,10 +149,11 @@ class ReplayDriver:
                 raise ReplayDiverged(f"a step went on to {self.tick}, beyond tick {entry.tick}")
             if entry.kind == EVENT:
                 self.port.deliver(entry.data)
-            elif self.digest() != entry.data:
-                raise ReplayDiverged(f"the machine differs from the tape at tick {entry.tick}")
-            else:
+            elif (digest := self.digest()) == entry.data:
                 self.digests += 1
+            else:
+                what = self._describe(digest, entry.data)
+                raise ReplayDiverged(f"at tick {entry.tick} {what}")
             self._next += 1
 
     def ticks_left(self) -> int:

@@ -13,6 +13,7 @@ import wasmtime
 
 from .abi import Status
 from .errors import InternalError, MemoryRefused
+from .machine_pages import page_hashes
 from .port import Control, HostPort, Port, Report, Seat, Wake, signed32, split64
 from .wasmtime_jit import PENDING_TICKS, CompiledCode, Compiler
 from .wasmtime_kernel import Instance, KernelModule, Ringer, SharedMemory
@@ -98,6 +99,10 @@ class WasmtimePort(Port):
     def fail(self) -> None:
         self._instance.call("k_fail")
 
+    def page_hashes(self) -> bytes:
+        """Hash each machine page in use; only between the steps of a machine's only hart."""
+        return page_hashes(self._instance, self.abi)
+
     def jit_install(self, module: int) -> None:
         if self._code is None:
             raise InternalError("JIT_READY was raised by a hart that interprets")
@@ -170,6 +175,10 @@ class WasmtimeHostPort(HostPort):
 
     def read(self, address: int, length: int) -> bytes:
         return self.memory.read(address, length)
+
+    def page_hashes(self) -> bytes:
+        """Hash each machine page in use; only while frozen, or when no hart runs any more."""
+        return page_hashes(self._instance, self.abi)
 
     def private_alloc(self, size: int) -> int:
         """Take private memory; nothing in the machine may depend on where things lie there."""
