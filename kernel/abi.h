@@ -283,6 +283,7 @@ struct jit_module {
 struct jit_counters {
     u64 instructions; // retired in compiled code
     u64 entries;      // of compiled code from outside it
+    u64 compile_ns;   // host time for compiling and installing; the port's to write
     u32 regions, modules;
     u32 region_instructions; // translated
     u32 module_bytes;

@@ -116,6 +116,9 @@ class FakePort:
     def read(self, address: int, length: int) -> bytes:
         return self.memory.get(address, b"")[:length]
 
+    def jit_install(self, module: int) -> None:
+        self.asked.append(("jit_install", module))
+
     def delivered(self) -> list[str]:
         """Return the names of the delivered events, in order."""
         return [
