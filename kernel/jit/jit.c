@@ -102,9 +102,6 @@ static bool stands(struct jit *jit, u32 index, u64 pc) {
         cpu_cache_new_epoch(jit->cache);
     region->pc = pc;
     jit->valid[index] = jit->cache->epochs;
-    struct jit_context *context = jit->cache->context;
-    struct jit_jump *jump = &jit->jump[(pc >> 1) % JIT_JUMPS];
-    *jump = (struct jit_jump){pc ^ context->epoch_key, region->slot, 0};
     return true;
 }
 
@@ -118,6 +115,8 @@ bool jit_run(struct jit *jit, u32 index, u64 pc) {
     struct jit_context *context = cache->context;
     u64 before = *cache->left + (u64)(i64)run->fuel;
     context->reason = 0;
+    // Whoever comes by here will come again.
+    jit->jump[(pc >> 1) % JIT_JUMPS] = (struct jit_jump){pc ^ context->epoch_key, jit->region[index].slot, 0};
     run->fuel = ((region_fn *)(uintptr_t)jit->region[index].slot)(context, run->fuel, JIT_DEPTH, pc);
     run->pc = context->pc;
     jit->counters.entries++;
