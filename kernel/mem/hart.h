@@ -36,7 +36,6 @@ struct fault {
 };
 
 struct cpu_cache; // decoded code; belongs to cpu/
-struct jit;       // compiled code; belongs to jit/
 struct mm;
 struct task;
 
@@ -55,7 +54,6 @@ struct hart {
     u64 tick;           // machine tick at entry of cpu_run; rdtime adds what has retired since
     struct clock clock; // the machine's, as of then
     struct cpu_cache *cpu;
-    struct jit *jit;    // NULL: this hart only interprets
     u64 tlb_clock;      // orders tlb->used
 
     struct report report;
