@@ -13,10 +13,12 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import wasmtime
+
 from ebbtide import Machine
 from ebbtide.abi import Status
 from ebbtide.recording import EVENT, Tape
-from ebbtide.wasmtime_jit import Compiler
+from ebbtide.wasmtime_jit import Compiled, Compiler, Job, features
 from ebbtide.wasmtime_kernel import WASM_PAGE, KernelModule, SharedMemory
 from ebbtide.wasmtime_port import WasmtimeHostPort, WasmtimePort
 
@@ -24,6 +26,30 @@ RAM = 128 << 20
 SEED = bytes(range(32))
 _memcmp = ctypes.CDLL(None).memcmp
 _memcmp.argtypes = [ctypes.c_size_t, ctypes.c_size_t, ctypes.c_size_t]
+
+
+class AtOnce(Compiler):
+    """Compiles a module when it is asked to, and equal bytes only once."""
+
+    def __init__(self, kernel: KernelModule, threshold: int) -> None:
+        self.kernel = kernel
+        self.known: dict[bytes, wasmtime.Module] = kernel.__dict__.setdefault("known", {})
+        self.features = features(kernel)
+        self.threshold = threshold
+        self.refused: list[str] = []
+        self.on_refused = self.refused.append
+
+    def submit(self, job: Job) -> None:
+        module, error = self.known.get(job.code), ""
+        if module is None:
+            try:
+                module = self.known[job.code] = wasmtime.Module(self.kernel.engine, job.code)
+            except wasmtime.WasmtimeError as failure:
+                error = str(failure)
+        job.reply.put(Compiled(job, module, error, 0))
+
+    def close(self) -> None:
+        pass
 
 
 class Differs(AssertionError):
@@ -151,8 +177,7 @@ def lockstep(
 
     Entries before `start` are run with no budget at all.
     """
-    refused: list[str] = []
-    compiler = Compiler(kernel, threshold=threshold, on_refused=refused.append)
+    compiler = AtOnce(kernel, threshold)
     try:
         pure = Side(kernel, recorded.ram, None)
         warm = Side(kernel, recorded.ram, compiler)
@@ -190,10 +215,9 @@ def lockstep(
             if entry.kind == EVENT:
                 pure.port.deliver(entry.data)
                 warm.port.deliver(entry.data)
-        if refused:
-            raise Differs(f"{len(refused)} modules were refused: {refused[0]}")
+        if compiler.refused:
+            raise Differs(f"{len(compiler.refused)} modules were refused: {compiler.refused[0]}")
         return Outcome(steps, pure.tick, warm.counters(), warm.modules)
     finally:
-        compiler.close()
-        del pure, warm
+        pure = warm = None  # type: ignore[assignment]
         gc.collect()
