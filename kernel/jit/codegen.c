@@ -452,7 +452,7 @@ static void go(struct translation *t, u16 from, u32 k) {
     const struct block *block = &t->block[from];
     u16 to = block->succ[k];
     if (to == NO_BLOCK)
-        leave_to(t, block, block->exit[k]);
+        leave_to(t, block, block->exit[k].off);
     else if (by_label(t, from, to))
         op_u(t, W_BR, label_of(t, from, to));
     else
@@ -472,20 +472,28 @@ static void returned(struct translation *t, i32 off) {
     op(t, W_END);
 }
 
-static void jump(struct translation *t, const struct block *block) {
-    const struct jit_insn *last = &t->row[block->first + block->count - 1];
+// TEMP_A is where a jal or jalr leads.
+static void target(struct translation *t, const struct jit_insn *last) {
     const struct insn *insn = &last->insn;
-    i32 next = last->off + insn->len;
     if (insn->id == JAL) {
         get_pc(t, last->off + insn->imm);
     } else {
         get_x(t, insn->rs1);
-        const64(t, insn->imm);
-        op(t, W_I64_ADD);
+        if (insn->imm) {
+            const64(t, insn->imm);
+            op(t, W_I64_ADD);
+        }
         const64(t, ~1ll);
         op(t, W_I64_AND);
     }
     set(t, temp(t, TEMP_A));
+}
+
+static void jump(struct translation *t, const struct block *block) {
+    const struct jit_insn *last = &t->row[block->first + block->count - 1];
+    const struct insn *insn = &last->insn;
+    i32 next = last->off + insn->len;
+    target(t, last);
     if (insn->rd) {
         get_pc(t, next);
         set_x(t, insn->rd);
@@ -507,19 +515,36 @@ static void terminator(struct translation *t, u16 index) {
     switch ((enum term)block->term) {
     case TERM_NEXT: {
         const struct insn *insn = &last->insn;
-        if (insn->id == JAL && insn->rd) {
+        if ((insn->id == JAL || insn->id == JALR) && insn->rd) {
             get_pc(t, last->off + insn->len);
             set_x(t, insn->rd);
         }
         go(t, index, 0);
         break;
     }
-    case TERM_STOP: leave_to(t, block, block->exit[0]); break;
+    case TERM_STOP: leave_to(t, block, block->exit[0].off); break;
     case TERM_INDIRECT: jump(t, block); break;
+    case TERM_RETURN:
+        target(t, last);
+        if (block->succ[0] != NO_BLOCK) {
+            get(t, temp(t, TEMP_A));
+            get_pc(t, block->exit[0].off);
+            op(t, W_I64_EQ);
+            if (by_label(t, index, block->succ[0])) {
+                op_u(t, W_BR_IF, label_of(t, index, block->succ[0]));
+            } else {
+                open(t, W_IF, T_NONE);
+                go(t, index, 0);
+                close(t);
+            }
+        }
+        registers_store(t, block->dirty_out);
+        return_to(t);
+        break;
     case TERM_CALL:
         jump(t, block);
         if (block->succ[0] == NO_BLOCK) {
-            get_pc(t, block->exit[0]);
+            get_pc(t, block->exit[0].off);
             set(t, temp(t, TEMP_A));
             transfer(t, false);
         } else {
