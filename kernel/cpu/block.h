@@ -111,6 +111,7 @@ struct jit_context {
     maddr jump;    // struct jit_jump[]
     maddr valid;   // u32[], by region
     u32 nx_near;   // as run.nx_near
+    u32 nearest;   // as run.nearest
 };
 #define REGISTER(offset) (*(u64 *)((char *)register_file + (offset)))
 

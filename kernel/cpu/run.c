@@ -41,6 +41,7 @@ static void fcsr_set(struct cpu_cache *cache, u32 fcsr) {
     cache->run.nearest = (fcsr & 0xe0) == 0;
     cache->run.nx_near = (fcsr & 0xe1) == FLAG_NX;
     cache->context->nx_near = cache->run.nx_near;
+    cache->context->nearest = cache->run.nearest;
 }
 
 // ---- Memory ------------------------------------------------------------------------------------

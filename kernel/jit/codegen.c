@@ -4,63 +4,7 @@
 // Exactness: a block takes its fuel when it is entered; an instruction that cannot be done here leaves the
 // region before it has done anything: fuel is given back from it on, registers are written back, and
 // the interpreter executes it. No guest state is in locals while another region runs.
-#include "translate.h"
-
-enum { L_CONTEXT, L_FUEL, L_DEPTH, L_PC, LOCALS };               // parameters
-enum { TEMP_A, TEMP_B, TEMP_C, TEMPS };                          // i64
-enum { TEMP_TLB, TEMP_ENTRY, TEMP_WHERE, TEMPS_I32 };            // i32, behind the f64 registers
-enum { FUNCTION_REFILL, FUNCTIONS };                             // imported, see module.c
-
-#define CONTEXT(field) ((u32)offsetof(struct jit_context, field))
-
-// ---- Small words -------------------------------------------------------------------------------
-static void op(struct translation *t, u32 byte) { put(&t->code, byte); }
-static void op_u(struct translation *t, u32 byte, u32 value) {
-    put(&t->code, byte);
-    put_u(&t->code, value);
-}
-static void get(struct translation *t, u32 local) { op_u(t, W_LOCAL_GET, local); }
-static void set(struct translation *t, u32 local) { op_u(t, W_LOCAL_SET, local); }
-static void tee(struct translation *t, u32 local) { op_u(t, W_LOCAL_TEE, local); }
-static void const32(struct translation *t, i32 value) {
-    op(t, W_I32_CONST);
-    put_s(&t->code, value);
-}
-static void const64(struct translation *t, i64 value) {
-    op(t, W_I64_CONST);
-    put_s(&t->code, value);
-}
-static void mem(struct translation *t, u32 byte, u32 align, u32 offset) {
-    op_u(t, byte, align);
-    put_u(&t->code, offset);
-}
-
-static u32 temp(const struct translation *t, u32 which) { return t->temp + which; }
-static u32 temp32(const struct translation *t, u32 which) {
-    return t->temp + TEMPS + (u32)__builtin_popcountll(t->registers >> REG_F) + which;
-}
-
-static void get_x(struct translation *t, u32 reg) {
-    if (reg)
-        get(t, t->local[reg]);
-    else
-        const64(t, 0);
-}
-static void set_x(struct translation *t, u32 reg) {
-    if (reg)
-        set(t, t->local[reg]);
-    else
-        op(t, W_DROP);
-}
-
-// The address `off` bytes from the entry.
-static void get_pc(struct translation *t, i32 off) {
-    get(t, L_PC);
-    if (off) {
-        const64(t, off);
-        op(t, W_I64_ADD);
-    }
-}
+#include "codegen.h"
 
 static void registers_load(struct translation *t, u64 mask) {
     for (; mask; mask &= mask - 1) {
@@ -96,6 +40,9 @@ static void close(struct translation *t) {
     label_pop(t);
 }
 
+void if_begin(struct translation *t) { open(t, W_IF, T_NONE, LABEL_NONE); }
+void if_end(struct translation *t) { close(t); }
+
 static u32 label_depth(const struct translation *t, u32 label) {
     for (u32 i = t->label_count; i-- > 0;)
         if (t->label[i] == label)
@@ -107,7 +54,7 @@ static u32 label_depth(const struct translation *t, u32 label) {
 // Inside a block's body: the interpreter must execute instruction `k` of it. Label: the block's stub.
 enum { LABEL_STUB = 0xfffe };
 
-static void where(struct translation *t, const struct block *block, u32 k) {
+void where(struct translation *t, const struct block *block, u32 k) {
     const struct jit_insn *row = &t->row[block->first];
     const struct jit_insn *last = &row[block->count - 1];
     i32 off = k < block->count ? row[k].off : last->off + last->insn.len;
@@ -115,7 +62,7 @@ static void where(struct translation *t, const struct block *block, u32 k) {
     set(t, temp32(t, TEMP_WHERE));
 }
 
-static void leave_if(struct translation *t) { op_u(t, W_BR_IF, label_depth(t, LABEL_STUB)); }
+void leave_if(struct translation *t) { op_u(t, W_BR_IF, label_depth(t, LABEL_STUB)); }
 
 static void stub(struct translation *t, const struct block *block) {
     registers_store(t, block->dirty | block->def);
@@ -195,8 +142,8 @@ static void leave_to(struct translation *t, const struct block *block, i32 off) 
 
 // ---- Memory ------------------------------------------------------------------------------------
 // Leaves the host address of rs1 + imm on the stack, or the region.
-static void translate(struct translation *t, const struct block *block, u32 k, const struct insn *insn,
-                      u32 size, bool write) {
+void translate(struct translation *t, const struct block *block, u32 k, const struct insn *insn,
+               u32 size, bool write) {
     where(t, block, k);
     get_x(t, insn->rs1);
     if (insn->imm) {
@@ -403,7 +350,9 @@ static void simple(struct translation *t, const struct insn *insn, const struct 
 }
 
 // ---- Instructions ------------------------------------------------------------------------------
-bool codegen_leaves(const struct insn *insn) { return insn->flags & (LOAD | STORE); }
+bool codegen_leaves(const struct insn *insn) {
+    return insn->flags & (LOAD | STORE) || (insn->flags & FP && float_leaves(insn));
+}
 
 bool codegen_knows(const struct translation *t, const struct insn *insn) {
     switch (insn->id) {
@@ -412,10 +361,10 @@ bool codegen_knows(const struct translation *t, const struct insn *insn) {
     case DIV: case DIVU: case REM: case REMU: case DIVW: case DIVUW: case REMW: case REMUW:
     case SLLIW: case SRLIW: case SRAIW: case SLLW: case SRLW: case SRAW:
     case LB: case LH: case LW: case LD: case LBU: case LHU: case LWU:
-    case SB: case SH: case SW: case SD: case FLD: case FSD:
+    case SB: case SH: case SW: case SD:
         return true;
     default:
-        return insn->flags & BRANCH || simple_of(insn->id);
+        return insn->flags & BRANCH || (insn->flags & FP ? float_knows(insn) : simple_of(insn->id) != NULL);
     }
 }
 
@@ -423,6 +372,10 @@ static void instruction(struct translation *t, const struct block *block, u32 k)
     const struct jit_insn *at = &t->row[block->first + k];
     const struct insn *insn = &at->insn;
     const struct simple *s = simple_of(insn->id);
+    if (insn->flags & FP) {
+        float_instruction(t, block, k);
+        return;
+    }
     if (s) {
         simple(t, insn, s);
         return;
@@ -443,12 +396,10 @@ static void instruction(struct translation *t, const struct block *block, u32 k)
     case LBU: load(t, block, k, insn, 1, W_I64_LOAD8_U); break;
     case LHU: load(t, block, k, insn, 2, W_I64_LOAD16_U); break;
     case LWU: load(t, block, k, insn, 4, W_I64_LOAD32_U); break;
-    case FLD: load(t, block, k, insn, 8, W_F64_LOAD); break;
     case SB: store(t, block, k, insn, 1, W_I64_STORE8); break;
     case SH: store(t, block, k, insn, 2, W_I64_STORE16); break;
     case SW: store(t, block, k, insn, 4, W_I64_STORE32); break;
     case SD: store(t, block, k, insn, 8, W_I64_STORE); break;
-    case FSD: store(t, block, k, insn, 8, W_F64_STORE); break;
     case SLLIW: shift_word(t, insn, W_I32_SHL, true); break;
     case SRLIW: shift_word(t, insn, W_I32_SHR_U, true); break;
     case SRAIW: shift_word(t, insn, W_I32_SHR_S, true); break;
@@ -516,6 +467,7 @@ static void body(struct translation *t, const struct block *block) {
     } else {
         set(t, L_FUEL);
     }
+    t->not_nan = t->boxed = 0;
     for (u32 k = 0; k < block->count; k++)
         instruction(t, block, k);
     if (guarded) {
@@ -686,10 +638,18 @@ bool region_write(struct translation *t) {
     for (u32 reg = REG_F; reg < 64; reg++)
         if (t->registers >> reg & 1)
             t->local[reg] = (u8)next++;
-    put_u(&t->code, 3);
+    t->temp_f64 = next;
+    t->temp_f32 = next + (floats ? TEMPS_F64 : 0);
+    t->temp_i32 = t->temp_f32 + (floats ? TEMPS_F32 : 0);
+    put_u(&t->code, floats ? 4 : 2);
     locals(t, ints + TEMPS, T_I64);
-    locals(t, floats, T_F64);
+    if (floats) {
+        locals(t, floats + TEMPS_F64, T_F64);
+        locals(t, TEMPS_F32, T_F32);
+    }
     locals(t, TEMPS_I32, T_I32);
+    if (t->floats)
+        float_begin(t);
     get(t, L_CONTEXT);
     mem(t, W_I32_LOAD, 2, CONTEXT(tlb));
     set(t, temp32(t, TEMP_TLB));

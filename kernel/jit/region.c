@@ -110,6 +110,7 @@ static u16 block_of(const struct translation *t, i32 off) {
 }
 
 bool codegen_leaves(const struct insn *insn); // codegen.c: this one may leave the region
+bool float_assumes(const struct insn *insn);  // float.c: this one is right only in some states of fcsr
 
 // The block that begins at `off`; its instructions are copied to t->row, where they stand in order.
 static void block_make(struct translation *t, i32 off) {
@@ -135,7 +136,7 @@ static void block_make(struct translation *t, i32 off) {
         block->use |= reads & ~block->def;
         block->def |= writes;
         block->leaves |= codegen_leaves(&at->insn);
-        t->floats |= at->insn.flags & FP && at->insn.flags & RM;
+        t->floats |= float_assumes(&at->insn);
         i32 next = off + at->insn.len, target = off + at->insn.imm;
         if (at->insn.flags & BRANCH) {
             block->term = TERM_BRANCH;
