@@ -144,7 +144,8 @@ bool jit_run(struct jit *jit, u32 index, u64 pc) {
 __attribute__((export_name("j_refill"))) i32 j_refill(struct jit_context *context, i32 fuel) {
     struct hart *hart = host.hart[(u32)((u64 *)context - register_file) / CONTEXT_WORDS];
     u64 *left = hart->cpu->left;
-    if (atomic_load(&hart->attn))
+    const struct jit *jit = hart->cpu->jit;
+    if (atomic_load(&hart->attn) || (jit->queue_count && !jit->pending))
         return fuel;
     i32 slice = (i32)min(*left, (u64)JIT_SLICE);
     *left -= (u64)slice;
