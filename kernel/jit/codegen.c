@@ -351,7 +351,7 @@ static void simple(struct translation *t, const struct insn *insn, const struct 
 
 // ---- Instructions ------------------------------------------------------------------------------
 bool codegen_leaves(const struct insn *insn) {
-    return insn->flags & (LOAD | STORE) || (insn->flags & FP && float_leaves(insn));
+    return insn->flags & (LOAD | STORE) || (insn->flags & (FP | CSR) && float_leaves(insn));
 }
 
 bool codegen_knows(const struct translation *t, const struct insn *insn) {
@@ -364,7 +364,7 @@ bool codegen_knows(const struct translation *t, const struct insn *insn) {
     case SB: case SH: case SW: case SD:
         return true;
     default:
-        return insn->flags & BRANCH || (insn->flags & FP ? float_knows(insn) : simple_of(insn->id) != NULL);
+        return insn->flags & BRANCH || (insn->flags & (FP | CSR) ? float_knows(insn) : simple_of(insn->id) != NULL);
     }
 }
 
@@ -372,7 +372,7 @@ static void instruction(struct translation *t, const struct block *block, u32 k)
     const struct jit_insn *at = &t->row[block->first + k];
     const struct insn *insn = &at->insn;
     const struct simple *s = simple_of(insn->id);
-    if (insn->flags & FP) {
+    if (insn->flags & (FP | CSR)) {
         float_instruction(t, block, k);
         return;
     }

@@ -38,7 +38,18 @@ static bool careful(const struct translation *t) { return t->careful; }
 static bool has_madd(const struct translation *t) { return t->jit->features & JIT_RELAXED_MADD; }
 
 // ---- What is known -----------------------------------------------------------------------------
+// Reading fcsr or a part of it; and writing, which is done here if it changes nothing: compilers put a comparison that
+// must not raise anything between the two.
+static bool csr_reads(const struct insn *insn) {
+    return insn->id != CSRRW && insn->id != CSRRWI && !insn->rs1;
+}
+static bool csr_knows(const struct insn *insn) {
+    return insn->imm >= CSR_FFLAGS && insn->imm <= CSR_FCSR && (insn->id == CSRRW || csr_reads(insn));
+}
+
 bool float_knows(const struct insn *insn) {
+    if (insn->flags & CSR)
+        return csr_knows(insn);
     if (insn->flags & RM && insn->rm != 7 && insn->rm != 0 &&
         !(insn->rm == 1 && insn_row[insn->id].format == FORMAT_XF))
         return false;
@@ -51,6 +62,8 @@ bool float_assumes(const struct insn *insn) {
 }
 
 bool float_leaves(const struct insn *insn) {
+    if (insn->flags & CSR)
+        return !csr_reads(insn);
     switch (insn->id) {
     case FSGNJ_D: case FSGNJN_D: case FSGNJX_D:
     case FMV_X_D: case FMV_D_X: case FMV_X_W: case FMV_W_X:
@@ -894,6 +907,29 @@ static void widen(struct translation *t, const struct insn *insn) {
     finish(t, insn);
 }
 
+static void csr(struct translation *t, const struct insn *insn) {
+    u32 shift = insn->imm == CSR_FRM ? 5 : 0;
+    i64 mask = insn->imm == CSR_FFLAGS ? 31 : insn->imm == CSR_FRM ? 7 : 255;
+    get(t, L_CONTEXT);
+    mem(t, W_I64_LOAD32_U, 2, CONTEXT(fcsr));
+    if (shift) {
+        const64(t, shift);
+        op(t, W_I64_SHR_U);
+    }
+    const64(t, mask);
+    op(t, W_I64_AND);
+    if (!csr_reads(insn)) {
+        tee(t, temp(t, TEMP_A));
+        get_x(t, insn->rs1);
+        const64(t, mask);
+        op(t, W_I64_AND);
+        op(t, W_I64_NE);
+        leave_if(t);
+        get(t, temp(t, TEMP_A));
+    }
+    set_x(t, insn->rd);
+}
+
 // ---- All of them -------------------------------------------------------------------------------
 static void move(struct translation *t, const struct block *block, u32 k, const struct insn *insn) {
     switch (insn->id) {
@@ -943,6 +979,10 @@ void float_instruction(struct translation *t, const struct block *block, u32 k) 
     const struct insn *insn = &t->row[block->first + k].insn;
     if (float_leaves(insn) && !(insn->flags & (LOAD | STORE)))
         where(t, block, k);
+    if (insn->flags & CSR) {
+        csr(t, insn);
+        return;
+    }
     switch (insn->id) {
     case FADD_D: add(t, insn, false); break;
     case FSUB_D: add(t, insn, true); break;
