@@ -39,6 +39,9 @@ void close(struct translation *t) {
     label_pop(t);
 }
 
+void if_begin(struct translation *t) { open(t, W_IF, T_NONE); }
+void if_end(struct translation *t) { close(t); }
+
 static u32 label_depth(const struct translation *t, u32 label) {
     for (u32 i = t->label_count; i-- > 0;)
         if (t->label[i] == label)
@@ -298,7 +301,9 @@ static void simple(struct translation *t, const struct insn *insn, const struct 
 }
 
 // ---- Instructions ------------------------------------------------------------------------------
-bool codegen_leaves(const struct insn *insn) { return insn->flags & (LOAD | STORE | AMO); }
+bool codegen_leaves(const struct insn *insn) {
+    return insn->flags & (LOAD | STORE | AMO) || (insn->flags & (FP | CSR) && float_leaves(insn));
+}
 
 bool codegen_knows(const struct translation *t, const struct insn *insn) {
     switch (insn->id) {
@@ -307,9 +312,11 @@ bool codegen_knows(const struct translation *t, const struct insn *insn) {
     case DIV: case DIVU: case REM: case REMU: case DIVW: case DIVUW: case REMW: case REMUW:
     case SLLIW: case SRLIW: case SRAIW: case SLLW: case SRLW: case SRAW:
     case LB: case LH: case LW: case LD: case LBU: case LHU: case LWU:
-    case SB: case SH: case SW: case SD: case FLD: case FSD: case FENCE:
+    case SB: case SH: case SW: case SD: case FENCE:
         return true;
     default:
+        if (insn->flags & (FP | CSR))
+            return float_knows(insn);
         return insn->flags & BRANCH || atomic_knows(t, insn) || simple_of(insn->id);
     }
 }
@@ -318,6 +325,10 @@ static void instruction(struct translation *t, const struct block *block, u32 k)
     const struct jit_insn *at = &t->row[block->first + k];
     const struct insn *insn = &at->insn;
     const struct simple *s = simple_of(insn->id);
+    if (insn->flags & (FP | CSR)) {
+        float_instruction(t, block, k);
+        return;
+    }
     if (s) {
         simple(t, insn, s);
         return;
@@ -342,12 +353,10 @@ static void instruction(struct translation *t, const struct block *block, u32 k)
     case LBU: load(t, block, k, 1, W_I64_LOAD8_U); break;
     case LHU: load(t, block, k, 2, W_I64_LOAD16_U); break;
     case LWU: load(t, block, k, 4, W_I64_LOAD32_U); break;
-    case FLD: load(t, block, k, 8, W_F64_LOAD); break;
     case SB: store(t, block, k, 1, W_I64_STORE8); break;
     case SH: store(t, block, k, 2, W_I64_STORE16); break;
     case SW: store(t, block, k, 4, W_I64_STORE32); break;
     case SD: store(t, block, k, 8, W_I64_STORE); break;
-    case FSD: store(t, block, k, 8, W_F64_STORE); break;
     case SLLIW: shift_word(t, insn, W_I32_SHL, true); break;
     case SRLIW: shift_word(t, insn, W_I32_SHR_U, true); break;
     case SRAIW: shift_word(t, insn, W_I32_SHR_S, true); break;
@@ -422,6 +431,7 @@ static void body(struct translation *t, const struct block *block) {
         set(t, L_FUEL);
     }
     memory_begin(t, block);
+    t->not_nan = t->boxed = 0;
     for (u32 k = 0; k < block->count; k++)
         instruction(t, block, k);
     if (guarded) {
@@ -617,11 +627,18 @@ bool region_write(struct translation *t) {
     for (u32 reg = REG_F; reg < 64; reg++)
         if (t->registers >> reg & 1)
             t->local[reg] = (u8)next++;
-    t->temp_i32 = next;
-    put_u(&t->code, 3);
+    t->temp_f64 = next;
+    t->temp_f32 = next + (floats ? TEMPS_F64 : 0);
+    t->temp_i32 = t->temp_f32 + (floats ? TEMPS_F32 : 0);
+    put_u(&t->code, floats ? 4 : 2);
     locals(t, ints + TEMPS, T_I64);
-    locals(t, floats, T_F64);
+    if (floats) {
+        locals(t, floats + TEMPS_F64, T_F64);
+        locals(t, TEMPS_F32, T_F32);
+    }
     locals(t, TEMPS_I32, T_I32);
+    if (t->floats)
+        float_begin(t);
     get(t, L_CONTEXT);
     mem(t, W_I32_LOAD, 2, CONTEXT(tlb));
     set(t, temp32(t, TEMP_TLB));

@@ -180,6 +180,7 @@ static u16 block_of(const struct translation *t, struct place at) {
 }
 
 bool codegen_leaves(const struct insn *insn); // codegen.c: this one may leave the region
+bool float_assumes(const struct insn *insn);  // float.c: this one is right only in some states of fcsr
 
 // The block that begins at `at`; its instructions are copied to t->row, where they stand in order.
 static void block_make(struct translation *t, struct place at) {
@@ -204,7 +205,7 @@ static void block_make(struct translation *t, struct place at) {
         block->use |= reads & ~block->def;
         block->def |= writes;
         block->leaves |= codegen_leaves(insn);
-        t->floats |= insn->flags & FP && insn->flags & RM;
+        t->floats |= float_assumes(insn);
         struct place next = {at.off + insn->len, at.context}, target = {at.off + insn->imm, at.context};
         const struct context *context = &t->context[at.context];
         if (insn->flags & BRANCH) {

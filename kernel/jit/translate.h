@@ -76,11 +76,11 @@ struct translation {
     u16 order[REGION_BLOCKS]; // blocks in reverse postorder
     u32 order_count;
     u64 registers; // used anywhere
-    bool floats;   // assumes context->nx_near
+    bool floats;   // assumes what float_begin tests
+    bool careful;  // right while fcsr.NX is clear, too
     // codegen.c
     struct code code;
     u8 local[64]; // of a register
-    u32 temp, temp_i32; // first of the temporary locals
     // memory.c: by instruction of the block
     u8 group[BLOCK_INSNS]; // of this access; NO_GROUP
     i16 group_off[BLOCK_INSNS];
@@ -92,6 +92,8 @@ struct translation {
         bool write, begun;
     } groups[8];
     u32 group_count;
+    u32 temp, temp_f64, temp_f32, temp_i32; // first of the temporary locals
+    u64 not_nan, boxed; // registers of which this is known, in the block
     u16 label[REGION_BLOCKS * 3]; // open blocks, outermost first: what a branch to each means
     u32 label_count;
     // module.c: regions of the module under way
