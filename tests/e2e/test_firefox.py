@@ -71,3 +71,30 @@ def test_going_back_and_forward_ends_at_a_prompt(firefox: Firefox, base_url: str
     firefox.until("location.pathname === '/'")
     boots(firefox)
     assert firefox.errors == []
+
+
+def test_hart_that_the_browser_ends_is_named_and_a_new_machine_starts(
+    firefox: Firefox, base_url: str
+) -> None:
+    firefox.before_each_page(
+        """() => {
+            const { Worker } = window;
+            window.Worker = class extends Worker {
+                constructor(url, options) {
+                    super(url, options);
+                    if (options.name === "ebb hart 0") window.hart = this;
+                }
+            };
+        }"""
+    )
+    firefox.goto(base_url)
+    boots(firefox)
+    ended = """const asleep = await sdk.spawn("sleep", ["1000"]);
+        hart.terminate();
+        return asleep.exit.catch((error) => error.code);"""
+    assert firefox.js(ended) == "worker-lost"
+    firefox.until("document.body.dataset.state === 'failed'")
+    assert firefox.js("return document.getElementById('failure').dataset.code") == "worker-lost"
+    firefox.js("document.getElementById('failure-again').click()")
+    boots(firefox)
+    assert firefox.js("return (await sdk.run('echo', ['again'])).stdout") == "again\n"

@@ -63,6 +63,10 @@ class Firefox(Driver):
         """Open an address and wait until it has loaded."""
         self.command("browsingContext.navigate", context=self.tab, url=url, wait="complete")
 
+    def before_each_page(self, function: str) -> None:
+        """Call a function in every document to come, before its own scripts."""
+        self.command("script.addPreloadScript", functionDeclaration=function)
+
     def travel(self, steps: int) -> None:
         """Go through the history."""
         self.command("browsingContext.traverseHistory", context=self.tab, delta=steps)
