@@ -7,10 +7,12 @@ is looked for beside the wheel that this package was installed from; `base_url` 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any, Self
 
 from .. import http
 from ..process import MAX_OUTPUT, CompletedProcess
+from ..stats import Stats, camel
 from .page_process import Process
 from .page_sdk import asked, bytes_of, exit_of, js_value
 from .page_streams import Duplex
@@ -130,6 +132,12 @@ class Machine:
             return await http.exchange(stream, port, method, path, headers or {}, body)
         finally:
             await stream.close()
+
+    async def stats(self) -> Stats:
+        """Return what the machine has done so far, and how much of it in compiled code."""
+        values = (await asked(self.sdk.stats())).to_py()
+        names = {camel(field.name): field.name for field in fields(Stats)}
+        return Stats(**{names[name]: value for name, value in values.items()})
 
     async def close(self) -> None:
         """End the machine: its workers end, its memory is free."""
