@@ -1,6 +1,7 @@
 /**
  * How a page learns that the browser has ended a worker, of which it tells nobody: each worker holds a Web Lock for as
  * long as it lives, and the page waits for the same lock. Where locks are missing or denied nothing is watched.
+ * Firefox keeps no page with locks in its history: going back boots anew there, and goes on with the machine in Chromium.
  */
 
 /** In a worker: hold a lock until this worker ends; gives its name, or null without locks. */
