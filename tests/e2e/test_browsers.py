@@ -311,8 +311,7 @@ def test_tab_that_was_asleep_goes_on(base_url: str, tmp_path: Path) -> None:
         )
         tab.set_life("frozen")
         before = tab.js("return [performance.now(), turns]")
-        while tab.js("return performance.now()") < before[0] + ASLEEP_MS:
-            pass
+        tab.until(f"performance.now() > {before[0] + ASLEEP_MS}")
         assert tab.js("return turns") == before[1], "the tab was awake"
         tab.set_life("active")
         assert tab.js("return life") == ["freeze", "resume"]
