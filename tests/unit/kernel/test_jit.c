@@ -1,5 +1,6 @@
 // The translator without an engine: random and hostile code goes in, modules come out. The sanitizers see that
-// it stays within its tables; `test_jit FILE SEED COUNT` writes the modules for a test that validates them.
+// it stays within its tables; `test_jit FILE SEED COUNT` writes the modules for a test that validates them; `test_jit FILE
+// code HEX` the module of one region, for a test that reads it.
 #include "../../../kernel/jit/translate.h"
 #include "../../../kernel/kernel.h"
 
@@ -122,6 +123,23 @@ static void translate_some(FILE *out, u64 va, u32 entries) {
     check(!k_jit_done(0, module->id, 1), "the module is taken");
 }
 
+static u32 digit(char c) { return (u32)(c <= '9' ? c - '0' : c - 'a' + 10); }
+
+// Translate the code given in hexadecimal digits, and what is not given was never executed.
+static void translate_given(FILE *out, const char *hex) {
+    u32 size = 0;
+    for (; hex[0] && hex[1]; hex += 2)
+        code[size++] = (u8)(digit(hex[0]) << 4 | digit(hex[1]));
+    map_pages(0x10000, MADDR(code), false);
+    for (u32 k = size / 2; k < PARCELS; k++)
+        cache->pages[0].map[k] = 0;
+    jit_hot(cache->jit, 0x10000);
+    check(translate_module(cache->jit), "a module is made");
+    fwrite(&cache->jit->module.len, 4, 1, out);
+    fwrite(MPTR(void, cache->jit->module.bytes), 1, cache->jit->module.len, out);
+    fclose(out);
+}
+
 int main(int argc, char **argv) {
     FILE *out = argc > 1 ? fopen(argv[1], "wb") : NULL;
     u64 seed = argc > 2 ? (u64)atoi(argv[2]) : 1;
@@ -135,6 +153,10 @@ int main(int argc, char **argv) {
             ids[id_count++] = (u16)i;
     cache = host.hart[0]->cpu;
     check(!k_jit_start(0, 100, 4096, 1, JIT_TAIL_CALLS | JIT_RELAXED_MADD), "compiled code starts");
+    if (argc > 3 && !strcmp(argv[2], "code")) {
+        translate_given(out, argv[3]);
+        return 0;
+    }
     for (u32 i = 0; i < count; i++) {
         state = (seed * 1000003 + i) * 0x9e3779b97f4a7c15ull | 1;
         for (u32 k = 0; k < 8; k++)
@@ -146,10 +168,6 @@ int main(int argc, char **argv) {
         map_pages(va, MADDR(code), i & 1);
         for (u32 round = 0; round < 4; round++)
             translate_some(out, va, 1 + (u32)below(JIT_QUEUE));
-        if (cache->jit->region_count > JIT_REGIONS - 512) {
-            cache->jit->region_count = 1;
-            __builtin_memset(cache->jit->hash, 0, sizeof cache->jit->hash);
-        }
         cache->jit->queue_count = 0;
         cache->jit->slot_next = cache->jit->slot_first;
         // The next program's regions must be others: they are told apart by generation, which is 1 here.
