@@ -118,8 +118,8 @@ class Placement(Protocol):
     async def hint(self, command: str) -> str | None:
         """Name another image that has a command, if one is known."""
 
-    def stats(self) -> Stats:
-        """Read what the harts have done."""
+    async def stats(self) -> Stats:
+        """Freeze, read what the harts have done, thaw."""
 
     async def digest(self) -> bytes:
         """Freeze, hash all machine pages, thaw."""
