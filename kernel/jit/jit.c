@@ -102,9 +102,6 @@ static bool stands(struct jit *jit, u32 index, u64 pc) {
         cpu_cache_new_epoch(jit->cache);
     region->pc = pc;
     jit->valid[index] = jit->cache->epochs;
-    struct jit_context *context = jit->cache->context;
-    struct jit_jump *jump = &jit->jump[(pc >> 1) % JIT_JUMPS];
-    *jump = (struct jit_jump){pc ^ context->epoch_key, region->slot, 0};
     return true;
 }
 
@@ -118,6 +115,8 @@ bool jit_run(struct jit *jit, u32 index, u64 pc) {
     struct jit_context *context = cache->context;
     u64 before = *cache->left + (u64)(i64)run->fuel;
     context->reason = 0;
+    // Whoever comes by here will come again.
+    jit->jump[(pc >> 1) % JIT_JUMPS] = (struct jit_jump){pc ^ context->epoch_key, jit->region[index].slot, 0};
     run->fuel = ((region_fn *)(uintptr_t)jit->region[index].slot)(context, run->fuel, JIT_DEPTH, pc);
     run->pc = context->pc;
     jit->counters.entries++;
@@ -129,7 +128,8 @@ bool jit_run(struct jit *jit, u32 index, u64 pc) {
 __attribute__((export_name("j_refill"))) i32 j_refill(struct jit_context *context, i32 fuel) {
     struct hart *hart = host.hart[(u32)((u64 *)context - register_file) / CONTEXT_WORDS];
     u64 *left = hart->cpu->left;
-    if (atomic_load(&hart->attn))
+    const struct jit *jit = hart->cpu->jit;
+    if (atomic_load(&hart->attn) || (jit->queue_count && !jit->pending))
         return fuel;
     i32 slice = (i32)min(*left, (u64)JIT_SLICE);
     *left -= (u64)slice;
