@@ -89,7 +89,7 @@ static void walk(struct translation *t, i32 off, i32 *todo, u32 *todo_count, u32
 static u64 bit(u32 reg) { return reg ? 1ull << reg : 0; }
 
 // Registers read and written, as bits; x0 never counts.
-static void registers_of(const struct insn *insn, u64 *reads, u64 *writes) {
+void insn_registers(const struct insn *insn, u64 *reads, u64 *writes) {
     *reads = *writes = 0;
     for (const char *c = insn_format_text[insn_row[insn->id].format]; *c; c++) {
         switch (*c) {
@@ -131,7 +131,7 @@ static void block_make(struct translation *t, i32 off) {
         t->row[t->row_count++] = *at;
         block->count++;
         u64 reads, writes;
-        registers_of(&at->insn, &reads, &writes);
+        insn_registers(&at->insn, &reads, &writes);
         block->use |= reads & ~block->def;
         block->def |= writes;
         block->leaves |= codegen_leaves(&at->insn);

@@ -60,7 +60,18 @@ struct translation {
     // codegen.c
     struct code code;
     u8 local[64]; // of a register
-    u32 temp;     // first of the temporary locals
+    u32 temp, temp_i32; // first of the temporary locals
+    // memory.c: by instruction of the block
+    u8 group[BLOCK_INSNS]; // of this access; NO_GROUP
+    i16 group_off[BLOCK_INSNS];
+    struct group {
+        u32 root;      // value that the addresses are relative to
+        i32 low, high; // what the accesses cover
+        i8 residue[4]; // of the offsets modulo 1, 2, 4, 8, for accesses of that size; -1: none
+        u8 count;
+        bool write, begun;
+    } groups[8];
+    u32 group_count;
     u16 label[REGION_BLOCKS * 3]; // open blocks, outermost first: what a branch to each means
     u32 label_count;
     // module.c: regions of the module under way
@@ -73,6 +84,9 @@ bool translate_module(struct jit *jit); // into jit->module; false: nothing came
 
 // Find the blocks reachable from t->pc and what is known of them. False: nothing worth compiling.
 bool region_find(struct translation *t);
+
+// Registers read and written, as bits of the context's numbering; x0 never counts.
+void insn_registers(const struct insn *insn, u64 *reads, u64 *writes);
 
 // Write the function's body. False: no room.
 bool region_write(struct translation *t);

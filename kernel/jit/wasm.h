@@ -18,7 +18,7 @@ enum wasm_op {
     W_I32_LOAD = 0x28, W_I64_LOAD = 0x29, W_F32_LOAD = 0x2a, W_F64_LOAD = 0x2b,
     W_I64_LOAD8_S = 0x30, W_I64_LOAD8_U, W_I64_LOAD16_S, W_I64_LOAD16_U, W_I64_LOAD32_S, W_I64_LOAD32_U,
     W_I32_STORE = 0x36, W_I64_STORE = 0x37, W_F32_STORE = 0x38, W_F64_STORE = 0x39,
-    W_I64_STORE8 = 0x3c, W_I64_STORE16 = 0x3d, W_I64_STORE32 = 0x3e,
+    W_I32_STORE8 = 0x3a, W_I32_STORE16, W_I64_STORE8, W_I64_STORE16, W_I64_STORE32,
     W_I32_CONST = 0x41, W_I64_CONST = 0x42, W_F64_CONST = 0x44,
     W_I32_EQZ = 0x45, W_I32_EQ, W_I32_NE, W_I32_LT_S, W_I32_LT_U, W_I32_GT_S, W_I32_GT_U, W_I32_LE_S,
     W_I32_LE_U, W_I32_GE_S, W_I32_GE_U,
@@ -40,6 +40,10 @@ enum wasm_op {
     W_I32_REINTERPRET_F32 = 0xbc, W_I64_REINTERPRET_F64 = 0xbd, W_F32_REINTERPRET_I32 = 0xbe,
     W_F64_REINTERPRET_I64 = 0xbf, W_I64_EXTEND8_S = 0xc2, W_I64_EXTEND16_S, W_I64_EXTEND32_S,
     W_ATOMIC = 0xfe,
+    // Behind W_ATOMIC; 64 bits, and the lower 32 of 64 zero-extended.
+    WA_FENCE = 0x03, WA_LOAD = 0x11, WA_LOAD32 = 0x16,
+    WA_ADD = 0x1f, WA_ADD32 = 0x24, WA_AND = 0x2d, WA_AND32 = 0x32, WA_OR = 0x34, WA_OR32 = 0x39,
+    WA_XOR = 0x3b, WA_XOR32 = 0x40, WA_SWAP = 0x42, WA_SWAP32 = 0x47, WA_CAS = 0x49, WA_CAS32 = 0x4e,
 };
 
 static inline void put(struct code *code, u32 byte) {
