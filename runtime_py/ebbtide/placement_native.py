@@ -17,7 +17,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from . import assets
+from . import assets, verify
 from .abi import Abi
 from .clock import VIRTUAL_MUL, Clock, HostTime, Timekeeper, VirtualClock
 from .errors import EbbError, ImageError, ImageMissing, InternalError, MemoryRefused
@@ -32,8 +32,7 @@ from .port import Control, Port, Seat
 from .recording import DIGEST, Entry, RecordingPort, Tape
 from .stats import Stats, read_stats
 from .thread_role import HartThread
-from .verify import VerifyPort, verify
-from .wasmtime_jit import Compiler
+from .wasmtime_jit import THRESHOLD, Compiler
 from .wasmtime_kernel import WASM_PAGE, KernelModule, SharedMemory
 from .wasmtime_port import OutboxWatcher, WasmtimeHostPort, WasmtimePort, frozen
 
@@ -98,9 +97,8 @@ class NativePlacement(Placement):
         if options.record or self._verify:
             self.tape = Tape(self.kernel.hash)
         if options.jit != "off":
-            self._compiler = Compiler(
-                self.kernel, threshold=options.jit_threshold, on_refused=self._refused
-            )
+            threshold = options.jit_threshold or (verify.THRESHOLD if self._verify else THRESHOLD)
+            self._compiler = Compiler(self.kernel, threshold=threshold, on_refused=self._refused)
         for seat in self._seats:
             clock: Timekeeper = Clock(host) if options.time == "host" else VirtualClock()
             self._hart(seat, clock, options)
@@ -133,7 +131,7 @@ class NativePlacement(Placement):
             if tape is None:
                 return port
             if options.jit == "verify":
-                return VerifyPort(port, tape, port.page_hashes)
+                return verify.VerifyPort(port, tape, port.page_hashes)
             return RecordingPort(port, tape)
 
         thread = HartThread(
@@ -269,4 +267,4 @@ class NativePlacement(Placement):
             self._compiler.close()
         if self._verify and self.tape is not None and not self._panicked:
             self._note(self.tape, b"")
-            await asyncio.to_thread(verify, self.kernel, self.tape, self.memory_bytes)
+            await asyncio.to_thread(verify.verify, self.kernel, self.tape, self.memory_bytes)

@@ -17,7 +17,6 @@ from .abi import Abi, Buffer, Status, Struct
 
 NO_DEADLINE = (1 << 64) - 1
 JIT_SLOTS = 16384  # of a hart's function table, for compiled code
-JIT_THRESHOLD = 64  # entries that make guest code worth compiling
 
 
 class Wake(enum.Enum):

@@ -18,6 +18,7 @@ from .wasmtime_kernel import WASM_PAGE, KernelModule, SharedMemory
 from .wasmtime_port import WasmtimeHostPort, WasmtimePort
 
 FIRST_TICKS = 1_000_000  # the first look; each next one comes later by a half, for looking costs
+THRESHOLD = 32  # entries: much is compiled, for the sake of what may be wrong in it
 TICKS_MOST = 100_000_000
 
 
