@@ -131,7 +131,7 @@ class NativePlacement(Placement):
             if tape is None:
                 return port
             if options.jit == "verify":
-                return verify.VerifyPort(port, tape, port.page_hashes)
+                return verify.VerifyPort(port, tape)
             return RecordingPort(port, tape)
 
         thread = HartThread(
