@@ -268,6 +268,17 @@ def test_the_time_of_a_step_that_ended_in_a_question_counts(between):
     assert loop.clock.budget() == pytest.approx(20_000_000, rel=0.01)  # 2.5 ns a tick, 50 ms
 
 
+def test_a_hart_that_is_ahead_of_boot_sets_no_clock() -> None:
+    host = HostNs()
+    script = [Report(Status.READY), Report(Status.READY, tick=1)]
+    port, loop, _ = make(script, clock=Clock(HostTime(host)))
+    host.ns = 900_000_000  # on a slow host, boot takes longer than a clock stays silent
+    loop.turn()
+    assert port.delivered() == []
+    loop.turn()
+    assert port.delivered() == ["CLOCK"]
+
+
 def test_clock_never_steps_back_when_virtual_time_is_ahead() -> None:
     host = HostNs()
     clock = Clock(HostTime(host))
