@@ -10,7 +10,7 @@ import shutil
 import time
 from pathlib import Path
 
-from . import setup, site
+from . import notices, setup, site
 from .common import BUILD, ME, ROOT, done, run, write
 
 NPM = BUILD / "npm"
@@ -31,6 +31,7 @@ def npm(out: Path = NPM) -> Path:
     write(stage / "package.json", json.dumps(manifest, indent=2) + "\n")
     shutil.copy(ROOT / "docs" / "sdk.md", stage / "README.md")
     _terminal_types(stage / "types")
+    notices.put(stage, notices.NPM)
     _, command = setup.node()
     run(
         [*command, "pack", "--silent", "--offline", "--pack-destination", out, stage],
