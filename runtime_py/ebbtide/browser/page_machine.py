@@ -13,21 +13,6 @@ from typing import Any, Self
 from .. import errors, linux
 from ..process import MAX_OUTPUT, CompletedProcess
 
-# Codes of the SDK's errors (sdk/src/errors.ts) that have a class of their own here.
-_ERRORS: Mapping[str, type[errors.EbbError]] = {
-    "no-memory": errors.MemoryRefused,
-    "image-missing": errors.ImageMissing,
-    "image-corrupt": errors.ImageCorrupt,
-    "panic": errors.MachinePanic,
-    "closed": errors.MachineClosed,
-    "internal": errors.InternalError,
-}
-_RUN_ERRORS: Mapping[str, type[errors.ProcessError]] = {
-    "timeout": errors.ProcessTimeout,
-    "aborted": errors.ProcessAborted,
-    "output-limit": errors.OutputLimit,
-}
-
 
 def _js(value: object) -> Any:
     from js import Object
@@ -64,11 +49,10 @@ def _error(error: Any) -> Exception:
     if code == "linux":
         number = getattr(errno, error.errno, 0)
         return OSError(number, message, getattr(error, "path", None))
-    if code in _RUN_ERRORS:
-        return _RUN_ERRORS[code](
-            message, stdout=_bytes(error, "stdout"), stderr=_bytes(error, "stderr")
-        )
-    return _ERRORS.get(code, errors.EbbError)(message)
+    kind = errors.BY_CODE.get(code, errors.EbbError)
+    if issubclass(kind, errors.ProcessError):
+        return kind(message, stdout=_bytes(error, "stdout"), stderr=_bytes(error, "stderr"))
+    return kind(message)
 
 
 def _bytes(holder: Any, name: str) -> bytes:

@@ -6,8 +6,15 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from build_steps import notices
-from conftest import built
+
+
+def built(path: Path, command: str) -> Path:
+    if not path.exists():
+        pytest.fail(f"there is no {path.name}; mend: python3 build.py {command}")
+    return path
 
 
 def test_every_package_that_was_bundled_has_its_licence_there(build_folder: Path) -> None:
