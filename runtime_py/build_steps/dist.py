@@ -19,7 +19,7 @@ from typing import Any
 from ebbtide.assets import images_folder
 from ebbtide.image.index import read_index
 
-from . import notices, site
+from . import lockfile, notices, site
 from .common import (
     BUILD,
     CACHE,
@@ -70,8 +70,8 @@ def dist(images: Sequence[str]) -> None:
     shutil.copytree(site.WEB / "types", DIST / "types")
     if EXAMPLES.is_dir():
         shutil.copytree(EXAMPLES, DIST / "examples")
-    site.thin_wheel(DIST)
-    _stock()
+    wheel = site.thin_wheel(DIST)
+    lockfile.add(wheel, _stock())
     notices.put(DIST, notices.SITE)
     for name in images:
         _image(name)
@@ -79,8 +79,8 @@ def dist(images: Sequence[str]) -> None:
     done("dist", "build/dist is ready for any server", start, DIST)
 
 
-def _stock() -> None:
-    """Copy Pyodide as it is published, with micropip beside it, for Python pages."""
+def _stock() -> Path:
+    """Copy Pyodide as it is published, with micropip beside it, for Python pages; gives its lock."""
     source, target = ROOT / "sdk" / "node_modules" / "pyodide", DIST / "stock"
     version, sha = MICROPIP
     lock = json.loads((source / "pyodide-lock.json").read_bytes())
@@ -109,6 +109,7 @@ def _stock() -> None:
     write(target / "pyodide-lock.json", json.dumps(lock))
     for name in STOCK:
         shutil.copy(source / name, target / name)
+    return target / "pyodide-lock.json"
 
 
 def _hashed() -> None:
