@@ -71,7 +71,7 @@ def abi() -> str:
         ):
             lines.append(f"| `{name}` | {number} | {' '.join(note.split())} |")
     exports = text[text.index("// ---- Exports") :]
-    lines += ["", "## Exports", "", "All take and return 32-bit integers.", "", "```"]
+    lines += ["", "## Exports", "", "All take and return 32-bit integers.", "", "```text"]
     lines += [line[3:] for line in exports.splitlines()[1:] if line.startswith("// ")]
     lines += ["```"]
     return "\n".join(lines) + "\n"

@@ -28,10 +28,19 @@ def _default_base() -> str:
     from js import URL, location
 
     try:
-        wheel = distribution("ebbtide").read_text("PYODIDE_URL")
+        wheel = distribution("ebbtide").read_text("PYODIDE_URL")  # written by micropip
     except PackageNotFoundError:
         wheel = None
-    return str(URL.new(".", wheel or location.href).href)
+    return str(URL.new(".", wheel or _locked() or location.href).href)
+
+
+def _locked() -> str | None:
+    """Return the address of our wheel in Pyodide's lock file, if it is named there."""
+    import pyodide_js
+    from js import URL
+
+    entry = getattr(pyodide_js.lockfile.packages, "ebbtide", None)
+    return entry and str(URL.new(entry.file_name, pyodide_js.lockfileBaseUrl).href)
 
 
 async def _asked(promise: Any) -> Any:
