@@ -29,7 +29,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.M | re.S)
 LANGUAGES = {"sh", "python", "js", "html", "http", "text"}
 EXAMPLE = "https://example.org/"  # stands for the reader's own server
-TIMEOUT_S = 240
+TIMEOUT_S = 600
 SESSION = """
 import ast, asyncio, sys
 
