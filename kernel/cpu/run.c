@@ -7,7 +7,7 @@
 
 #define SLICE 4096u // ticks between two looks at hart->attn
 
-enum { CSR_FFLAGS = 1, CSR_FRM = 2, CSR_FCSR = 3, CSR_CYCLE = 0xc00, CSR_TIME, CSR_INSTRET };
+enum { CSR_CYCLE = 0xc00, CSR_TIME, CSR_INSTRET };
 
 // How an op ended.
 enum end {
@@ -41,6 +41,8 @@ static void fcsr_set(struct cpu_cache *cache, u32 fcsr) {
     cache->run.nearest = (fcsr & 0xe0) == 0;
     cache->run.nx_near = (fcsr & 0xe1) == FLAG_NX;
     cache->context->nx_near = cache->run.nx_near;
+    cache->context->nearest = cache->run.nearest;
+    cache->context->fcsr = cache->fcsr;
 }
 
 // ---- Memory ------------------------------------------------------------------------------------
@@ -487,6 +489,7 @@ enum cpu_exit cpu_run(struct hart *hart, struct cpu *cpu, u64 fuel, u64 *retired
     run->fuel = 0;
     cache->left = &s.left;
     cache->context->tlb = MADDR(hart->tlb);
+    cache->context->cpu = MADDR(cpu);
     for (bool first = true; enter(&s, first) && run_slice(&s); first = false)
         ;
     registers_copy(cpu->x, registers);

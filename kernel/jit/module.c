@@ -88,12 +88,14 @@ static bool member_write(struct translation *t, u32 index) {
         return false;
     if (!region_find(t))
         return false;
+    t->careful = region->careful || !jit->cache->run.nx_near;
     u8 *length = length_begin(&t->code);
     if (!region_write(t)) {
         t->code = before;
         return false;
     }
     length_end(&t->code, length);
+    region->careful = t->careful || !t->floats;
     region->page_count = (u8)t->page_count;
     for (u32 i = 0; i < t->page_count; i++)
         region->page[i] = t->page[i];
