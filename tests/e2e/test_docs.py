@@ -200,6 +200,23 @@ def test_headers(headers: str, beside: str, alone: Page, monkeypatch: pytest.Mon
     alone.locator("body[data-state=ready]").wait_for(timeout=BOOT_MS)
 
 
+def test_a_service_worker_beside_the_page_isolates_it(
+    build_folder: Path, beside: str, alone: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What embedding.md advises for a page beside ebb/ on a server that sends no headers."""
+    monkeypatch.setattr(serve, "ISOLATION", {})
+    worker = (build_folder / "dist" / "service_worker.js").read_text()
+    (tmp_path / "service_worker.js").write_text(worker)
+    script = """
+import { isolate } from "./ebb/isolate.js";
+window.isolated = await isolate("service_worker.js");
+"""
+    (tmp_path / "page.html").write_text(f"{HEAD}<script type=module>{script}</script>")
+    alone.goto(f"{beside}page.html")
+    alone.wait_for_function("window.isolated !== undefined")
+    assert alone.evaluate("[window.isolated, crossOriginIsolated]") == [True, True]
+
+
 STOCK = """
 const folder = new URL("ebb/stock/", location.href).href;
 const { loadPyodide } = await import(`${folder}pyodide.mjs`);
