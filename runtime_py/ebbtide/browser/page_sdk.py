@@ -8,6 +8,28 @@ from typing import Any
 from .. import errors, linux
 
 
+def sdk_folder() -> str:
+    """Return where the SDK is looked for: the folder of our wheel, else of the page."""
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    from js import URL, location
+
+    try:
+        wheel = distribution("ebbtide").read_text("PYODIDE_URL")  # written by micropip
+    except PackageNotFoundError:
+        wheel = None
+    return str(URL.new(".", wheel or _locked() or location.href).href)
+
+
+def _locked() -> str | None:
+    """Return the address of our wheel in Pyodide's lock file, if it is named there."""
+    import pyodide_js
+    from js import URL
+
+    entry = getattr(pyodide_js.lockfile.packages, "ebbtide", None)
+    return entry and str(URL.new(entry.file_name, pyodide_js.lockfileBaseUrl).href)
+
+
 def js_value(value: object) -> Any:
     from js import Object
     from pyodide.ffi import to_js
