@@ -264,16 +264,6 @@ def cli_rows(names: list[str], runs: int) -> list[Row]:
     return rows
 
 
-def cli_rows(names: list[str], runs: int) -> list[Row]:
-    rows = []
-    for name in names:
-        command = [str(Path(sys.executable).with_name("ebb")), *CLI[name]]
-        timed(command)  # its compiled code is there
-        times = [timed(command)[0] for _ in range(runs)]
-        rows.append(show(Row(name, "native", round(statistics.median(times), 1), runs=runs)))
-    return rows
-
-
 def page_rows(url: str, packed_url: str, runs: int) -> list[Row]:
     """What pages.py measures, each image by itself."""
     rows = []
