@@ -105,11 +105,8 @@ static void transfer(struct translation *t, bool call) {
     op(t, W_I32_AND);
     op(t, W_I32_ADD);
     tee(t, temp32(t, TEMP_ENTRY));
-    mem(t, W_I64_LOAD, 3, offsetof(struct jit_jump, key));
+    mem(t, W_I64_LOAD, 3, offsetof(struct jit_jump, pc));
     get(t, temp(t, TEMP_A));
-    get(t, L_CONTEXT);
-    mem(t, W_I64_LOAD, 3, CONTEXT(epoch_key));
-    op(t, W_I64_XOR);
     op(t, W_I64_NE);
     if (!tail) {
         get(t, L_DEPTH);
@@ -363,7 +360,7 @@ static void instruction(struct translation *t, const struct block *block, u32 k)
         set_x(t, insn->rd);
         break;
     case AUIPC:
-        get_pc(t, at->off + insn->imm);
+        get_pc(t, (i64)at->off + insn->imm); // at the ends of auipc's range the sum needs 33 bits
         set_x(t, insn->rd);
         break;
     case LB: load(t, block, k, 1, W_I64_LOAD8_S); break;
