@@ -88,11 +88,6 @@ void float_begin(struct translation *t) {
     get(t, L_FUEL);
     op(t, W_RETURN);
     op(t, W_END);
-    if (careful(t)) {
-        get(t, L_CONTEXT);
-        mem(t, W_I32_LOAD, 2, CONTEXT(nx_near));
-        set(t, temp32(t, TEMP_NX));
-    }
 }
 
 // What follows, up to if_end, is done while NX is clear.
