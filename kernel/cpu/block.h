@@ -111,6 +111,7 @@ struct jit_context {
     maddr jump;    // struct jit_jump[]
     maddr valid;   // u32[], by region
     u32 nx_near;   // as run.nx_near
+    maddr cpu;     // struct cpu of the task, for its reservation
     u32 nearest;   // as run.nearest
     u32 fcsr;      // as cpu_cache.fcsr
 };

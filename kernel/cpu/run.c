@@ -489,6 +489,7 @@ enum cpu_exit cpu_run(struct hart *hart, struct cpu *cpu, u64 fuel, u64 *retired
     run->fuel = 0;
     cache->left = &s.left;
     cache->context->tlb = MADDR(hart->tlb);
+    cache->context->cpu = MADDR(cpu);
     for (bool first = true; enter(&s, first) && run_slice(&s); first = false)
         ;
     registers_copy(cpu->x, registers);

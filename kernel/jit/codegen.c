@@ -38,21 +38,20 @@ static void state_load(struct translation *t) {
 
 // ---- Labels ------------------------------------------------------------------------------------
 // What a branch out of each open structure means: a block's number, or nothing we branch to by name.
-enum { LABEL_NONE = 0xffff, LABEL_LOOP = 0x8000 };
 
 static void label_push(struct translation *t, u32 label) { t->label[t->label_count++] = (u16)label; }
 static void label_pop(struct translation *t) { t->label_count--; }
 
-static void open(struct translation *t, u32 byte, u32 type, u32 label) {
+void open_as(struct translation *t, u32 byte, u32 type, u32 label) {
     op_u(t, byte, type);
     label_push(t, label);
 }
-static void close(struct translation *t) {
+void close(struct translation *t) {
     op(t, W_END);
     label_pop(t);
 }
 
-void if_begin(struct translation *t) { open(t, W_IF, T_NONE, LABEL_NONE); }
+void if_begin(struct translation *t) { open(t, W_IF, T_NONE); }
 void if_end(struct translation *t) { close(t); }
 
 static u32 label_depth(const struct translation *t, u32 label) {
@@ -64,7 +63,6 @@ static u32 label_depth(const struct translation *t, u32 label) {
 
 // ---- Leaving -----------------------------------------------------------------------------------
 // Inside a block's body: the interpreter must execute instruction `k` of it. Label: the block's stub.
-enum { LABEL_STUB = 0xfffe };
 
 void where(struct translation *t, const struct block *block, u32 k) {
     const struct jit_insn *row = &t->row[block->first];
@@ -150,53 +148,6 @@ static void leave_to(struct translation *t, const struct block *block, i32 off) 
     get_pc(t, off);
     set(t, temp(t, TEMP_A));
     transfer(t, false);
-}
-
-// ---- Memory ------------------------------------------------------------------------------------
-// Leaves the host address of rs1 + imm on the stack, or the region.
-void translate(struct translation *t, const struct block *block, u32 k, const struct insn *insn,
-               u32 size, bool write) {
-    where(t, block, k);
-    get_x(t, insn->rs1);
-    if (insn->imm) {
-        const64(t, insn->imm);
-        op(t, W_I64_ADD);
-    }
-    tee(t, temp(t, TEMP_A));
-    op(t, W_I32_WRAP_I64);
-    const32(t, 8);
-    op(t, W_I32_SHR_U);
-    const32(t, (TLB_ENTRIES - 1) * sizeof(struct tlb_entry));
-    op(t, W_I32_AND);
-    get(t, temp32(t, TEMP_TLB));
-    op(t, W_I32_ADD);
-    tee(t, temp32(t, TEMP_ENTRY));
-    u32 half = write ? offsetof(struct tlb, w) : offsetof(struct tlb, r);
-    mem(t, W_I64_LOAD, 3, half + offsetof(struct tlb_entry, tag));
-    get(t, temp(t, TEMP_A));
-    const64(t, (i64)~(PAGE_MASK & ~(size - 1ull)));
-    op(t, W_I64_AND);
-    op(t, W_I64_NE);
-    leave_if(t);
-    get(t, temp(t, TEMP_A));
-    op(t, W_I32_WRAP_I64);
-    get(t, temp32(t, TEMP_ENTRY));
-    mem(t, W_I32_LOAD, 2, half + offsetof(struct tlb_entry, delta));
-    op(t, W_I32_ADD);
-}
-
-static void load(struct translation *t, const struct block *block, u32 k, const struct insn *insn,
-                 u32 size, u32 byte) {
-    translate(t, block, k, insn, size, false);
-    mem(t, byte, 0, 0);
-    set_x(t, insn->rd);
-}
-
-static void store(struct translation *t, const struct block *block, u32 k, const struct insn *insn,
-                  u32 size, u32 byte) {
-    translate(t, block, k, insn, size, true);
-    get_x(t, insn->rs2);
-    mem(t, byte, 0, 0);
 }
 
 // ---- Arithmetic --------------------------------------------------------------------------------
@@ -363,7 +314,7 @@ static void simple(struct translation *t, const struct insn *insn, const struct 
 
 // ---- Instructions ------------------------------------------------------------------------------
 bool codegen_leaves(const struct insn *insn) {
-    return insn->flags & (LOAD | STORE) || (insn->flags & (FP | CSR) && float_leaves(insn));
+    return insn->flags & (LOAD | STORE | AMO) || (insn->flags & (FP | CSR) && float_leaves(insn));
 }
 
 bool codegen_knows(const struct translation *t, const struct insn *insn) {
@@ -373,10 +324,12 @@ bool codegen_knows(const struct translation *t, const struct insn *insn) {
     case DIV: case DIVU: case REM: case REMU: case DIVW: case DIVUW: case REMW: case REMUW:
     case SLLIW: case SRLIW: case SRAIW: case SLLW: case SRLW: case SRAW:
     case LB: case LH: case LW: case LD: case LBU: case LHU: case LWU:
-    case SB: case SH: case SW: case SD:
+    case SB: case SH: case SW: case SD: case FENCE:
         return true;
     default:
-        return insn->flags & BRANCH || (insn->flags & (FP | CSR) ? float_knows(insn) : simple_of(insn->id) != NULL);
+        if (insn->flags & (FP | CSR))
+            return float_knows(insn);
+        return insn->flags & BRANCH || atomic_knows(t, insn) || simple_of(insn->id);
     }
 }
 
@@ -392,6 +345,10 @@ static void instruction(struct translation *t, const struct block *block, u32 k)
         simple(t, insn, s);
         return;
     }
+    if (insn->flags & AMO) {
+        atomic_instruction(t, block, k);
+        return;
+    }
     switch (insn->id) {
     case LUI:
         const64(t, insn->imm);
@@ -401,23 +358,29 @@ static void instruction(struct translation *t, const struct block *block, u32 k)
         get_pc(t, at->off + insn->imm);
         set_x(t, insn->rd);
         break;
-    case LB: load(t, block, k, insn, 1, W_I64_LOAD8_S); break;
-    case LH: load(t, block, k, insn, 2, W_I64_LOAD16_S); break;
-    case LW: load(t, block, k, insn, 4, W_I64_LOAD32_S); break;
-    case LD: load(t, block, k, insn, 8, W_I64_LOAD); break;
-    case LBU: load(t, block, k, insn, 1, W_I64_LOAD8_U); break;
-    case LHU: load(t, block, k, insn, 2, W_I64_LOAD16_U); break;
-    case LWU: load(t, block, k, insn, 4, W_I64_LOAD32_U); break;
-    case SB: store(t, block, k, insn, 1, W_I64_STORE8); break;
-    case SH: store(t, block, k, insn, 2, W_I64_STORE16); break;
-    case SW: store(t, block, k, insn, 4, W_I64_STORE32); break;
-    case SD: store(t, block, k, insn, 8, W_I64_STORE); break;
+    case LB: load(t, block, k, 1, W_I64_LOAD8_S); break;
+    case LH: load(t, block, k, 2, W_I64_LOAD16_S); break;
+    case LW: load(t, block, k, 4, W_I64_LOAD32_S); break;
+    case LD: load(t, block, k, 8, W_I64_LOAD); break;
+    case LBU: load(t, block, k, 1, W_I64_LOAD8_U); break;
+    case LHU: load(t, block, k, 2, W_I64_LOAD16_U); break;
+    case LWU: load(t, block, k, 4, W_I64_LOAD32_U); break;
+    case SB: store(t, block, k, 1, W_I64_STORE8); break;
+    case SH: store(t, block, k, 2, W_I64_STORE16); break;
+    case SW: store(t, block, k, 4, W_I64_STORE32); break;
+    case SD: store(t, block, k, 8, W_I64_STORE); break;
     case SLLIW: shift_word(t, insn, W_I32_SHL, true); break;
     case SRLIW: shift_word(t, insn, W_I32_SHR_U, true); break;
     case SRAIW: shift_word(t, insn, W_I32_SHR_S, true); break;
     case SLLW: shift_word(t, insn, W_I32_SHL, false); break;
     case SRLW: shift_word(t, insn, W_I32_SHR_U, false); break;
     case SRAW: shift_word(t, insn, W_I32_SHR_S, false); break;
+    case FENCE:
+        if (t->jit->cache->smp) {
+            op_u(t, W_ATOMIC, WA_FENCE);
+            op(t, 0);
+        }
+        break;
     case MULHU:
         multiply_high(t, insn->rs1, insn->rs2);
         set_x(t, insn->rd);
@@ -453,8 +416,8 @@ static void condition(struct translation *t, const struct insn *insn) {
 static void body(struct translation *t, const struct block *block) {
     bool guarded = block->leaves || block->check;
     if (guarded) {
-        open(t, W_BLOCK, T_NONE, LABEL_NONE);
-        open(t, W_BLOCK, T_NONE, LABEL_STUB);
+        open(t, W_BLOCK, T_NONE);
+        open_as(t, W_BLOCK, T_NONE, LABEL_STUB);
     }
     get(t, L_FUEL);
     const32(t, block->count);
@@ -464,7 +427,7 @@ static void body(struct translation *t, const struct block *block) {
         tee(t, L_FUEL);
         const32(t, more);
         op(t, W_I32_LT_S);
-        open(t, W_IF, T_NONE, LABEL_NONE);
+        open(t, W_IF, T_NONE);
         // Nothing lives across the call: engines would keep it in memory all around the loop.
         registers_store(t, block->dirty);
         get(t, L_CONTEXT);
@@ -476,7 +439,7 @@ static void body(struct translation *t, const struct block *block) {
         get(t, L_FUEL);
         const32(t, more);
         op(t, W_I32_LT_S);
-        open(t, W_IF, T_NONE, LABEL_NONE);
+        open(t, W_IF, T_NONE);
         where(t, block, 0);
         op_u(t, W_BR, label_depth(t, LABEL_STUB));
         close(t);
@@ -484,6 +447,7 @@ static void body(struct translation *t, const struct block *block) {
     } else {
         set(t, L_FUEL);
     }
+    memory_begin(t, block);
     t->not_nan = t->boxed = 0;
     for (u32 k = 0; k < block->count; k++)
         instruction(t, block, k);
@@ -515,7 +479,7 @@ static void go(struct translation *t, u16 from, u32 k) {
     const struct block *block = &t->block[from];
     u16 to = block->succ[k];
     if (to == NO_BLOCK)
-        leave_to(t, block, block->exit[k]);
+        leave_to(t, block, block->exit[k].off);
     else if (by_label(t, from, to))
         op_u(t, W_BR, label_of(t, from, to));
     else
@@ -535,20 +499,28 @@ static void returned(struct translation *t, i32 off) {
     op(t, W_END);
 }
 
-static void jump(struct translation *t, const struct block *block) {
-    const struct jit_insn *last = &t->row[block->first + block->count - 1];
+// TEMP_A is where a jal or jalr leads.
+static void target(struct translation *t, const struct jit_insn *last) {
     const struct insn *insn = &last->insn;
-    i32 next = last->off + insn->len;
     if (insn->id == JAL) {
         get_pc(t, last->off + insn->imm);
     } else {
         get_x(t, insn->rs1);
-        const64(t, insn->imm);
-        op(t, W_I64_ADD);
+        if (insn->imm) {
+            const64(t, insn->imm);
+            op(t, W_I64_ADD);
+        }
         const64(t, ~1ll);
         op(t, W_I64_AND);
     }
     set(t, temp(t, TEMP_A));
+}
+
+static void jump(struct translation *t, const struct block *block) {
+    const struct jit_insn *last = &t->row[block->first + block->count - 1];
+    const struct insn *insn = &last->insn;
+    i32 next = last->off + insn->len;
+    target(t, last);
     if (insn->rd) {
         get_pc(t, next);
         set_x(t, insn->rd);
@@ -570,19 +542,36 @@ static void terminator(struct translation *t, u16 index) {
     switch ((enum term)block->term) {
     case TERM_NEXT: {
         const struct insn *insn = &last->insn;
-        if (insn->id == JAL && insn->rd) {
+        if ((insn->id == JAL || insn->id == JALR) && insn->rd) {
             get_pc(t, last->off + insn->len);
             set_x(t, insn->rd);
         }
         go(t, index, 0);
         break;
     }
-    case TERM_STOP: leave_to(t, block, block->exit[0]); break;
+    case TERM_STOP: leave_to(t, block, block->exit[0].off); break;
     case TERM_INDIRECT: jump(t, block); break;
+    case TERM_RETURN:
+        target(t, last);
+        if (block->succ[0] != NO_BLOCK) {
+            get(t, temp(t, TEMP_A));
+            get_pc(t, block->exit[0].off);
+            op(t, W_I64_EQ);
+            if (by_label(t, index, block->succ[0])) {
+                op_u(t, W_BR_IF, label_of(t, index, block->succ[0]));
+            } else {
+                open(t, W_IF, T_NONE);
+                go(t, index, 0);
+                close(t);
+            }
+        }
+        registers_store(t, block->dirty_out);
+        return_to(t);
+        break;
     case TERM_CALL:
         jump(t, block);
         if (block->succ[0] == NO_BLOCK) {
-            get_pc(t, block->exit[0]);
+            get_pc(t, block->exit[0].off);
             set(t, temp(t, TEMP_A));
             transfer(t, false);
         } else {
@@ -601,7 +590,7 @@ static void terminator(struct translation *t, u16 index) {
             op_u(t, W_BR_IF, label_of(t, index, not_taken));
             go(t, index, 0);
         } else {
-            open(t, W_IF, T_NONE, LABEL_NONE);
+            open(t, W_IF, T_NONE);
             go(t, index, 0);
             close(t);
             go(t, index, 1);
@@ -618,7 +607,7 @@ static void within(struct translation *t, u16 index, u32 after) {
         u16 child = t->order[i];
         if (t->block[child].idom != index || !t->block[child].merge)
             continue;
-        open(t, W_BLOCK, T_NONE, child);
+        open_as(t, W_BLOCK, T_NONE, child);
         within(t, index, i);
         close(t);
         tree(t, child);
@@ -630,7 +619,7 @@ static void within(struct translation *t, u16 index, u32 after) {
 
 static void tree(struct translation *t, u16 index) {
     if (t->block[index].header) {
-        open(t, W_LOOP, T_NONE, index | LABEL_LOOP);
+        open_as(t, W_LOOP, T_NONE, index | LABEL_LOOP);
         within(t, index, t->order_count);
         close(t);
     } else {

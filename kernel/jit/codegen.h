@@ -4,7 +4,8 @@
 
 enum { L_CONTEXT, L_FUEL, L_DEPTH, L_PC, LOCALS };               // parameters
 enum { TEMP_A, TEMP_B, TEMP_C, TEMPS };                          // i64
-enum { TEMP_TLB, TEMP_ENTRY, TEMP_WHERE, TEMP_NX, TEMPS_I32 };   // i32, behind all others
+enum { GROUPS = 8 };                                             // of memory accesses, in one block
+enum { TEMP_TLB, TEMP_ENTRY, TEMP_WHERE, TEMP_HOST, TEMP_NX, TEMP_GROUP, TEMPS_I32 = TEMP_GROUP + GROUPS }; // i32, behind all others
 enum { TEMPS_F64 = 12, TEMPS_F32 = 5 };                          // of float.c, behind the f64 registers
 enum { FUNCTION_REFILL, FUNCTIONS };                             // imported, see module.c
 
@@ -57,16 +58,30 @@ static inline void get_pc(struct translation *t, i32 off) {
     }
 }
 
-// codegen.c. The interpreter must execute instruction `k` of the block: say where, then leave, if the i32 on
+// codegen.c. Structures that branches may name, or not.
+enum { LABEL_NONE = 0xffff, LABEL_STUB = 0xfffe, LABEL_LOOP = 0x8000 };
+void open_as(struct translation *t, u32 byte, u32 type, u32 label);
+void close(struct translation *t);
+static inline void open(struct translation *t, u32 byte, u32 type) { open_as(t, byte, type, LABEL_NONE); }
+
+// The interpreter must execute instruction `k` of the block: say where, then leave, if the i32 on
 // the stack is not 0. Of the instruction nothing may have been done.
 void where(struct translation *t, const struct block *block, u32 k);
 void leave_if(struct translation *t);
-// Leaves the host address of rs1 + imm on the stack, or the region; says where itself.
-void translate(struct translation *t, const struct block *block, u32 k, const struct insn *insn,
-               u32 size, bool write);
 // If the i32 on the stack is not 0. One may leave from inside.
 void if_begin(struct translation *t);
 void if_end(struct translation *t);
+
+// memory.c
+void memory_begin(struct translation *t, const struct block *block); // a block
+// Leaves a host address on the stack that, with the offset returned, is that of rs1 + imm; or the region. Says
+// where itself.
+u32 translate(struct translation *t, const struct block *block, u32 k, const struct insn *insn, u32 size,
+              bool write);
+void load(struct translation *t, const struct block *block, u32 k, u32 size, u32 byte);
+void store(struct translation *t, const struct block *block, u32 k, u32 size, u32 byte);
+bool atomic_knows(const struct translation *t, const struct insn *insn);
+void atomic_instruction(struct translation *t, const struct block *block, u32 k);
 
 // float.c
 bool float_knows(const struct insn *insn);

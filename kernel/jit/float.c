@@ -927,27 +927,26 @@ static void csr(struct translation *t, const struct insn *insn) {
 
 // ---- All of them -------------------------------------------------------------------------------
 static void move(struct translation *t, const struct block *block, u32 k, const struct insn *insn) {
+    u32 offset;
     switch (insn->id) {
     case FLD:
-        translate(t, block, k, insn, 8, false);
-        mem(t, W_F64_LOAD, 0, 0);
+        mem(t, W_F64_LOAD, 0, translate(t, block, k, insn, 8, false));
         set_f(t, insn->rd, ANYTHING);
         break;
     case FLW:
-        translate(t, block, k, insn, 4, false);
-        mem(t, W_I64_LOAD32_U, 0, 0);
+        mem(t, W_I64_LOAD32_U, 0, translate(t, block, k, insn, 4, false));
         box(t, insn->rd);
         break;
     case FSD:
-        translate(t, block, k, insn, 8, true);
+        offset = translate(t, block, k, insn, 8, true);
         get(t, local_of(t, insn->rs2));
-        mem(t, W_F64_STORE, 0, 0);
+        mem(t, W_F64_STORE, 0, offset);
         break;
     case FSW:
-        translate(t, block, k, insn, 4, true);
+        offset = translate(t, block, k, insn, 4, true);
         get(t, local_of(t, insn->rs2));
         op(t, W_I64_REINTERPRET_F64);
-        mem(t, W_I64_STORE32, 0, 0);
+        mem(t, W_I64_STORE32, 0, offset);
         break;
     case FMV_X_D:
     case FMV_X_W:
