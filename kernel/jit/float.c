@@ -98,29 +98,34 @@ static void if_clear_begin(struct translation *t) {
 }
 
 // ---- Tests of bits -----------------------------------------------------------------------------
-// Exponent and what follows, without the sign: the exponent stands above 21 bits (of a single: 24).
+// Exponent and what follows, without the sign: the exponent stands above 21 bits (of a single: 24). Doubled by
+// an addition, which engines make one with the next.
+static void doubled(struct translation *t) {
+    tee(t, temp32(t, TEMP_ENTRY));
+    get(t, temp32(t, TEMP_ENTRY));
+    op(t, W_I32_ADD);
+}
+
 static void magnitude(struct translation *t, u32 local) {
     get(t, local);
     op(t, W_I64_REINTERPRET_F64);
     const64(t, 32);
     op(t, W_I64_SHR_U);
     op(t, W_I32_WRAP_I64);
-    const32(t, 1);
-    op(t, W_I32_SHL);
+    doubled(t);
 }
 
 static void magnitude_single(struct translation *t, u32 local) {
     get(t, local);
     op(t, W_I32_REINTERPRET_F32);
-    const32(t, 1);
-    op(t, W_I32_SHL);
+    doubled(t);
 }
 
 // Is the magnitude on the stack outside [low, high)?
 static void outside(struct translation *t, u32 low, u32 high) {
     if (low) {
-        const32(t, (i32)low);
-        op(t, W_I32_SUB);
+        const32(t, -(i32)low);
+        op(t, W_I32_ADD);
     }
     const32(t, (i32)(high - low));
     op(t, W_I32_GE_U);
