@@ -197,7 +197,7 @@ struct code_page *code_page_at(struct hart *hart, struct cpu_cache *cache, u64 p
 struct op *code_at(struct hart *hart, struct cpu_cache *cache, u64 pc);
 
 // The same for a place where compiled code may begin: how often it is reached is counted.
-struct op *code_entry(struct hart *hart, struct cpu_cache *cache, u64 pc);
+struct op *code_entry(struct hart *hart, struct cpu_cache *cache, u64 pc, bool loop);
 
 // The region `index`, which begins there, is ready to run.
 void code_compiled(struct cpu_cache *cache, maddr frame, u32 off, u32 generation, u32 index);

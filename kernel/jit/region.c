@@ -75,7 +75,7 @@ static bool target_of(const struct jit_insn *at, const struct jit_insn *before, 
 // ---- Inlining ----------------------------------------------------------------------------------
 // A call of a small function becomes a jump into a copy of it: its blocks in a context of their own, whose
 // return is a compare of the return address with the one this call has left.
-enum { INLINE_INSNS = 40, INLINE_DEPTH = 3, INLINE_TOTAL = 400 };
+enum { INLINE_INSNS = 30, INLINE_DEPTH = 2, INLINE_TOTAL = 200 };
 
 // Is what begins there small, as far as it was ever decoded?
 static bool is_small(struct translation *t, i32 target) {
@@ -400,6 +400,24 @@ static void registers(struct translation *t) {
     }
 }
 
+// An entry that is a loop's head is for a loop that goes on for long: what follows the loop is not compiled with it.
+static void keep_loop(struct translation *t) {
+    bool within[REGION_BLOCKS] = {false}, any = false;
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (u32 i = 0; i < t->block_count; i++)
+            for (u32 k = 0; k < 2 && !within[i]; k++) {
+                u16 to = t->block[i].succ[k];
+                if (to != NO_BLOCK && (to == 0 || within[to]))
+                    within[i] = changed = any = true;
+            }
+    }
+    for (u32 i = 0; any && i < t->block_count; i++)
+        for (u32 k = 0; k < 2; k++)
+            if (t->block[i].succ[k] != NO_BLOCK && !within[t->block[i].succ[k]])
+                t->block[i].succ[k] = NO_BLOCK;
+}
+
 bool region_find(struct translation *t) {
     struct place todo[256];
     u32 todo_count = 1;
@@ -426,6 +444,7 @@ bool region_find(struct translation *t) {
         if (block->term == TERM_BRANCH)
             block->succ[1] = block_of(t, block->exit[1]);
     }
+    keep_loop(t);
     do {
         order_make(t);
         dominators(t);
