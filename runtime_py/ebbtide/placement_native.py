@@ -27,7 +27,7 @@ from .image_store import Image, ImageStore, empty_index
 from .kernel_role import KernelRole, Listener
 from .placement import MEMORY_LEAST, Options, Placement
 from .policy import Rules, asked_kinds
-from .port import Control, Seat
+from .port import Control, Report, Seat
 from .recording import DIGEST, Entry, RecordingPort, Tape
 from .thread_role import HartThread
 from .wasmtime_kernel import WASM_PAGE, KernelModule, SharedMemory
@@ -195,6 +195,18 @@ class NativePlacement(Placement):
     async def hint(self, command: str) -> str | None:
         others = [name for name in images_with(command) if name != self._image_name]
         return others[0] if others else None
+
+    def counters(self) -> dict[str, list[int]]:
+        """Return what each hart reported last: its steps, and the instructions retired."""
+        layout = self.abi.structs["report"]
+        reports = [
+            Report.read(self.abi, layout, self.port.read(seat.report, layout.size))
+            for seat in self._seats
+        ]
+        return {
+            "steps": [report.steps for report in reports],
+            "retired": [report.retired for report in reports],
+        }
 
     async def digest(self) -> bytes:
         for seat in self._seats:

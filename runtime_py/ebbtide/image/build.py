@@ -78,9 +78,7 @@ def build_image(
     return finish(tree, lock.name, out, packages, packs or {}, more, compiled)
 
 
-def tree_of(
-    lock: Lock, out: Path, progress: Progress, mirror: str | None, cache: Cache
-) -> Tree:
+def tree_of(lock: Lock, out: Path, progress: Progress, mirror: str | None, cache: Cache) -> Tree:
     """Fetch and unpack the packages of a lock, and settle them."""
     files = [package.wanted for package in lock.packages]
     size = sum(file.size for file in files)
