@@ -38,8 +38,7 @@ from ebbtide.assets import images_folder, web_folder  # noqa: E402
 from ebbtide.image.__main__ import print_progress  # noqa: E402
 from ebbtide.serve import Server, site  # noqa: E402
 
-PATIENCE_S = 30  # a row that took so long makes do with RUNS_LEAST runs
-RUNS_LEAST = 3
+PATIENCE_S = 30  # a row that took so long gets no further runs
 
 Machine: TypeAlias = Native | Chromium
 Boot: TypeAlias = Callable[[str, dict[str, Any]], Machine]  # image, options
@@ -73,17 +72,15 @@ class Row:
         cells = [f"{self.workload:24} {self.where:9}"]
         for name, width in COLUMNS.items():
             value = getattr(self, name)
-            cells.append(
-                f"{value:{width}}" if isinstance(value, str)
-                else f"{'-' if value is None else f'{value:,.2f}':>{width}}"
-            )  # fmt: skip
+            text = f"{value:,.2f}" if isinstance(value, float) else str(value or "-")
+            cells.append(f"{text:>{width}}")
         print(" ".join(cells), flush=True)
         return self
 
 
 COLUMNS = {
     "ebb": 10, "unit": 5, "native": 9, "qemu": 9, "off": 9, "ratio_native": 12, "ratio_qemu": 10,
-    "ratio_off": 9, "guest_mips": 10, "first": 10, "spread": 6,
+    "ratio_off": 9, "guest_mips": 10, "first": 10, "spread": 6, "runs": 4,
 }  # fmt: skip
 
 
@@ -135,7 +132,7 @@ def measure(work: Work, hosts: dict[str, Host], runs: int) -> dict[str, Samples]
         got[key].first, output = host.run(work.argv)
         same(key, host.run(("bash", "-c", work.check))[1] if work.check else output)
     for count in range(runs):
-        if count >= RUNS_LEAST and time.monotonic() - start > PATIENCE_S:
+        if count and time.monotonic() - start > PATIENCE_S:
             break
         for key, host in hosts.items():
             if work.empty:

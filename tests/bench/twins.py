@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ebbtide.assets import images_folder
 from ebbtide.image.build import BlobStore, extract, read_index, read_manifest, tree_of, write_files
-from ebbtide.image.fetch import Cache, Progress
+from ebbtide.image.fetch import Cache, Progress, file_sha256
 from ebbtide.image.index import write_index
 from ebbtide.image.lock import Lock, lock_path, make_lock, read_list, read_lock, write_lock
 
@@ -23,12 +23,10 @@ ARCH = "amd64"
 
 
 def amd64_lock(progress: Progress, cache: Cache) -> Lock:
-    """Return the twin's packages, resolved anew when the image's are of another release."""
-    path = cache.root / "bench" / f"{IMAGE}-{ARCH}.lock.json"
+    """Return the twin's packages, resolved once for each lock of the image."""
+    path = cache.root / "bench" / f"{ARCH}-{file_sha256(lock_path(IMAGE))[:16]}.lock.json"
     if path.exists():
-        lock = read_lock(path, ARCH)
-        if lock.release == read_lock(lock_path(IMAGE)).release:
-            return lock
+        return read_lock(path, ARCH)
     lock = make_lock(read_list(IMAGE), None, progress, cache=cache, arch=ARCH)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_lock(lock, path)
