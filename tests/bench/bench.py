@@ -38,7 +38,7 @@ from ebbtide.assets import images_folder, web_folder  # noqa: E402
 from ebbtide.image.__main__ import print_progress  # noqa: E402
 from ebbtide.serve import Server, site  # noqa: E402
 
-PATIENCE_S = 30  # a row that took so long gets no further runs
+PATIENCE_S = 8  # a row that took so long gets no further runs: sixty rows in ten minutes
 
 Machine: TypeAlias = Native | Chromium
 Boot: TypeAlias = Callable[[str, dict[str, Any]], Machine]  # image, options
@@ -370,7 +370,7 @@ def main() -> int:
 
 def cpu_name() -> str:
     try:
-        return re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())[0]
+        return str(re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())[0])
     except (OSError, IndexError):
         return platform.processor()
 

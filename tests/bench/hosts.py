@@ -22,6 +22,7 @@ import workloads
 from playwright.sync_api import Browser, Page
 
 from ebbtide import Machine
+from ebbtide.placement_native import NativePlacement
 
 BUILD = Path(os.environ.get("EBB_BUILD", "build"))
 GUESTS = BUILD / "guests" / "bench"
@@ -60,8 +61,9 @@ class Native:
         return ms, _good(argv, result.exit_code, str(result.stdout), str(result.stderr))
 
     def retired(self) -> int:
-        counters: dict[str, list[int]] = self.machine.placement.counters()  # type: ignore[attr-defined]
-        return sum(counters["retired"])
+        placement = self.machine.placement
+        assert isinstance(placement, NativePlacement)
+        return sum(placement.counters()["retired"])
 
     def close(self) -> None:
         self.loop.run_until_complete(self.machine.close())

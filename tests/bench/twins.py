@@ -13,10 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ebbtide.assets import images_folder
-from ebbtide.image.build import BlobStore, extract, read_index, read_manifest, tree_of, write_files
+from ebbtide.image.build import extract, read_manifest, tree_of, write_files
 from ebbtide.image.fetch import Cache, Progress, file_sha256
-from ebbtide.image.index import write_index
+from ebbtide.image.index import read_index, write_index
 from ebbtide.image.lock import Lock, lock_path, make_lock, read_list, read_lock, write_lock
+from ebbtide.image.store import BlobStore
 
 IMAGE = "debian"
 ARCH = "amd64"

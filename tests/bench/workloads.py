@@ -191,11 +191,9 @@ def inputs() -> dict[str, bytes]:
     syllables = [a + b for a in "bcdfglmnprstvx" for b in ("a", "e", "ing", "o", "ud")]
     words = ["".join(rng.choices(syllables, k=rng.randrange(1, 4))) for _ in range(3000)]
     rows = (" ".join(rng.choices(words, k=6)) + f" {rng.randrange(10**6)}\n" for _ in range(12000))
-    return {
-        f"{AT}/{name}": data if isinstance(data, bytes) else data.encode()
-        for name, data in {
-            "text": "".join(rows), "bytes": rng.randbytes(3 << 20), "pystone.py": PYSTONE,
-            "json_work.py": JSON, "regex_work.py": REGEX, "work.lua": LUA, "loop.sh": LOOP,
-            "hello.c": HELLO, "lines.c": lines(),
-        }.items()
+    texts = {
+        "text": "".join(rows), "pystone.py": PYSTONE, "json_work.py": JSON, "regex_work.py": REGEX,
+        "work.lua": LUA, "loop.sh": LOOP, "hello.c": HELLO, "lines.c": lines(),
     }  # fmt: skip
+    files = {f"{AT}/{name}": text.encode() for name, text in texts.items()}
+    return files | {f"{AT}/bytes": rng.randbytes(3 << 20)}
