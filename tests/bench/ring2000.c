@@ -1,5 +1,4 @@
 // 2,000 small blocks in a ring, each jumping to the next, which lies far away: dispersed code.
-// flags: -fomit-frame-pointer
 #include "bench.h"
 // The block called `name` works on its own number and goes on at `next`. Sections go by the last
 // digit, so neighbours in the ring are two hundred blocks apart in memory.
