@@ -59,6 +59,8 @@ class Row:
     ratio_qemu: float | None = None
     ratio_off: float | None = None
     guest_mips: float | None = None
+    compiled: float | None = None  # per cent of the last run's instructions
+    compile_ms: float | None = None  # in all runs of the row
     first: float | None = None
     runs: int = 0
     spread: float | None = None
@@ -80,7 +82,7 @@ class Row:
 
 COLUMNS = {
     "ebb": 10, "unit": 5, "native": 9, "qemu": 9, "off": 9, "ratio_native": 12, "ratio_qemu": 10,
-    "ratio_off": 9, "guest_mips": 10, "first": 10, "spread": 6, "runs": 4,
+    "ratio_off": 9, "guest_mips": 10, "compiled": 8, "compile_ms": 10, "first": 10, "spread": 6, "runs": 4,
 }  # fmt: skip
 
 
@@ -103,6 +105,8 @@ class Samples:
     full: list[float] = field(default_factory=list)
     empty: list[float] = field(default_factory=list)
     mips: list[float] = field(default_factory=list)
+    compiled: float | None = None
+    compile_ms: float = 0
 
     @property
     def net(self) -> float:
@@ -129,6 +133,8 @@ def measure(work: Work, hosts: dict[str, Host], runs: int) -> dict[str, Samples]
     for key, host in hosts.items():
         if work.setup:
             host.run(("bash", "-c", work.setup))
+        if isinstance(host, Machine):
+            got[key].compile_ms = -host.done().compile_s * 1000
         got[key].first, output = host.run(work.argv)
         same(key, host.run(("bash", "-c", work.check))[1] if work.check else output)
     for count in range(runs):
@@ -137,13 +143,19 @@ def measure(work: Work, hosts: dict[str, Host], runs: int) -> dict[str, Samples]
         for key, host in hosts.items():
             if work.empty:
                 got[key].empty.append(host.run(work.empty)[0])
-            before = host.retired() if isinstance(host, Machine) else 0
+            before = host.done() if isinstance(host, Machine) else None
             ms, output = host.run(work.argv)
             got[key].full.append(ms)
-            if isinstance(host, Machine):
-                got[key].mips.append((host.retired() - before) / ms / 1000)
+            if isinstance(host, Machine) and before:
+                after = host.done()
+                ran = after.instructions - before.instructions
+                got[key].mips.append(ran / ms / 1000)
+                got[key].compiled = round(100 * (after.compiled - before.compiled) / max(ran, 1), 1)
             if not work.check:
                 same(key, output)
+    for key, host in hosts.items():
+        if isinstance(host, Machine):
+            got[key].compile_ms += host.done().compile_s * 1000
     return got
 
 
@@ -153,6 +165,7 @@ def row_of(work: Work, where: str, hosts: dict[str, Host], runs: int) -> Row:
     row = Row(work.name, where, net["ebb"], first=round(ebb.first, 2), runs=len(ebb.full))
     row.native, row.qemu, row.off = net.get("native"), net.get("qemu"), net.get("off")
     row.guest_mips = round(statistics.median(ebb.mips), 1)
+    row.compiled, row.compile_ms = ebb.compiled, round(ebb.compile_ms, 1)
     row.spread = pages.spread(ebb.full)
     return row.finish()
 

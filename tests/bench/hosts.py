@@ -15,14 +15,13 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import pages
 import workloads
 from playwright.sync_api import Browser, Page
 
 from ebbtide import Machine
-from ebbtide.placement_native import NativePlacement
 
 BUILD = Path(os.environ.get("EBB_BUILD", "build"))
 GUESTS = BUILD / "guests" / "bench"
@@ -44,6 +43,14 @@ class Host(Protocol):
         """Run a program to its end; milliseconds and output."""
 
 
+class Done(NamedTuple):
+    """What a machine has done so far."""
+
+    instructions: int
+    compiled: int  # of these, in compiled code
+    compile_s: float
+
+
 class Native:
     """Ebb under CPython."""
 
@@ -60,10 +67,9 @@ class Native:
         ms = (time.perf_counter() - start) * 1000
         return ms, _good(argv, result.exit_code, str(result.stdout), str(result.stderr))
 
-    def retired(self) -> int:
-        placement = self.machine.placement
-        assert isinstance(placement, NativePlacement)
-        return sum(placement.counters()["retired"])
+    def done(self) -> Done:
+        stats = self.loop.run_until_complete(self.machine.stats())
+        return Done(stats.instructions, stats.compiled_instructions, stats.compile_seconds)
 
     def close(self) -> None:
         self.loop.run_until_complete(self.machine.close())
@@ -77,6 +83,10 @@ BOOT = """async (options) => {
 PUT = """async ([path, base64]) => {
   const data = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
   await window.sdk.fs.writeFile(path, data, { mode: 0o755 });
+}"""
+STATS = """async () => {
+  const stats = await window.sdk.stats();
+  return [stats.instructions, stats.compiledInstructions, stats.compileSeconds];
 }"""
 
 
@@ -97,8 +107,8 @@ class Chromium:
         ms, output, code = self.page.evaluate(pages.RUN, [argv[0], list(argv[1:])])
         return ms, _good(argv, code, output)
 
-    def retired(self) -> int:
-        return sum(self.page.evaluate("async () => (await window.sdk.counters()).retired"))
+    def done(self) -> Done:
+        return Done(*self.page.evaluate(STATS))
 
     def close(self) -> None:
         self.context.close()

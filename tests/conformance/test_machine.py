@@ -16,7 +16,6 @@ import pytest
 import ebbtide
 from ebbtide import Machine, OutputLimit, ProcessTimeout, blocking
 from ebbtide.assets import images_folder
-from ebbtide.placement_native import NativePlacement
 from ebbtide.stream import Pty, SocketStream
 
 pytestmark = pytest.mark.native
@@ -365,18 +364,3 @@ def test_two_harts_run_many_programs() -> None:
         }
 
     in_machine(work, harts=2)
-
-
-def test_counters_tell_the_instructions_that_a_program_retired() -> None:
-    async def work(m: Machine) -> None:
-        placement = m.placement
-        assert isinstance(placement, NativePlacement)
-        await m.run("true")
-        before = placement.counters()
-        await m.run("bash", "-c", "for ((i = 0; i < 1000; i++)); do :; done")
-        after = placement.counters()
-        assert [len(row) for row in after.values()] == [1, 1]
-        assert after["steps"][0] > before["steps"][0]
-        assert after["retired"][0] > before["retired"][0] + 100_000
-
-    in_machine(work)
