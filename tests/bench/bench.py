@@ -35,6 +35,7 @@ from hosts import BUILD, GUESTS, QEMU, TWINS, Chromium, Failed, Host, Jail, Nati
 
 from e2e.conftest import CHROMIUM_ARGS  # noqa: E402
 from ebbtide.assets import images_folder, web_folder  # noqa: E402
+from ebbtide.image import ImageError  # noqa: E402
 from ebbtide.image.__main__ import print_progress  # noqa: E402
 from ebbtide.serve import Server, site  # noqa: E402
 
@@ -269,9 +270,14 @@ def make_jails(works: Sequence[Work]) -> dict[str, Host]:
     if not works:
         return {}
     progress, folder = print_progress(), BUILD / "bench"
-    jails = {"native": Jail(twins.amd64(folder, progress))}
-    if QEMU:
-        jails["qemu"] = Jail(twins.riscv64(folder), QEMU)
+    jails = {"qemu": Jail(twins.riscv64(folder), QEMU)} if QEMU else {}
+    try:
+        jails["native"] = Jail(twins.amd64(folder, progress))
+        unlike = twins.different() & {workloads.COMMANDS[work.name].package for work in works}
+        if unlike:
+            print(f"other versions natively: {', '.join(sorted(unlike))}", file=sys.stderr)
+    except ImageError as error:
+        print(f"no native column for Debian's programs: {error}", file=sys.stderr)
     for key, jail in list(jails.items()):
         if jail.refused:
             print(f"no {key} column for Debian's programs: {jail.refused}", file=sys.stderr)
@@ -279,9 +285,6 @@ def make_jails(works: Sequence[Work]) -> dict[str, Host]:
             continue
         for path, data in workloads.inputs().items():
             jail.put(path, data)
-    packages = {workloads.COMMANDS[work.name].package for work in works}
-    if unlike := packages & twins.different(progress):
-        print(f"other versions natively: {', '.join(sorted(unlike))}", file=sys.stderr)
     return dict(jails)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ebbtide.assets import images_folder
 from ebbtide.image.build import extract, read_manifest, tree_of, write_files
-from ebbtide.image.fetch import Cache, Progress, file_sha256
+from ebbtide.image.fetch import Cache, Progress, file_sha256, no_progress
 from ebbtide.image.index import read_index, write_index
 from ebbtide.image.lock import Lock, lock_path, make_lock, read_list, read_lock, write_lock
 from ebbtide.image.store import BlobStore
@@ -39,10 +39,10 @@ def upstream(version: str) -> str:
     return version.rpartition(":")[2].rpartition("-")[0] or version
 
 
-def different(progress: Progress) -> set[str]:
+def different() -> set[str]:
     """Name the packages whose upstream version is not the same on both sides."""
     ours = {p.name: upstream(p.version) for p in read_lock(lock_path(IMAGE)).packages}
-    theirs = {p.name: upstream(p.version) for p in amd64_lock(progress, Cache()).packages}
+    theirs = {p.name: upstream(p.version) for p in amd64_lock(no_progress, Cache()).packages}
     return {name for name in ours if theirs.get(name) != ours[name]}
 
 
