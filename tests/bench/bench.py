@@ -39,7 +39,7 @@ from ebbtide.image import ImageError  # noqa: E402
 from ebbtide.image.__main__ import print_progress  # noqa: E402
 from ebbtide.serve import Server, site  # noqa: E402
 
-PATIENCE_S = 8  # a row that took so long gets no further runs: sixty rows in ten minutes
+PATIENCE_S = 6  # a row that took so long gets no further runs: sixty rows in ten minutes
 
 Machine: TypeAlias = Native | Chromium
 Boot: TypeAlias = Callable[[str, dict[str, Any]], Machine]  # image, options
@@ -113,7 +113,7 @@ class Samples:
     def net(self) -> float:
         """Return the median, less that of doing nothing."""
         empty = statistics.median(self.empty) if self.empty else 0
-        return round(max(statistics.median(self.full) - empty, 0.001), 2)
+        return round(max(statistics.median(self.full) - empty, 0.001), 3)
 
 
 def program(name: str, repetitions: int) -> Work:
