@@ -36,7 +36,7 @@ class Command:
     check: str = ""  # for bash, after each run; prints what is compared, else the run itself does
 
 
-GIT = f"""cd {AT} && git init -q repo && cd repo && mkdir d{{0..9}} &&
+GIT = f"""cd {AT} && rm -rf repo && git init -q repo && cd repo && mkdir d{{0..9}} &&
 for i in {{0..299}}; do echo $i > d$((i % 10))/$i; done && echo new > d0/new &&
 find . -name '?*[0-9]' -type f -exec touch -d @1000000000 {{}} + && git add d*/*[0-9]"""
 SQL = """
