@@ -288,6 +288,18 @@ def make_jails(works: Sequence[Work]) -> dict[str, Host]:
     return dict(jails)
 
 
+def cli_rows(names: Sequence[str], runs: int) -> list[Row]:
+    rows = []
+    for name in names:
+        ebb = Static(Path(sys.executable).parent)
+        argv = ["ebb", *workloads.CLI[name]]
+        first = ebb.run(argv)[0]  # its compiled code is there
+        times = [ebb.run(argv)[0] for _ in range(runs)]
+        row = Row(name, "native", round(statistics.median(times), 1), first=first, runs=runs)
+        rows.append(row.finish())
+    return rows
+
+
 def page_rows(url: str, packed_url: str, runs: int) -> list[Row]:
     """What pages.py measures, each image by itself."""
     rows = []
@@ -357,6 +369,7 @@ def main() -> int:
 
     if options.where != "chromium":
         all_rows("native", Native)
+        rows += cli_rows([name for name in workloads.CLI if wanted(name)], options.runs)
     if options.where != "native":
         mounts = site(web_folder(), images_folder())
         with Server(mounts, port=0) as server, Server(mounts, port=0, compress=True) as packed:

@@ -20,6 +20,8 @@ PROGRAMS = {
     "system": {"getpid": 20, "pipe": 20, "futex": 10, "fork": 10, "exec": 10},
 }  # fmt: skip
 HARTS = ("threads", "processes")  # on one hart, then on two
+# What a person waits for at a prompt: 0.2 s and 0.4 s at most.
+CLI = {"ebb-help": ["--help"], "ebb-run-true": ["run", "--", "true"]}
 MEANS = ("integer", "float", "compute", "start")  # groups that get a row of their own
 
 AT = "/tmp"  # where programs and inputs lie in every root
