@@ -104,6 +104,7 @@ extern u64 register_file[HART_MAX * CONTEXT_WORDS];
 struct jit_context {
     u64 reg[REG_SINK + 2];
     u64 pc;        // set by compiled code when it returns
+    u64 expect;    // where the function that runs returns to, in compiled code or what waits for it
     u32 reason;    // 1: the interpreter must execute the instruction at pc
     u32 epoch;     // what valid[] is compared with
     maddr tlb;     // struct tlb
@@ -163,7 +164,8 @@ struct cpu_cache {
     u32 registers; // byte offset of this hart's part of register_file
     struct jit_context *context; // the same
     struct jit *jit; // NULL: only interpret
-    u64 *left;     // fuel outside the slice, of the cpu_run under way
+    struct session *session; // the cpu_run under way
+    u64 *left;     // its fuel outside the slice
     u32 epochs;    // how many there have been
     bool smp;
     u32 op_count, op_max;
@@ -198,11 +200,11 @@ struct op *code_at(struct hart *hart, struct cpu_cache *cache, u64 pc);
 // The same for a place where compiled code may begin: how often it is reached is counted.
 struct op *code_entry(struct hart *hart, struct cpu_cache *cache, u64 pc, bool loop);
 
-// The region `index`, which begins there, is ready to run.
+// The region `index`, which begins there, is ready to run; 0: none is, count again.
 void code_compiled(struct cpu_cache *cache, maddr frame, u32 off, u32 generation, u32 index);
 
-// The page that holds va if it was looked up in this epoch, else 0: never touches the machine.
-struct code_page *code_page_known(const struct cpu_cache *cache, u64 va);
+// The page that holds va if it is mapped now and was decoded, else 0: never touches the machine.
+struct code_page *code_page_known(struct hart *hart, struct cpu_cache *cache, u64 va);
 
 // Make cache->scratch execute `word` at base + off and then stop.
 struct op *code_scratch(struct cpu_cache *cache, u32 word, u32 off);

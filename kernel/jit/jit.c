@@ -49,7 +49,7 @@ static void evict_all(struct jit *jit) {
 
 // ---- Making code -------------------------------------------------------------------------------
 void jit_hot(struct jit *jit, u64 pc) {
-    struct code_page *page = code_page_known(jit->cache, pc);
+    struct code_page *page = code_page_known(jit->hart, jit->cache, pc);
     struct region *region = page ? jit_region(jit, page, pc & PAGE_MASK) : NULL;
     if (!region || region->state != REGION_NONE || jit->queue_count == JIT_QUEUE)
         return;
@@ -85,9 +85,9 @@ maddr jit_raise(struct jit *jit) {
 
 // ---- Running it --------------------------------------------------------------------------------
 static bool page_stands(struct jit *jit, u64 va, const struct region_page *page) {
-    const struct code_page *known = code_page_known(jit->cache, va);
-    maddr frame = known ? known->frame : tlb_peek(jit->hart, va);
-    return frame == page->frame && code_generation(frame) == page->generation;
+    const struct code_page *known = code_page_known(jit->hart, jit->cache, va);
+    return known && known->frame == page->frame && known->generation == page->generation &&
+           code_generation(page->frame) == page->generation;
 }
 
 static bool stands(struct jit *jit, u32 index, u64 pc) {
@@ -112,7 +112,7 @@ static bool stands(struct jit *jit, u32 index, u64 pc) {
 static bool misses_nx(struct jit *jit, struct region *region, u64 pc) {
     if (region->careful || jit->cache->context->nx_near)
         return false;
-    if (++region->misses < NX_MISSES_MAX || jit->queue_count == JIT_QUEUE || !code_page_known(jit->cache, pc))
+    if (++region->misses < NX_MISSES_MAX || jit->queue_count == JIT_QUEUE || !code_page_known(jit->hart, jit->cache, pc))
         return true;
     region->careful = true;
     region->state = REGION_NONE;
@@ -141,25 +141,25 @@ static void jump_set(struct jit *jit, u64 pc, u32 slot) {
     jit->jump[at] = (struct jit_jump){pc, slot, 0};
 }
 
-bool jit_run(struct jit *jit, u32 index, u64 pc) {
+bool jit_run(struct jit *jit, u32 index, u64 pc, u64 expect, i32 depth, i32 *fuel) {
     if (jit_state(jit, index) != REGION_READY || !stands(jit, index, pc) ||
         misses_nx(jit, &jit->region[index], pc)) {
         jit->counters.stale++;
         return false;
     }
-    struct cpu_cache *cache = jit->cache;
-    struct run *run = &cache->run;
-    struct jit_context *context = cache->context;
-    u64 before = *cache->left + (u64)(i64)run->fuel;
+    struct jit_context *context = jit->cache->context;
     context->reason = 0;
+    context->expect = expect;
     // Whoever comes by here will come again.
     jump_set(jit, pc, jit->region[index].slot);
-    run->fuel = ((region_fn *)(uintptr_t)jit->region[index].slot)(context, run->fuel, JIT_DEPTH, pc);
-    run->pc = context->pc;
     jit->counters.entries++;
-    jit->counters.instructions += before - *cache->left - (u64)(i64)run->fuel;
+    *fuel = ((region_fn *)(uintptr_t)jit->region[index].slot)(context, *fuel, depth, pc);
     return true;
 }
+
+void jit_retired(struct jit *jit, i64 ticks) { jit->counters.instructions += (u64)ticks; }
+
+struct cpu_cache *hart_cache(u32 id) { return host.hart[id]->cpu; }
 
 // More fuel for compiled code whose slice is nearly spent; none if the hart must look around.
 __attribute__((export_name("j_refill"))) i32 j_refill(struct jit_context *context, i32 fuel) {

@@ -19,7 +19,7 @@ static struct jit_insn *insn_at(struct translation *t, struct place at) {
 
 // The page that holds va, entered among the region's pages.
 static struct code_page *page_use(struct translation *t, u64 va) {
-    struct code_page *page = code_page_known(t->jit->cache, va);
+    struct code_page *page = code_page_known(t->jit->hart, t->jit->cache, va);
     if (!page)
         return NULL;
     i32 delta = (i32)((i64)((va >> PAGE_SHIFT) - (t->pc >> PAGE_SHIFT)));
@@ -140,6 +140,7 @@ static void walk(struct translation *t, struct place at, struct place *todo, u32
                 here->target = target;
                 todo[(*todo_count)++] = (struct place){target, here->callee};
             }
+            here->calls_entry = static_target && !target && !here->callee;
             todo[(*todo_count)++] = next;
             return;
         }
@@ -220,6 +221,8 @@ static void block_make(struct translation *t, struct place at) {
             // A jalr that can be jumped to may have another register than its auipc left.
             bool copy = here->callee && !(insn->id == JALR && block->count == 1);
             block->term = copy ? TERM_NEXT : TERM_CALL;
+            if (insn->id == JALR && block->count == 1)
+                t->row[t->row_count - 1].calls_entry = false;
             block->exit[0] = copy ? (struct place){here->target, here->callee} : next;
             return;
         }
