@@ -51,7 +51,9 @@ def kernel(kernel_wasm: Path) -> KernelModule:
 
 @pytest.mark.parametrize("seed", range(1, SEEDS + 1))
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_page_is_equal_after_every_step(kind, seed, kernel, program, kernel_wasm, monkeypatch):
+def test_every_page_is_equal_after_every_step(
+    kind, seed, kernel, program, kernel_wasm, monkeypatch
+):
     monkeypatch.setenv("EBB_KERNEL", str(kernel_wasm))
 
     async def body(machine, mark):

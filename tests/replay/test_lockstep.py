@@ -40,7 +40,11 @@ if ALL:
 
 
 def directives(source: Path) -> dict[str, str]:
-    lines = (line[2:].partition(":") for line in source.read_text().splitlines()[:8] if line.startswith("//"))
+    lines = (
+        line[2:].partition(":")
+        for line in source.read_text().splitlines()[:8]
+        if line.startswith("//")
+    )
     return {name.strip(): value.strip() for name, _, value in lines}
 
 
@@ -65,10 +69,19 @@ def test_conformance_program(name, kernel, guest_folder, kernel_wasm, monkeypatc
 
     async def body(machine, mark):
         await machine.fs.mkdir("/tmp", 0o1777, parents=True)
-        await machine.fs.write_file("/p", (guest_folder / "conformance" / name).read_bytes(), mode=0o755)
+        await machine.fs.write_file(
+            "/p", (guest_folder / "conformance" / name).read_bytes(), mode=0o755
+        )
         mark(name)
         stdin = asked.get("stdin", "").encode().decode("unicode_escape").encode()
-        await machine.run("/p", *shlex.split(asked.get("args", "")), stdin=stdin, cwd="/tmp", encoding="bytes", timeout=60)
+        await machine.run(
+            "/p",
+            *shlex.split(asked.get("args", "")),
+            stdin=stdin,
+            cwd="/tmp",
+            encoding="bytes",
+            timeout=60,
+        )
 
     recorded = record(body)
     outcome = lockstep(kernel, recorded, budgets(1), threshold=2, start=recorded.parts[0][0])

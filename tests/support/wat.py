@@ -1,3 +1,4 @@
+# ruff: noqa: SIM905
 """WebAssembly as text, as far as the translator writes it: for people and for golden tests."""
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ PLAIN = {
 }  # fmt: skip
 for _at, _names in (
     (0x46, "eq ne lt_s lt_u gt_s gt_u le_s le_u ge_s ge_u"),
-    (0x67, "clz ctz popcnt add sub mul div_s div_u rem_s rem_u and or xor shl shr_s shr_u rotl rotr"),
+    (
+        0x67,
+        "clz ctz popcnt add sub mul div_s div_u rem_s rem_u and or xor shl shr_s shr_u rotl rotr",
+    ),
 ):
     for _offset, _type in ((0, "i32"), (11 if _at == 0x46 else 18, "i64")):
         PLAIN |= {_at + _offset + n: f"{_type}.{name}" for n, name in enumerate(_names.split())}
@@ -85,7 +89,7 @@ def _instruction(reader: Reader) -> str:
     if op in INDEXED:
         return f"{INDEXED[op]} {reader.number()}"
     if op in (0x02, 0x03, 0x04):
-        return f"{ {2: 'block', 3: 'loop', 4: 'if'}[op]} {TYPES[reader.byte()]}".rstrip()
+        return f"{ {2: 'block', 3: 'loop', 4: 'if'}[op] } {TYPES[reader.byte()]}".rstrip()
     if op in (0x11, 0x13):
         type, table = reader.number(), reader.number()
         return f"{'return_' if op == 0x13 else ''}call_indirect type={type} table={table}"

@@ -19,7 +19,9 @@ sys.path.insert(0, str(HERE.parent))
 from support import wat  # noqa: E402
 
 
-@pytest.mark.parametrize("golden", sorted((HERE / "jit_golden").glob("*.txt")), ids=lambda f: f.stem)
+@pytest.mark.parametrize(
+    "golden", sorted((HERE / "jit_golden").glob("*.txt")), ids=lambda f: f.stem
+)
 def test_code_generation(golden: Path, build_folder: Path, tmp_path: Path) -> None:
     program, file = build_folder / "native" / "test_jit", tmp_path / "module"
     if not program.exists():
@@ -28,7 +30,10 @@ def test_code_generation(golden: Path, build_folder: Path, tmp_path: Path) -> No
     words = [line.split()[0] for line in head.splitlines()[1:]]
     code = "".join(bytes.fromhex(word)[::-1].hex() for word in words)
     subprocess.run(
-        [program, file, "code", code], check=True, env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}, timeout=60
+        [program, file, "code", code],
+        check=True,
+        env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"},
+        timeout=60,
     )
     (body,) = wat.functions(file.read_bytes()[4:])
     text = "\n".join(body) + "\n"
