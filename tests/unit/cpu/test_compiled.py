@@ -36,11 +36,11 @@ from .generate import (
 pytestmark = pytest.mark.native
 
 POOL, LEFT, ROUNDS, RETURN = 1016, 1008, 1000, 992  # words behind BASE
-SETS, FUNCTIONS, LOOPS = 48, 8, 8
+SETS, FUNCTIONS, LOOPS = 160, 8, 8
 RECORD = 2048 + 8 * 63
 FLAGS = -1024  # behind BASE: what each loop has raised
 FSCSR, FRCSR = u32(0x00309073), u32(0x003020F3)  # of x1
-FLAGS_CLEAR, FLAGS_READ = u32(0x00105073), u32(0x00102F73)  # into x30
+FLAGS_CLEAR, FLAGS_NX, FLAGS_READ = u32(0x00105073), u32(0x0010D073), u32(0x00102F73)  # into x30
 
 
 class Calls(Generator):
@@ -61,6 +61,13 @@ class Calls(Generator):
         r = self.random
         if self.style == "any" or r.random() < 0.1:
             return super().float_bits(exponent)
+        if self.style == "tie":  # products half way between two numbers, and what decides
+            width, top, bias = (23, 31, 127) if self.singles else (52, 63, 1023)
+            half = r.choice([11, 12] if self.singles else [25, 26])
+            e, bits = bias, r.getrandbits(1) << top | r.getrandbits(1) << half
+            if r.random() < 0.4:
+                e, bits = bias - r.choice([54, 60, 80, 110]), bits & 1 << top
+            return bits | e << width | (0xFFFFFFFF << 32 if self.singles else 0)
         if self.style == "close":  # so that sums and products round, or are tiny
             width, middle, spread = (23, 127, 20) if self.singles else (52, 1023, 60)
             near = middle if exponent == 1023 else middle // 2
@@ -74,7 +81,7 @@ class Calls(Generator):
 
     def registers(self) -> bytes:
         r = self.random
-        self.style = r.choice(["any", "close", "close", "gentle"])
+        self.style = r.choice(["any", "close", "close", "tie", "gentle"])
         exponent = r.choice([1023, 1023, 511, r.getrandbits(11)])
         rounding = 0 if r.random() < 0.9 else r.randrange(5)
         values = [rounding << 5 | r.choice([0, 1, 1, r.getrandbits(5)])]
@@ -88,7 +95,7 @@ class Calls(Generator):
         code += b"".join(ld(i, 30, 8 * i) for i in range(1, 31))
         for number in range(LOOPS):
             if self.random.random() < 0.5:
-                code += FLAGS_CLEAR
+                code += self.random.choice([FLAGS_CLEAR, FLAGS_NX])
             loop = b"".join(body() for _ in range(self.random.choice([1, 1, 2, 4])))
             loop += ld(30, BASE, ROUNDS) + addi(30, 30, -1) + s_type(0x3023, BASE, 30, ROUNDS)
             code += addi(30, 0, 2) + s_type(0x3023, BASE, 30, ROUNDS)
