@@ -104,8 +104,9 @@ static void return_to(struct translation *t) {
     op(t, W_RETURN);
 }
 
-// Call or continue in the region at TEMP_A, or return there if none is known.
+// Call or continue in the region at TEMP_A, or return there if none is known. Only what nests counts for depth.
 static void transfer(struct translation *t, bool call) {
+    bool tail = !call && t->jit->features & JIT_TAIL_CALLS;
     get(t, L_CONTEXT);
     mem(t, W_I32_LOAD, 2, CONTEXT(jump));
     get(t, temp(t, TEMP_A));
@@ -116,15 +117,37 @@ static void transfer(struct translation *t, bool call) {
     op(t, W_I32_AND);
     op(t, W_I32_ADD);
     tee(t, temp32(t, TEMP_ENTRY));
-    mem(t, W_I64_LOAD, 3, offsetof(struct jit_jump, key));
+    mem(t, W_I64_LOAD, 3, offsetof(struct jit_jump, pc));
     get(t, temp(t, TEMP_A));
-    get(t, L_CONTEXT);
-    mem(t, W_I64_LOAD, 3, CONTEXT(epoch_key));
-    op(t, W_I64_XOR);
     op(t, W_I64_NE);
+    if (!tail) {
+        get(t, L_DEPTH);
+        op(t, W_I32_EQZ);
+        op(t, W_I32_OR);
+    }
+    op_u(t, W_IF, T_NONE);
+    return_to(t);
+    op(t, W_END);
+    get(t, L_CONTEXT);
+    get(t, L_FUEL);
+    get(t, L_DEPTH);
+    if (!tail) {
+        const32(t, 1);
+        op(t, W_I32_SUB);
+    }
+    get(t, temp(t, TEMP_A));
+    get(t, temp32(t, TEMP_ENTRY));
+    mem(t, W_I32_LOAD, 2, offsetof(struct jit_jump, slot));
+    op_u(t, tail ? W_RETURN_CALL_INDIRECT : W_CALL_INDIRECT, 0);
+    put_u(&t->code, 0);
+    if (!call && !tail)
+        op(t, W_RETURN);
+}
+
+// Call this region again; what it was translated from cannot have changed while it runs.
+static void call_self(struct translation *t) {
     get(t, L_DEPTH);
     op(t, W_I32_EQZ);
-    op(t, W_I32_OR);
     op_u(t, W_IF, T_NONE);
     return_to(t);
     op(t, W_END);
@@ -133,14 +156,8 @@ static void transfer(struct translation *t, bool call) {
     get(t, L_DEPTH);
     const32(t, 1);
     op(t, W_I32_SUB);
-    get(t, temp(t, TEMP_A));
-    get(t, temp32(t, TEMP_ENTRY));
-    mem(t, W_I32_LOAD, 2, offsetof(struct jit_jump, slot));
-    bool tail = !call && t->jit->features & JIT_TAIL_CALLS;
-    op_u(t, tail ? W_RETURN_CALL_INDIRECT : W_CALL_INDIRECT, 0);
-    put_u(&t->code, 0);
-    if (!call && !tail)
-        op(t, W_RETURN);
+    get(t, L_PC);
+    op_u(t, W_CALL, FUNCTIONS + t->member_count);
 }
 
 static void leave_to(struct translation *t, const struct block *block, i32 off) {
@@ -355,7 +372,7 @@ static void instruction(struct translation *t, const struct block *block, u32 k)
         set_x(t, insn->rd);
         break;
     case AUIPC:
-        get_pc(t, at->off + insn->imm);
+        get_pc(t, (i64)at->off + insn->imm); // at the ends of auipc's range the sum needs 33 bits
         set_x(t, insn->rd);
         break;
     case LB: load(t, block, k, 1, W_I64_LOAD8_S); break;
@@ -527,7 +544,10 @@ static void jump(struct translation *t, const struct block *block) {
     }
     registers_store(t, block->dirty_out);
     if (block->term == TERM_CALL) {
-        transfer(t, true);
+        if (last->calls_entry)
+            call_self(t);
+        else
+            transfer(t, true);
         returned(t, next);
     } else if (!insn->rd && (insn->rs1 == 1 || insn->rs1 == 5)) {
         return_to(t);

@@ -19,7 +19,7 @@ static struct jit_insn *insn_at(struct translation *t, struct place at) {
 
 // The page that holds va, entered among the region's pages.
 static struct code_page *page_use(struct translation *t, u64 va) {
-    struct code_page *page = code_page_known(t->jit->cache, va);
+    struct code_page *page = code_page_known(t->jit->hart, t->jit->cache, va);
     if (!page)
         return NULL;
     i32 delta = (i32)((i64)((va >> PAGE_SHIFT) - (t->pc >> PAGE_SHIFT)));
@@ -68,8 +68,9 @@ static bool target_of(const struct jit_insn *at, const struct jit_insn *before, 
     }
     if (at->insn.id != JALR || !before || before->insn.id != AUIPC || !at->insn.rs1 || before->insn.rd != at->insn.rs1)
         return false;
-    *target = before->off + before->insn.imm + at->insn.imm;
-    return !(*target & 1);
+    i64 to = (i64)before->off + before->insn.imm + at->insn.imm;
+    *target = (i32)to;
+    return to == *target && !(to & 1);
 }
 
 // ---- Inlining ----------------------------------------------------------------------------------
@@ -139,6 +140,7 @@ static void walk(struct translation *t, struct place at, struct place *todo, u32
                 here->target = target;
                 todo[(*todo_count)++] = (struct place){target, here->callee};
             }
+            here->calls_entry = static_target && !target && !here->callee;
             todo[(*todo_count)++] = next;
             return;
         }
@@ -206,7 +208,8 @@ static void block_make(struct translation *t, struct place at) {
         block->def |= writes;
         block->leaves |= codegen_leaves(insn);
         t->floats |= float_assumes(insn);
-        struct place next = {at.off + insn->len, at.context}, target = {at.off + insn->imm, at.context};
+        i32 by = insn->flags & BRANCH || insn->id == JAL ? insn->imm : 0;
+        struct place next = {at.off + insn->len, at.context}, target = {at.off + by, at.context};
         const struct context *context = &t->context[at.context];
         if (insn->flags & BRANCH) {
             block->term = TERM_BRANCH;
@@ -218,6 +221,8 @@ static void block_make(struct translation *t, struct place at) {
             // A jalr that can be jumped to may have another register than its auipc left.
             bool copy = here->callee && !(insn->id == JALR && block->count == 1);
             block->term = copy ? TERM_NEXT : TERM_CALL;
+            if (insn->id == JALR && block->count == 1)
+                t->row[t->row_count - 1].calls_entry = false;
             block->exit[0] = copy ? (struct place){here->target, here->callee} : next;
             return;
         }

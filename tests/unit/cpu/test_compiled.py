@@ -31,7 +31,7 @@ from .generate import (
     load_address,
     s_type,
     u32,
-)  # fmt: skip
+)
 
 pytestmark = pytest.mark.native
 
