@@ -667,6 +667,9 @@ static void terminator(struct translation *t, u16 index) {
             set(t, temp(t, TEMP_A));
             transfer(t, false);
         } else {
+            if (t->floats)
+                float_begin(t, true);
+            state_load(t);
             registers_load(t, t->block[block->succ[0]].live);
             go(t, index, 0);
         }
@@ -749,7 +752,7 @@ bool region_write(struct translation *t) {
     }
     locals(t, TEMPS_I32, T_I32);
     if (t->floats)
-        float_begin(t);
+        float_begin(t, false);
     state_load(t);
     if (has_calls(t)) {
         get(t, L_CONTEXT);

@@ -87,5 +87,5 @@ void atomic_instruction(struct translation *t, const struct block *block, u32 k)
 // float.c
 bool float_knows(const struct insn *insn);
 bool float_leaves(const struct insn *insn);
-void float_begin(struct translation *t); // a function
+void float_begin(struct translation *t, bool returned); // a function, or behind a call; all is in the context
 void float_instruction(struct translation *t, const struct block *block, u32 k);
