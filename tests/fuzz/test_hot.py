@@ -15,9 +15,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from support.lockstep import lockstep, record  # noqa: E402
-
 from ebbtide.wasmtime_kernel import KernelModule  # noqa: E402
+from support.lockstep import lockstep, record  # noqa: E402
 
 pytestmark = pytest.mark.native
 

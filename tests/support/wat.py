@@ -1,5 +1,5 @@
-# ruff: noqa: SIM905
 """WebAssembly as text, as far as the translator writes it: for people and for golden tests."""
+# ruff: noqa: SIM905
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 // code HEX` the module of one region, for a test that reads it.
 #include "../../../kernel/jit/translate.h"
 #include "../../../kernel/kernel.h"
+#include "../../../kernel/mem/mm.h"
 
 typedef struct file_ FILE;
 FILE *fopen(const char *, const char *);
@@ -151,6 +152,10 @@ int main(int argc, char **argv) {
     for (u32 i = 0; i < INSN_BASE_END; i++)
         if (insn_row[i].mask)
             ids[id_count++] = (u16)i;
+    static struct mm nothing; // what is asked for and is not in our pages is not mapped
+    static struct tlb tlb;
+    host.hart[0]->mm = &nothing;
+    host.hart[0]->tlb = &tlb;
     cache = host.hart[0]->cpu;
     check(!k_jit_start(0, 100, 4096, 1, JIT_TAIL_CALLS | JIT_RELAXED_MADD), "compiled code starts");
     if (argc > 3 && !strcmp(argv[2], "code")) {
