@@ -86,3 +86,23 @@ def test_the_code_does_what_it_does_in_qemu(kind, program, qemu, kernel_wasm, mo
         here = machine.run("/hot", *arguments, encoding="bytes", timeout=60)
     assert here.exit_code == 0, here
     assert here.stdout == there.stdout
+
+
+@pytest.mark.parametrize("kind", [THREADS, THREADS | FLOATS])
+def test_threads_on_two_harts_do_what_they_do_in_qemu(
+    kind, program, qemu, kernel_wasm, monkeypatch
+):
+    from ebbtide import blocking
+
+    monkeypatch.setenv("EBB_KERNEL", str(kernel_wasm))
+    arguments = ("1", str(2 * SEEDS), "200", str(kind))
+    there = subprocess.run([qemu, program, *arguments], capture_output=True, timeout=60)
+    assert there.returncode == 0, there
+    options = {"jit": "on", "jit_threshold": 2, "memory": 128 << 20, "harts": 2}
+    with blocking.Machine.boot(None, **options) as machine:
+        machine.fs.write_file("/hot", program.read_bytes(), mode=0o755)
+        here = machine.run("/hot", *arguments, encoding="bytes", timeout=60)
+        stats = machine.stats()
+    assert here.exit_code == 0, here
+    assert here.stdout == there.stdout
+    assert stats.refused == 0
