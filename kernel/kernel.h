@@ -33,6 +33,7 @@ struct machine {
     u32 frame_low;    // lowest frame ever used: frames are taken from the top
     u32 frame_free;   // free list, frame number + 1
     u32 frames_used;
+    u32 disk_used, disk_max; // frames that files hold beyond the image; 0: as many as there are
     bool for_host; // this pass serves the host: it may use the heap's reserve
     maddr zero_page;
     // Time.
@@ -130,6 +131,7 @@ static inline void pass_cost(u64 ticks) {
 
 
 // log.c
+void limit_met(struct process *process, u32 limit); // LIMIT_*: tells the host
 void klog(u32 level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void exited_push(u32 pid, u32 status); // EXITED is still to be raised for it
 // syscall.c

@@ -115,6 +115,7 @@ struct process {
     u64 rss_max, child_rss_max; // frames
     u64 child_faults;
     i32 oom_score_adj;
+    u32 limits_met; // bits of LIMIT_*: the host has been told
 };
 
 #define SCHED_RESET_ON_FORK 0x40000000u // in sched_policy

@@ -60,12 +60,11 @@ def assignment(text: str) -> tuple[str, str]:
     return name, value
 
 
-def count(text: str) -> tuple[str, int]:
-    """Read NAME=N."""
-    name, value = assignment(text)
-    if not value.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=N")
-    return name, int(value)
+def count(text: str) -> int:
+    """Read a number from 1 on."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
 
 
 def mount(text: str) -> tuple[str, str, bool]:
@@ -165,9 +164,16 @@ def parser() -> argparse.ArgumentParser:
         "--harts", type=int, metavar="N", help="processors (as the host has, at most 4)"
     )
     run.add_argument("--memory", type=size, default=1 << 30, metavar="SIZE",
-                     help="memory, 64M or 1G; a bare number is bytes; at least 16M (1G)")  # fmt: skip
-    run.add_argument("--limit", action="append", type=count, default=[], metavar="NAME=N",
-                     help="kernel limit: tasks or files")  # fmt: skip
+                     help="memory, 64M or 1G, at least 16M (1G); the largest process is killed (137) "
+                     "when there is no more")  # fmt: skip
+    run.add_argument("--pids", type=count, metavar="N",
+                     help="processes and threads at most; more is EAGAIN")  # fmt: skip
+    run.add_argument("--files", type=count, metavar="N",
+                     help="open files of a process at most; more is EMFILE")  # fmt: skip
+    run.add_argument("--disk", type=size, metavar="SIZE",
+                     help="bytes to write to files at most, and so many in volumes; more is ENOSPC")  # fmt: skip
+    run.add_argument("--max-output", type=size, metavar="SIZE",
+                     help="end it when it has written more (exit code 153)")  # fmt: skip
     run.add_argument("--policy", action="append", type=assignment, default=[],
                      metavar="KIND=ERRNO",
                      help="refuse with this error every clone (fork, thread), or every exec, by the "
@@ -175,7 +181,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--time", choices=("host", "virtual"), default="host",
                      help="virtual: waiting takes no time")  # fmt: skip
     run.add_argument("--timeout", type=seconds, metavar="TIME",
-                     help="end it after this time: seconds, or 500ms, 2s, 1m")  # fmt: skip
+                     help="end it after this time: seconds, or 500ms, 2s, 1m (exit code 124)")  # fmt: skip
     run.add_argument("--record", metavar="TAPE", help="write a tape of the run")
     run.add_argument(
         "args", nargs=argparse.REMAINDER, metavar="-- CMD…", help="program and arguments"

@@ -71,6 +71,8 @@ class ImageCorrupt(ImageError):
 class ProcessError(EbbError):
     """A guest process did not do what was asked; `stdout` and `stderr` hold its output so far."""
 
+    limit: str | None = None  # which ended it
+
     def __init__(
         self,
         message: str,
@@ -96,6 +98,8 @@ class CommandFailed(ProcessError):
 class ProcessTimeout(ProcessError):
     """The time given was over; the process group was killed."""
 
+    limit = "timeout"
+
 
 class ProcessAborted(ProcessError):
     """The caller gave up; the process group was killed."""
@@ -103,3 +107,5 @@ class ProcessAborted(ProcessError):
 
 class OutputLimit(ProcessError):
     """More output came than `max_output` allows; the process group was killed."""
+
+    limit = "max_output"

@@ -69,6 +69,7 @@ class Process:
         self.stdout = stdout
         self.stderr = stderr
         self.pty = pty
+        self.limit: str | None = None  # which of the machine's limits it met
         self._agent = agent
         self._exit: asyncio.Task[Exit] = asyncio.ensure_future(self._reap())
         self._exit.add_done_callback(lambda task: task.cancelled() or task.exception())

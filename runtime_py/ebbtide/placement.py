@@ -73,16 +73,18 @@ class Options:
         harts = self.harts
         if harts is not None and (type(harts) is not int or not 1 <= harts <= harts_most):
             raise ValueError(f"harts is a whole number from 1 to {harts_most}, not {harts!r}")
-        if self.memory < MEMORY_MIN:
+        memory = min(self.memory, self.limits.memory or self.memory)
+        if memory < MEMORY_MIN:
             raise ValueError(
-                f"memory is at least {MEMORY_MIN >> 20}M, not {self.memory} bytes"
+                f"memory is at least {MEMORY_MIN >> 20}M, not {memory} bytes"
                 + (
-                    f"; a bare number is bytes: did you mean {self.memory}M?"
-                    if MEMORY_MIN >> 20 <= self.memory <= 4096
+                    f"; a bare number is bytes: did you mean {memory}M?"
+                    if MEMORY_MIN >> 20 <= memory <= 4096
                     else ""
                 )
             )
-        return replace(self, mounts=tuple(mount.checked() for mount in self.mounts))
+        mounts = tuple(mount.checked() for mount in self.mounts)
+        return replace(self, memory=memory, mounts=mounts)
 
     def harts_wanted(self, cores: int) -> int:
         """Return how many harts step: one when recorded or in virtual time."""

@@ -14,6 +14,7 @@ import secrets
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ class NativePlacement(Placement):
         self.tape: Tape | None = None
         self.memory_bytes = 0
         self._role: KernelRole | None = None
+        self._mounts: HostDirectories | None = None
         self._harts: list[HartThread] = []
         self._seats: list[Seat] = []
         self._watcher: threading.Thread | None = None
@@ -80,8 +82,10 @@ class NativePlacement(Placement):
         self.memory_bytes = ram
         self.port = WasmtimeHostPort(self.kernel, self.memory)
         self.port.attach(ram // self.abi.const["PAGE_SIZE"], harts)
-        mounts = HostDirectories(self.abi, options.mounts) if options.mounts else None
-        self._role = KernelRole(self.port, listener, self._store, mounts)
+        if options.mounts:
+            self._mounts = HostDirectories(self.abi, options.mounts, options.limits.disk)
+            self._mounts.on_full = partial(listener.limit, "disk")
+        self._role = KernelRole(self.port, listener, self._store, self._mounts)
         self._seats = [self.port.seat(hart) for hart in range(harts)]
         host = HostTime()
         self._boot(options, image, ram, harts)
@@ -109,8 +113,7 @@ class NativePlacement(Placement):
         )
         self.post(events.clock(0, VIRTUAL_MUL))  # a guess, until a hart has measured
         clone, exec = asked_kinds(options.policy)
-        limits = options.limits
-        self.post(events.limits(tasks=limits.tasks, files=limits.files, clone=clone, exec=exec))
+        self.post(events.limits(options.limits, clone=clone, exec=exec))
 
     def _hart(self, seat: Seat, clock: Timekeeper, options: Options) -> None:
         tape, kernel, memory = self.tape, self.kernel, self.memory
@@ -226,5 +229,7 @@ class NativePlacement(Placement):
         threads = [*self._harts, *([self._watcher] if self._watcher else [])]
         for thread in threads:
             await asyncio.to_thread(thread.join, 10.0)
+        if self._mounts:
+            self._mounts.close()
         if any(thread.is_alive() for thread in threads):
             raise InternalError("a hart did not stop")

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from .. import errors, linux
-from ..process import MAX_OUTPUT, CompletedProcess
+from ..process import CompletedProcess
 
 # Codes of the SDK's errors (sdk/src/errors.ts) that have a class of their own here.
 _ERRORS: Mapping[str, type[errors.EbbError]] = {
@@ -34,6 +34,16 @@ def _js(value: object) -> Any:
     from pyodide.ffi import to_js
 
     return to_js(value, dict_converter=Object.fromEntries)
+
+
+def _limits(limits: Mapping[str, Any]) -> dict[str, Any]:
+    """Return limits as the SDK names and measures them."""
+    given = dict(limits)
+    if "timeout" in given:
+        given["timeout"] *= 1000
+    if "max_output" in given:
+        given["maxOutput"] = given.pop("max_output")
+    return given
 
 
 def _default_base() -> str:
@@ -90,6 +100,8 @@ class Machine:
         """Boot a machine; options are those of the SDK's `boot`: harts, memory, env, user, ..."""
         from pyodide.code import run_js
 
+        if limits := options.get("limits"):
+            options["limits"] = _limits(limits)
         base = base_url or _default_base()
         load = run_js("(url) => import(url)")
         module = await _asked(load(base.rstrip("/") + "/ebbtide.js"))
@@ -104,7 +116,7 @@ class Machine:
         timeout: float | None = None,
         user: str | None = None,
         encoding: str | None = "utf-8",
-        max_output: int = MAX_OUTPUT,
+        max_output: int | None = None,
         check: bool = False,
     ) -> CompletedProcess:
         """Run a program to its end. A name that is not found gives exit code 127, as in a shell."""
@@ -122,12 +134,13 @@ class Machine:
         given = _js({name: value for name, value in wanted.items() if value is not None})
         done = await _asked(self.sdk.run(args[0], _js(list(args[1:])), given))
         signal = linux.signal_number(done.signal) if done.signal else None
+        limit = getattr(done, "limit", None)
         output, trouble = _bytes(done, "stdout"), _bytes(done, "stderr")
         if encoding in (None, "bytes"):
-            completed = CompletedProcess(args, done.exitCode, signal, output, trouble)
+            completed = CompletedProcess(args, done.exitCode, signal, output, trouble, limit)
         else:
             words = [data.decode(encoding, "replace") for data in (output, trouble)]
-            completed = CompletedProcess(args, done.exitCode, signal, *words)
+            completed = CompletedProcess(args, done.exitCode, signal, words[0], words[1], limit)
         if check:
             completed.check_returncode()
         return completed

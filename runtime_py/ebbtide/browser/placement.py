@@ -63,9 +63,8 @@ class BrowserPlacement:
             strace=options.strace,
         )
         self.post(boot)
-        limits = options.limits
         clone, exec = asked_kinds(options.policy)
-        self.post(events.limits(tasks=limits.tasks, files=limits.files, clone=clone, exec=exec))
+        self.post(events.limits(options.limits, clone=clone, exec=exec))
 
     def post(self, event: bytes) -> None:
         """Append an event to the inbox."""
