@@ -53,7 +53,7 @@ struct machine {
     struct list processes;
     struct task **tids; // by tid; tid_cap entries
     u32 tid_cap, tid_next, task_count, task_max;
-    u32 files_max;
+    u32 files_max; // open files of a process; 0: FD_MAX
     u32 admit;
     u32 asked[2]; // clones, execs: how many requests were put to the owner
     u64 mm_next_id;

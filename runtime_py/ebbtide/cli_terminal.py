@@ -33,7 +33,7 @@ _TEXT = re.compile(r"[^\x00-\x1f\x7f-\x9f]+|[\a\b\t\n\v\f\r\x0e\x0f]+")
 _CSI = re.compile(r"\x1b\[([<=>?]?)([0-9;:]*)([ -/]*)([@-~])")
 _CSI_BEGUN = re.compile(r"\x1b\[[<-?]?[0-9;:]*[ -/]*\Z")
 _STRING = re.compile(r"\x1b[\]PX^_k]")  # ends by ST, some by BEL, all by CAN or SUB
-_STRING_END = re.compile(r"\a|\x1b\\|[\x18\x1a]|\x1b(?=[^\\])")
+_STRING_END = re.compile(r"\a|\x1b\\|[\x18\x1a]|(?=\x1b[^\\])")
 _CHARSET = re.compile(r"\x1b(?:[()*+][0-9A-Z]|#[3-8])")
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 

@@ -40,13 +40,13 @@ SWITCH_INTERVAL_S = 1e-4  # with the default, a hart's 40 us call takes 5 ms whi
 def _build_known(name: str, store: ImageStore, options: Options) -> bool:
     """Build an image that has a list and was not built yet; False if it is not known."""
     from .image import ImageError as BuildError
-    from .image import build_image
+    from .image import ensure_image
     from .image.lock import known_images
 
     if name not in known_images():
         return False
     try:
-        build_image(name, store.root, options.on_progress or (lambda what, done, total: None))
+        ensure_image(name, store.root, options.on_progress or (lambda what, done, total: None))
     except BuildError as error:
         raise ImageError(str(error)) from error
     return True

@@ -137,7 +137,7 @@ def test_twenty_machines_in_turn_leave_nothing_behind(machine: MachinePage) -> N
 def test_fork_bomb_meets_the_limit_and_can_be_stopped(machine: MachinePage) -> None:
     outcome = machine.js(
         """const { boot } = await import("./ebbtide.js");
-        const other = await boot({ limits: { tasks: 64 } });
+        const other = await boot({ limits: { pids: 64 } });
         const bomb = "f() { f | f & wait; }; f";
         const p = await other.spawn("bash", ["-c", bomb], { pty: { rows: 24, cols: 80 } });
         const reader = p.stdout.getReader(), writer = p.stdin.getWriter();

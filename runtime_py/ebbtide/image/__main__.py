@@ -36,6 +36,7 @@ from .lock import (
     write_lock,
 )  # fmt: skip
 
+DRAFT = ".draft-"
 ID_LEAST = 4  # letters of an id that may stand for all of it
 
 
@@ -130,6 +131,7 @@ def _build(args: argparse.Namespace) -> None:
 def listing(out: Path) -> list[dict[str, Any]]:
     """Return what is known of every image that is built or could be."""
     built = {path.parent.name for path in out.glob("*/manifest.json")}
+    built = {name for name in built if DRAFT not in name}  # one being built
     rows: list[dict[str, Any]] = []
     for name in sorted(built | set(known_images())):
         row: dict[str, Any] = {"name": name, "built": name in built}
