@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
@@ -104,17 +105,20 @@ class _Version(argparse.Action):
         sys.exit(0)
 
 
-class _Parser(argparse.ArgumentParser):
-    """Names the option that was probably meant."""
+class Parser(argparse.ArgumentParser):
+    """Names the option or command that was probably meant."""
 
     def error(self, message: str) -> NoReturn:
+        if wrong := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):
+            known = wrong[2].replace("'", "").split(", ")
+            super().error(message + _meant(wrong[1], known))
         parsers: list[argparse.ArgumentParser] = [self]
         for action in self._actions:
             if isinstance(action, argparse._SubParsersAction):
                 parsers += action.choices.values()
-        known = {option for one in parsers for option in one._option_string_actions}
-        wrong = [word.partition("=")[0] for word in message.split() if word.startswith("-")]
-        super().error(message + (_meant(wrong[0], known) if wrong else ""))
+        options = {option for one in parsers for option in one._option_string_actions}
+        words = [word.partition("=")[0] for word in message.split() if word.startswith("-")]
+        super().error(message + (_meant(words[0], options) if words else ""))
 
 
 def _meant(word: str, known: Iterable[str]) -> str:
@@ -126,7 +130,7 @@ def _meant(word: str, known: Iterable[str]) -> str:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    top = _Parser(
+    top = Parser(
         prog="ebb",
         usage="ebb COMMAND [OPTION…]",
         description="Unmodified Linux programs on a kernel in WebAssembly.",

@@ -26,6 +26,7 @@ def run(options: argparse.Namespace) -> int:
     problems: list[str] = []
     found: dict[str, Any] = {
         "versions": _versions(),
+        "features": _features(problems),
         "kernel": _kernel(problems),
         "page": _page(problems),
         "mirror": _mirror(),
@@ -48,6 +49,47 @@ def _versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             versions[name] = "not installed"
     return versions
+
+
+# What the engine must accept, and what it may: a module that uses each.
+_FEATURES = {
+    "shared memory": "(memory 1 1 shared)",
+    "atomics": "(memory 1 1 shared) (func (drop (i32.atomic.load (i32.const 0))))",
+    "tail calls": "(func $f (return_call $f))",
+    "simd": "(func (drop (v128.const i64x2 0 0)))",
+    "relaxed simd": "(func (param v128) (drop (i8x16.relaxed_swizzle (local.get 0) (local.get 0))))",
+}
+_REQUIRED = ("shared memory", "atomics")
+
+
+def _features(problems: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {"processors": os.cpu_count()}
+    try:
+        import wasmtime
+
+        engine = wasmtime.Engine(_config())
+    except Exception as error:  # whatever it is, the user must hear of it
+        problems.append(f"the engine does not start: {error}; reinstall wasmtime 50")
+        return found
+    for name, body in _FEATURES.items():
+        try:
+            wasmtime.Module(engine, f"(module {body})")
+            found[name] = True
+        except wasmtime.WasmtimeError:
+            found[name] = False
+    for name in _REQUIRED:
+        if not found[name]:
+            problems.append(f"the engine has no {name}; reinstall wasmtime 50")
+    return found
+
+
+def _config() -> Any:
+    import wasmtime
+
+    config = wasmtime.Config()
+    config.wasm_threads = True
+    config.shared_memory = True
+    return config
 
 
 def _kernel(problems: list[str]) -> dict[str, Any]:
@@ -114,6 +156,11 @@ def _images(problems: list[str]) -> list[dict[str, Any]]:
 def _print(found: dict[str, Any]) -> None:
     for name, version in found["versions"].items():
         print(f"{name:10} {version}")
+    features = {name: value for name, value in found["features"].items() if name != "processors"}
+    print(f"{'processors':10} {found['features']['processors']}")
+    print(f"{'features':10} {', '.join(name for name, there in features.items() if there)}")
+    if lacking := [name for name, there in features.items() if not there]:
+        print(f"{'lacking':10} {', '.join(lacking)}")
     kernel, page = found["kernel"], found["page"]
     print(f"{'kernel':10} {kernel['path']} {(kernel['sha256'] or 'missing')[:16]}")
     print(f"{'page':10} {page['path']}{'' if page['there'] else ' (missing)'}")

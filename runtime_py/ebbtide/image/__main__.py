@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..assets import images_folder
+from ..cli import Parser
 from .build import (
     build_from,
     build_image,
@@ -68,8 +69,9 @@ def print_progress() -> Progress:
     return show
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="ebb image", description="Make and look at images.")
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of `ebb image`."""
+    parser = Parser(prog="ebb image", description="Make and look at images.")
     commands = parser.add_subparsers(dest="command", required=True)
 
     def command(name: str, text: str) -> argparse.ArgumentParser:
@@ -177,7 +179,7 @@ def _print(rows: list[dict[str, Any]] | list[str], output: str) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; return its exit code."""
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
     try:
         if args.command in ("check", "commands", "extract"):
             args.name = _named(args.out, args.name)
