@@ -114,7 +114,7 @@ def test_names_and_output_are_text_everywhere(prompt: MachinePage) -> None:
 
 def test_a_link_that_is_no_address_is_not_opened(prompt: MachinePage) -> None:
     page = prompt.page
-    page.evaluate("opened = []; window.open = (...args) => { opened.push(args); return null; }")
+    page.evaluate("() => { opened = []; window.open = (...args) => void opened.push(args); }")
     prompt.type(r"clear; printf '\e]8;;javascript:owned=5\e\\named\e]8;;\e\\\n'" "\n")
     prompt.see(r"^named")
     row = page.locator("#terminal .screen:not([hidden]) .xterm-rows > div").first.bounding_box()
