@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import select
@@ -53,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     except MachinePanic as panic:
         print(f"ebb: {panic}\nebb: the report is in {_save(panic)}", file=sys.stderr)
         return EXIT_FAILED
-    except (EbbError, LookupError, ValueError) as error:
+    except (EbbError, LookupError, OSError, ValueError) as error:
         print(f"ebb: {error}", file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt:
@@ -264,8 +265,10 @@ async def _copy(
         while data := budget.take(await reader.read(READ_SIZE)):
             wrote(data)
             await asyncio.to_thread(_write_all, fd, screen.let(data) if screen else data)
-    except BrokenPipeError:
-        await reader.close()  # nobody reads us: the guest's writer gets SIGPIPE
+    except OSError as error:
+        await reader.close()  # the guest's writer gets SIGPIPE
+        if error.errno not in (errno.EPIPE, errno.EIO):  # nobody reads us any more
+            print(f"ebb: the output cannot be written: {error.strerror}", file=sys.stderr)
     finally:
         if screen and (back := screen.reset()):
             with contextlib.suppress(OSError):

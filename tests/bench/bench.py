@@ -53,6 +53,9 @@ COMMANDS = {
     "gzip": ("base", ["bash", "-c", "head -c 4000000 /usr/bin/bash | gzip -c | wc -c"]),
 }
 
+# What a person waits for at a prompt: 0.2 s and 0.4 s at most.
+CLI = {"ebb-help": ["--help"], "ebb-run-true": ["run", "--", "true"]}
+
 
 @dataclass
 class Row:
@@ -248,6 +251,16 @@ def chromium_rows(url: str, programs: list[str], commands: list[str], runs: int)
     return rows
 
 
+def cli_rows(names: list[str], runs: int) -> list[Row]:
+    rows = []
+    for name in names:
+        command = [str(Path(sys.executable).with_name("ebb")), *CLI[name]]
+        timed(command)  # its compiled code is there
+        times = [timed(command)[0] for _ in range(runs)]
+        rows.append(show(Row(name, "native", round(statistics.median(times), 1), runs=runs)))
+    return rows
+
+
 def page_rows(url: str, packed_url: str, runs: int) -> list[Row]:
     """What pages.py measures, each image by itself."""
     rows = []
@@ -303,6 +316,7 @@ def main() -> int:
             rows += program_rows("native", host, programs, options.runs)
             host.close()
         rows += command_rows("native", Native, commands, options.runs)
+        rows += cli_rows([name for name in CLI if wanted(name)], options.runs)
     if options.where != "native":
         mounts = site(web_folder(), images_folder())
         with Server(mounts, port=0) as server, Server(mounts, port=0, compress=True) as packed:

@@ -77,6 +77,14 @@ def test_a_reader_that_goes_away_ends_the_writer() -> None:
     assert ended.stdout == b"y\ny\n"
 
 
+def test_output_that_cannot_be_written_ends_the_writer() -> None:
+    with open("/dev/full", "wb") as full:
+        command = [*EBB, "run", "--", "yes"]
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=120)
+    assert ended.returncode == 141
+    assert ended.stderr == b"ebb: the output cannot be written: No space left on device\n"
+
+
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [
@@ -355,6 +363,14 @@ def test_the_terminal_is_restored_even_if_we_are_killed(seat: Callable[..., Seat
     at.ebb.wait()
     while not at.restored():
         os.sched_yield()
+
+
+def test_a_terminal_that_goes_away_ends_the_guest(seat: Callable[..., Seat]) -> None:
+    at = seat("-it", "--", "sh", "-c", "echo ready; while :; do echo more; done")
+    at.until(b"ready")
+    os.close(at.master)
+    at.master = os.open("/dev/null", os.O_RDWR)
+    assert at.ebb.wait(60) != 0
 
 
 def test_the_terminal_is_restored_after_a_failure_of_ours(

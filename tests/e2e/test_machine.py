@@ -153,6 +153,50 @@ def test_fork_bomb_meets_the_limit_and_can_be_stopped(machine: MachinePage) -> N
     assert outcome == "alive\n"
 
 
+def test_limits_hold_and_are_named(machine: MachinePage) -> None:
+    seen = machine.js(
+        """const { boot } = await import("./ebbtide.js");
+        const limits = { timeout: 3000, memory: "96M", pids: 8, files: 40, disk: "1M", maxOutput: 100 };
+        const other = await boot({ harts: 1, limits });
+        const seen = { memory: other.memory };
+        const run = async (...argv) => {
+            try {
+                const { exitCode, limit, stdout } = await other.run(argv[0], argv.slice(1));
+                return [exitCode, limit ?? null, stdout];
+            } catch (error) {
+                return [error.code, text(error.stdout)];
+            }
+        };
+        seen.plain = await run("sh", "-c", "ulimit -n");
+        seen.eater = await run("tail", "/dev/zero");
+        seen.bomb = (await run("sh", "-c", "for i in 1 2 3 4 5 6 7 8 9; do sleep 2 & done"))[1];
+        seen.disk = (await run("sh", "-c", "head -c 3M /dev/zero > /tmp/x; rm /tmp/x")).slice(0, 2);
+        seen.output = [await run("yes"), await run("sh", "-c", "yes | head -c 100")].map((r) => [r[0], r.at(-1).length]);
+        seen.timeout = await run("sh", "-c", "echo out; sleep 1000");
+        seen.spawned = await (await other.spawn("sleep", ["1000"])).exit;
+        await other.close();
+        return seen;"""
+    )
+    assert seen == {
+        "memory": 96 << 20,
+        "plain": [0, None, "40\n"],
+        "eater": [137, "memory", ""],
+        "bomb": "pids",
+        "disk": [0, "disk"],
+        "output": [["output-limit", 100], [0, 100]],
+        "timeout": ["timeout", "out\n"],
+        "spawned": {"exitCode": 143, "signal": "SIGTERM", "limit": "timeout"},
+    }
+
+
+def test_a_limit_that_does_not_exist_is_refused(machine: MachinePage) -> None:
+    error = machine.error(
+        """const { boot } = await import("./ebbtide.js");
+        await boot({ limits: { timout: 5 } });"""
+    )
+    assert 'did you mean "timeout"' in error["message"]
+
+
 def test_out_of_memory_ends_the_guests_program_and_nothing_else(machine: MachinePage) -> None:
     seen = machine.js(
         """const { boot } = await import("./ebbtide.js");
