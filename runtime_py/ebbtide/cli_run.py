@@ -24,17 +24,18 @@ from typing import Any, TypeVar
 
 from . import linux
 from .cli_terminal import Screen, printable, raw, window
-from .errors import EbbError, MachinePanic
+from .errors import EbbError, JitDiffers, MachinePanic
 from .events import Log
 from .machine import Machine
 from .owner_role import Process
-from .placement import Mount, Progress
+from .placement import JIT, Mount, Progress
 from .process import end
 from .recording import Tape
 from .stream import READ_SIZE, ByteReader, ByteWriter, Pty
 
 T = TypeVar("T")
 
+EXIT_DIFFERS = 4  # --jit=verify found a difference
 EXIT_TIMEOUT = 124  # as timeout(1) has it
 EXIT_FAILED = 125  # we, not the program, failed; as container tools have it
 EXIT_OUTPUT = 128 + 25  # as SIGXFSZ, which ends who writes too much to a file
@@ -54,6 +55,9 @@ def run(options: argparse.Namespace) -> int:
     except MachinePanic as panic:
         print(f"ebb: {panic}\nebb: the report is in {_save(panic)}", file=sys.stderr)
         return EXIT_FAILED
+    except JitDiffers as error:
+        print(f"ebb: {error}", file=sys.stderr)
+        return EXIT_DIFFERS
     except (EbbError, LookupError, OSError, ValueError) as error:
         print(f"ebb: {error}", file=sys.stderr)
         return EXIT_FAILED
@@ -83,6 +87,7 @@ async def _run(options: argparse.Namespace) -> int:
         strace=options.strace,
         time=options.time,
         record=bool(options.record),
+        jit=options.jit or JIT,
         mounts=tuple(Mount(*item) for item in options.volume),
         on_log=partial(_log, everything=options.log),
         on_progress=_progress(),
@@ -107,6 +112,8 @@ async def _run(options: argparse.Namespace) -> int:
             met = [text for name, text in MET.items() if name in machine.limits_met]
             for text in [said, *met] if said else met:
                 print(f"ebb: {text}", file=sys.stderr)
+        if options.stats:
+            print(f"\n{await machine.stats()}", file=sys.stderr)
         tape: Tape | None = getattr(machine.placement, "tape", None)
         if options.record and tape:
             tape.save(Path(options.record))
