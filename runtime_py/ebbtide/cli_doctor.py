@@ -51,45 +51,18 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-# What the engine must accept, and what it may: a module that uses each.
-_FEATURES = {
-    "shared memory": "(memory 1 1 shared)",
-    "atomics": "(memory 1 1 shared) (func (drop (i32.atomic.load (i32.const 0))))",
-    "tail calls": "(func $f (return_call $f))",
-    "simd": "(func (drop (v128.const i64x2 0 0)))",
-    "relaxed simd": "(func (param v128) (drop (i8x16.relaxed_swizzle (local.get 0) (local.get 0))))",
-}
-_REQUIRED = ("shared memory", "atomics")
-
-
 def _features(problems: list[str]) -> dict[str, Any]:
     found: dict[str, Any] = {"processors": os.cpu_count()}
     try:
-        import wasmtime
+        from .wasmtime_kernel import REQUIRED, engine_features
 
-        engine = wasmtime.Engine(_config())
+        found |= engine_features()
     except Exception as error:  # whatever it is, the user must hear of it
         problems.append(f"the engine does not start: {error}; reinstall wasmtime 50")
         return found
-    for name, body in _FEATURES.items():
-        try:
-            wasmtime.Module(engine, f"(module {body})")
-            found[name] = True
-        except wasmtime.WasmtimeError:
-            found[name] = False
-    for name in _REQUIRED:
-        if not found[name]:
-            problems.append(f"the engine has no {name}; reinstall wasmtime 50")
+    lacking = [name for name in REQUIRED if not found[name]]
+    problems += [f"the engine has no {name}; reinstall wasmtime 50" for name in lacking]
     return found
-
-
-def _config() -> Any:
-    import wasmtime
-
-    config = wasmtime.Config()
-    config.wasm_threads = True
-    config.shared_memory = True
-    return config
 
 
 def _kernel(problems: list[str]) -> dict[str, Any]:

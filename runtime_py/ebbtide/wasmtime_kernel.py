@@ -50,19 +50,47 @@ def kernel_path() -> Path:
     return path
 
 
+def new_engine() -> wasmtime.Engine:
+    """Make an engine as a machine needs it."""
+    config = wasmtime.Config()
+    config.wasm_threads = True
+    config.shared_memory = True
+    config.wasm_tail_call = True
+    config.wasm_relaxed_simd = True
+    config.wasm_relaxed_simd_deterministic = False  # fused where the processor can
+    config.cranelift_opt_level = "speed"
+    config.max_wasm_stack = STACK_MAX
+    return wasmtime.Engine(config)
+
+
+# What an engine must accept, and what it may: a module that uses each.
+FEATURES = {
+    "shared memory": "(memory 1 1 shared)",
+    "atomics": "(memory 1 1 shared) (func (drop (i32.atomic.load (i32.const 0))))",
+    "tail calls": "(func $f (return_call $f))",
+    "simd": "(func (drop (v128.const i64x2 0 0)))",
+    "relaxed simd": "(func (param v128) (drop (i8x16.relaxed_swizzle (local.get 0) (local.get 0))))",
+}
+REQUIRED = ("shared memory", "atomics")
+
+
+def engine_features() -> dict[str, bool]:
+    """Ask the engine which of them it accepts."""
+    engine, found = new_engine(), {}
+    for name, body in FEATURES.items():
+        try:
+            wasmtime.Module.validate(engine, wasmtime.wat2wasm(f"(module {body})"))
+            found[name] = True
+        except wasmtime.WasmtimeError:
+            found[name] = False
+    return found
+
+
 class KernelModule:
     """A compiled kernel.wasm, the engine it belongs to, and its constants."""
 
     def __init__(self, path: Path | None = None) -> None:
-        config = wasmtime.Config()
-        config.wasm_threads = True
-        config.shared_memory = True
-        config.wasm_tail_call = True
-        config.wasm_relaxed_simd = True
-        config.wasm_relaxed_simd_deterministic = False  # fused where the processor can
-        config.cranelift_opt_level = "speed"
-        config.max_wasm_stack = STACK_MAX
-        self.engine = wasmtime.Engine(config)
+        self.engine = new_engine()
         self.path = path or kernel_path()
         code = self.path.read_bytes()
         self.hash = hashlib.sha256(code).hexdigest()

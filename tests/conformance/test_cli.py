@@ -77,6 +77,15 @@ def test_a_reader_that_goes_away_ends_the_writer() -> None:
     assert ended.stdout == b"y\ny\n"
 
 
+def test_a_reader_of_a_listing_may_go_away() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    for words in (["doctor"], ["image", "ls"], ["completion", "bash"], ["__complete", "image", ""]):
+        ended = subprocess.run([*EBB, *words], stdout=writer, stderr=subprocess.PIPE, timeout=120)
+        assert (ended.returncode, ended.stderr) == (141, b""), words
+    os.close(writer)
+
+
 def test_output_that_cannot_be_written_ends_the_writer() -> None:
     with open("/dev/full", "wb") as full:
         command = [*EBB, "run", "--", "yes"]

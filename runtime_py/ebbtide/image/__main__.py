@@ -209,6 +209,8 @@ def main(argv: list[str] | None = None) -> int:
             "\nebb image: interrupted. The same command goes on where it stopped", file=sys.stderr
         )
         return 130
+    except BrokenPipeError:
+        raise  # nobody reads on: `ebb` ends
     except (ImageError, OSError) as error:
         print(f"ebb image: {error}", file=sys.stderr)
         return 1
