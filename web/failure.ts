@@ -18,6 +18,10 @@ const ERRORS: Readonly<Partial<Record<ErrorCode, readonly [title: string, advice
   "image-missing": ["There is no such machine.", "Check the word after “image=” in the address, or open the page without it."],
   "image-corrupt": ["The files of this machine are damaged.", "Try again; if it happens again, the server’s copy is broken."],
   network: ["The machine could not be loaded.", "Check the connection, then try again."],
+  "worker-lost": [
+    "A part of the machine is gone.",
+    "Browsers do this when memory is short: close other tabs or programs, then try again. A new machine starts.",
+  ],
   panic: ["The kernel stopped.", "Download the state if you want to report it, then try again: a new machine starts."],
 };
 

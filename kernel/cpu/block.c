@@ -243,7 +243,10 @@ static void link_near(struct op *op, struct op *target) {
 // ---- Entries -----------------------------------------------------------------------------------
 // An entry is two ops apart from their run: OP_ENTRY or OP_COMPILED, then the way to the code itself.
 
-// Behind a call? Then its function is the better place to begin.
+// A loop or what follows a call is worth compiling by itself only if its function is not called again soon:
+// then that is the better place to begin.
+enum { PATIENCE = 16 };
+
 static bool is_return(const struct code_page *page, u32 off) {
     const u16 *parcel = MPTR(const u16, page->frame + off);
     if (off >= 2 && (parcel[-1] & 0xf07f) == 0x9002) // c.jalr
@@ -253,7 +256,7 @@ static bool is_return(const struct code_page *page, u32 off) {
 }
 
 // Room for two ops was made.
-static struct op *entry_make(struct cpu_cache *cache, struct code_page *page, u32 off) {
+static struct op *entry_make(struct cpu_cache *cache, struct code_page *page, u32 off, bool loop) {
     struct op *target = op_at(cache, page->map[off / 2]);
     struct jit *jit = cache->jit;
     if (!jit || target->b == OP_ENTRY_MARK)
@@ -275,17 +278,17 @@ static struct op *entry_make(struct cpu_cache *cache, struct code_page *page, u3
         op[0].imm = sizeof(struct op);
     } else {
         op[0].code = OP_ENTRY | OP_SLOW;
-        op[0].imm = (i32)(is_return(page, off) ? jit->threshold * 16 : jit->threshold);
+        op[0].imm = (i32)(jit->threshold * (loop || is_return(page, off) ? PATIENCE : 1));
     }
     page->map[off / 2] = op_offset(cache, op);
     return op;
 }
 
-struct op *code_entry(struct hart *hart, struct cpu_cache *cache, u64 pc) {
+struct op *code_entry(struct hart *hart, struct cpu_cache *cache, u64 pc, bool loop) {
     struct op *op = code_at(hart, cache, pc);
     if (!op || !cache->jit)
         return op;
-    return entry_make(cache, code_page_at(hart, cache, pc), pc & PAGE_MASK);
+    return entry_make(cache, code_page_at(hart, cache, pc), pc & PAGE_MASK, loop);
 }
 
 void code_compiled(struct cpu_cache *cache, maddr frame, u32 off, u32 generation, u32 index) {
@@ -347,7 +350,7 @@ static struct op *decode_run(struct cpu_cache *cache, struct code_page *page, u3
             o->code = far_code(id);
         else if (page->map[((u32)o->off + (u32)o->imm) / 2])
             link_near(o, o->imm < 0 || id == JAL
-                             ? entry_make(cache, page, (u32)o->off + (u32)o->imm)
+                             ? entry_make(cache, page, (u32)o->off + (u32)o->imm, id != JAL)
                              : op_at(cache, page->map[((u32)o->off + (u32)o->imm) / 2]));
     }
     // A branch still to be linked is kept as somebody's second.
@@ -386,7 +389,7 @@ void code_resolve(struct hart *hart, struct cpu_cache *cache, struct op *op, u64
     u32 flushes = cache->flushes;
     u64 pc = base + op->off + (u64)(i64)op->imm;
     bool entry = op->imm < 0 || (op->code & ~OP_SLOW) == JAL;
-    struct op *target = entry ? code_entry(hart, cache, pc) : code_at(hart, cache, pc);
+    struct op *target = entry ? code_entry(hart, cache, pc, (op->code & ~OP_SLOW) != JAL) : code_at(hart, cache, pc);
     if (target && flushes == cache->flushes)
         link_near(op, target);
 }

@@ -112,6 +112,8 @@ struct jit_context {
     maddr valid;   // u32[], by region
     u32 nx_near;   // as run.nx_near
     maddr cpu;     // struct cpu of the task, for its reservation
+    u32 nearest;   // as run.nearest
+    u32 fcsr;      // as cpu_cache.fcsr
 };
 #define REGISTER(offset) (*(u64 *)((char *)register_file + (offset)))
 
@@ -195,7 +197,7 @@ struct code_page *code_page_at(struct hart *hart, struct cpu_cache *cache, u64 p
 struct op *code_at(struct hart *hart, struct cpu_cache *cache, u64 pc);
 
 // The same for a place where compiled code may begin: how often it is reached is counted.
-struct op *code_entry(struct hart *hart, struct cpu_cache *cache, u64 pc);
+struct op *code_entry(struct hart *hart, struct cpu_cache *cache, u64 pc, bool loop);
 
 // The region `index`, which begins there, is ready to run.
 void code_compiled(struct cpu_cache *cache, maddr frame, u32 off, u32 generation, u32 index);

@@ -7,7 +7,7 @@
 
 #define SLICE 4096u // ticks between two looks at hart->attn
 
-enum { CSR_FFLAGS = 1, CSR_FRM = 2, CSR_FCSR = 3, CSR_CYCLE = 0xc00, CSR_TIME, CSR_INSTRET };
+enum { CSR_CYCLE = 0xc00, CSR_TIME, CSR_INSTRET };
 
 // How an op ended.
 enum end {
@@ -41,6 +41,8 @@ static void fcsr_set(struct cpu_cache *cache, u32 fcsr) {
     cache->run.nearest = (fcsr & 0xe0) == 0;
     cache->run.nx_near = (fcsr & 0xe1) == FLAG_NX;
     cache->context->nx_near = cache->run.nx_near;
+    cache->context->nearest = cache->run.nearest;
+    cache->context->fcsr = cache->fcsr;
 }
 
 // ---- Memory ------------------------------------------------------------------------------------
@@ -383,7 +385,7 @@ static bool enter(struct session *s, bool first) {
         s->exit = CPU_ATTN;
         return false;
     }
-    struct op *op = first ? code_entry(s->hart, s->cache, run->pc)
+    struct op *op = first ? code_entry(s->hart, s->cache, run->pc, true)
                           : code_at(s->hart, s->cache, run->pc);
     u32 word;
     s->exit = CPU_FAULT;
@@ -439,7 +441,7 @@ static bool run_slice(struct session *s) {
                 return false;
             }
         }
-        struct op *op = end == END_ENTRY ? code_entry(hart, cache, run->pc)
+        struct op *op = end == END_ENTRY ? code_entry(hart, cache, run->pc, false)
                                          : code_at(hart, cache, run->pc);
         if (!op) {
             s->exit = CPU_FAULT;

@@ -39,6 +39,9 @@ void close(struct translation *t) {
     label_pop(t);
 }
 
+void if_begin(struct translation *t) { open(t, W_IF, T_NONE); }
+void if_end(struct translation *t) { close(t); }
+
 static u32 label_depth(const struct translation *t, u32 label) {
     for (u32 i = t->label_count; i-- > 0;)
         if (t->label[i] == label)
@@ -298,7 +301,9 @@ static void simple(struct translation *t, const struct insn *insn, const struct 
 }
 
 // ---- Instructions ------------------------------------------------------------------------------
-bool codegen_leaves(const struct insn *insn) { return insn->flags & (LOAD | STORE | AMO); }
+bool codegen_leaves(const struct insn *insn) {
+    return insn->flags & (LOAD | STORE | AMO) || (insn->flags & (FP | CSR) && float_leaves(insn));
+}
 
 bool codegen_knows(const struct translation *t, const struct insn *insn) {
     switch (insn->id) {
@@ -307,9 +312,11 @@ bool codegen_knows(const struct translation *t, const struct insn *insn) {
     case DIV: case DIVU: case REM: case REMU: case DIVW: case DIVUW: case REMW: case REMUW:
     case SLLIW: case SRLIW: case SRAIW: case SLLW: case SRLW: case SRAW:
     case LB: case LH: case LW: case LD: case LBU: case LHU: case LWU:
-    case SB: case SH: case SW: case SD: case FLD: case FSD: case FENCE:
+    case SB: case SH: case SW: case SD: case FENCE:
         return true;
     default:
+        if (insn->flags & (FP | CSR))
+            return float_knows(insn);
         return insn->flags & BRANCH || atomic_knows(t, insn) || simple_of(insn->id);
     }
 }
@@ -318,6 +325,10 @@ static void instruction(struct translation *t, const struct block *block, u32 k)
     const struct jit_insn *at = &t->row[block->first + k];
     const struct insn *insn = &at->insn;
     const struct simple *s = simple_of(insn->id);
+    if (insn->flags & (FP | CSR)) {
+        float_instruction(t, block, k);
+        return;
+    }
     if (s) {
         simple(t, insn, s);
         return;
@@ -342,12 +353,10 @@ static void instruction(struct translation *t, const struct block *block, u32 k)
     case LBU: load(t, block, k, 1, W_I64_LOAD8_U); break;
     case LHU: load(t, block, k, 2, W_I64_LOAD16_U); break;
     case LWU: load(t, block, k, 4, W_I64_LOAD32_U); break;
-    case FLD: load(t, block, k, 8, W_F64_LOAD); break;
     case SB: store(t, block, k, 1, W_I64_STORE8); break;
     case SH: store(t, block, k, 2, W_I64_STORE16); break;
     case SW: store(t, block, k, 4, W_I64_STORE32); break;
     case SD: store(t, block, k, 8, W_I64_STORE); break;
-    case FSD: store(t, block, k, 8, W_F64_STORE); break;
     case SLLIW: shift_word(t, insn, W_I32_SHL, true); break;
     case SRLIW: shift_word(t, insn, W_I32_SHR_U, true); break;
     case SRAIW: shift_word(t, insn, W_I32_SHR_S, true); break;
@@ -422,6 +431,7 @@ static void body(struct translation *t, const struct block *block) {
         set(t, L_FUEL);
     }
     memory_begin(t, block);
+    t->not_nan = t->boxed = 0;
     for (u32 k = 0; k < block->count; k++)
         instruction(t, block, k);
     if (guarded) {
@@ -452,7 +462,7 @@ static void go(struct translation *t, u16 from, u32 k) {
     const struct block *block = &t->block[from];
     u16 to = block->succ[k];
     if (to == NO_BLOCK)
-        leave_to(t, block, block->exit[k]);
+        leave_to(t, block, block->exit[k].off);
     else if (by_label(t, from, to))
         op_u(t, W_BR, label_of(t, from, to));
     else
@@ -472,20 +482,28 @@ static void returned(struct translation *t, i32 off) {
     op(t, W_END);
 }
 
-static void jump(struct translation *t, const struct block *block) {
-    const struct jit_insn *last = &t->row[block->first + block->count - 1];
+// TEMP_A is where a jal or jalr leads.
+static void target(struct translation *t, const struct jit_insn *last) {
     const struct insn *insn = &last->insn;
-    i32 next = last->off + insn->len;
     if (insn->id == JAL) {
         get_pc(t, last->off + insn->imm);
     } else {
         get_x(t, insn->rs1);
-        const64(t, insn->imm);
-        op(t, W_I64_ADD);
+        if (insn->imm) {
+            const64(t, insn->imm);
+            op(t, W_I64_ADD);
+        }
         const64(t, ~1ll);
         op(t, W_I64_AND);
     }
     set(t, temp(t, TEMP_A));
+}
+
+static void jump(struct translation *t, const struct block *block) {
+    const struct jit_insn *last = &t->row[block->first + block->count - 1];
+    const struct insn *insn = &last->insn;
+    i32 next = last->off + insn->len;
+    target(t, last);
     if (insn->rd) {
         get_pc(t, next);
         set_x(t, insn->rd);
@@ -507,19 +525,36 @@ static void terminator(struct translation *t, u16 index) {
     switch ((enum term)block->term) {
     case TERM_NEXT: {
         const struct insn *insn = &last->insn;
-        if (insn->id == JAL && insn->rd) {
+        if ((insn->id == JAL || insn->id == JALR) && insn->rd) {
             get_pc(t, last->off + insn->len);
             set_x(t, insn->rd);
         }
         go(t, index, 0);
         break;
     }
-    case TERM_STOP: leave_to(t, block, block->exit[0]); break;
+    case TERM_STOP: leave_to(t, block, block->exit[0].off); break;
     case TERM_INDIRECT: jump(t, block); break;
+    case TERM_RETURN:
+        target(t, last);
+        if (block->succ[0] != NO_BLOCK) {
+            get(t, temp(t, TEMP_A));
+            get_pc(t, block->exit[0].off);
+            op(t, W_I64_EQ);
+            if (by_label(t, index, block->succ[0])) {
+                op_u(t, W_BR_IF, label_of(t, index, block->succ[0]));
+            } else {
+                open(t, W_IF, T_NONE);
+                go(t, index, 0);
+                close(t);
+            }
+        }
+        registers_store(t, block->dirty_out);
+        return_to(t);
+        break;
     case TERM_CALL:
         jump(t, block);
         if (block->succ[0] == NO_BLOCK) {
-            get_pc(t, block->exit[0]);
+            get_pc(t, block->exit[0].off);
             set(t, temp(t, TEMP_A));
             transfer(t, false);
         } else {
@@ -592,11 +627,18 @@ bool region_write(struct translation *t) {
     for (u32 reg = REG_F; reg < 64; reg++)
         if (t->registers >> reg & 1)
             t->local[reg] = (u8)next++;
-    t->temp_i32 = next;
-    put_u(&t->code, 3);
+    t->temp_f64 = next;
+    t->temp_f32 = next + (floats ? TEMPS_F64 : 0);
+    t->temp_i32 = t->temp_f32 + (floats ? TEMPS_F32 : 0);
+    put_u(&t->code, floats ? 4 : 2);
     locals(t, ints + TEMPS, T_I64);
-    locals(t, floats, T_F64);
+    if (floats) {
+        locals(t, floats + TEMPS_F64, T_F64);
+        locals(t, TEMPS_F32, T_F32);
+    }
     locals(t, TEMPS_I32, T_I32);
+    if (t->floats)
+        float_begin(t);
     get(t, L_CONTEXT);
     mem(t, W_I32_LOAD, 2, CONTEXT(tlb));
     set(t, temp32(t, TEMP_TLB));

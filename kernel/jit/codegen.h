@@ -68,6 +68,9 @@ static inline void open(struct translation *t, u32 byte, u32 type) { open_as(t, 
 // the stack is not 0. Of the instruction nothing may have been done.
 void where(struct translation *t, const struct block *block, u32 k);
 void leave_if(struct translation *t);
+// If the i32 on the stack is not 0. One may leave from inside.
+void if_begin(struct translation *t);
+void if_end(struct translation *t);
 
 // memory.c
 void memory_begin(struct translation *t, const struct block *block); // a block

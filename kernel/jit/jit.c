@@ -6,6 +6,8 @@
 #include "translate.h"
 #include "../kernel.h"
 
+#define NX_MISSES_MAX 32
+
 static struct jit *jit_of(u32 id) { return host.hart[id]->cpu ? host.hart[id]->cpu->jit : NULL; }
 
 // ---- Regions -----------------------------------------------------------------------------------
@@ -105,8 +107,22 @@ static bool stands(struct jit *jit, u32 index, u64 pc) {
     return true;
 }
 
+// A region with floating point that was compiled when fcsr.NX was set, as it soon is in most programs: where it
+// is clear often, it is compiled anew for both.
+static bool misses_nx(struct jit *jit, struct region *region, u64 pc) {
+    if (region->careful || jit->cache->context->nx_near)
+        return false;
+    if (++region->misses < NX_MISSES_MAX || jit->queue_count == JIT_QUEUE || !code_page_known(jit->cache, pc))
+        return true;
+    region->careful = true;
+    region->state = REGION_NONE;
+    jit_hot(jit, pc);
+    return true;
+}
+
 bool jit_run(struct jit *jit, u32 index, u64 pc) {
-    if (jit_state(jit, index) != REGION_READY || !stands(jit, index, pc)) {
+    if (jit_state(jit, index) != REGION_READY || !stands(jit, index, pc) ||
+        misses_nx(jit, &jit->region[index], pc)) {
         jit->counters.stale++;
         return false;
     }

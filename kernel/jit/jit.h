@@ -40,7 +40,8 @@ struct region {
     u64 pc; // where it was seen last
     u8 state; // REGION_*
     u8 page_count;
-    u16 pad;
+    bool careful; // is, or is to be, right while fcsr.NX is clear, too
+    u8 misses;    // of one that is not: entries with NX clear
     struct region_page page[JIT_PAGES];
 };
 enum { REGION_NONE, REGION_QUEUED, REGION_WAITING, REGION_READY, REGION_REFUSED };

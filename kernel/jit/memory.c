@@ -182,19 +182,13 @@ u32 translate(struct translation *t, const struct block *block, u32 k, const str
 void load(struct translation *t, const struct block *block, u32 k, u32 size, u32 byte) {
     const struct insn *insn = &t->row[block->first + k].insn;
     mem(t, byte, 0, translate(t, block, k, insn, size, false));
-    if (insn->flags & FP)
-        set(t, t->local[insn->rd]);
-    else
-        set_x(t, insn->rd);
+    set_x(t, insn->rd);
 }
 
 void store(struct translation *t, const struct block *block, u32 k, u32 size, u32 byte) {
     const struct insn *insn = &t->row[block->first + k].insn;
     u32 offset = translate(t, block, k, insn, size, true);
-    if (insn->flags & FP)
-        get(t, t->local[insn->rs2]);
-    else
-        get_x(t, insn->rs2);
+    get_x(t, insn->rs2);
     mem(t, byte, 0, offset);
 }
 

@@ -76,6 +76,8 @@ static void sections_head(struct code *code, u32 members) {
     length_end(code, length);
 }
 
+// More make whoever waits for the first of them wait for long.
+#define MODULE_INSNS 1200u
 #define HEAD_ROOM 1024u // sections before the code
 
 static bool member_write(struct translation *t, u32 index) {
@@ -88,12 +90,14 @@ static bool member_write(struct translation *t, u32 index) {
         return false;
     if (!region_find(t))
         return false;
+    t->careful = region->careful || !jit->cache->run.nx_near;
     u8 *length = length_begin(&t->code);
     if (!region_write(t)) {
         t->code = before;
         return false;
     }
     length_end(&t->code, length);
+    region->careful = t->careful || !t->floats;
     region->page_count = (u8)t->page_count;
     for (u32 i = 0; i < t->page_count; i++)
         region->page[i] = t->page[i];
@@ -107,11 +111,11 @@ bool translate_module(struct jit *jit) {
     u8 *bytes = jit->bytes;
     t->code = (struct code){bytes + HEAD_ROOM, bytes + HEAD_ROOM, bytes + JIT_MODULE_BYTES, false};
     t->member_count = 0;
-    u32 left = 0;
+    u32 left = 0, insns = 0;
     for (u32 i = 0; i < jit->queue_count; i++) {
         u32 index = jit->queue[i];
         struct region *region = &jit->region[index];
-        if (t->code.end - t->code.at < (i32)(JIT_MODULE_BYTES / 4)) {
+        if (t->code.end - t->code.at < (i32)(JIT_MODULE_BYTES / 4) || insns > MODULE_INSNS) {
             jit->queue[left++] = (u16)index; // the next module's
             continue;
         }
@@ -119,6 +123,7 @@ bool translate_module(struct jit *jit) {
             region->state = REGION_REFUSED;
             continue;
         }
+        insns += t->row_count;
         region->state = REGION_WAITING;
         jit->pending_region[t->member_count++] = (u16)index;
     }

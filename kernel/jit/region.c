@@ -5,15 +5,15 @@
 #include "../mem/tlb.h"
 
 // ---- Instructions ------------------------------------------------------------------------------
-static u16 *slot_of(struct translation *t, i32 off) {
-    u32 h = (u32)(off >> 1) * 0x9e3779b1u >> 20;
-    while (t->at[h] && t->insn[t->at[h] - 1].off != off)
+static u16 *slot_of(struct translation *t, struct place at) {
+    u32 h = ((u32)(at.off >> 1) + at.context * 0x5bd1u) * 0x9e3779b1u >> 20;
+    while (t->at[h] && (t->insn[t->at[h] - 1].off != at.off || t->insn[t->at[h] - 1].context != at.context))
         h = (h + 1) % lengthof(t->at);
     return &t->at[h];
 }
 
-static struct jit_insn *insn_at(struct translation *t, i32 off) {
-    u16 i = *slot_of(t, off);
+static struct jit_insn *insn_at(struct translation *t, struct place at) {
+    u16 i = *slot_of(t, at);
     return i ? &t->insn[i - 1] : NULL;
 }
 
@@ -58,30 +58,98 @@ bool codegen_knows(const struct translation *t, const struct insn *insn); // cod
 static bool is_jump(const struct insn *insn) { return insn->id == JAL || insn->id == JALR; }
 static bool is_link(u32 rd) { return rd == 1 || rd == 5; }
 
-// Walk from `off` until control leaves, and remember what else is to be walked.
-static void walk(struct translation *t, i32 off, i32 *todo, u32 *todo_count, u32 todo_max) {
+static bool is_call(const struct insn *insn) { return is_jump(insn) && is_link(insn->rd); }
+
+// Where a jump leads if that is known: by its own immediate, or by the auipc right before it.
+static bool target_of(const struct jit_insn *at, const struct jit_insn *before, i32 *target) {
+    if (at->insn.id == JAL) {
+        *target = at->off + at->insn.imm;
+        return true;
+    }
+    if (at->insn.id != JALR || !before || before->insn.id != AUIPC || !at->insn.rs1 || before->insn.rd != at->insn.rs1)
+        return false;
+    *target = before->off + before->insn.imm + at->insn.imm;
+    return !(*target & 1);
+}
+
+// ---- Inlining ----------------------------------------------------------------------------------
+// A call of a small function becomes a jump into a copy of it: its blocks in a context of their own, whose
+// return is a compare of the return address with the one this call has left.
+enum { INLINE_INSNS = 30, INLINE_DEPTH = 2, INLINE_TOTAL = 200 };
+
+// Is what begins there small, as far as it was ever decoded?
+static bool is_small(struct translation *t, i32 target) {
+    i32 todo[INLINE_INSNS], seen[INLINE_INSNS];
+    u32 todo_count = 1, seen_count = 0;
+    todo[0] = target;
+    while (todo_count) {
+        i32 off = todo[--todo_count];
+        for (;;) {
+            bool again = false;
+            for (u32 i = 0; i < seen_count && !again; i++)
+                again = seen[i] == off;
+            struct insn insn;
+            if (again || !fetch(t, off, &insn))
+                break;
+            if (seen_count == INLINE_INSNS || !codegen_knows(t, &insn))
+                return false;
+            seen[seen_count++] = off;
+            bool jump = insn.id == JAL && !is_call(&insn);
+            if ((insn.flags & BRANCH || jump) && todo_count < INLINE_INSNS)
+                todo[todo_count++] = off + insn.imm;
+            if (is_jump(&insn) && !is_call(&insn))
+                break;
+            off += insn.len;
+        }
+    }
+    return seen_count > 0;
+}
+
+// The context of a copy for this call, or 0.
+static u8 inlined(struct translation *t, const struct jit_insn *call, i32 target) {
+    const struct context *from = &t->context[call->context];
+    if (from->depth == INLINE_DEPTH || t->insn_count > INLINE_TOTAL || t->context_count == CONTEXTS ||
+        target > REACH || target < -REACH || !is_small(t, target))
+        return 0;
+    t->context[t->context_count] = (struct context){call->context, from->depth + 1, call->insn.rd, call->off + call->insn.len};
+    return (u8)t->context_count++;
+}
+
+// Walk from `at` until control leaves, and remember what else is to be walked.
+static void walk(struct translation *t, struct place at, struct place *todo, u32 *todo_count, u32 todo_max) {
+    const struct jit_insn *before = NULL;
     for (bool leader = true;; leader = false) {
-        struct jit_insn *known = insn_at(t, off);
+        struct jit_insn *known = insn_at(t, at);
         if (known) {
             known->leader = true;
             return;
         }
         struct insn insn;
-        if (t->insn_count == REGION_INSNS || !fetch(t, off, &insn) || !codegen_knows(t, &insn))
+        if (t->insn_count == REGION_INSNS || at.off > REACH || at.off < -REACH || *todo_count + 2 > todo_max ||
+            !fetch(t, at.off, &insn) || !codegen_knows(t, &insn))
             return;
-        t->insn[t->insn_count] = (struct jit_insn){insn, off, leader};
-        *slot_of(t, off) = (u16)++t->insn_count;
-        i32 next = off + insn.len, target = off + insn.imm;
-        bool branch = insn.flags & BRANCH, call = is_jump(&insn) && is_link(insn.rd);
-        if (branch || (insn.id == JAL && !call))
-            if (*todo_count < todo_max)
-                todo[(*todo_count)++] = target;
-        if (branch || call)
-            if (*todo_count < todo_max)
-                todo[(*todo_count)++] = next;
-        if (branch || is_jump(&insn))
+        struct jit_insn *here = &t->insn[t->insn_count];
+        *here = (struct jit_insn){.insn = insn, .off = at.off, .context = at.context, .leader = leader};
+        *slot_of(t, at) = (u16)++t->insn_count;
+        struct place next = {at.off + insn.len, at.context};
+        i32 target;
+        bool static_target = target_of(here, before, &target);
+        if (is_call(&insn)) {
+            if (static_target && (here->callee = inlined(t, here, target))) {
+                here->target = target;
+                todo[(*todo_count)++] = (struct place){target, here->callee};
+            }
+            todo[(*todo_count)++] = next;
             return;
-        off = next;
+        }
+        if (insn.id == JAL || insn.flags & BRANCH)
+            todo[(*todo_count)++] = (struct place){at.off + insn.imm, at.context};
+        if (insn.flags & BRANCH)
+            todo[(*todo_count)++] = next;
+        if (insn.flags & BRANCH || is_jump(&insn))
+            return;
+        before = here;
+        at = next;
     }
 }
 
@@ -102,54 +170,70 @@ void insn_registers(const struct insn *insn, u64 *reads, u64 *writes) {
     }
 }
 
-static u16 block_of(const struct translation *t, i32 off) {
-    for (u32 i = 0; i < t->block_count; i++)
-        if (t->row[t->block[i].first].off == off)
+static u16 block_of(const struct translation *t, struct place at) {
+    for (u32 i = 0; i < t->block_count; i++) {
+        const struct jit_insn *first = &t->row[t->block[i].first];
+        if (first->off == at.off && first->context == at.context)
             return (u16)i;
+    }
     return NO_BLOCK;
 }
 
 bool codegen_leaves(const struct insn *insn); // codegen.c: this one may leave the region
+bool float_assumes(const struct insn *insn);  // float.c: this one is right only in some states of fcsr
 
-// The block that begins at `off`; its instructions are copied to t->row, where they stand in order.
-static void block_make(struct translation *t, i32 off) {
+// The block that begins at `at`; its instructions are copied to t->row, where they stand in order.
+static void block_make(struct translation *t, struct place at) {
     struct block *block = &t->block[t->block_count++];
     *block = (struct block){.first = (u16)t->row_count, .succ = {NO_BLOCK, NO_BLOCK}};
     block->term = TERM_STOP;
     for (;;) {
-        struct jit_insn *at = insn_at(t, off);
-        if (!at) {
-            block->exit[0] = off;
-            break;
-        }
-        if (block->count && (at->leader || block->count == BLOCK_INSNS)) {
-            at->leader = true;
+        struct jit_insn *here = insn_at(t, at);
+        block->exit[0] = at;
+        if (!here)
+            return;
+        if (block->count && (here->leader || block->count == BLOCK_INSNS)) {
+            here->leader = true;
             block->term = TERM_NEXT;
-            block->exit[0] = off;
-            break;
+            return;
         }
-        t->row[t->row_count++] = *at;
+        const struct insn *insn = &here->insn;
+        t->row[t->row_count++] = *here;
         block->count++;
         u64 reads, writes;
-        insn_registers(&at->insn, &reads, &writes);
+        insn_registers(insn, &reads, &writes);
         block->use |= reads & ~block->def;
         block->def |= writes;
-        block->leaves |= codegen_leaves(&at->insn);
-        t->floats |= at->insn.flags & FP && at->insn.flags & RM;
-        i32 next = off + at->insn.len, target = off + at->insn.imm;
-        if (at->insn.flags & BRANCH) {
+        block->leaves |= codegen_leaves(insn);
+        t->floats |= float_assumes(insn);
+        struct place next = {at.off + insn->len, at.context}, target = {at.off + insn->imm, at.context};
+        const struct context *context = &t->context[at.context];
+        if (insn->flags & BRANCH) {
             block->term = TERM_BRANCH;
             block->exit[0] = target;
             block->exit[1] = next;
-            break;
+            return;
         }
-        if (is_jump(&at->insn)) {
-            bool call = is_link(at->insn.rd);
-            block->term = call ? TERM_CALL : at->insn.id == JAL ? TERM_NEXT : TERM_INDIRECT;
-            block->exit[0] = call ? next : target;
-            break;
+        if (is_call(insn)) {
+            // A jalr that can be jumped to may have another register than its auipc left.
+            bool copy = here->callee && !(insn->id == JALR && block->count == 1);
+            block->term = copy ? TERM_NEXT : TERM_CALL;
+            block->exit[0] = copy ? (struct place){here->target, here->callee} : next;
+            return;
         }
-        off = next;
+        if (insn->id == JAL) {
+            block->term = TERM_NEXT;
+            block->exit[0] = target;
+            return;
+        }
+        if (insn->id == JALR) {
+            bool back = at.context && !insn->rd && insn->rs1 == context->link;
+            block->term = back ? TERM_RETURN : TERM_INDIRECT;
+            if (back)
+                block->exit[0] = (struct place){context->back, context->parent};
+            return;
+        }
+        at = next;
     }
 }
 
@@ -292,6 +376,7 @@ static void registers(struct translation *t) {
             struct block *block = &t->block[t->order[i]];
             u64 after = 0;
             bool ends = block->term == TERM_CALL || block->term == TERM_INDIRECT || block->term == TERM_STOP;
+            bool returns = block->term == TERM_RETURN;
             for (u32 k = 0; k < 2; k++) {
                 bool edge = k == 0 ? !ends : block->term == TERM_BRANCH;
                 if (edge && block->succ[k] == NO_BLOCK)
@@ -299,7 +384,7 @@ static void registers(struct translation *t) {
                 else if (edge)
                     after |= t->block[block->succ[k]].live;
             }
-            if (ends)
+            if (ends || returns)
                 after |= block->dirty_out;
             u64 live = block->use | (after & ~block->def);
             if (block->leaves || block->check)
@@ -315,28 +400,51 @@ static void registers(struct translation *t) {
     }
 }
 
+// An entry that is a loop's head is for a loop that goes on for long: what follows the loop is not compiled with it.
+static void keep_loop(struct translation *t) {
+    bool within[REGION_BLOCKS] = {false}, any = false;
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (u32 i = 0; i < t->block_count; i++)
+            for (u32 k = 0; k < 2 && !within[i]; k++) {
+                u16 to = t->block[i].succ[k];
+                if (to != NO_BLOCK && (to == 0 || within[to]))
+                    within[i] = changed = any = true;
+            }
+    }
+    for (u32 i = 0; any && i < t->block_count; i++)
+        for (u32 k = 0; k < 2; k++)
+            if (t->block[i].succ[k] != NO_BLOCK && !within[t->block[i].succ[k]])
+                t->block[i].succ[k] = NO_BLOCK;
+}
+
 bool region_find(struct translation *t) {
-    i32 todo[256];
+    struct place todo[256];
     u32 todo_count = 1;
-    todo[0] = 0;
+    todo[0] = (struct place){0, 0};
     t->insn_count = t->row_count = t->block_count = t->page_count = 0;
+    t->context_count = 1;
+    t->context[0] = (struct context){0};
     t->floats = false;
     __builtin_memset(t->at, 0, sizeof t->at);
-    while (todo_count)
-        walk(t, todo[--todo_count], todo, &todo_count, lengthof(todo));
+    while (todo_count) {
+        struct place at = todo[--todo_count];
+        walk(t, at, todo, &todo_count, lengthof(todo));
+    }
     if (!t->insn_count)
         return false;
     // In the order in which they were found, so the entry's is the first. One that grows too long adds another.
     for (u32 i = 0; i < t->insn_count && t->block_count < REGION_BLOCKS; i++)
         if (t->insn[i].leader)
-            block_make(t, t->insn[i].off);
+            block_make(t, (struct place){t->insn[i].off, t->insn[i].context});
     for (u32 i = 0; i < t->block_count; i++) {
         struct block *block = &t->block[i];
-        if (block->term == TERM_NEXT || block->term == TERM_BRANCH || block->term == TERM_CALL)
+        if (block->term != TERM_STOP && block->term != TERM_INDIRECT)
             block->succ[0] = block_of(t, block->exit[0]);
         if (block->term == TERM_BRANCH)
             block->succ[1] = block_of(t, block->exit[1]);
     }
+    keep_loop(t);
     do {
         order_make(t);
         dominators(t);

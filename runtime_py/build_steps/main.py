@@ -21,7 +21,7 @@ $EBB_CACHE ({CACHE}), shared by all clones.
   {ME} test            everything, then all tests
   {ME} test tests/unit -k pipe
 
-Other variables: EBB_CHROMIUM (browser for tests), EBB_MIRROR (Debian mirror for images).
+Other variables: EBB_CHROMIUM and EBB_FIREFOX (browsers for tests), EBB_MIRROR (Debian mirror for images).
 """
 
 
@@ -41,7 +41,7 @@ def _setup(options: argparse.Namespace, rest: list[str]) -> None:
     if options.tests:
         setup.qemu(install=True)
         setup.libasan(install=True)
-        say("setup", f"browser: {setup.chromium()}")
+        say("setup", f"browsers: {setup.chromium()}, {setup.firefox()}")
     say("setup", "ready")
 
 
@@ -152,7 +152,7 @@ def parser() -> argparse.ArgumentParser:
         return one
 
     one = add("setup", _setup, "make .venv and sdk/node_modules")
-    one.add_argument("--tests", action="store_true", help="also a browser, qemu and libasan")
+    one.add_argument("--tests", action="store_true", help="also browsers, qemu and libasan")
     one = add("kernel", _kernel, "compile kernel/ to build/kernel.wasm")
     one.add_argument(
         "--native", action="store_true", help="instead, the unit tests in build/native"

@@ -20,6 +20,7 @@ export const ERROR_CODES = {
   aborted: "the command was aborted by its AbortSignal",
   "output-limit": "the command wrote more than maxOutput",
   panic: "the kernel stopped: our bug",
+  "worker-lost": "the browser ended a worker of the machine, for want of memory say",
   closed: "the machine has been closed",
   internal: "something is wrong in Ebb itself",
 } as const;

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from build_steps import common, kernel, site, wasm
+from build_steps import check, common, kernel, setup, site, wasm
 
 
 @pytest.fixture
@@ -99,3 +99,28 @@ def test_the_memory_limit_can_be_raised_in_place() -> None:
     raised = wasm.with_memory_max(data, module, wasm.PAGES_MAX)
     assert wasm.parse(raised).memory_pages == (1024, 65536)
     assert len(raised) == len(data)
+
+
+def test_browsers_are_looked_for_only_where_their_tests_are_asked_for() -> None:
+    firefox = check.E2E / "test_firefox.py"
+    assert check.reaches([], firefox) and check.reaches(["-k", "no-such-file"], firefox)
+    assert check.reaches(["tests/e2e"], firefox) and check.reaches(["tests"], check.E2E)
+    assert check.reaches(["tests/e2e/test_firefox.py::test_x"], firefox)
+    assert not check.reaches(["tests/e2e/test_errors.py"], firefox)
+    assert check.reaches(["tests/e2e/test_errors.py"], check.E2E)
+    assert not check.reaches(["tests/unit"], check.E2E)
+
+
+@pytest.mark.parametrize("browser", ["chromium", "firefox"])
+def test_a_machine_without_a_browser_is_told_what_to_install(
+    browser: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(f"EBB_{browser.upper()}", raising=False)
+    monkeypatch.setattr(setup, "STAMPS", tmp_path)
+    monkeypatch.setattr(setup.shutil, "which", lambda name: None)
+    monkeypatch.setattr(setup, "is_root", lambda: False)
+    monkeypatch.setattr(setup, "is_debian", lambda: True)
+    monkeypatch.setattr(setup, "_chromium_sources", lambda: iter(()))
+    with pytest.raises(common.Failure) as caught:
+        getattr(setup, browser)()
+    assert "apt-get install" in caught.value.mend and browser in caught.value.mend
