@@ -139,6 +139,7 @@ static void walk(struct translation *t, struct place at, struct place *todo, u32
                 here->target = target;
                 todo[(*todo_count)++] = (struct place){target, here->callee};
             }
+            here->calls_entry = static_target && !target && !here->callee;
             todo[(*todo_count)++] = next;
             return;
         }
@@ -218,6 +219,8 @@ static void block_make(struct translation *t, struct place at) {
             // A jalr that can be jumped to may have another register than its auipc left.
             bool copy = here->callee && !(insn->id == JALR && block->count == 1);
             block->term = copy ? TERM_NEXT : TERM_CALL;
+            if (insn->id == JALR && block->count == 1)
+                t->row[t->row_count - 1].calls_entry = false;
             block->exit[0] = copy ? (struct place){here->target, here->callee} : next;
             return;
         }

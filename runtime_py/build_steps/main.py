@@ -174,7 +174,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--port", type=int, help="default: the first free one from 8080")
     add("test", _test, "set everything up and run all tests", "pytest")
     add("bench", _bench, "measure, and print one table of ratios", "tests/bench/bench.py")
-    add("docs", _docs, "write docs/syscalls.md and docs/abi.md from the kernel's tables")
+    add("docs", _docs, "write the pages of docs/ that come from tables")
     one = add("clean", _clean, "remove build/")
     one.add_argument("--all", action="store_true", help="also .venv and sdk/node_modules")
     return top

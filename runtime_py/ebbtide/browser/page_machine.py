@@ -14,7 +14,7 @@ from .. import http
 from ..process import CompletedProcess
 from ..stats import Stats, camel
 from .page_process import Process
-from .page_sdk import asked, bytes_of, exit_of, js_value
+from .page_sdk import asked, bytes_of, exit_of, js_value, sdk_folder
 from .page_streams import Duplex
 
 
@@ -26,19 +26,6 @@ def _limits(limits: Mapping[str, Any]) -> dict[str, Any]:
     if "max_output" in given:
         given["maxOutput"] = given.pop("max_output")
     return given
-
-
-def _default_base() -> str:
-    """Return the folder of our wheel, else of the page."""
-    from importlib.metadata import PackageNotFoundError, distribution
-
-    from js import URL, location
-
-    try:
-        wheel = distribution("ebbtide").read_text("PYODIDE_URL")
-    except PackageNotFoundError:
-        wheel = None
-    return str(URL.new(".", wheel or location.href).href)
 
 
 class Machine:
@@ -57,7 +44,7 @@ class Machine:
 
         if limits := options.get("limits"):
             options["limits"] = _limits(limits)
-        base = base_url or _default_base()
+        base = base_url or sdk_folder()
         load = run_js("(url) => import(url)")
         module = await asked(load(base.rstrip("/") + "/ebbtide.js"))
         return cls(await asked(module.boot(js_value({"image": image, "baseURL": base, **options}))))

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
 from typing import Any
 
 from .. import errors, linux
 
-# Codes of the SDK's errors (sdk/src/errors.ts) that have a class of their own here.
-_ERRORS: Mapping[str, type[errors.EbbError]] = {
-    "no-memory": errors.MemoryRefused,
-    "image-missing": errors.ImageMissing,
-    "image-corrupt": errors.ImageCorrupt,
-    "panic": errors.MachinePanic,
-    "closed": errors.MachineClosed,
-    "internal": errors.InternalError,
-}
-_RUN_ERRORS: Mapping[str, type[errors.ProcessError]] = {
-    "timeout": errors.ProcessTimeout,
-    "aborted": errors.ProcessAborted,
-    "output-limit": errors.OutputLimit,
-}
+
+def sdk_folder() -> str:
+    """Return where the SDK is looked for: the folder of our wheel, else of the page."""
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    from js import URL, location
+
+    try:
+        wheel = distribution("ebbtide").read_text("PYODIDE_URL")  # written by micropip
+    except PackageNotFoundError:
+        wheel = None
+    return str(URL.new(".", wheel or _locked() or location.href).href)
+
+
+def _locked() -> str | None:
+    """Return the address of our wheel in Pyodide's lock file, if it is named there."""
+    import pyodide_js
+    from js import URL
+
+    entry = getattr(pyodide_js.lockfile.packages, "ebbtide", None)
+    return entry and str(URL.new(entry.file_name, pyodide_js.lockfileBaseUrl).href)
 
 
 def js_value(value: object) -> Any:
@@ -46,11 +52,10 @@ def _error(error: Any) -> Exception:
     if code == "linux":
         number = getattr(errno, error.errno, 0)
         return OSError(number, message, getattr(error, "path", None))
-    if code in _RUN_ERRORS:
-        return _RUN_ERRORS[code](
-            message, stdout=bytes_of(error, "stdout"), stderr=bytes_of(error, "stderr")
-        )
-    return _ERRORS.get(code, errors.EbbError)(message)
+    kind = errors.BY_CODE.get(code, errors.EbbError)
+    if issubclass(kind, errors.ProcessError):
+        return kind(message, stdout=bytes_of(error, "stdout"), stderr=bytes_of(error, "stderr"))
+    return kind(message)
 
 
 def bytes_of(holder: Any, name: str) -> bytes:
