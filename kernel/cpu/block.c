@@ -87,9 +87,20 @@ struct code_page *code_page_at(struct hart *hart, struct cpu_cache *cache, u64 p
     return page;
 }
 
-struct code_page *code_page_known(const struct cpu_cache *cache, u64 va) {
+struct code_page *code_page_known(struct hart *hart, struct cpu_cache *cache, u64 va) {
     const struct code_way *way = &cache->way[(va >> PAGE_SHIFT) % CODE_WAYS];
-    return way->tag == ((va & ~PAGE_MASK) | cache->run.epoch) ? way->page : 0;
+    if (way->tag == ((va & ~PAGE_MASK) | cache->run.epoch))
+        return way->page;
+    maddr frame = tlb_peek(hart, va);
+    if (!frame)
+        return 0;
+    struct code_page *page;
+    for (u32 i = cache->hash[(frame >> PAGE_SHIFT) % CODE_HASH]; i; i = page->next) {
+        page = &cache->pages[i - 1];
+        if (page->frame == frame && page->generation == code_generation(frame))
+            return page;
+    }
+    return 0;
 }
 
 static u16 reg(const struct cpu_cache *cache, u32 index) {
@@ -245,7 +256,7 @@ static void link_near(struct op *op, struct op *target) {
 
 // A loop or what follows a call is worth compiling by itself only if its function is not called again soon:
 // then that is the better place to begin.
-enum { PATIENCE = 16 };
+enum { PATIENCE = 4 };
 
 static bool is_return(const struct code_page *page, u32 off) {
     const u16 *parcel = MPTR(const u16, page->frame + off);
@@ -299,8 +310,8 @@ void code_compiled(struct cpu_cache *cache, maddr frame, u32 off, u32 generation
             continue;
         struct op *op = op_at(cache, page->map[off / 2]);
         if (op->b == OP_ENTRY_MARK) {
-            op->code = OP_COMPILED | OP_SLOW;
-            op->imm = (i32)index;
+            op->code = (index ? OP_COMPILED : OP_ENTRY) | OP_SLOW;
+            op->imm = index ? (i32)index : (i32)cache->jit->threshold;
         }
     }
 }

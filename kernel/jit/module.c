@@ -85,9 +85,6 @@ static bool member_write(struct translation *t, u32 index) {
     struct region *region = &jit->region[index];
     struct code before = t->code;
     t->pc = region->pc;
-    const struct code_page *page = code_page_known(jit->cache, t->pc);
-    if (!page || page->frame != region->frame || page->generation != region->generation)
-        return false;
     if (!region_find(t))
         return false;
     t->careful = region->careful || !jit->cache->run.nx_near;
@@ -117,6 +114,12 @@ bool translate_module(struct jit *jit) {
         struct region *region = &jit->region[index];
         if (t->code.end - t->code.at < (i32)(JIT_MODULE_BYTES / 4) || insns > MODULE_INSNS) {
             jit->queue[left++] = (u16)index; // the next module's
+            continue;
+        }
+        const struct code_page *page = code_page_known(jit->hart, jit->cache, region->pc);
+        if (!page || page->frame != region->frame || page->generation != region->generation) {
+            region->state = REGION_NONE; // of another process, or gone
+            code_compiled(jit->cache, region->frame, region->offset, region->generation, 0);
             continue;
         }
         if (!member_write(t, index)) {

@@ -19,7 +19,7 @@ static struct jit_insn *insn_at(struct translation *t, struct place at) {
 
 // The page that holds va, entered among the region's pages.
 static struct code_page *page_use(struct translation *t, u64 va) {
-    struct code_page *page = code_page_known(t->jit->cache, va);
+    struct code_page *page = code_page_known(t->jit->hart, t->jit->cache, va);
     if (!page)
         return NULL;
     i32 delta = (i32)((i64)((va >> PAGE_SHIFT) - (t->pc >> PAGE_SHIFT)));
