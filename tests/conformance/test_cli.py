@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import termios
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -370,8 +371,10 @@ def test_the_terminal_is_restored_even_if_we_are_killed(seat: Callable[..., Seat
     at.until(b"ready")
     at.ebb.kill()
     at.ebb.wait()
-    while not at.restored():
+    end = time.monotonic() + 60
+    while not at.restored() and time.monotonic() < end:
         os.sched_yield()
+    assert at.restored()
 
 
 def test_a_terminal_that_goes_away_ends_the_guest(seat: Callable[..., Seat]) -> None:
