@@ -104,7 +104,6 @@ extern u64 register_file[HART_MAX * CONTEXT_WORDS];
 struct jit_context {
     u64 reg[REG_SINK + 2];
     u64 pc;        // set by compiled code when it returns
-    u64 epoch_key; // what keys of jump[] are mixed with
     u32 reason;    // 1: the interpreter must execute the instruction at pc
     u32 epoch;     // what valid[] is compared with
     maddr tlb;     // struct tlb

@@ -24,6 +24,18 @@ static void registers_store(struct translation *t, u64 mask) {
     }
 }
 
+// What stands in temporary locals all the time.
+static void state_load(struct translation *t) {
+    get(t, L_CONTEXT);
+    mem(t, W_I32_LOAD, 2, CONTEXT(tlb));
+    set(t, temp32(t, TEMP_TLB));
+    if (t->floats && t->careful) {
+        get(t, L_CONTEXT);
+        mem(t, W_I32_LOAD, 2, CONTEXT(nx_near));
+        set(t, temp32(t, TEMP_NX));
+    }
+}
+
 // ---- Labels ------------------------------------------------------------------------------------
 // What a branch out of each open structure means: a block's number, or nothing we branch to by name.
 
@@ -105,11 +117,8 @@ static void transfer(struct translation *t, bool call) {
     op(t, W_I32_AND);
     op(t, W_I32_ADD);
     tee(t, temp32(t, TEMP_ENTRY));
-    mem(t, W_I64_LOAD, 3, offsetof(struct jit_jump, key));
+    mem(t, W_I64_LOAD, 3, offsetof(struct jit_jump, pc));
     get(t, temp(t, TEMP_A));
-    get(t, L_CONTEXT);
-    mem(t, W_I64_LOAD, 3, CONTEXT(epoch_key));
-    op(t, W_I64_XOR);
     op(t, W_I64_NE);
     if (!tail) {
         get(t, L_DEPTH);
@@ -363,7 +372,7 @@ static void instruction(struct translation *t, const struct block *block, u32 k)
         set_x(t, insn->rd);
         break;
     case AUIPC:
-        get_pc(t, at->off + insn->imm);
+        get_pc(t, (i64)at->off + insn->imm); // at the ends of auipc's range the sum needs 33 bits
         set_x(t, insn->rd);
         break;
     case LB: load(t, block, k, 1, W_I64_LOAD8_S); break;
@@ -436,10 +445,15 @@ static void body(struct translation *t, const struct block *block) {
         const32(t, more);
         op(t, W_I32_LT_S);
         open(t, W_IF, T_NONE);
+        // Nothing lives across the call: engines would keep it in memory all around the loop.
+        registers_store(t, block->dirty);
         get(t, L_CONTEXT);
         get(t, L_FUEL);
         op_u(t, W_CALL, FUNCTION_REFILL);
-        tee(t, L_FUEL);
+        set(t, L_FUEL);
+        state_load(t);
+        registers_load(t, block->live);
+        get(t, L_FUEL);
         const32(t, more);
         op(t, W_I32_LT_S);
         open(t, W_IF, T_NONE);
@@ -662,9 +676,7 @@ bool region_write(struct translation *t) {
     locals(t, TEMPS_I32, T_I32);
     if (t->floats)
         float_begin(t);
-    get(t, L_CONTEXT);
-    mem(t, W_I32_LOAD, 2, CONTEXT(tlb));
-    set(t, temp32(t, TEMP_TLB));
+    state_load(t);
     registers_load(t, t->block[0].live);
     t->label_count = 0;
     tree(t, 0);

@@ -50,7 +50,7 @@ static inline void set_x(struct translation *t, u32 reg) {
 }
 
 // The address `off` bytes from the entry.
-static inline void get_pc(struct translation *t, i32 off) {
+static inline void get_pc(struct translation *t, i64 off) {
     get(t, L_PC);
     if (off) {
         const64(t, off);

@@ -120,6 +120,27 @@ static bool misses_nx(struct jit *jit, struct region *region, u64 pc) {
     return true;
 }
 
+void jit_forget(struct jit *jit) {
+    if (jit->jump_count > lengthof(jit->jump_used)) {
+        for (u32 i = 0; i < JIT_JUMPS; i++)
+            jit->jump[i].pc = JUMP_NONE;
+    } else {
+        for (u32 i = 0; i < jit->jump_count; i++)
+            jit->jump[jit->jump_used[i]].pc = JUMP_NONE;
+    }
+    jit->jump_count = 0;
+}
+
+static void jump_set(struct jit *jit, u64 pc, u32 slot) {
+    u32 at = (pc >> 1) % JIT_JUMPS;
+    if (jit->jump[at].pc == JUMP_NONE) {
+        if (jit->jump_count < lengthof(jit->jump_used))
+            jit->jump_used[jit->jump_count] = (u16)at;
+        jit->jump_count++;
+    }
+    jit->jump[at] = (struct jit_jump){pc, slot, 0};
+}
+
 bool jit_run(struct jit *jit, u32 index, u64 pc) {
     if (jit_state(jit, index) != REGION_READY || !stands(jit, index, pc) ||
         misses_nx(jit, &jit->region[index], pc)) {
@@ -132,7 +153,7 @@ bool jit_run(struct jit *jit, u32 index, u64 pc) {
     u64 before = *cache->left + (u64)(i64)run->fuel;
     context->reason = 0;
     // Whoever comes by here will come again.
-    jit->jump[(pc >> 1) % JIT_JUMPS] = (struct jit_jump){pc ^ context->epoch_key, jit->region[index].slot, 0};
+    jump_set(jit, pc, jit->region[index].slot);
     run->fuel = ((region_fn *)(uintptr_t)jit->region[index].slot)(context, run->fuel, JIT_DEPTH, pc);
     run->pc = context->pc;
     jit->counters.entries++;
@@ -173,6 +194,7 @@ __attribute__((export_name("k_jit_start"))) u32 k_jit_start(u32 id, u32 slot, u3
     if (!jit->region || !jit->valid || !jit->jump || !jit->translation || !jit->bytes)
         return (u32)-ENOMEM;
     hart->cpu->context->jump = MADDR(jit->jump);
+    jit->jump_count = JIT_JUMPS; // so that all are emptied
     hart->cpu->context->valid = MADDR(jit->valid);
     hart->cpu->jit = jit;
     cpu_cache_flush(hart->cpu);
