@@ -17,11 +17,8 @@ from .abi import Abi, Buffer, Status, Struct
 
 NO_DEADLINE = (1 << 64) - 1
 JIT_SLOTS = 16384  # of a hart's function table, for compiled code
-<<<<<<< HEAD
-=======
 JIT_THRESHOLD = 8000  # entries that make guest code worth an optimising compiler
 JIT_THRESHOLD_TIERED = 400  # the same for an engine that compiles quickly at first
->>>>>>> main
 
 
 class Wake(enum.Enum):

@@ -19,16 +19,12 @@ from ..loop import Loop
 from ..machine import Machine
 from ..placement import JIT
 from ..policy import Rules, policy_from
-<<<<<<< HEAD
-from ..port import Report, Seat
-=======
 from ..port import JIT_THRESHOLD_TIERED, Report, Seat
->>>>>>> main
 from .event_loop import BatchLoop
 from .host_time import SharedTime
 from .page_protocol import PageProtocol, error_shape
 from .placement import BrowserPlacement
-from .pyodide_port import JIT_THRESHOLD, PyodidePort
+from .pyodide_port import PyodidePort
 
 Send = Callable[[dict[str, Any]], None]
 
