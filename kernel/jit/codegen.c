@@ -74,25 +74,35 @@ void where(struct translation *t, const struct block *block, u32 k) {
 
 void leave_if(struct translation *t) { op_u(t, W_BR_IF, label_depth(t, LABEL_STUB)); }
 
+// The kernel goes on for us, and returns to whoever called us; the arguments are on the stack.
+static void continue_for_us(struct translation *t) {
+    if (t->jit->features & JIT_TAIL_CALLS) {
+        op_u(t, W_RETURN_CALL, FUNCTION_CONTINUE);
+    } else {
+        op_u(t, W_CALL, FUNCTION_CONTINUE);
+        op(t, W_RETURN);
+    }
+}
+
 static void stub(struct translation *t, const struct block *block) {
     registers_store(t, block->dirty | block->def);
     get(t, L_CONTEXT);
+    const32(t, 1);
+    mem(t, W_I32_STORE, 2, CONTEXT(reason));
+    get(t, L_CONTEXT);
+    get(t, L_FUEL);
+    get(t, temp32(t, TEMP_WHERE));
+    const32(t, 255);
+    op(t, W_I32_AND);
+    op(t, W_I32_ADD);
+    get(t, L_DEPTH);
     get(t, L_PC);
     get(t, temp32(t, TEMP_WHERE));
     const32(t, 8);
     op(t, W_I32_SHR_S);
     op(t, W_I64_EXTEND_I32_S);
     op(t, W_I64_ADD);
-    mem(t, W_I64_STORE, 3, CONTEXT(pc));
-    get(t, L_CONTEXT);
-    const32(t, 1);
-    mem(t, W_I32_STORE, 2, CONTEXT(reason));
-    get(t, L_FUEL);
-    get(t, temp32(t, TEMP_WHERE));
-    const32(t, 255);
-    op(t, W_I32_AND);
-    op(t, W_I32_ADD);
-    op(t, W_RETURN);
+    continue_for_us(t);
 }
 
 // Registers are written back; the pc to go on at is in TEMP_A.
@@ -104,7 +114,8 @@ static void return_to(struct translation *t) {
     op(t, W_RETURN);
 }
 
-// Call or continue in the region at TEMP_A, or return there if none is known. Only what nests counts for depth.
+// Call, or continue in, the region at TEMP_A; the kernel sees to it if none is known. Only what nests counts for
+// depth.
 static void transfer(struct translation *t, bool call) {
     bool tail = !call && t->jit->features & JIT_TAIL_CALLS;
     get(t, L_CONTEXT);
@@ -125,9 +136,18 @@ static void transfer(struct translation *t, bool call) {
         op(t, W_I32_EQZ);
         op(t, W_I32_OR);
     }
-    op_u(t, W_IF, T_NONE);
-    return_to(t);
-    op(t, W_END);
+    op_u(t, W_IF, call ? T_I32 : T_NONE);
+    get(t, L_CONTEXT);
+    get(t, L_FUEL);
+    get(t, L_DEPTH);
+    get(t, temp(t, TEMP_A));
+    if (call) {
+        op_u(t, W_CALL, FUNCTION_CONTINUE);
+        op(t, W_ELSE);
+    } else {
+        continue_for_us(t);
+        op(t, W_END);
+    }
     get(t, L_CONTEXT);
     get(t, L_FUEL);
     get(t, L_DEPTH);
@@ -140,7 +160,9 @@ static void transfer(struct translation *t, bool call) {
     mem(t, W_I32_LOAD, 2, offsetof(struct jit_jump, slot));
     op_u(t, tail ? W_RETURN_CALL_INDIRECT : W_CALL_INDIRECT, 0);
     put_u(&t->code, 0);
-    if (!call && !tail)
+    if (call)
+        op(t, W_END);
+    else if (!tail)
         op(t, W_RETURN);
 }
 
@@ -514,6 +536,9 @@ static void returned(struct translation *t, i32 off) {
     get(t, L_FUEL);
     op(t, W_RETURN);
     op(t, W_END);
+    get(t, L_CONTEXT);
+    get(t, temp(t, TEMP_EXPECT));
+    mem(t, W_I64_STORE, 3, CONTEXT(expect));
 }
 
 // TEMP_A is where a jal or jalr leads.
@@ -544,6 +569,9 @@ static void jump(struct translation *t, const struct block *block) {
     }
     registers_store(t, block->dirty_out);
     if (block->term == TERM_CALL) {
+        get(t, L_CONTEXT);
+        get_pc(t, next);
+        mem(t, W_I64_STORE, 3, CONTEXT(expect));
         if (last->calls_entry)
             call_self(t);
         else
@@ -652,6 +680,13 @@ static void locals(struct translation *t, u32 count, u32 type) {
     put(&t->code, type);
 }
 
+static bool has_calls(const struct translation *t) {
+    for (u32 i = 0; i < t->order_count; i++)
+        if (t->block[t->order[i]].term == TERM_CALL)
+            return true;
+    return false;
+}
+
 bool region_write(struct translation *t) {
     u32 next = LOCALS;
     u32 ints = (u32)__builtin_popcountll(t->registers & 0xffffffff);
@@ -677,6 +712,11 @@ bool region_write(struct translation *t) {
     if (t->floats)
         float_begin(t);
     state_load(t);
+    if (has_calls(t)) {
+        get(t, L_CONTEXT);
+        mem(t, W_I64_LOAD, 3, CONTEXT(expect));
+        set(t, temp(t, TEMP_EXPECT));
+    }
     registers_load(t, t->block[0].live);
     t->label_count = 0;
     tree(t, 0);

@@ -3,11 +3,11 @@
 #include "translate.h"
 
 enum { L_CONTEXT, L_FUEL, L_DEPTH, L_PC, LOCALS };               // parameters
-enum { TEMP_A, TEMP_B, TEMP_C, TEMPS };                          // i64
+enum { TEMP_A, TEMP_B, TEMP_C, TEMP_EXPECT, TEMPS };                          // i64
 enum { GROUPS = 8 };                                             // of memory accesses, in one block
 enum { TEMP_TLB, TEMP_ENTRY, TEMP_WHERE, TEMP_HOST, TEMP_NX, TEMP_GROUP, TEMPS_I32 = TEMP_GROUP + GROUPS }; // i32, behind all others
 enum { TEMPS_F64 = 12, TEMPS_F32 = 5 };                          // of float.c, behind the f64 registers
-enum { FUNCTION_REFILL, FUNCTIONS };                             // imported, see module.c
+enum { FUNCTION_REFILL, FUNCTION_CONTINUE, FUNCTIONS };                             // imported, see module.c
 
 #define CONTEXT(field) ((u32)offsetof(struct jit_context, field))
 

@@ -141,25 +141,25 @@ static void jump_set(struct jit *jit, u64 pc, u32 slot) {
     jit->jump[at] = (struct jit_jump){pc, slot, 0};
 }
 
-bool jit_run(struct jit *jit, u32 index, u64 pc) {
+bool jit_run(struct jit *jit, u32 index, u64 pc, u64 expect, i32 depth, i32 *fuel) {
     if (jit_state(jit, index) != REGION_READY || !stands(jit, index, pc) ||
         misses_nx(jit, &jit->region[index], pc)) {
         jit->counters.stale++;
         return false;
     }
-    struct cpu_cache *cache = jit->cache;
-    struct run *run = &cache->run;
-    struct jit_context *context = cache->context;
-    u64 before = *cache->left + (u64)(i64)run->fuel;
+    struct jit_context *context = jit->cache->context;
     context->reason = 0;
+    context->expect = expect;
     // Whoever comes by here will come again.
     jump_set(jit, pc, jit->region[index].slot);
-    run->fuel = ((region_fn *)(uintptr_t)jit->region[index].slot)(context, run->fuel, JIT_DEPTH, pc);
-    run->pc = context->pc;
     jit->counters.entries++;
-    jit->counters.instructions += before - *cache->left - (u64)(i64)run->fuel;
+    *fuel = ((region_fn *)(uintptr_t)jit->region[index].slot)(context, *fuel, depth, pc);
     return true;
 }
+
+void jit_retired(struct jit *jit, i64 ticks) { jit->counters.instructions += (u64)ticks; }
+
+struct cpu_cache *hart_cache(u32 id) { return host.hart[id]->cpu; }
 
 // More fuel for compiled code whose slice is nearly spent; none if the hart must look around.
 __attribute__((export_name("j_refill"))) i32 j_refill(struct jit_context *context, i32 fuel) {

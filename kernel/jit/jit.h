@@ -75,8 +75,12 @@ struct jit {
 bool jit_attention(struct jit *jit); // between two slices: translate. True: something waits for the host
 void jit_hot(struct jit *jit, u64 pc); // this entry has been reached often enough
 void jit_forget(struct jit *jit); // a new epoch: no jump's target is known
-// Run region `index`, whose entry is mapped at pc. False: it is not what is mapped now.
-bool jit_run(struct jit *jit, u32 index, u64 pc);
+// Run region `index`, whose entry is mapped at pc, with *fuel, for one who waits at `expect`. False: it is not what
+// is mapped now.
+bool jit_run(struct jit *jit, u32 index, u64 pc, u64 expect, i32 depth, i32 *fuel);
+void jit_retired(struct jit *jit, i64 ticks); // in compiled code
+i32 j_refill(struct jit_context *context, i32 fuel);
+struct cpu_cache *hart_cache(u32 id);
 u32 jit_find(struct jit *jit, maddr frame, u32 offset, u32 generation); // 0: no such region
 struct region *jit_region(struct jit *jit, struct code_page *page, u32 offset); // made if need be; or NULL
 

@@ -5,7 +5,10 @@
 
 u32 translation_size(void) { return sizeof(struct translation); }
 
-static const char *const function_import[] = {"j_refill"};
+static const struct {
+    const char *name;
+    u32 type;
+} function_import[] = {{"j_refill", 1}, {"j_continue", 0}};
 
 static void section_import(struct code *code) {
     put(code, 2);
@@ -30,9 +33,9 @@ static void section_import(struct code *code) {
     put(code, 0);
     for (u32 i = 0; i < lengthof(function_import); i++) {
         put_name(code, "env");
-        put_name(code, function_import[i]);
+        put_name(code, function_import[i].name);
         put(code, 0);
-        put_u(code, 1 + i);
+        put_u(code, function_import[i].type);
     }
     length_end(code, length);
 }

@@ -29,11 +29,11 @@ from .image_store import Image, ImageStore, empty_index
 from .kernel_role import KernelRole, Listener
 from .placement import MEMORY_LEAST, Options, Placement
 from .policy import Rules, asked_kinds
-from .port import Control, Port, Seat
+from .port import JIT_THRESHOLD, Control, Port, Seat
 from .recording import DIGEST, Entry, RecordingPort, Tape
 from .stats import Stats, read_stats
 from .thread_role import HartThread
-from .wasmtime_jit import THRESHOLD, Compiler
+from .wasmtime_jit import Compiler
 from .wasmtime_kernel import WASM_PAGE, KernelModule, SharedMemory
 from .wasmtime_port import OutboxWatcher, WasmtimeHostPort, WasmtimePort, frozen
 
@@ -101,7 +101,9 @@ class NativePlacement(Placement):
         if options.record or self._verify:
             self.tape = Tape(self.kernel.hash)
         if options.jit != "off":
-            threshold = options.jit_threshold or (verify.THRESHOLD if self._verify else THRESHOLD)
+            threshold = options.jit_threshold or (
+                verify.THRESHOLD if self._verify else JIT_THRESHOLD
+            )
             self._compiler = Compiler(self.kernel, threshold=threshold, on_refused=self._refused)
         for seat in self._seats:
             clock: Timekeeper = Clock(host) if options.time == "host" else VirtualClock()

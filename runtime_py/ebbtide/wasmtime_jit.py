@@ -19,9 +19,6 @@ import wasmtime
 from .port import JIT_SLOTS
 from .wasmtime_kernel import Instance, KernelModule
 
-# Entries that make guest code worth compiling. Cranelift takes some 60 us for a guest instruction, of which
-# each run in compiled code wins back 3 ns.
-THRESHOLD = 8192
 PENDING_TICKS = 1_000_000  # of a step while a module is being compiled
 
 TAIL_CALL_WAT = """(module (type $t (func)) (table 1 funcref)

@@ -19,8 +19,6 @@ from ..port import JIT_SLOTS, Control, Report, Seat, Wake, signed32, split64, un
 
 FOREVER = (1 << 64) - 1
 ABI_TEXT_MAX = 1 << 18
-# Entries that make guest code worth compiling; V8 compiles a function when it is called first.
-JIT_THRESHOLD = 1024
 _WAKES = (Wake.WOKEN, Wake.MOVED, Wake.TIMED_OUT)
 _CONTROLS = {control.value: control for control in Control}
 
