@@ -41,26 +41,8 @@ from ebbtide.serve import Server, site  # noqa: E402
 
 PATIENCE_S = 6  # a row that took so long gets no further runs: sixty rows in ten minutes
 
-<<<<<<< HEAD
-# Name and repetitions: half a second here, some milliseconds natively: a start does not show.
-PROGRAMS = {
-    "sieve": 6, "sha256": 4, "matmul": 12, "qsort": 4, "quick": 4, "memcpy": 4, "fib": 400,
-    "malloc": 3, "dhrystone": 2, "coremark": 30, "getpid": 20, "pipe": 20, "futex": 10, "fork": 10,
-    "exec": 10,
-}  # fmt: skip
-# Debian's own programs: no x86-64 twin of the same version is at hand, so native stays empty.
-COMMANDS = {
-    "python3-start": ("debian", ["python3", "-c", "print(1)"]),
-    "bash-start": ("base", ["bash", "-c", "true"]),
-    "gzip": ("base", ["bash", "-c", "head -c 4000000 /usr/bin/bash | gzip -c | wc -c"]),
-}
-
-# What a person waits for at a prompt: 0.2 s and 0.4 s at most.
-CLI = {"ebb-help": ["--help"], "ebb-run-true": ["run", "--", "true"]}
-=======
 Machine: TypeAlias = Native | Chromium
 Boot: TypeAlias = Callable[[str, dict[str, Any]], Machine]  # image, options
->>>>>>> main
 
 
 @dataclass
@@ -266,8 +248,6 @@ def close(hosts: dict[str, Host]) -> None:
             host.close()
 
 
-<<<<<<< HEAD
-=======
 def mean_rows(rows: Sequence[Row]) -> list[Row]:
     """Geometric means of groups that were measured whole or in part; their ratios are the rows'."""
     means = []
@@ -320,7 +300,6 @@ def cli_rows(names: Sequence[str], runs: int) -> list[Row]:
     return rows
 
 
->>>>>>> main
 def page_rows(url: str, packed_url: str, runs: int) -> list[Row]:
     """What pages.py measures, each image by itself."""
     rows = []
@@ -389,17 +368,8 @@ def main() -> int:
         rows.extend(hart_rows(where, boot, harts, options))
 
     if options.where != "chromium":
-<<<<<<< HEAD
-        if programs:
-            host = Native("base")
-            rows += program_rows("native", host, programs, options.runs)
-            host.close()
-        rows += command_rows("native", Native, commands, options.runs)
-        rows += cli_rows([name for name in CLI if wanted(name)], options.runs)
-=======
         all_rows("native", Native)
         rows += cli_rows([name for name in workloads.CLI if wanted(name)], options.runs)
->>>>>>> main
     if options.where != "native":
         mounts = site(web_folder(), images_folder())
         with Server(mounts, port=0) as server, Server(mounts, port=0, compress=True) as packed:
