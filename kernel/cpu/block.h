@@ -106,6 +106,7 @@ struct jit_context {
     u64 pc;        // set by compiled code when it returns
     u64 expect;    // where the function that runs returns to, in compiled code or what waits for it
     u32 reason;    // 1: the interpreter must execute the instruction at pc
+    u32 slot;      // where the interpreter comes back to compiled code
     u32 epoch;     // what valid[] is compared with
     maddr tlb;     // struct tlb
     maddr jump;    // struct jit_jump[]

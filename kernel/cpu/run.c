@@ -34,6 +34,8 @@ struct session {
     // such may still be nested.
     u64 expect;
     i32 depth;
+    u32 slot;  // the region to go on with, if `stops`
+    bool stops; // at compiled code, rather than running it
     // Compiled code returns at once, for run.pc and run.fuel stand. `exits`: so does cpu_run.
     bool unwinding, exits;
 };
@@ -296,16 +298,25 @@ static enum end execute_compiled(struct session *s, struct op *op) {
         run->pc = pc;
         return END_REACHED;
     }
-    i32 fuel = run->fuel;
-    u64 before = s->left + (u64)(i64)fuel;
-    if (!jit_run(jit, (u32)op->imm, pc, s->expect, s->depth, &fuel)) {
+    u32 slot = jit_slot(jit, (u32)op->imm, pc);
+    if (!slot) {
         run->fuel -= op->n;
         run->ip = op + 1;
         return END_AGAIN;
     }
+    if (s->stops) {
+        run->pc = pc;
+        s->slot = slot;
+        return END_REACHED;
+    }
+    struct jit_context *context = s->cache->context;
+    u64 before = s->left + (u64)(i64)run->fuel;
+    context->reason = 0;
+    context->expect = s->expect;
+    i32 fuel = ((region_fn *)(uintptr_t)slot)(context, run->fuel, s->depth, pc);
     if (!s->unwinding) {
         run->fuel = fuel;
-        run->pc = s->cache->context->pc;
+        run->pc = context->pc;
     }
     jit_retired(jit, (i64)(before - s->left - (u64)(i64)run->fuel));
     if (s->unwinding) {
@@ -314,7 +325,7 @@ static enum end execute_compiled(struct session *s, struct op *op) {
         s->unwinding = false;
         return END_ENTRY;
     }
-    return s->cache->context->reason ? END_INTERPRET : END_ENTRY;
+    return context->reason ? END_INTERPRET : END_ENTRY;
 }
 
 static enum end execute_entry(struct session *s, struct op *op) {
@@ -503,22 +514,22 @@ static bool run_slice(struct session *s) {
     }
 }
 
-// Compiled code, which may be deep in calls, goes on at pc, where there is no compiled code yet or whose instruction
-// it leaves to the interpreter (context->reason). Interprets until what was called has returned to
-// context->expect; so those calls stand. If that does not come to be, all return.
-__attribute__((export_name("j_continue"))) i32 j_continue(struct jit_context *context, i32 fuel, i32 depth, u64 pc) {
+// ---- On behalf of compiled code ----------------------------------------------------------------
+// Compiled code, which may be deep in calls, cannot go on at pc by itself. Interpret until what was called last
+// has returned to context->expect; so all those calls stand. If that does not come to be, all of them return:
+// run.pc and run.fuel say what is next.
+static i32 interpret_for(struct jit_context *context, i32 fuel, u64 pc, i32 depth, bool stops) {
     struct cpu_cache *cache = hart_cache((u32)((u64 *)context - register_file) / CONTEXT_WORDS);
     struct session *s = cache->session, before = *s;
     struct run *run = &cache->run;
-    context->pc = pc;
-    if (depth < 1)
-        return fuel;
     u32 epochs = cache->epochs;
     u64 fuel_before = s->left + (u64)(i64)fuel;
     enum end end = context->reason ? END_INTERPRET : END_ENTRY;
     context->reason = 0;
     s->expect = context->expect;
-    s->depth = depth - 1;
+    s->depth = depth;
+    s->stops = stops;
+    s->slot = 0;
     run->pc = pc;
     run->fuel = fuel;
     bool stands = true;
@@ -528,7 +539,7 @@ __attribute__((export_name("j_continue"))) i32 j_continue(struct jit_context *co
             stands = run_slice(s);
         else
             stands = short_fuel;
-        if (!stands || run->pc == s->expect)
+        if (!stands || s->slot || run->pc == s->expect)
             break;
         i32 more = j_refill(context, run->fuel);
         if (more == run->fuel)
@@ -537,14 +548,33 @@ __attribute__((export_name("j_continue"))) i32 j_continue(struct jit_context *co
         end = END_JUMP;
     }
     jit_retired(cache->jit, (i64)(s->left + (u64)(i64)run->fuel - fuel_before));
+    context->slot = s->slot;
     s->expect = before.expect;
     s->depth = before.depth;
+    s->stops = before.stops;
     if (!stands && !s->unwinding) // what ended it is for who called cpu_run
         s->unwinding = s->exits = true;
     if (cache->epochs != epochs) // those who wait may have been translated from what is no more
         s->unwinding = true;
-    context->pc = s->unwinding ? ~0ull : run->pc;
+    context->pc = run->pc;
+    if (s->unwinding) {
+        context->slot = 0;
+        context->pc = ~0ull;
+    }
     return run->fuel;
+}
+
+// A call of what has no compiled code.
+__attribute__((export_name("j_call"))) i32 j_call(struct jit_context *context, i32 fuel, i32 depth, u64 pc) {
+    context->pc = pc;
+    return depth < 1 ? fuel : interpret_for(context, fuel, pc, depth - 1, false);
+}
+
+// The function under way goes on where there is no compiled code, or with an instruction that is left to the
+// interpreter (context->reason). Comes back where it can go on compiled, at context->slot, or, if that is 0,
+// to return to its caller.
+__attribute__((export_name("j_continue"))) i32 j_continue(struct jit_context *context, i32 fuel, i32 depth, u64 pc) {
+    return interpret_for(context, fuel, pc, 0, true);
 }
 
 // 32 registers. Written out, because a bulk copy is a call of the host's runtime.

@@ -36,6 +36,11 @@ static void state_load(struct translation *t) {
     }
 }
 
+static void locals(struct translation *t, u32 count, u32 type) {
+    put_u(&t->code, count);
+    put(&t->code, type);
+}
+
 // ---- Labels ------------------------------------------------------------------------------------
 // What a branch out of each open structure means: a block's number, or nothing we branch to by name.
 
@@ -74,14 +79,53 @@ void where(struct translation *t, const struct block *block, u32 k) {
 
 void leave_if(struct translation *t) { op_u(t, W_BR_IF, label_depth(t, LABEL_STUB)); }
 
-// The kernel goes on for us, and returns to whoever called us; the arguments are on the stack.
+// The interpreter goes on for us; the arguments are on the stack.
 static void continue_for_us(struct translation *t) {
     if (t->jit->features & JIT_TAIL_CALLS) {
-        op_u(t, W_RETURN_CALL, FUNCTION_CONTINUE);
+        op_u(t, W_RETURN_CALL, FUNCTION_GO_ON);
     } else {
-        op_u(t, W_CALL, FUNCTION_CONTINUE);
+        op_u(t, W_CALL, FUNCTION_GO_ON);
         op(t, W_RETURN);
     }
+}
+
+// The function that does it: interprets as long as it must, then goes on in the region reached, in our place.
+void go_on_write(struct translation *t) {
+    bool tail = t->jit->features & JIT_TAIL_CALLS;
+    put_u(&t->code, 1);
+    locals(t, 1, T_I32);
+    get(t, L_CONTEXT);
+    get(t, L_FUEL);
+    get(t, L_DEPTH);
+    get(t, L_PC);
+    op_u(t, W_CALL, FUNCTION_CONTINUE);
+    set(t, L_FUEL);
+    get(t, L_CONTEXT);
+    mem(t, W_I32_LOAD, 2, CONTEXT(slot));
+    tee(t, LOCALS);
+    op(t, W_I32_EQZ);
+    if (!tail) {
+        get(t, L_DEPTH);
+        op(t, W_I32_EQZ);
+        op(t, W_I32_OR);
+    }
+    op_u(t, W_IF, T_NONE);
+    get(t, L_FUEL);
+    op(t, W_RETURN);
+    op(t, W_END);
+    get(t, L_CONTEXT);
+    get(t, L_FUEL);
+    get(t, L_DEPTH);
+    if (!tail) {
+        const32(t, 1);
+        op(t, W_I32_SUB);
+    }
+    get(t, L_CONTEXT);
+    mem(t, W_I64_LOAD, 3, CONTEXT(pc));
+    get(t, LOCALS);
+    op_u(t, tail ? W_RETURN_CALL_INDIRECT : W_CALL_INDIRECT, 0);
+    put_u(&t->code, 0);
+    op(t, W_END);
 }
 
 static void stub(struct translation *t, const struct block *block) {
@@ -142,7 +186,7 @@ static void transfer(struct translation *t, bool call) {
     get(t, L_DEPTH);
     get(t, temp(t, TEMP_A));
     if (call) {
-        op_u(t, W_CALL, FUNCTION_CONTINUE);
+        op_u(t, W_CALL, FUNCTION_CALL);
         op(t, W_ELSE);
     } else {
         continue_for_us(t);
@@ -623,6 +667,9 @@ static void terminator(struct translation *t, u16 index) {
             set(t, temp(t, TEMP_A));
             transfer(t, false);
         } else {
+            if (t->floats)
+                float_begin(t, true);
+            state_load(t);
             registers_load(t, t->block[block->succ[0]].live);
             go(t, index, 0);
         }
@@ -675,11 +722,6 @@ static void tree(struct translation *t, u16 index) {
     }
 }
 
-static void locals(struct translation *t, u32 count, u32 type) {
-    put_u(&t->code, count);
-    put(&t->code, type);
-}
-
 static bool has_calls(const struct translation *t) {
     for (u32 i = 0; i < t->order_count; i++)
         if (t->block[t->order[i]].term == TERM_CALL)
@@ -710,7 +752,7 @@ bool region_write(struct translation *t) {
     }
     locals(t, TEMPS_I32, T_I32);
     if (t->floats)
-        float_begin(t);
+        float_begin(t, false);
     state_load(t);
     if (has_calls(t)) {
         get(t, L_CONTEXT);

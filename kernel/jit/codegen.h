@@ -7,7 +7,8 @@ enum { TEMP_A, TEMP_B, TEMP_C, TEMP_EXPECT, TEMPS };                          //
 enum { GROUPS = 8 };                                             // of memory accesses, in one block
 enum { TEMP_TLB, TEMP_ENTRY, TEMP_WHERE, TEMP_HOST, TEMP_NX, TEMP_GROUP, TEMPS_I32 = TEMP_GROUP + GROUPS }; // i32, behind all others
 enum { TEMPS_F64 = 12, TEMPS_F32 = 5 };                          // of float.c, behind the f64 registers
-enum { FUNCTION_REFILL, FUNCTION_CONTINUE, FUNCTIONS };                             // imported, see module.c
+// Imported, see module.c; then one of each module's own, then its regions.
+enum { FUNCTION_REFILL, FUNCTION_CALL, FUNCTION_CONTINUE, FUNCTION_GO_ON, FUNCTIONS };
 
 #define CONTEXT(field) ((u32)offsetof(struct jit_context, field))
 
@@ -86,5 +87,5 @@ void atomic_instruction(struct translation *t, const struct block *block, u32 k)
 // float.c
 bool float_knows(const struct insn *insn);
 bool float_leaves(const struct insn *insn);
-void float_begin(struct translation *t); // a function
+void float_begin(struct translation *t, bool returned); // a function, or behind a call; all is in the context
 void float_instruction(struct translation *t, const struct block *block, u32 k);

@@ -3,8 +3,7 @@
 //
 // A region with floating point runs while the rounding mode is to nearest. It may assume besides that
 // fcsr.NX is set; a `careful` one looks, and while NX is clear leaves what is not exact. fcsr changes in the interpreter
-// only, and no region is entered twice by one call from outside with the interpreter in between: so the
-// entry is the one place to test it. Singles stand in f64 locals as in registers, NaN-boxed.
+// only, which runs before a region is entered and in calls that it makes: it tests then. Singles stand in f64 locals as in registers, NaN-boxed.
 #include "codegen.h"
 
 enum { F_R, F_A, F_C, F_A_HIGH, F_B_HIGH, F_PRODUCT, F_LOW, F_SUM, F_SUM_LOW, F_HIGH, F_REST, F_BACK };
@@ -74,14 +73,16 @@ bool float_leaves(const struct insn *insn) {
     }
 }
 
-void float_begin(struct translation *t) {
+void float_begin(struct translation *t, bool returned) {
     get(t, L_CONTEXT);
     mem(t, W_I32_LOAD, 2, careful(t) ? CONTEXT(nearest) : CONTEXT(nx_near));
     op(t, W_I32_EQZ);
     op_u(t, W_IF, T_NONE);
-    get(t, L_CONTEXT);
-    get(t, L_PC);
-    mem(t, W_I64_STORE, 3, CONTEXT(pc));
+    if (!returned) {
+        get(t, L_CONTEXT);
+        get(t, L_PC);
+        mem(t, W_I64_STORE, 3, CONTEXT(pc));
+    }
     get(t, L_CONTEXT);
     const32(t, 1);
     mem(t, W_I32_STORE, 2, CONTEXT(reason));

@@ -141,20 +141,15 @@ static void jump_set(struct jit *jit, u64 pc, u32 slot) {
     jit->jump[at] = (struct jit_jump){pc, slot, 0};
 }
 
-bool jit_run(struct jit *jit, u32 index, u64 pc, u64 expect, i32 depth, i32 *fuel) {
+u32 jit_slot(struct jit *jit, u32 index, u64 pc) {
     if (jit_state(jit, index) != REGION_READY || !stands(jit, index, pc) ||
         misses_nx(jit, &jit->region[index], pc)) {
         jit->counters.stale++;
-        return false;
+        return 0;
     }
-    struct jit_context *context = jit->cache->context;
-    context->reason = 0;
-    context->expect = expect;
-    // Whoever comes by here will come again.
-    jump_set(jit, pc, jit->region[index].slot);
+    jump_set(jit, pc, jit->region[index].slot); // whoever comes by here will come again
     jit->counters.entries++;
-    *fuel = ((region_fn *)(uintptr_t)jit->region[index].slot)(context, *fuel, depth, pc);
-    return true;
+    return jit->region[index].slot;
 }
 
 void jit_retired(struct jit *jit, i64 ticks) { jit->counters.instructions += (u64)ticks; }

@@ -75,9 +75,8 @@ struct jit {
 bool jit_attention(struct jit *jit); // between two slices: translate. True: something waits for the host
 void jit_hot(struct jit *jit, u64 pc); // this entry has been reached often enough
 void jit_forget(struct jit *jit); // a new epoch: no jump's target is known
-// Run region `index`, whose entry is mapped at pc, with *fuel, for one who waits at `expect`. False: it is not what
-// is mapped now.
-bool jit_run(struct jit *jit, u32 index, u64 pc, u64 expect, i32 depth, i32 *fuel);
+// The slot of region `index`, to run it with its entry mapped at pc. 0: it is not what is mapped now.
+u32 jit_slot(struct jit *jit, u32 index, u64 pc);
 void jit_retired(struct jit *jit, i64 ticks); // in compiled code
 i32 j_refill(struct jit_context *context, i32 fuel);
 struct cpu_cache *hart_cache(u32 id);
