@@ -7,7 +7,7 @@
 #include "sys/sys.h"
 #include "task/signal.h"
 
-enum { ALWAYS_ENDS, RESTART_SYS, RESTART_NOHAND, RESTART_BLOCK, RESTART_NEVER };
+enum { ALWAYS_ENDS, LOCAL, RESTART_SYS, RESTART_NOHAND, RESTART_BLOCK, RESTART_NEVER };
 
 struct row {
     i64 (*handler)(struct task *task, struct call *call);
@@ -157,20 +157,10 @@ static bool call_interrupt(struct task *task, const struct row *row) {
 }
 
 // ---- Local calls -------------------------------------------------------------------------------
-// They read what only the task itself changes, so they need no lock, no record and no way out of
-// cpu_run. Whether one is answered there or in a pass of its own leaves no trace: law 2.
+// They need no lock, no record and no way out of cpu_run. Whether one is answered there or in a
+// pass of its own leaves no trace: law 2.
 static bool is_local(u64 nr) {
-    switch (nr) {
-    case 172: // getpid
-    case 174: // getuid
-    case 175: // geteuid
-    case 176: // getgid
-    case 177: // getegid
-    case 178: // gettid
-        return true;
-    default:
-        return false;
-    }
+    return nr < lengthof(table) && table[nr].restart == LOCAL;
 }
 
 bool ecall_local(struct hart *hart, u64 *x) {

@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     except MachinePanic as panic:
         print(f"ebb: {panic}\nebb: the report is in {_save(panic)}", file=sys.stderr)
         return EXIT_FAILED
-    except (EbbError, LookupError, ValueError) as error:
+    except (EbbError, ValueError) as error:
         print(f"ebb: {error}", file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt:

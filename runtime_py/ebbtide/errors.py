@@ -7,6 +7,7 @@
     ├── MachinePanic          the kernel stopped on a bug of ours; carries the report
     ├── InternalError         the runtime met what only it can cause
     ├── MemoryRefused         the host would not give the memory asked for
+    ├── UserUnknown           the image has no user of that name
     ├── ImageError
     │   ├── ImageMissing      no image of that name; names the command that builds it
     │   └── ImageCorrupt      a blob's bytes do not have its hash; names the blob
@@ -66,6 +67,10 @@ class ImageMissing(ImageError):
 
 class ImageCorrupt(ImageError):
     """A blob's bytes do not have the hash it is named by."""
+
+
+class UserUnknown(EbbError, LookupError):
+    """The image has no user of that name or number."""
 
 
 class ProcessError(EbbError):

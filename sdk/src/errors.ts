@@ -14,6 +14,7 @@ export const ERROR_CODES = {
   "no-memory": "the browser refused the memory",
   "image-missing": "there is no such image",
   "image-corrupt": "a part of the image is not what its hash says",
+  "user-unknown": "the image has no user of that name",
   network: "a file could not be fetched",
   linux: "a system call failed; errno has the name of the error",
   timeout: "the command took longer than its timeout",

@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from .. import errors, linux
-from ..process import MAX_OUTPUT, CompletedProcess
+from ..process import CompletedProcess
 
 # Codes of the SDK's errors (sdk/src/errors.ts) that have a class of their own here.
 _ERRORS: Mapping[str, type[errors.EbbError]] = {
     "no-memory": errors.MemoryRefused,
     "image-missing": errors.ImageMissing,
     "image-corrupt": errors.ImageCorrupt,
+    "user-unknown": errors.UserUnknown,
     "panic": errors.MachinePanic,
     "closed": errors.MachineClosed,
     "internal": errors.InternalError,
@@ -98,28 +99,20 @@ class Machine:
     async def run(
         self,
         *args: str,
-        env: Mapping[str, str] | None = None,
-        cwd: str | None = None,
-        stdin: bytes | str | None = None,
         timeout: float | None = None,
-        user: str | None = None,
         encoding: str | None = "utf-8",
-        max_output: int = MAX_OUTPUT,
         check: bool = False,
+        **options: Any,
     ) -> CompletedProcess:
-        """Run a program to its end. A name that is not found gives exit code 127, as in a shell."""
+        """Run a program to its end; the options are those of `machine.Machine.run`."""
         if not args:
             raise ValueError("no program was named")
-        wanted = {
-            "env": dict(env) if env else None,
-            "cwd": cwd,
-            "stdin": stdin,
-            "timeout": None if timeout is None else timeout * 1000,
-            "user": user,
-            "maxOutput": max_output,
-            "encoding": "bytes",
-        }
-        given = _js({name: value for name, value in wanted.items() if value is not None})
+        if "max_output" in options:
+            options["maxOutput"] = options.pop("max_output")
+        if timeout is not None:
+            options["timeout"] = timeout * 1000
+        wanted = {name: value for name, value in options.items() if value is not None}
+        given = _js({**wanted, "encoding": "bytes"})
         done = await _asked(self.sdk.run(args[0], _js(list(args[1:])), given))
         signal = linux.signal_number(done.signal) if done.signal else None
         output, trouble = _bytes(done, "stdout"), _bytes(done, "stderr")

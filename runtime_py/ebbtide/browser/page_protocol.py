@@ -33,6 +33,7 @@ _CODES: tuple[tuple[type[BaseException], str], ...] = (
     (errors.OutputLimit, "output-limit"),
     (errors.ImageMissing, "image-missing"),
     (errors.ImageCorrupt, "image-corrupt"),
+    (errors.UserUnknown, "user-unknown"),
     (errors.MachinePanic, "panic"),
     (errors.MachineClosed, "closed"),
     (FetchFailed, "network"),
