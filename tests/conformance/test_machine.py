@@ -303,6 +303,22 @@ def test_virtual_time_does_not_wait() -> None:
     in_machine(work, time="virtual")
 
 
+def test_load_average_is_one_for_what_runs_all_the_time(guests: Any) -> None:
+    """Computed by hand: after t of load 1, 1 - e^-t/1, 5 and 15 min; in virtual time, to the last digit."""
+
+    async def work(m: Machine) -> None:
+        program = guests.program("conformance/proc/load").read_bytes()
+        await m.fs.write_file("/tmp/load", program, mode=0o755)
+        assert (await m.run("/tmp/load", "62")).stdout == "0.63 0.18 0.06\nok\n"
+        await m.run("sleep", "60")
+        idle = (await m.run("cat", "/proc/loadavg")).stdout.split()
+        assert idle[:3] == ["0.23", "0.15", "0.06"]
+        await m.run("sleep", "36000")
+        assert (await m.run("cat", "/proc/loadavg")).stdout.startswith("0.00 0.00 0.00 1/")
+
+    in_machine(work, time="virtual")
+
+
 def test_blocking_twin_and_run() -> None:
     with blocking.Machine.boot("base", harts=1, memory=512 << 20) as m:
         assert m.run("echo", "hi").stdout == "hi\n"

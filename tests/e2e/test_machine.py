@@ -6,7 +6,6 @@ from playwright.sync_api import Browser, Route
 
 from e2e.machines import MachinePage
 
-
 LOOP = 'sdk.spawn("sh", ["-c", "while :; do :; done"])'
 
 
