@@ -136,7 +136,9 @@ def zig_env() -> dict[str, str]:
 def node() -> tuple[Path, list[str]]:
     """Find node >= 20 and the command line of its npm: on PATH, or the wheel in .venv."""
     on_path, npm_on_path = shutil.which("node"), shutil.which("npm")
-    if on_path and npm_on_path and _node_major(Path(on_path)) >= 20:
+    # The wheel's may be on PATH, by node_env(); its npm works only as _node_wheel() calls it.
+    foreign = on_path and npm_on_path and VENV not in Path(on_path).parents
+    if on_path and npm_on_path and foreign and _node_major(Path(on_path)) >= 20:
         return Path(on_path), [npm_on_path]
     found = _node_wheel()
     if found is None:

@@ -314,7 +314,7 @@ def test_load_average_is_one_for_what_runs_all_the_time(guests: Any) -> None:
         idle = (await m.run("cat", "/proc/loadavg")).stdout.split()
         assert idle[:3] == ["0.23", "0.15", "0.06"]
         await m.run("sleep", "36000")
-        assert (await m.run("cat", "/proc/loadavg")).stdout.startswith("0.00 0.00 0.00 1/")
+        assert (await m.run("cat", "/proc/loadavg")).stdout.startswith("0.00 0.00 0.00 ")
 
     in_machine(work, time="virtual")
 
