@@ -33,12 +33,12 @@ static const struct line lines[] = {
     C(ABI_VERSION) C(MACHINE_BASE) C(HART_MAX) C(CALL_WINDOW) C(PAGE_SIZE)
     C(BOOT_STRACE) C(CALL_OUT_RESULT) C(SPAWN_PTY) C(SPAWN_STDERR_TO_STDOUT) C(SPAWN_NEW_SESSION)
     C(SPAWN_FD_NULL) C(SPAWN_FD_PIPE) C(ADMIT_CLONE) C(ADMIT_EXEC) C(LOG_INFO) C(LOG_WARN)
-    C(LOG_STRACE) C(NOTICE_SPAWNED) C(NOTICE_EXEC) C(NOTICE_EXITED)
+    C(LOG_STRACE) C(JIT_TAIL_CALLS) C(JIT_RELAXED_MADD) C(NOTICE_SPAWNED) C(NOTICE_EXEC) C(NOTICE_EXITED)
 #undef C
 #define S(type) {"size." #type, sizeof(struct type)},
     S(event) S(event_boot) S(event_clock) S(event_call) S(spawn) S(event_cancel) S(event_admit)
     S(event_limits) S(event_block) S(event_hostfs) S(out) S(out_call) S(out_block) S(out_hostfs)
-    S(hostfs_attr) S(out_log) S(out_notice) S(report) S(counters)
+    S(hostfs_attr) S(out_log) S(out_notice) S(report) S(counters) S(jit_module) S(jit_counters)
 #undef S
 #define O(type, field) {"offset." #type "." #field, offsetof(struct type, field)},
     O(event, kind) O(event, len)
@@ -64,6 +64,11 @@ static const struct line lines[] = {
     O(report, call_seq) O(report, outbox) O(report, detail)
     O(counters, harts_inside) O(counters, harts_inside_max) O(counters, guest_inside)
     O(counters, guest_inside_max) O(counters, outbox_records)
+    O(jit_module, id) O(jit_module, bytes) O(jit_module, len) O(jit_module, slot) O(jit_module, count)
+    O(jit_counters, instructions) O(jit_counters, entries) O(jit_counters, compile_ns)
+    O(jit_counters, regions) O(jit_counters, modules)
+    O(jit_counters, region_instructions) O(jit_counters, module_bytes) O(jit_counters, refused)
+    O(jit_counters, evictions) O(jit_counters, stale) O(jit_counters, queued)
 #undef O
 };
 

@@ -25,7 +25,7 @@
     X(FS_WAIT, 10)      /* idle; … file data from the host */                                       \
     X(CLONE_SPAWN, 11)  /* a clone passed all checks; owner answers with ADMIT; detail: its number */ \
     X(EXECVE_SPAWN, 12) /* the same for an exec: report.detail = its number among all execs asked */ \
-    X(JIT_READY, 13)    /* module bytes are waiting to be compiled (reserved for the compiler) */  \
+    X(JIT_READY, 13)    /* a module waits to be compiled: report.detail = its struct jit_module */ \
     X(EXITED, 14)       /* a process ended: report.pid, report.detail = wait status */             \
     X(PANIC, 15)        /* our bug: report.detail = address of the message */
 enum {
@@ -269,6 +269,31 @@ struct counters {
     u32 outbox_records;
 };
 
+// ---- Compiled code (docs/jit.md) ---------------------------------------------------------------
+// A module that waits to be compiled and installed in this hart's instance. It imports env.memory, env.table (the
+// kernel's), env.slot (an immutable i32 global, the value below) and functions of kernel.wasm by their
+// export names; its element segment fills the table's slots [slot, slot + count).
+struct jit_module {
+    u32 id;
+    u32 bytes, len; // in private memory, there until k_jit_done
+    u32 slot, count;
+};
+
+// What a hart's compiler has done; private.
+struct jit_counters {
+    u64 instructions; // retired in compiled code
+    u64 entries;      // of compiled code from outside it
+    u64 compile_ns;   // host time for compiling and installing; the port's to write
+    u32 regions, modules;
+    u32 region_instructions; // translated
+    u32 module_bytes;
+    u32 refused;   // modules that the host did not take
+    u32 evictions; // times that all compiled code was dropped
+    u32 stale;     // regions found to belong to other bytes than are mapped now
+    u32 queued;
+};
+enum { JIT_TAIL_CALLS = 1, JIT_RELAXED_MADD = 2 }; // what the engine has, for k_jit_start
+
 // ---- Exports: i32 only (law 23) ----------------------------------------------------------------
 // k_abi()                     -> address of NUL-terminated text, "group.NAME value" per line
 // k_attach(ram_pages, harts)  -> builds the private region over any machine region (fresh or restored); once a memory
@@ -285,3 +310,7 @@ struct counters {
 // k_freeze(on)                -> harts return READY and stay out; answers how many are still inside
 // k_digest(out32)             -> SHA-256 over all machine pages, 32 bytes at out32
 // k_span(which)               -> extent of used machine memory, in pages (0: heap end, 1: first frame, 2: end)
+// k_jit_start(hart, slot, count, threshold, features) -> the hart compiles what was entered `threshold` times; its code may
+//     use the table's slots [slot, slot + count). Without it a hart only interprets
+// k_jit_done(hart, id, ok)    -> the module of JIT_READY is installed, or was refused
+// k_jit_counters(hart)        -> address of its struct jit_counters

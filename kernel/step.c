@@ -5,6 +5,7 @@
 // quantum, fires a timer or switches tasks is due at a tick kept in machine memory; the end of a
 // budget only returns.
 #include "kernel.h"
+#include "jit/jit.h"
 #include "park.h"
 #include "proc/proc.h"
 #include "task/itimer.h"
@@ -213,6 +214,8 @@ static u32 step(struct hart *hart, u64 budget) {
     again:
         if (kernel->tick >= end || host.inbox_head || atomic_load(&host.freeze) || outbox_full())
             return STATUS_READY;
+        if ((hart->report.detail = jit_raise(hart->cpu->jit)))
+            return STATUS_JIT_READY;
         u32 status = decision(hart);
         if (status) {
             pass_end();

@@ -1,8 +1,9 @@
 // Decoded code: making runs, finding them, dropping them.
 #include "block.h"
+#include "../jit/jit.h"
 #include "../lib/heap.h"
 
-u64 register_file[HART_MAX * REG_COUNT];
+_Alignas(64) u64 register_file[HART_MAX * CONTEXT_WORDS];
 
 void cpu_cache_init(struct hart *hart) {
     struct cpu_cache *cache = palloc(sizeof(*cache));
@@ -10,14 +11,15 @@ void cpu_cache_init(struct hart *hart) {
     cache->op_max = CODE_OPS;
     while (!(cache->ops = palloc(cache->op_max * sizeof(struct op)))) {
         cache->op_max /= 2;
-        assert(cache->op_max > 2 * RUN_MAX);
+        assert(cache->op_max > 6 * RUN_MAX);
     }
     cache->page_max = CODE_PAGES;
     while (!(cache->pages = palloc(cache->page_max * sizeof(struct code_page)))) {
         cache->page_max /= 2;
         assert(cache->page_max > 2);
     }
-    cache->registers = hart->id * REG_COUNT * 8;
+    cache->registers = hart->id * CONTEXT_WORDS * 8;
+    cache->context = (struct jit_context *)&REGISTER(cache->registers);
     cache->run.epoch = 1;
     insn_index_init(&cache->index);
     cpu_cache_flush(cache);
@@ -35,6 +37,8 @@ void cpu_cache_flush(struct cpu_cache *cache) {
 }
 
 void cpu_cache_new_epoch(struct cpu_cache *cache) {
+    cache->context->epoch = ++cache->epochs;
+    cache->context->epoch_key = (u64)cache->epochs << 47;
     if (++cache->run.epoch > PAGE_MASK) {
         __builtin_memset(cache->way, 0, sizeof(cache->way));
         cache->run.epoch = 1;
@@ -81,6 +85,11 @@ struct code_page *code_page_at(struct hart *hart, struct cpu_cache *cache, u64 p
     struct code_page *page = page_of_frame(cache, frame);
     *way = (struct code_way){tag, page->map, page, hart->tlb->mm_id, fetch_generation(hart)};
     return page;
+}
+
+struct code_page *code_page_known(const struct cpu_cache *cache, u64 va) {
+    const struct code_way *way = &cache->way[(va >> PAGE_SHIFT) % CODE_WAYS];
+    return way->tag == ((va & ~PAGE_MASK) | cache->run.epoch) ? way->page : 0;
 }
 
 static u16 reg(const struct cpu_cache *cache, u32 index) {
@@ -231,6 +240,68 @@ static void link_near(struct op *op, struct op *target) {
         pair(op);
 }
 
+// ---- Entries -----------------------------------------------------------------------------------
+// An entry is two ops apart from their run: OP_ENTRY or OP_COMPILED, then the way to the code itself.
+
+// Behind a call? Then its function is the better place to begin.
+static bool is_return(const struct code_page *page, u32 off) {
+    const u16 *parcel = MPTR(const u16, page->frame + off);
+    if (off >= 2 && (parcel[-1] & 0xf07f) == 0x9002) // c.jalr
+        return true;
+    u32 low = off >= 4 ? parcel[-2] & 0xfff : 0;
+    return low == 0x0ef || low == 0x0e7; // jal ra, jalr ra
+}
+
+// Room for two ops was made.
+static struct op *entry_make(struct cpu_cache *cache, struct code_page *page, u32 off) {
+    struct op *target = op_at(cache, page->map[off / 2]);
+    struct jit *jit = cache->jit;
+    if (!jit || target->b == OP_ENTRY_MARK)
+        return target;
+    struct op *op = &cache->ops[cache->op_count];
+    u32 index = jit_find(jit, page->frame, off, page->generation);
+    u32 state = jit_state(jit, index);
+    if (state == REGION_REFUSED)
+        return target;
+    cache->op_count += 2;
+    op[0] = (struct op){.n = target->n, .off = (u16)off, .b = OP_ENTRY_MARK};
+    op[1] = (struct op){.code = OP_GOTO, .n = target->n, .off = (u16)off, .b = OP_ENTRY_MARK};
+    op[1].imm = (i32)((char *)target - (char *)&op[1]);
+    if (state == REGION_READY) {
+        op[0].code = OP_COMPILED | OP_SLOW;
+        op[0].imm = (i32)index;
+    } else if (state) {
+        op[0].code = OP_GOTO;
+        op[0].imm = sizeof(struct op);
+    } else {
+        op[0].code = OP_ENTRY | OP_SLOW;
+        op[0].imm = (i32)(is_return(page, off) ? jit->threshold * 16 : jit->threshold);
+    }
+    page->map[off / 2] = op_offset(cache, op);
+    return op;
+}
+
+struct op *code_entry(struct hart *hart, struct cpu_cache *cache, u64 pc) {
+    struct op *op = code_at(hart, cache, pc);
+    if (!op || !cache->jit)
+        return op;
+    return entry_make(cache, code_page_at(hart, cache, pc), pc & PAGE_MASK);
+}
+
+void code_compiled(struct cpu_cache *cache, maddr frame, u32 off, u32 generation, u32 index) {
+    struct code_page *page;
+    for (u32 i = cache->hash[(frame >> PAGE_SHIFT) % CODE_HASH]; i; i = page->next) {
+        page = &cache->pages[i - 1];
+        if (page->frame != frame || page->generation != generation || !page->map[off / 2])
+            continue;
+        struct op *op = op_at(cache, page->map[off / 2]);
+        if (op->b == OP_ENTRY_MARK) {
+            op->code = OP_COMPILED | OP_SLOW;
+            op->imm = (i32)index;
+        }
+    }
+}
+
 static struct op *decode_run(struct cpu_cache *cache, struct code_page *page, u32 off) {
     const u16 *parcel = MPTR(const u16, page->frame);
     struct op *first = &cache->ops[cache->op_count], *op = first;
@@ -275,7 +346,9 @@ static struct op *decode_run(struct cpu_cache *cache, struct code_page *page, u3
         if (!is_near(o))
             o->code = far_code(id);
         else if (page->map[((u32)o->off + (u32)o->imm) / 2])
-            link_near(o, op_at(cache, page->map[((u32)o->off + (u32)o->imm) / 2]));
+            link_near(o, o->imm < 0 || id == JAL
+                             ? entry_make(cache, page, (u32)o->off + (u32)o->imm)
+                             : op_at(cache, page->map[((u32)o->off + (u32)o->imm) / 2]));
     }
     // A branch still to be linked is kept as somebody's second.
     for (struct op *o = first; o < op; o++) {
@@ -288,7 +361,7 @@ static struct op *decode_run(struct cpu_cache *cache, struct code_page *page, u3
 }
 
 struct op *code_at(struct hart *hart, struct cpu_cache *cache, u64 pc) {
-    if (cache->op_count + RUN_MAX + 2 > cache->op_max)
+    if (cache->op_count + 3 * RUN_MAX + 4 > cache->op_max) // a run and an entry for each branch in it
         cpu_cache_flush(cache);
     struct code_page *page = code_page_at(hart, cache, pc);
     if (!page)
@@ -311,7 +384,9 @@ struct op *code_scratch(struct cpu_cache *cache, u32 word, u32 off) {
 
 void code_resolve(struct hart *hart, struct cpu_cache *cache, struct op *op, u64 base) {
     u32 flushes = cache->flushes;
-    struct op *target = code_at(hart, cache, base + op->off + (u64)(i64)op->imm);
+    u64 pc = base + op->off + (u64)(i64)op->imm;
+    bool entry = op->imm < 0 || (op->code & ~OP_SLOW) == JAL;
+    struct op *target = entry ? code_entry(hart, cache, pc) : code_at(hart, cache, pc);
     if (target && flushes == cache->flushes)
         link_near(op, target);
 }

@@ -23,7 +23,9 @@
     X(OP_BLT_FAR)                                                                                  \
     X(OP_BGE_FAR)                                                                                  \
     X(OP_BLTU_FAR)                                                                                 \
-    X(OP_BGEU_FAR)
+    X(OP_BGEU_FAR)                                                                                 \
+    X(OP_ENTRY)    /* counts how often it is reached, imm to go; then as OP_GOTO, which follows */ \
+    X(OP_COMPILED) /* runs region imm; OP_GOTO follows, for when it cannot */
 
 // Two ops in a row run as one, which saves looking at the second's code. Both stay where they are, so
 // either can be jumped to, fail and be left as ever: only the code of the first differs. Chosen by frequency in
@@ -87,13 +89,32 @@ struct op {
     i32 imm;
 };
 
+// b of the two ops of an entry, which have no operands.
+enum { OP_ENTRY_MARK = 0xffff };
+
 // imm of fused multiply-adds: register of rs3 | rounding mode << 16 | the signs.
 enum { FMA_MINUS_PRODUCT = 1 << 20, FMA_MINUS_ADDEND = 1 << 21 };
 
 // The running task's registers, at an address the compiler knows: each operand is then one load. A
-// hart's part is filled and emptied by cpu_run. Writes to x0 go to REG_SINK.
-enum { REG_F = 32, REG_SINK = 64, REG_COUNT = 66 };
-extern u64 register_file[HART_MAX * REG_COUNT];
+// hart's part is filled and emptied by cpu_run. Writes to x0 go to REG_SINK. Compiled code finds here all
+// it needs of its hart.
+enum { REG_F = 32, REG_SINK = 64, CONTEXT_WORDS = 128 };
+extern u64 register_file[HART_MAX * CONTEXT_WORDS];
+
+struct jit_context {
+    u64 reg[REG_SINK + 2];
+    u64 pc;        // set by compiled code when it returns
+    u64 epoch_key; // what keys of jump[] are mixed with
+    u32 reason;    // 1: the interpreter must execute the instruction at pc
+    u32 epoch;     // what valid[] is compared with
+    maddr tlb;     // struct tlb
+    maddr jump;    // struct jit_jump[]
+    maddr valid;   // u32[], by region
+    u32 nx_near;   // as run.nx_near
+    maddr cpu;     // struct cpu of the task, for its reservation
+    u32 nearest;   // as run.nearest
+    u32 fcsr;      // as cpu_cache.fcsr
+};
 #define REGISTER(offset) (*(u64 *)((char *)register_file + (offset)))
 
 #define CODE_WAYS 512u  // va page -> code page, direct mapped
@@ -141,6 +162,10 @@ struct cpu_cache {
     struct run run;
     u32 fcsr;
     u32 registers; // byte offset of this hart's part of register_file
+    struct jit_context *context; // the same
+    struct jit *jit; // NULL: only interpret
+    u64 *left;     // fuel outside the slice, of the cpu_run under way
+    u32 epochs;    // how many there have been
     bool smp;
     u32 op_count, op_max;
     u32 page_count, page_max;
@@ -170,6 +195,15 @@ struct code_page *code_page_at(struct hart *hart, struct cpu_cache *cache, u64 p
 
 // The op for pc, decoded if need be; 0 with hart->fault set.
 struct op *code_at(struct hart *hart, struct cpu_cache *cache, u64 pc);
+
+// The same for a place where compiled code may begin: how often it is reached is counted.
+struct op *code_entry(struct hart *hart, struct cpu_cache *cache, u64 pc);
+
+// The region `index`, which begins there, is ready to run.
+void code_compiled(struct cpu_cache *cache, maddr frame, u32 off, u32 generation, u32 index);
+
+// The page that holds va if it was looked up in this epoch, else 0: never touches the machine.
+struct code_page *code_page_known(const struct cpu_cache *cache, u64 va);
 
 // Make cache->scratch execute `word` at base + off and then stop.
 struct op *code_scratch(struct cpu_cache *cache, u32 word, u32 off);

@@ -83,6 +83,8 @@ enum insn_flag {
     END = 128,
 };
 
+enum { CSR_FFLAGS = 1, CSR_FRM, CSR_FCSR };
+
 struct insn {
     u16 id;  // enum insn_id below INSN_BASE_END
     u16 row; // the row that matched: id, or a compressed one

@@ -2,17 +2,20 @@
 #include "amo.h"
 #include "block.h"
 #include "float.h"
+#include "../jit/jit.h"
 #include "muldiv.h"
 
 #define SLICE 4096u // ticks between two looks at hart->attn
 
-enum { CSR_FFLAGS = 1, CSR_FRM = 2, CSR_FCSR = 3, CSR_CYCLE = 0xc00, CSR_TIME, CSR_INSTRET };
+enum { CSR_CYCLE = 0xc00, CSR_TIME, CSR_INSTRET };
 
 // How an op ended.
 enum end {
     END_NEXT,    // go on with the next op
     END_REFETCH, // retired, but decoded code may be stale: look the next op up again
     END_JUMP,    // retired, and run.pc is set
+    END_ENTRY,   // the same, to where compiled code may begin
+    END_INTERPRET, // the same, to an instruction that compiled code has left to the interpreter
     END_AGAIN,   // not retired: run.ip has been replaced
     END_EXIT,    // not retired: leave cpu_run
 };
@@ -37,6 +40,9 @@ static void fcsr_set(struct cpu_cache *cache, u32 fcsr) {
     cache->fcsr = fcsr & 0xff;
     cache->run.nearest = (fcsr & 0xe0) == 0;
     cache->run.nx_near = (fcsr & 0xe1) == FLAG_NX;
+    cache->context->nx_near = cache->run.nx_near;
+    cache->context->nearest = cache->run.nearest;
+    cache->context->fcsr = cache->fcsr;
 }
 
 // ---- Memory ------------------------------------------------------------------------------------
@@ -271,6 +277,32 @@ static enum end execute_ecall(struct session *s, const struct op *op) {
     return END_JUMP;
 }
 
+// ---- Compiled code -----------------------------------------------------------------------------
+// One region, and those it calls. The fuel of op is given back.
+static enum end execute_compiled(struct session *s, struct op *op) {
+    struct run *run = &s->cache->run;
+    struct jit *jit = s->cache->jit;
+    run->fuel += op->n;
+    u64 pc = run->base + op->off;
+    if (!jit_run(jit, (u32)op->imm, pc)) {
+        run->fuel -= op->n;
+        run->ip = op + 1;
+        return END_AGAIN;
+    }
+    return s->cache->context->reason ? END_INTERPRET : END_ENTRY;
+}
+
+static enum end execute_entry(struct session *s, struct op *op) {
+    struct run *run = &s->cache->run;
+    run->ip = op + 1;
+    if (--op->imm > 0)
+        return END_AGAIN;
+    op->code = OP_GOTO;
+    op->imm = sizeof(struct op);
+    jit_hot(s->cache->jit, run->base + op->off);
+    return END_AGAIN;
+}
+
 static enum end execute(struct session *s, struct op *op) {
     u32 id = op_code(op);
     struct cpu_cache *cache = s->cache;
@@ -308,6 +340,8 @@ static enum end execute(struct session *s, struct op *op) {
     case FENCE_I:
         cpu_cache_new_epoch(cache);
         return END_REFETCH;
+    case OP_ENTRY: return execute_entry(s, op);
+    case OP_COMPILED: return execute_compiled(s, op);
     case OP_STOP: cache->run.pc = cache->run.base + op->off; return END_JUMP;
     case OP_STRADDLE: {
         u32 word;
@@ -330,7 +364,7 @@ static enum end execute(struct session *s, struct op *op) {
 }
 
 // Enter the code at run.pc with a fresh slice. False: s->exit is set.
-static bool enter(struct session *s) {
+static bool enter(struct session *s, bool first) {
     struct run *run = &s->cache->run;
     s->left += (u64)run->fuel;
     run->fuel = 0;
@@ -347,7 +381,12 @@ static bool enter(struct session *s) {
         s->exit = CPU_FUEL;
         return false;
     }
-    struct op *op = code_at(s->hart, s->cache, run->pc);
+    if (s->cache->jit && jit_attention(s->cache->jit)) {
+        s->exit = CPU_ATTN;
+        return false;
+    }
+    struct op *op = first ? code_entry(s->hart, s->cache, run->pc)
+                          : code_at(s->hart, s->cache, run->pc);
     u32 word;
     s->exit = CPU_FAULT;
     if (!op)
@@ -371,6 +410,7 @@ static bool run_slice(struct session *s) {
     struct cpu_cache *cache = s->cache;
     struct run *run = &cache->run;
     for (;;) {
+        enum end end = END_JUMP;
         enum leave leave = interp(run, hart->tlb, cache->way, (char *)cache->ops);
         if (leave == LEAVE_FUEL) {
             run->pc = run->base + run->ip->off;
@@ -380,14 +420,16 @@ static bool run_slice(struct session *s) {
             struct op *op = run->ip;
             hart->code_changed = false;
             u32 misses = cache->misses;
-            enum end end = execute(s, op);
+            end = execute(s, op);
             // A miss may have waited for the kernel, and answered another hart's shootdown meanwhile.
             if (end == END_NEXT && cache->smp && cache->misses != misses)
                 end = END_REFETCH;
             switch (end) {
             case END_NEXT: run->ip++; continue;
             case END_AGAIN: continue;
-            case END_JUMP: break;
+            case END_JUMP:
+            case END_ENTRY:
+            case END_INTERPRET: break;
             case END_REFETCH:
                 run->pc = run->base + op[1].off;
                 run->fuel += op->n - 1;
@@ -399,11 +441,14 @@ static bool run_slice(struct session *s) {
                 return false;
             }
         }
-        struct op *op = code_at(hart, cache, run->pc);
+        struct op *op = end == END_ENTRY ? code_entry(hart, cache, run->pc)
+                                         : code_at(hart, cache, run->pc);
         if (!op) {
             s->exit = CPU_FAULT;
             return false;
         }
+        if (end == END_INTERPRET && op->b == OP_ENTRY_MARK)
+            op = (struct op *)((char *)(op + 1) + op[1].imm);
         if (op->n > run->fuel)
             return true;
         run->fuel -= op->n;
@@ -442,7 +487,10 @@ enum cpu_exit cpu_run(struct hart *hart, struct cpu *cpu, u64 fuel, u64 *retired
     epoch_check(hart, cache);
     run->pc = cpu->pc & ~1ull;
     run->fuel = 0;
-    while (enter(&s) && run_slice(&s))
+    cache->left = &s.left;
+    cache->context->tlb = MADDR(hart->tlb);
+    cache->context->cpu = MADDR(cpu);
+    for (bool first = true; enter(&s, first) && run_slice(&s); first = false)
         ;
     registers_copy(cpu->x, registers);
     registers_copy(cpu->f, registers + REG_F);

@@ -651,6 +651,12 @@ i64 mm_fault(struct mm *mm, u64 va, enum access access, struct task *task, maddr
     return 0;
 }
 
+maddr mm_peek(struct mm *mm, u64 va) {
+    struct vma *vma = mm_find(mm, va);
+    u32 *pte = vma && (vma->prot & PROT_EXEC) ? pte_find(mm, va) : NULL;
+    return pte && *pte ? PTE_FRAME(*pte) : 0;
+}
+
 bool mm_present(struct mm *mm, u64 va) {
     u32 *pte = pte_find(mm, va);
     return pte && *pte;

@@ -205,3 +205,10 @@ maddr tlb_fetch(struct hart *hart, u64 va) {
     miss_end(hart);
     return page;
 }
+
+maddr tlb_peek(struct hart *hart, u64 va) {
+    miss_begin(hart);
+    maddr page = mm_peek(hart->mm, va);
+    miss_end(hart);
+    return page;
+}

@@ -14,6 +14,9 @@ must_check maddr tlb_miss(struct hart *hart, u64 va, enum access access);
 // hart->fault set. From then on the frame counts as holding code: no write entry for it exists in any TLB.
 must_check maddr tlb_fetch(struct hart *hart, u64 va);
 
+// The same if that page is there already, else 0: never touches the machine.
+maddr tlb_peek(struct hart *hart, u64 va);
+
 // Generation of the code in the frame at `page`: changes whenever a byte of it may have changed.
 u32 code_generation(maddr page);
 

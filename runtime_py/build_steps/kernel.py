@@ -84,8 +84,11 @@ WASM_LINK = (
     "-Wl,--max-memory=4294901760",
     "-Wl,-z,stack-size=65536",
     "-Wl,--strip-debug",
+    "-Wl,--export-table",  # compiled guest code stands in slots that each hart adds to it
+    "-Wl,--growable-table",
 )
 SYMBOLS = ("__stack_pointer", "__heap_base")
+TABLE = "__indirect_function_table"
 
 # Addresses are 32 bits wide and the machine is mapped where wasm has it: the program stands below it.
 NATIVE_LINK = (
@@ -181,7 +184,7 @@ def finish(data: bytes, names: Sequence[str]) -> bytes:
             f"kernel.wasm imports {module.imports}",
             "the kernel may import nothing but its memory: find the undeclared function",
         )
-    missing = [name for name in (*names, *SYMBOLS) if name not in module.exports]
+    missing = [name for name in (*names, *SYMBOLS, TABLE) if name not in module.exports]
     if missing:
         raise Failure(f"kernel.wasm lacks {', '.join(missing)}", "kernel/abi.h lists the exports")
     base = int(re.findall(r"MACHINE_BASE (0x[0-9a-fA-F]+)", (KERNEL / "abi.h").read_text())[0], 16)

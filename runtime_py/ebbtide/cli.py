@@ -176,6 +176,11 @@ def parser() -> argparse.ArgumentParser:
                      help="virtual: waiting takes no time")  # fmt: skip
     run.add_argument("--timeout", type=seconds, metavar="TIME",
                      help="end it after this time: seconds, or 500ms, 2s, 1m")  # fmt: skip
+    run.add_argument("--jit", choices=("on", "off", "verify"),
+                     help="compile hot guest code or not; verify: then run all again without, and "
+                     "compare the machines")  # fmt: skip
+    run.add_argument("--stats", action="store_true",
+                     help="at the end, write to stderr what was run and what was compiled")  # fmt: skip
     run.add_argument("--record", metavar="TAPE", help="write a tape of the run")
     run.add_argument(
         "args", nargs=argparse.REMAINDER, metavar="-- CMD…", help="program and arguments"

@@ -22,17 +22,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from . import linux
-from .errors import EbbError, MachinePanic
+from .errors import EbbError, JitDiffers, MachinePanic
 from .events import Log
 from .machine import Machine
 from .owner_role import Process
-from .placement import Mount, Progress
+from .placement import JIT, Mount, Progress
 from .process import end
 from .recording import Tape
 from .stream import READ_SIZE, ByteReader, ByteWriter, Pty
 
 T = TypeVar("T")
 
+EXIT_DIFFERS = 4  # --jit=verify found a difference
 EXIT_TIMEOUT = 124  # as timeout(1) has it
 EXIT_FAILED = 125  # we, not the program, failed; as container tools have it
 
@@ -44,6 +45,9 @@ def run(options: argparse.Namespace) -> int:
     except MachinePanic as panic:
         print(f"ebb: {panic}\nebb: the report is in {_save(panic)}", file=sys.stderr)
         return EXIT_FAILED
+    except JitDiffers as error:
+        print(f"ebb: {error}", file=sys.stderr)
+        return EXIT_DIFFERS
     except (EbbError, ValueError) as error:
         print(f"ebb: {error}", file=sys.stderr)
         return EXIT_FAILED
@@ -73,6 +77,7 @@ async def _run(options: argparse.Namespace) -> int:
         strace=options.strace,
         time=options.time,
         record=bool(options.record),
+        jit=options.jit or JIT,
         mounts=tuple(Mount(*item) for item in options.volume),
         on_log=partial(_log, everything=options.log),
         on_progress=_progress(),
@@ -94,6 +99,8 @@ async def _run(options: argparse.Namespace) -> int:
                 return code
             with _raw() if tty else contextlib.nullcontext():
                 code = await _attached(process, options.timeout)
+        if options.stats:
+            print(f"\n{await machine.stats()}", file=sys.stderr)
         tape: Tape | None = getattr(machine.placement, "tape", None)
         if options.record and tape:
             tape.save(Path(options.record))

@@ -6,6 +6,7 @@
     ├── MachineClosed         the machine was closed while, or before, it was used
     ├── MachinePanic          the kernel stopped on a bug of ours; carries the report
     ├── InternalError         the runtime met what only it can cause
+    ├── JitDiffers            jit="verify" found that compiled code did something else
     ├── MemoryRefused         the host would not give the memory asked for
     ├── UserUnknown           the image has no user of that name
     ├── ImageError
@@ -51,6 +52,10 @@ class MachinePanic(EbbError):
     def __init__(self, message: str, report: dict[str, Any] | None = None) -> None:
         super().__init__(message)
         self.report = report or {}
+
+
+class JitDiffers(EbbError):
+    """Compiled code and the interpreter did not make the same machine."""
 
 
 class MemoryRefused(EbbError):

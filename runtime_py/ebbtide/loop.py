@@ -12,7 +12,6 @@ from typing import Protocol, assert_never
 
 from .abi import Status
 from .clock import ClockSetting, Timekeeper
-from .errors import InternalError
 from .events import Events
 from .policy import Policy
 from .port import Control, Port, Report, Wake
@@ -100,7 +99,7 @@ class Loop:
             case Status.EXECVE_SPAWN:
                 self._admit(report, self.policy.exec(report))
             case Status.JIT_READY:
-                raise InternalError("JIT_READY was raised, and no compiler is built")
+                self.port.jit_install(report.detail)
             case Status.EXITED:
                 self.watcher.exited(report)
             case Status.PANIC:

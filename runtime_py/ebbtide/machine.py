@@ -24,6 +24,7 @@ from .owner_role import ROOT, OwnerRole, Process, User, environment
 from .placement import Options, Placement
 from .policy import limits_from, policy_from
 from .process import MAX_OUTPUT, CompletedProcess, complete
+from .stats import Stats
 from .stream import Descriptor, SocketStream
 
 LOOPBACK = bytes((127, 0, 0, 1))
@@ -100,6 +101,10 @@ class Machine:
     async def digest(self) -> bytes:
         """Return the SHA-256 over all machine pages at this moment."""
         return await self.placement.digest()
+
+    async def stats(self) -> Stats:
+        """Return what the machine has done so far, and how much of it in compiled code."""
+        return self.placement.stats()
 
     # ---- Programs --------------------------------------------------------------------------------
 

@@ -14,12 +14,16 @@ from typing import Protocol, Self, TypeAlias
 from .abi import Abi
 from .kernel_role import Listener
 from .policy import Limits, Policy
+from .port import JIT_THRESHOLD
+from .stats import Stats
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 MEMORY = 1 << 30
 MEMORY_LEAST = 256 << 20  # of what a host refuses, half is asked for, down to this
 MEMORY_MIN = 16 << 20  # less holds no image
 HARTS_MOST = 4
+JIT_MODES = ("on", "off", "verify")
+JIT = "off"  # unless a machine is booted otherwise
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,8 @@ class Options:
     policy: Policy | None = None
     mounts: tuple[Mount, ...] = ()
     budget: int | None = None
+    jit: str = JIT
+    jit_threshold: int = JIT_THRESHOLD
     on_progress: Progress | None = None
 
     def checked(self, harts_most: int) -> Self:
@@ -73,6 +79,8 @@ class Options:
         harts = self.harts
         if harts is not None and (type(harts) is not int or not 1 <= harts <= harts_most):
             raise ValueError(f"harts is a whole number from 1 to {harts_most}, not {harts!r}")
+        if self.jit not in JIT_MODES:
+            raise ValueError(f"jit is on, off or verify, not {self.jit!r}")
         if self.memory < MEMORY_MIN:
             raise ValueError(
                 f"memory is at least {MEMORY_MIN >> 20}M, not {self.memory} bytes"
@@ -85,12 +93,14 @@ class Options:
         return replace(self, mounts=tuple(mount.checked() for mount in self.mounts))
 
     def harts_wanted(self, cores: int) -> int:
-        """Return how many harts step: one when recorded or in virtual time."""
-        one = self.record or self.time == "virtual"
+        """Return how many harts step: one when recorded (to verify, too) or in virtual time."""
+        one = self.record or self.jit == "verify" or self.time == "virtual"
         if self.time not in ("host", "virtual"):
             raise ValueError(f"time is host or virtual, not {self.time!r}")
         if one and self.harts not in (None, 1):
-            raise ValueError("a recorded machine, and one in virtual time, has one hart")
+            raise ValueError(
+                "a recorded or verified machine, and one in virtual time, has one hart"
+            )
         return 1 if one else self.harts or min(cores, HARTS_MOST)
 
 
@@ -107,6 +117,9 @@ class Placement(Protocol):
 
     async def hint(self, command: str) -> str | None:
         """Name another image that has a command, if one is known."""
+
+    def stats(self) -> Stats:
+        """Read what the harts have done."""
 
     async def digest(self) -> bytes:
         """Freeze, hash all machine pages, thaw."""

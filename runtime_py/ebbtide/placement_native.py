@@ -15,21 +15,24 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 from . import assets
 from .abi import Abi
 from .clock import VIRTUAL_MUL, Clock, HostTime, Timekeeper, VirtualClock
 from .errors import EbbError, ImageError, ImageMissing, InternalError, MemoryRefused
+from .events import Log
 from .host_directories import HostDirectories
 from .image import images_with
 from .image_store import Image, ImageStore, empty_index
 from .kernel_role import KernelRole, Listener
 from .placement import MEMORY_LEAST, Options, Placement
 from .policy import Rules, asked_kinds
-from .port import Control, Seat
+from .port import Control, Port, Seat
 from .recording import DIGEST, Entry, RecordingPort, Tape
+from .stats import Stats, read_stats
 from .thread_role import HartThread
+from .verify import VerifyPort, verify
+from .wasmtime_jit import Compiler
 from .wasmtime_kernel import WASM_PAGE, KernelModule, SharedMemory
 from .wasmtime_port import OutboxWatcher, WasmtimeHostPort, WasmtimePort, frozen
 
@@ -65,6 +68,9 @@ class NativePlacement(Placement):
         self._role: KernelRole | None = None
         self._harts: list[HartThread] = []
         self._seats: list[Seat] = []
+        self._compiler: Compiler | None = None
+        self._verify = False
+        self._panicked = False
         self._watcher: threading.Thread | None = None
         self._closing = False
         self._store: ImageStore | None = None
@@ -86,8 +92,13 @@ class NativePlacement(Placement):
         host = HostTime()
         self._boot(options, image, ram, harts)
         self._watch()
-        if options.record:
+        self._verify = options.jit == "verify"
+        if options.record or self._verify:
             self.tape = Tape(self.kernel.hash)
+        if options.jit != "off":
+            self._compiler = Compiler(
+                self.kernel, threshold=options.jit_threshold, on_refused=self._refused
+            )
         for seat in self._seats:
             clock: Timekeeper = Clock(host) if options.time == "host" else VirtualClock()
             self._hart(seat, clock, options)
@@ -113,11 +124,15 @@ class NativePlacement(Placement):
         self.post(events.limits(tasks=limits.tasks, files=limits.files, clone=clone, exec=exec))
 
     def _hart(self, seat: Seat, clock: Timekeeper, options: Options) -> None:
-        tape, kernel, memory = self.tape, self.kernel, self.memory
+        tape, kernel, memory, compiler = self.tape, self.kernel, self.memory, self._compiler
 
-        def make_port() -> Any:
-            port = WasmtimePort(kernel, memory, seat)
-            return RecordingPort(port, tape) if tape is not None else port
+        def make_port() -> Port:
+            port = WasmtimePort(kernel, memory, seat, compiler)
+            if tape is None:
+                return port
+            if options.jit == "verify":
+                return VerifyPort(port, tape, port.page_hashes)
+            return RecordingPort(port, tape)
 
         thread = HartThread(
             f"ebb-hart-{seat.hart}",
@@ -184,8 +199,13 @@ class NativePlacement(Placement):
 
     def _hart_ended(self, failure: EbbError | None) -> None:
         if failure is not None:
+            self._panicked = True
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._failed, failure)
+
+    def _refused(self, text: str) -> None:
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._listener.log, Log("ERROR", text))
 
     def _failed(self, failure: EbbError) -> None:
         with contextlib.suppress(EbbError):  # what the kernel said before it stopped, if it can
@@ -196,6 +216,9 @@ class NativePlacement(Placement):
         others = [name for name in images_with(command) if name != self._image_name]
         return others[0] if others else None
 
+    def stats(self) -> Stats:
+        return read_stats(self.port, self._seats)
+
     async def digest(self) -> bytes:
         for seat in self._seats:
             self.port.control_set(seat, Control.FREEZE)
@@ -204,14 +227,18 @@ class NativePlacement(Placement):
                 raise InternalError("a hart does not leave its step")
             digest = self.port.digest()
             if self.tape is not None:
-                layout, at = self.abi.structs["report"], self._seats[0].report
-                report = self.port.read(at, layout.size)
-                self.tape.entries.append(Entry(DIGEST, layout.integer(report, "tick"), digest))
+                self._note(self.tape, digest)
         finally:
             self.port.freeze(False)
             for seat in self._seats:
                 self.port.control_set(seat, Control.RUN)
         return digest
+
+    def _note(self, tape: Tape, digest: bytes) -> None:
+        layout, at = self.abi.structs["report"], self._seats[0].report
+        tick = layout.integer(self.port.read(at, layout.size), "tick")
+        noted = self.port.page_hashes() if self._verify else digest
+        tape.entries.append(Entry(DIGEST, tick, noted))
 
     async def close(self) -> None:
         if self._closing or self._role is None:
@@ -228,3 +255,8 @@ class NativePlacement(Placement):
             await asyncio.to_thread(thread.join, 10.0)
         if any(thread.is_alive() for thread in threads):
             raise InternalError("a hart did not stop")
+        if self._compiler is not None:
+            await asyncio.to_thread(self._compiler.close)
+        if self._verify and self.tape is not None and not self._panicked:
+            self._note(self.tape, b"")
+            await asyncio.to_thread(verify, self.kernel, self.tape, self.memory_bytes)

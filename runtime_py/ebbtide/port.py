@@ -16,6 +16,8 @@ from typing import Protocol
 from .abi import Abi, Buffer, Status, Struct
 
 NO_DEADLINE = (1 << 64) - 1
+JIT_SLOTS = 16384  # of a hart's function table, for compiled code
+JIT_THRESHOLD = 64  # entries that make guest code worth compiling
 
 
 class Wake(enum.Enum):
@@ -100,6 +102,11 @@ class Port(Protocol):
     def read(self, address: int, length: int) -> bytes:
         """Copy memory out, for a panic's message."""
 
+    def jit_install(self, module: int) -> None:
+        """Compile the module that JIT_READY names and install it in this hart's instance, at once
+        or before a later step. Not an event: no machine page depends on it.
+        """
+
 
 class HostPort(Protocol):
     """The kernel role's side of the kernel."""
@@ -120,6 +127,9 @@ class HostPort(Protocol):
 
     def control_set(self, seat: Seat, control: Control) -> None:
         """Write a hart's control word and ring it."""
+
+    def jit_counters(self, hart: int) -> dict[str, int]:
+        """Read what a hart's compiler has done; zeros if there is none."""
 
     def freeze(self, on: bool) -> int:
         """Keep harts out of their steps; answers how many are still inside."""

@@ -108,6 +108,9 @@ class RecordingPort(Port):
     def read(self, address: int, length: int) -> bytes:
         return self._port.read(address, length)
 
+    def jit_install(self, module: int) -> None:
+        self._port.jit_install(module)  # no input of the machine: not on the tape
+
 
 class ReplayDriver:
     """Steps a machine to each tick of a tape and delivers what was delivered there.
@@ -124,6 +127,7 @@ class ReplayDriver:
         digest: Callable[[], bytes],
         drain: Callable[[], None],
         budget: Callable[[], int] = lambda: 1 << 31,
+        describe: Callable[[bytes, bytes], str] = lambda ours, recorded: "the machine differs",
     ) -> None:
         self.port = port
         self.digest = digest
@@ -132,6 +136,7 @@ class ReplayDriver:
         self.digests = 0
         self._tape = tape
         self._budget = budget
+        self._describe = describe
         self._next = 0
 
     def run(self, stop: int | None = None) -> None:
@@ -144,10 +149,11 @@ class ReplayDriver:
                 raise ReplayDiverged(f"a step went on to {self.tick}, beyond tick {entry.tick}")
             if entry.kind == EVENT:
                 self.port.deliver(entry.data)
-            elif self.digest() != entry.data:
-                raise ReplayDiverged(f"the machine differs from the tape at tick {entry.tick}")
-            else:
+            elif (digest := self.digest()) == entry.data:
                 self.digests += 1
+            else:
+                what = self._describe(digest, entry.data)
+                raise ReplayDiverged(f"at tick {entry.tick} {what}")
             self._next += 1
 
     def ticks_left(self) -> int:
@@ -164,7 +170,9 @@ class ReplayDriver:
             self.drain()
             if status is Status.PANIC:
                 raise InternalError(f"the kernel panicked at tick {report.tick}")
-            if report.tick == self.tick and status not in (Status.READY, Status.EXITED):
+            if status is Status.JIT_READY:
+                self.port.jit_install(report.detail)
+            elif report.tick == self.tick and status not in (Status.READY, Status.EXITED):
                 raise ReplayDiverged(
                     f"{status.name} at tick {self.tick}, where the tape runs on to {tick}"
                 )

@@ -25,6 +25,8 @@ from .errors import InternalError, KernelMissing, MemoryRefused
 from .port import signed32, unsigned32
 
 WASM_PAGE = 65536
+STACK_MAX = 2 << 20  # compiled guest code nests 200 calls deep
+TABLE = "__indirect_function_table"
 
 # Stock wasmtime passes a pointer to a pointer here and cannot import a shared memory.
 wasmtime.SharedMemory._as_extern = lambda self: ffi.wasmtime_extern_t(  # type: ignore[method-assign]
@@ -55,6 +57,11 @@ class KernelModule:
         config = wasmtime.Config()
         config.wasm_threads = True
         config.shared_memory = True
+        config.wasm_tail_call = True
+        config.wasm_relaxed_simd = True
+        config.wasm_relaxed_simd_deterministic = False  # fused where the processor can
+        config.cranelift_opt_level = "speed"
+        config.max_wasm_stack = STACK_MAX
         self.engine = wasmtime.Engine(config)
         self.path = path or kernel_path()
         code = self.path.read_bytes()
@@ -156,6 +163,29 @@ class Instance:
         pointer = self._exports["__stack_pointer"]
         assert isinstance(pointer, wasmtime.Global)
         pointer.set_value(self._store, wasmtime.Val.i32(signed32(stack)))
+
+    def table_grow(self, slots: int) -> int:
+        """Add empty slots to this instance's function table; answers the first."""
+        table = self._exports[TABLE]
+        assert isinstance(table, wasmtime.Table)
+        return table.grow(self._store, slots, None)
+
+    def add(self, module: wasmtime.Module, slot: int) -> None:
+        """Instantiate a module of compiled code beside this instance; it fills table slots."""
+        imports: list[Any] = []
+        for item in module.imports:
+            match item.name:
+                case "memory":
+                    imports.append(self.memory.memory)
+                case "table":
+                    imports.append(self._exports[TABLE])
+                case "slot":
+                    kind = wasmtime.GlobalType(wasmtime.ValType.i32(), False)
+                    value = wasmtime.Val.i32(signed32(slot))
+                    imports.append(wasmtime.Global(self._store, kind, value))
+                case name:
+                    imports.append(self._exports[str(name)])
+        wasmtime.Instance(self._store, module, imports)
 
     def call(self, name: str, *args: int) -> int:
         """Call an export. Arguments of any 32-bit sign; the result is unsigned."""

@@ -13,16 +13,24 @@ import wasmtime
 
 from .abi import Status
 from .errors import InternalError, MemoryRefused
+from .machine_pages import page_hashes
 from .port import Control, HostPort, Port, Report, Seat, Wake, signed32, split64
+from .wasmtime_jit import PENDING_TICKS, CompiledCode, Compiler
 from .wasmtime_kernel import Instance, KernelModule, Ringer, SharedMemory
 
 FREEZE_PATIENCE_S = 10.0
 
 
 class WasmtimePort(Port):
-    """One hart."""
+    """One hart; with a compiler it runs compiled code, without it only interprets."""
 
-    def __init__(self, kernel: KernelModule, memory: SharedMemory, seat: Seat) -> None:
+    def __init__(
+        self,
+        kernel: KernelModule,
+        memory: SharedMemory,
+        seat: Seat,
+        compiler: Compiler | None = None,
+    ) -> None:
         self.abi = kernel.abi
         self.hart = seat.hart
         self._memory = memory
@@ -31,8 +39,16 @@ class WasmtimePort(Port):
         self._report = self.abi.structs["report"]
         self._event = self.abi.structs["event"]
         self._taken: tuple[bytes, int] | None = None  # lies in the inbox's memory until delivered
+        self._code: CompiledCode | None = None
+        if compiler is not None:
+            code = CompiledCode(self._instance, seat.hart, compiler)
+            self._code = code if code.start() else None
 
     def step(self, budget: int) -> Status:
+        if self._code is not None and self._code.pending:
+            self._code.install_ready()
+            if self._code.pending:  # where a step ends shows in no machine page
+                budget = min(budget, PENDING_TICKS)
         try:
             number = self._instance.call("k_step", self.hart, *split64(budget))
         except wasmtime.Trap as trap:
@@ -82,6 +98,15 @@ class WasmtimePort(Port):
 
     def fail(self) -> None:
         self._instance.call("k_fail")
+
+    def page_hashes(self) -> bytes:
+        """Hash each machine page in use; only between the steps of a machine's only hart."""
+        return page_hashes(self._instance, self.abi)
+
+    def jit_install(self, module: int) -> None:
+        if self._code is None:
+            raise InternalError("JIT_READY was raised by a hart that interprets")
+        self._code.submit(module)
 
     def read(self, address: int, length: int) -> bytes:
         return self._memory.read(address, length)
@@ -136,6 +161,11 @@ class WasmtimeHostPort(HostPort):
         self.memory.write(seat.control, control.value.to_bytes(4, "little"))
         self._instance.call("k_ring", seat.hart)
 
+    def jit_counters(self, hart: int) -> dict[str, int]:
+        layout = self.abi.structs["jit_counters"]
+        address = self._instance.call("k_jit_counters", hart)
+        return layout.integers(self.read(address, layout.size) if address else bytes(layout.size))
+
     def freeze(self, on: bool) -> int:
         return self._instance.call("k_freeze", int(on))
 
@@ -145,6 +175,10 @@ class WasmtimeHostPort(HostPort):
 
     def read(self, address: int, length: int) -> bytes:
         return self.memory.read(address, length)
+
+    def page_hashes(self) -> bytes:
+        """Hash each machine page in use; only while frozen, or when no hart runs any more."""
+        return page_hashes(self._instance, self.abi)
 
     def private_alloc(self, size: int) -> int:
         """Take private memory; nothing in the machine may depend on where things lie there."""

@@ -6,7 +6,7 @@ import { BrowserError, EbbError, PanicError } from "./errors.js";
 import { requireBrowser } from "./features.js";
 import { openMachine, type Sdk } from "./machine.js";
 import { parseSize, reserveMemory } from "./memory.js";
-import type { Limits, Log, MachineConfig, Policy, Progress } from "./messages.js";
+import type { JitMode, Limits, Log, MachineConfig, Policy, Progress } from "./messages.js";
 import { refuseUnknown } from "./options.js";
 import { makeClock } from "./worker/clock.js";
 import { openCluster } from "./workers.js";
@@ -29,6 +29,8 @@ export interface BootOptions {
   policy?: Policy;
   /** One hart, as a recorded run needs; a tape is kept natively only. Off unless given. */
   record?: boolean;
+  /** Compile hot guest code to WebAssembly: `"on"` or `"off"`. */
+  jit?: JitMode;
   /** Told how far booting has come. */
   onProgress?: (progress: Progress) => void;
   /** Told what the kernel logs. */
@@ -42,7 +44,7 @@ export interface BootOptions {
 const HARTS_MOST = 6; // HART_MAX of the kernel's abi.h
 
 const OPTIONS = {
-  image: 0, harts: 0, memory: 0, env: 0, user: 0, limits: 0, policy: 0, record: 0, onProgress: 0, onLog: 0, onPanic: 0,
+  image: 0, harts: 0, memory: 0, env: 0, user: 0, limits: 0, policy: 0, record: 0, jit: 0, onProgress: 0, onLog: 0, onPanic: 0,
   baseURL: 0,
 } satisfies Record<keyof BootOptions, 0>;
 
@@ -76,6 +78,7 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
     limits: options.limits ?? {},
     policy: options.policy ?? null,
     record,
+    jit: jitMode(options.jit),
   };
 
   const cluster = openCluster(new URL("worker.js", base), harts, config, {
@@ -103,6 +106,13 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
     throw startError(error);
   }
   return openMachine(client, cluster, { image: config.image, harts, memory, ramBytes });
+}
+
+function jitMode(asked: string | undefined): JitMode | null {
+  if (asked === undefined) return null;
+  if (asked === "on" || asked === "off") return asked;
+  if (asked === "verify") throw new RangeError('jit: "verify" exists natively only: ebb run --jit=verify');
+  throw new RangeError(`jit must be "on" or "off"; got ${JSON.stringify(asked)}`);
 }
 
 function startError(error: unknown): EbbError {

@@ -3,7 +3,7 @@
 import type { Client } from "./client.js";
 import { EbbError } from "./errors.js";
 import { openFiles, type Files } from "./fs.js";
-import type { CommandParams, Counters, ExitStatus, Size } from "./messages.js";
+import type { CommandParams, Counters, ExitStatus, Size, Stats } from "./messages.js";
 import { connect, fetchGuest, type Connection } from "./net.js";
 import { refuseUnknown } from "./options.js";
 import { openProcess, type Process } from "./process.js";
@@ -67,6 +67,8 @@ export interface Sdk {
   attach(element: HTMLElement, process: Process, options?: AttachOptions): Promise<Attachment>;
   /** What the harts have done so far. */
   counters(): Promise<Counters>;
+  /** How much it has run, and how much of that in compiled code. */
+  stats(): Promise<Stats>;
   /** The machine's memory as a file (gzip), for a bug report after a panic. */
   state(): Promise<Blob>;
   /** End the machine: all workers end, the memory is free, what still waits is rejected. */
@@ -147,6 +149,7 @@ export function openMachine(client: Client, cluster: Cluster, parts: Parts): Sdk
     fetch: (port, path, init = {}) => fetchGuest(client, port, path, init),
     attach: attachTerminal,
     counters: () => client.request("counters", {}),
+    stats: () => client.request("stats", {}),
     async state() {
       if (kept === null) throw new EbbError("closed", "The machine has been closed.");
       return saveState(kept.memory, { image: kept.image, harts: kept.harts, memory: kept.ramBytes });

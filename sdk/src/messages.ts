@@ -42,7 +42,11 @@ export interface MachineConfig {
   readonly limits: Readonly<Limits>;
   readonly policy: Policy | null;
   readonly record: boolean;
+  readonly jit: JitMode | null;
 }
+
+/** Whether hot guest code is compiled to WebAssembly. */
+export type JitMode = "on" | "off";
 
 /** Limits of the whole machine. A limit that is absent is the default of the runtime. */
 export interface Limits {
@@ -90,6 +94,8 @@ export interface StartThread {
   readonly role: "thread";
   readonly shared: Shared;
   readonly policy: Policy | null;
+  /** null: as the runtime has it. */
+  readonly jit: JitMode | null;
 }
 
 // ---- Page to worker -----------------------------------------------------------------------------------------
@@ -315,6 +321,7 @@ export interface Methods {
 
   /** What the harts have done so far; for tests and the curious. */
   counters: { params: Record<string, never>; value: Counters };
+  stats: { params: Record<string, never>; value: Stats };
   /** Freeze all harts; afterwards no worker is inside a step and all may be ended. */
   close: { params: Record<string, never>; value: null };
 }
@@ -328,6 +335,27 @@ export interface Counters {
   /** Most harts that were inside `k_step` at once, and that executed guest code at once. */
   readonly hartsInsideMax: number;
   readonly guestInsideMax: number;
+}
+
+/** What a machine has done, all harts together. */
+export interface Stats {
+  /** Machine time: instructions and kernel work. */
+  readonly ticks: number;
+  /** Guest instructions, and how many of them in compiled code. */
+  readonly instructions: number;
+  readonly compiledInstructions: number;
+  /** How often compiled code was entered from outside it. */
+  readonly entries: number;
+  /** Compiled code: pieces of guest code, their instructions, modules and their bytes; seconds spent on compiling. */
+  readonly regions: number;
+  readonly regionInstructions: number;
+  readonly modules: number;
+  readonly moduleBytes: number;
+  readonly compileSeconds: number;
+  /** Modules that the browser did not take; times that all compiled code was dropped; pieces found out of date. */
+  readonly refused: number;
+  readonly evictions: number;
+  readonly stale: number;
 }
 
 export type Method = keyof Methods;

@@ -101,7 +101,7 @@ export function openCluster(workerURL: URL, harts: number, config: MachineConfig
   return {
     kernel,
     start(shared) {
-      const begin: ToThread = { type: "start", role: "thread", shared, policy: config.policy };
+      const begin: ToThread = { type: "start", role: "thread", shared, policy: config.policy, jit: config.jit };
       const startHart = (hart: number): void => threads[hart]?.postMessage(begin);
       events.progress({ type: "progress", stage: "workers", done: 0, total: FIRST, unit: "workers" });
       kernel.postMessage({ type: "start", role: "kernel", shared } satisfies ToKernel);

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any, Self
 
 from .. import errors, linux
 from ..process import CompletedProcess
+from ..stats import Stats, camel
 
 # Codes of the SDK's errors (sdk/src/errors.ts) that have a class of their own here.
 _ERRORS: Mapping[str, type[errors.EbbError]] = {
@@ -124,6 +126,12 @@ class Machine:
         if check:
             completed.check_returncode()
         return completed
+
+    async def stats(self) -> Stats:
+        """Return what the machine has done so far, and how much of it in compiled code."""
+        values = (await _asked(self.sdk.stats())).to_py()
+        names = {camel(field.name): field.name for field in fields(Stats)}
+        return Stats(**{names[name]: value for name, value in values.items()})
 
     async def close(self) -> None:
         """End the machine: its workers end, its memory is free."""

@@ -11,7 +11,7 @@ import asyncio
 import errno
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from pyodide.ffi import jsnull
@@ -19,6 +19,7 @@ from pyodide.ffi import jsnull
 from .. import errors, linux
 from ..machine import Machine
 from ..owner_role import Process
+from ..stats import camel
 from .images import FetchFailed
 
 Message = Mapping[str, Any]
@@ -368,6 +369,10 @@ class PageProtocol:
 
     async def _on_counters(self) -> dict[str, Any]:
         return {**self._counters(), "messages": self.messages}
+
+    async def _on_stats(self) -> dict[str, Any]:
+        stats = await self._machine.stats()
+        return {camel(name): value for name, value in asdict(stats).items()}
 
     async def _on_close(self) -> None:
         await self._machine.close()

@@ -19,6 +19,7 @@ from ..kernel_role import KernelRole, Listener
 from ..placement import Options
 from ..policy import asked_kinds
 from ..port import Control, Seat
+from ..stats import Stats, read_stats
 from .images import HttpImage
 from .pyodide_port import PyodideHostPort
 
@@ -89,6 +90,10 @@ class BrowserPlacement:
             "hartsInsideMax": inside["harts_inside_max"],
             "guestInsideMax": inside["guest_inside_max"],
         }
+
+    def stats(self) -> Stats:
+        """Read what the harts have done."""
+        return read_stats(self._port, self._seats)
 
     async def digest(self) -> bytes:
         """Freeze, hash all machine pages, thaw."""

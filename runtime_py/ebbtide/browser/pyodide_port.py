@@ -6,6 +6,8 @@ functions and fixed windows are fetched once, because a lookup through JavaScrip
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,7 +15,7 @@ from pyodide.ffi import create_proxy
 
 from ..abi import Abi, Status, Struct
 from ..errors import InternalError
-from ..port import Control, Report, Seat, Wake, signed32, split64, unsigned32
+from ..port import JIT_SLOTS, Control, Report, Seat, Wake, signed32, split64, unsigned32
 
 FOREVER = (1 << 64) - 1
 ABI_TEXT_MAX = 1 << 18
@@ -74,9 +76,9 @@ def read_abi(kernel: Any, memory: SharedBytes) -> Abi:
 
 
 class PyodidePort:
-    """One hart's side of the kernel, in its own worker."""
+    """One hart's side of the kernel, in its own worker; with `threshold` it runs compiled code."""
 
-    def __init__(self, kernel: Any, seat: Seat) -> None:
+    def __init__(self, kernel: Any, seat: Seat, threshold: int | None = None) -> None:
         self._memory = SharedBytes(kernel)
         self.abi = read_abi(kernel, self._memory)
         self.hart = seat.hart
@@ -96,6 +98,7 @@ class PyodidePort:
         self._taken: tuple[bytes, int] | None = (
             None  # an event that still lies in the inbox's memory
         )
+        self._compiled = None if threshold is None else CompiledCode(kernel, self, threshold)
 
     def step(self, budget: int) -> Status:
         return self.abi.status(self._step(self.hart, *split64(budget)))
@@ -130,6 +133,51 @@ class PyodidePort:
 
     def fail(self) -> None:
         self._fail()
+
+    def jit_install(self, module: int) -> None:
+        if self._compiled is None:
+            raise InternalError("JIT_READY was raised by a hart that interprets")
+        self._compiled.install(module)
+
+
+class CompiledCode:
+    """One hart's compiled code. The browser takes a module at once and compiles its functions when they
+    are called first.
+    """
+
+    def __init__(self, kernel: Any, port: PyodidePort, threshold: int) -> None:
+        self._install = kernel.code.install
+        self._done = kernel.exports.k_jit_done
+        self._hart = port.hart
+        self._memory = SharedBytes(kernel)
+        self._layout = port.abi.structs["jit_module"]
+        self._start(kernel, port.abi, threshold)
+        self._spent_at = (
+            unsigned32(kernel.exports.k_jit_counters(port.hart))
+            + port.abi.structs["jit_counters"].fields["compile_ns"].offset
+        )
+        self._spent_ns = 0
+
+    def _start(self, kernel: Any, abi: Abi, threshold: int) -> None:
+        """Give the kernel slots of the table; if there are none, the hart interprets."""
+        code, features = kernel.code, 0
+        if code.tailCalls():
+            features |= abi.const["JIT_TAIL_CALLS"]
+        if code.fusedMadd():
+            features |= abi.const["JIT_RELAXED_MADD"]
+        slot = code.grow(JIT_SLOTS)
+        if slot >= 0:
+            kernel.exports.k_jit_start(self._hart, slot, JIT_SLOTS, threshold, features)
+
+    def install(self, address: int) -> None:
+        begin = time.perf_counter_ns()
+        module = self._layout.integers(self._memory.read(address, self._layout.size))
+        error = self._install(signed32(module["bytes"]), module["len"], module["slot"])
+        self._done(self._hart, module["id"], int(not error))
+        self._spent_ns += time.perf_counter_ns() - begin
+        self._memory.write(self._spent_at, self._spent_ns.to_bytes(8, "little"))
+        if error:
+            print(f"module {module['id']} of compiled code: {error}", file=sys.stderr)
 
 
 class PyodideHostPort:
@@ -184,6 +232,11 @@ class PyodideHostPort:
         """Read the private counters."""
         data = self.read(unsigned32(self._exports.k_counters()), self._counters.size)
         return self._counters.integers(data)
+
+    def jit_counters(self, hart: int) -> dict[str, int]:
+        layout = self.abi.structs["jit_counters"]
+        address = unsigned32(self._exports.k_jit_counters(hart))
+        return layout.integers(self.read(address, layout.size) if address else bytes(layout.size))
 
     def freeze(self, on: bool) -> int:
         return int(self._exports.k_freeze(int(on)))

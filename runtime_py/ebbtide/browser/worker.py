@@ -17,8 +17,9 @@ from ..clock import Clock
 from ..events import Log
 from ..loop import Loop
 from ..machine import Machine
+from ..placement import JIT
 from ..policy import Rules, policy_from
-from ..port import Report, Seat
+from ..port import JIT_THRESHOLD, Report, Seat
 from .event_loop import BatchLoop
 from .host_time import SharedTime
 from .page_protocol import PageProtocol, error_shape
@@ -64,7 +65,8 @@ def thread_main(host: Any) -> None:
     """Step one hart until it is stopped. Blocks this worker."""
     send = sender(host)
     seat = Seat(host.seat.hart, host.seat.stack, host.seat.report, host.seat.control)
-    port = PyodidePort(host.kernel, seat)
+    threshold = JIT_THRESHOLD if (host.jit or JIT) == "on" else None
+    port = PyodidePort(host.kernel, seat, threshold)
     try:
         clock = Clock(SharedTime(host.time))
         policy = policy_from(json.loads(host.policyJson)) or Rules()
@@ -110,6 +112,7 @@ async def _boot(host: Any, send: Send) -> PageProtocol | None:
             limits=config["limits"],
             policy=config["policy"],
             record=config["record"],
+            jit=config["jit"] or JIT,
         )
     except Exception as error:  # the top of a worker: becomes a message
         send({"type": "failed", "error": error_shape(error)})

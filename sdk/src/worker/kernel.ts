@@ -3,9 +3,12 @@
  * operations on that memory that Python asks for. Bytes are copied in and out.
  */
 
+import { compiledCode, type CompiledCode } from "./compiled_code.js";
+
 /** What kernel.wasm exports; all numbers are i32 (docs/architecture.md). */
 export interface KernelExports {
   readonly __stack_pointer: WebAssembly.Global;
+  readonly __indirect_function_table: WebAssembly.Table;
   readonly k_abi: () => number;
   readonly k_attach: (ramPages: number, harts: number) => number;
   readonly k_stack: (hart: number) => number;
@@ -25,6 +28,8 @@ export interface Kernel {
   /** Copy into a stage, out of a stage. */
   fetch(stage: number, address: number, length: number): void;
   store(stage: number, address: number, length: number): void;
+  /** This instance's compiled guest code. */
+  readonly code: CompiledCode;
   /** Call `drain` now, and for ever when the word at `bell` is no longer what it was before the last call. */
   serve(bell: number, drain: () => void): void;
 }
@@ -61,6 +66,7 @@ function wrap(exports: KernelExports, memory: WebAssembly.Memory): Kernel {
   const wait = typeof Atomics.waitAsync === "function" ? waitAtomics(words) : waitByWorker(words);
   return {
     exports,
+    code: compiledCode(exports, memory),
     view: (address, length) => bytes.subarray(address >>> 0, (address >>> 0) + length),
     stages,
     fetch(stage, address, length) {

@@ -3,7 +3,7 @@
  * worker does is decided there. This side only fetches, waits and moves bytes, all by request of Python.
  */
 
-import type { FromKernel, FromThread, MachineConfig, Policy, Seat, Shared, ToKernel, ToThread } from "../messages.js";
+import type { FromKernel, FromThread, JitMode, MachineConfig, Seat, Shared, StartThread, ToKernel, ToThread } from "../messages.js";
 import { openImage, type Image } from "./image.js";
 import { openHostTime, type HostTime } from "./clock.js";
 import { attachKernel, seatKernel, type Kernel } from "./kernel.js";
@@ -32,6 +32,8 @@ export interface ThreadHost {
   readonly time: HostTime;
   readonly seat: Seat;
   readonly policyJson: string;
+  /** "": as the runtime has it. */
+  readonly jit: JitMode | "";
   post(message: FromThread): void;
 }
 
@@ -60,7 +62,7 @@ scope.onmessage = ({ data }: MessageEvent<ToKernel | ToThread>) => {
       for (const url of data.scripts) import(/* @vite-ignore */ url).catch(() => undefined);
       break;
     case "start":
-      (data.role === "kernel" ? startKernel(data.shared) : startThread(data.shared, data.policy)).catch(fail);
+      (data.role === "kernel" ? startKernel(data.shared) : startThread(data)).catch(fail);
       break;
     default:
       throw new Error(`${data.type} came before a worker's start`);
@@ -101,7 +103,7 @@ async function startKernel(shared: Shared): Promise<void> {
   scope.onmessage = ({ data }: MessageEvent<ToKernel>) => handle(data);
 }
 
-async function startThread(shared: Shared, policy: Policy | null): Promise<void> {
+async function startThread({ shared, policy, jit }: StartThread): Promise<void> {
   const seated = new Promise<Seat>((resolve) => {
     scope.onmessage = ({ data }: MessageEvent<ToThread>) => {
       if (data.type === "go") resolve(data.seat);
@@ -111,7 +113,7 @@ async function startThread(shared: Shared, policy: Policy | null): Promise<void>
   post({ type: "started" });
   const seat = await seated;
   const kernel = seatKernel(shared.module, shared.memory, seat.stack);
-  entry.thread_main({ kernel, seat, time: openHostTime(shared.clock), policyJson: JSON.stringify(policy), post });
+  entry.thread_main({ kernel, seat, time: openHostTime(shared.clock), policyJson: JSON.stringify(policy), jit: jit ?? "", post });
 }
 
 async function fetchCommands(url: string): Promise<string> {

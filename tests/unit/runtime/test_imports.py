@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[3] / "runtime_py" / "ebbtide"
-NATIVE = {"wasmtime_kernel.py", "wasmtime_port.py"}
+NATIVE = {"wasmtime_jit.py", "wasmtime_kernel.py", "wasmtime_port.py"}
 
 
 def imported(path: Path) -> set[str]:

@@ -61,3 +61,29 @@ def test_replay_that_differs_says_where():
     tape, port = record(), CountingPort()
     with pytest.raises(ReplayDiverged, match="tick 45"):
         ReplayDriver(port, tape, digest=lambda: b"other", drain=lambda: None).run()
+
+
+def test_a_module_of_compiled_code_is_no_event_and_no_divergence():
+    tape = record()
+    port = FakePort([Report(Status.JIT_READY, tick=3, detail=64), Report(Status.READY, tick=9)])
+    recording = RecordingPort(port, entries := Tape("k"))
+    recording.step(9)
+    recording.jit_install(64)
+    assert entries.entries == [] and port.asked[-1] == ("jit_install", 64)
+
+    class CompilingPort(CountingPort):
+        """Asks before each step that gets on, at the same tick."""
+
+        asks = True
+
+        def step(self, budget: int) -> Status:
+            self.asks = not self.asks
+            if self.asks:
+                return super().step(budget)
+            self._report = Report(Status.JIT_READY, tick=self.tick, detail=8)
+            return Status.JIT_READY
+
+    machine = CompilingPort()
+    driver = ReplayDriver(machine, tape, digest=machine.digest, drain=lambda: None)
+    driver.run()
+    assert driver.digests == 1 and ("jit_install", 8) in machine.asked

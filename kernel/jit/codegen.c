@@ -1,0 +1,651 @@
+// One region as the body of a WebAssembly function: guest registers in locals, structured control flow from
+// the dominator tree (Ramsey, "Beyond Relooper", 2022).
+//
+// Exactness: a block takes its fuel when it is entered; an instruction that cannot be done here leaves the
+// region before it has done anything: fuel is given back from it on, registers are written back, and
+// the interpreter executes it. No guest state is in locals while another region runs.
+#include "codegen.h"
+
+static void registers_load(struct translation *t, u64 mask) {
+    for (; mask; mask &= mask - 1) {
+        u32 reg = (u32)__builtin_ctzll(mask);
+        get(t, L_CONTEXT);
+        mem(t, reg < REG_F ? W_I64_LOAD : W_F64_LOAD, 3, reg * 8);
+        set(t, t->local[reg]);
+    }
+}
+
+static void registers_store(struct translation *t, u64 mask) {
+    for (; mask; mask &= mask - 1) {
+        u32 reg = (u32)__builtin_ctzll(mask);
+        get(t, L_CONTEXT);
+        get(t, t->local[reg]);
+        mem(t, reg < REG_F ? W_I64_STORE : W_F64_STORE, 3, reg * 8);
+    }
+}
+
+// ---- Labels ------------------------------------------------------------------------------------
+// What a branch out of each open structure means: a block's number, or nothing we branch to by name.
+
+static void label_push(struct translation *t, u32 label) { t->label[t->label_count++] = (u16)label; }
+static void label_pop(struct translation *t) { t->label_count--; }
+
+void open_as(struct translation *t, u32 byte, u32 type, u32 label) {
+    op_u(t, byte, type);
+    label_push(t, label);
+}
+void close(struct translation *t) {
+    op(t, W_END);
+    label_pop(t);
+}
+
+void if_begin(struct translation *t) { open(t, W_IF, T_NONE); }
+void if_end(struct translation *t) { close(t); }
+
+static u32 label_depth(const struct translation *t, u32 label) {
+    for (u32 i = t->label_count; i-- > 0;)
+        if (t->label[i] == label)
+            return t->label_count - 1 - i;
+    return 0; // never: the tree opens what its branches need
+}
+
+// ---- Leaving -----------------------------------------------------------------------------------
+// Inside a block's body: the interpreter must execute instruction `k` of it. Label: the block's stub.
+
+void where(struct translation *t, const struct block *block, u32 k) {
+    const struct jit_insn *row = &t->row[block->first];
+    const struct jit_insn *last = &row[block->count - 1];
+    i32 off = k < block->count ? row[k].off : last->off + last->insn.len;
+    const32(t, (i32)((u32)off << 8 | (block->count - k)));
+    set(t, temp32(t, TEMP_WHERE));
+}
+
+void leave_if(struct translation *t) { op_u(t, W_BR_IF, label_depth(t, LABEL_STUB)); }
+
+static void stub(struct translation *t, const struct block *block) {
+    registers_store(t, block->dirty | block->def);
+    get(t, L_CONTEXT);
+    get(t, L_PC);
+    get(t, temp32(t, TEMP_WHERE));
+    const32(t, 8);
+    op(t, W_I32_SHR_S);
+    op(t, W_I64_EXTEND_I32_S);
+    op(t, W_I64_ADD);
+    mem(t, W_I64_STORE, 3, CONTEXT(pc));
+    get(t, L_CONTEXT);
+    const32(t, 1);
+    mem(t, W_I32_STORE, 2, CONTEXT(reason));
+    get(t, L_FUEL);
+    get(t, temp32(t, TEMP_WHERE));
+    const32(t, 255);
+    op(t, W_I32_AND);
+    op(t, W_I32_ADD);
+    op(t, W_RETURN);
+}
+
+// Registers are written back; the pc to go on at is in TEMP_A.
+static void return_to(struct translation *t) {
+    get(t, L_CONTEXT);
+    get(t, temp(t, TEMP_A));
+    mem(t, W_I64_STORE, 3, CONTEXT(pc));
+    get(t, L_FUEL);
+    op(t, W_RETURN);
+}
+
+// Call or continue in the region at TEMP_A, or return there if none is known.
+static void transfer(struct translation *t, bool call) {
+    get(t, L_CONTEXT);
+    mem(t, W_I32_LOAD, 2, CONTEXT(jump));
+    get(t, temp(t, TEMP_A));
+    op(t, W_I32_WRAP_I64);
+    const32(t, 3); // parcels times the size of an entry
+    op(t, W_I32_SHL);
+    const32(t, (JIT_JUMPS - 1) * sizeof(struct jit_jump));
+    op(t, W_I32_AND);
+    op(t, W_I32_ADD);
+    tee(t, temp32(t, TEMP_ENTRY));
+    mem(t, W_I64_LOAD, 3, offsetof(struct jit_jump, key));
+    get(t, temp(t, TEMP_A));
+    get(t, L_CONTEXT);
+    mem(t, W_I64_LOAD, 3, CONTEXT(epoch_key));
+    op(t, W_I64_XOR);
+    op(t, W_I64_NE);
+    get(t, L_DEPTH);
+    op(t, W_I32_EQZ);
+    op(t, W_I32_OR);
+    op_u(t, W_IF, T_NONE);
+    return_to(t);
+    op(t, W_END);
+    get(t, L_CONTEXT);
+    get(t, L_FUEL);
+    get(t, L_DEPTH);
+    const32(t, 1);
+    op(t, W_I32_SUB);
+    get(t, temp(t, TEMP_A));
+    get(t, temp32(t, TEMP_ENTRY));
+    mem(t, W_I32_LOAD, 2, offsetof(struct jit_jump, slot));
+    bool tail = !call && t->jit->features & JIT_TAIL_CALLS;
+    op_u(t, tail ? W_RETURN_CALL_INDIRECT : W_CALL_INDIRECT, 0);
+    put_u(&t->code, 0);
+    if (!call && !tail)
+        op(t, W_RETURN);
+}
+
+static void leave_to(struct translation *t, const struct block *block, i32 off) {
+    registers_store(t, block->dirty_out);
+    get_pc(t, off);
+    set(t, temp(t, TEMP_A));
+    transfer(t, false);
+}
+
+// ---- Arithmetic --------------------------------------------------------------------------------
+static void low_half(struct translation *t, u32 reg) {
+    get_x(t, reg);
+    const64(t, 0xffffffff);
+    op(t, W_I64_AND);
+}
+static void high_half(struct translation *t, u32 reg) {
+    get_x(t, reg);
+    const64(t, 32);
+    op(t, W_I64_SHR_U);
+}
+static void shift_down(struct translation *t) {
+    const64(t, 32);
+    op(t, W_I64_SHR_U);
+}
+
+// The high half of the unsigned product, by four products of halves.
+static void multiply_high(struct translation *t, u32 a, u32 b) {
+    high_half(t, a);
+    low_half(t, b);
+    op(t, W_I64_MUL);
+    low_half(t, a);
+    low_half(t, b);
+    op(t, W_I64_MUL);
+    shift_down(t);
+    op(t, W_I64_ADD);
+    set(t, temp(t, TEMP_A));
+    low_half(t, a);
+    high_half(t, b);
+    op(t, W_I64_MUL);
+    get(t, temp(t, TEMP_A));
+    const64(t, 0xffffffff);
+    op(t, W_I64_AND);
+    op(t, W_I64_ADD);
+    shift_down(t);
+    high_half(t, a);
+    high_half(t, b);
+    op(t, W_I64_MUL);
+    op(t, W_I64_ADD);
+    get(t, temp(t, TEMP_A));
+    shift_down(t);
+    op(t, W_I64_ADD);
+}
+
+// Minus `b` if `a` is negative.
+static void less_if_negative(struct translation *t, u32 a, u32 b) {
+    get_x(t, a);
+    const64(t, 63);
+    op(t, W_I64_SHR_S);
+    get_x(t, b);
+    op(t, W_I64_AND);
+    op(t, W_I64_SUB);
+}
+
+enum width { WHOLE, WORD_SIGNED, WORD_UNSIGNED };
+
+static void operand(struct translation *t, u32 reg, enum width width) {
+    if (width == WORD_UNSIGNED) {
+        low_half(t, reg);
+    } else {
+        get_x(t, reg);
+        if (width == WORD_SIGNED)
+            op(t, W_I64_EXTEND32_S);
+    }
+}
+
+// Division never traps: by zero it gives ~0 (the remainder: the dividend); the one overflow wraps.
+static void divide(struct translation *t, const struct insn *insn, u32 byte, enum width width) {
+    bool remainder = byte == W_I64_REM_S || byte == W_I64_REM_U;
+    operand(t, insn->rs2, width);
+    tee(t, temp(t, TEMP_A));
+    op(t, W_I64_EQZ);
+    op_u(t, W_IF, T_I64);
+    if (remainder)
+        operand(t, insn->rs1, width);
+    else
+        const64(t, -1);
+    op(t, W_ELSE);
+    if (byte == W_I64_DIV_S && width == WHOLE) {
+        get(t, temp(t, TEMP_A));
+        const64(t, -1);
+        op(t, W_I64_EQ);
+        op_u(t, W_IF, T_I64);
+        const64(t, 0);
+        get_x(t, insn->rs1);
+        op(t, W_I64_SUB);
+        op(t, W_ELSE);
+    }
+    operand(t, insn->rs1, width);
+    get(t, temp(t, TEMP_A));
+    op(t, byte);
+    if (byte == W_I64_DIV_S && width == WHOLE)
+        op(t, W_END);
+    op(t, W_END);
+    if (width != WHOLE)
+        op(t, W_I64_EXTEND32_S);
+    set_x(t, insn->rd);
+}
+
+static void shift_word(struct translation *t, const struct insn *insn, u32 byte, bool immediate) {
+    get_x(t, insn->rs1);
+    op(t, W_I32_WRAP_I64);
+    if (immediate) {
+        const32(t, insn->imm & 31);
+    } else {
+        get_x(t, insn->rs2);
+        op(t, W_I32_WRAP_I64); // wasm takes it modulo 32
+    }
+    op(t, byte);
+    op(t, W_I64_EXTEND_I32_S);
+    set_x(t, insn->rd);
+}
+
+// What is one wasm operator of rs1 and rs2 or the immediate.
+enum after { PLAIN, SIGN_32, BOOLEAN };
+struct simple {
+    u8 id, wasm, after;
+    bool immediate;
+};
+static const struct simple simple_table[] = {
+    {ADD, W_I64_ADD, PLAIN, false},    {SUB, W_I64_SUB, PLAIN, false},
+    {SLL, W_I64_SHL, PLAIN, false},    {SRL, W_I64_SHR_U, PLAIN, false},
+    {SRA, W_I64_SHR_S, PLAIN, false},  {XOR, W_I64_XOR, PLAIN, false},
+    {OR, W_I64_OR, PLAIN, false},      {AND, W_I64_AND, PLAIN, false},
+    {MUL, W_I64_MUL, PLAIN, false},    {SLT, W_I64_LT_S, BOOLEAN, false},
+    {SLTU, W_I64_LT_U, BOOLEAN, false}, {ADDW, W_I64_ADD, SIGN_32, false},
+    {SUBW, W_I64_SUB, SIGN_32, false}, {MULW, W_I64_MUL, SIGN_32, false},
+    {ADDI, W_I64_ADD, PLAIN, true},    {XORI, W_I64_XOR, PLAIN, true},
+    {ORI, W_I64_OR, PLAIN, true},      {ANDI, W_I64_AND, PLAIN, true},
+    {SLLI, W_I64_SHL, PLAIN, true},    {SRLI, W_I64_SHR_U, PLAIN, true},
+    {SRAI, W_I64_SHR_S, PLAIN, true},  {SLTI, W_I64_LT_S, BOOLEAN, true},
+    {SLTIU, W_I64_LT_U, BOOLEAN, true}, {ADDIW, W_I64_ADD, SIGN_32, true},
+};
+
+static const struct simple *simple_of(u32 id) {
+    for (u32 i = 0; i < lengthof(simple_table); i++)
+        if (simple_table[i].id == id)
+            return &simple_table[i];
+    return NULL;
+}
+
+static void simple(struct translation *t, const struct insn *insn, const struct simple *s) {
+    bool move = s->immediate && !insn->imm && insn->id == ADDI;
+    if (s->immediate && !insn->rs1 && insn->id == ADDI) {
+        const64(t, insn->imm);
+    } else {
+        get_x(t, insn->rs1);
+        if (!move) {
+            if (s->immediate)
+                const64(t, insn->imm);
+            else
+                get_x(t, insn->rs2);
+            op(t, s->wasm);
+        }
+    }
+    if (s->after == SIGN_32)
+        op(t, W_I64_EXTEND32_S);
+    else if (s->after == BOOLEAN)
+        op(t, W_I64_EXTEND_I32_U);
+    set_x(t, insn->rd);
+}
+
+// ---- Instructions ------------------------------------------------------------------------------
+bool codegen_leaves(const struct insn *insn) {
+    return insn->flags & (LOAD | STORE | AMO) || (insn->flags & (FP | CSR) && float_leaves(insn));
+}
+
+bool codegen_knows(const struct translation *t, const struct insn *insn) {
+    switch (insn->id) {
+    case LUI: case AUIPC: case JAL: case JALR:
+    case MULH: case MULHU: case MULHSU:
+    case DIV: case DIVU: case REM: case REMU: case DIVW: case DIVUW: case REMW: case REMUW:
+    case SLLIW: case SRLIW: case SRAIW: case SLLW: case SRLW: case SRAW:
+    case LB: case LH: case LW: case LD: case LBU: case LHU: case LWU:
+    case SB: case SH: case SW: case SD: case FENCE:
+        return true;
+    default:
+        if (insn->flags & (FP | CSR))
+            return float_knows(insn);
+        return insn->flags & BRANCH || atomic_knows(t, insn) || simple_of(insn->id);
+    }
+}
+
+static void instruction(struct translation *t, const struct block *block, u32 k) {
+    const struct jit_insn *at = &t->row[block->first + k];
+    const struct insn *insn = &at->insn;
+    const struct simple *s = simple_of(insn->id);
+    if (insn->flags & (FP | CSR)) {
+        float_instruction(t, block, k);
+        return;
+    }
+    if (s) {
+        simple(t, insn, s);
+        return;
+    }
+    if (insn->flags & AMO) {
+        atomic_instruction(t, block, k);
+        return;
+    }
+    switch (insn->id) {
+    case LUI:
+        const64(t, insn->imm);
+        set_x(t, insn->rd);
+        break;
+    case AUIPC:
+        get_pc(t, at->off + insn->imm);
+        set_x(t, insn->rd);
+        break;
+    case LB: load(t, block, k, 1, W_I64_LOAD8_S); break;
+    case LH: load(t, block, k, 2, W_I64_LOAD16_S); break;
+    case LW: load(t, block, k, 4, W_I64_LOAD32_S); break;
+    case LD: load(t, block, k, 8, W_I64_LOAD); break;
+    case LBU: load(t, block, k, 1, W_I64_LOAD8_U); break;
+    case LHU: load(t, block, k, 2, W_I64_LOAD16_U); break;
+    case LWU: load(t, block, k, 4, W_I64_LOAD32_U); break;
+    case SB: store(t, block, k, 1, W_I64_STORE8); break;
+    case SH: store(t, block, k, 2, W_I64_STORE16); break;
+    case SW: store(t, block, k, 4, W_I64_STORE32); break;
+    case SD: store(t, block, k, 8, W_I64_STORE); break;
+    case SLLIW: shift_word(t, insn, W_I32_SHL, true); break;
+    case SRLIW: shift_word(t, insn, W_I32_SHR_U, true); break;
+    case SRAIW: shift_word(t, insn, W_I32_SHR_S, true); break;
+    case SLLW: shift_word(t, insn, W_I32_SHL, false); break;
+    case SRLW: shift_word(t, insn, W_I32_SHR_U, false); break;
+    case SRAW: shift_word(t, insn, W_I32_SHR_S, false); break;
+    case FENCE:
+        if (t->jit->cache->smp) {
+            op_u(t, W_ATOMIC, WA_FENCE);
+            op(t, 0);
+        }
+        break;
+    case MULHU:
+        multiply_high(t, insn->rs1, insn->rs2);
+        set_x(t, insn->rd);
+        break;
+    case MULHSU:
+    case MULH:
+        multiply_high(t, insn->rs1, insn->rs2);
+        less_if_negative(t, insn->rs1, insn->rs2);
+        if (insn->id == MULH)
+            less_if_negative(t, insn->rs2, insn->rs1);
+        set_x(t, insn->rd);
+        break;
+    case DIV: divide(t, insn, W_I64_DIV_S, WHOLE); break;
+    case DIVU: divide(t, insn, W_I64_DIV_U, WHOLE); break;
+    case REM: divide(t, insn, W_I64_REM_S, WHOLE); break;
+    case REMU: divide(t, insn, W_I64_REM_U, WHOLE); break;
+    case DIVW: divide(t, insn, W_I64_DIV_S, WORD_SIGNED); break;
+    case DIVUW: divide(t, insn, W_I64_DIV_U, WORD_UNSIGNED); break;
+    case REMW: divide(t, insn, W_I64_REM_S, WORD_SIGNED); break;
+    case REMUW: divide(t, insn, W_I64_REM_U, WORD_UNSIGNED); break;
+    default: break; // jumps and branches end the block
+    }
+}
+
+// ---- Blocks ------------------------------------------------------------------------------------
+static void condition(struct translation *t, const struct insn *insn) {
+    static const u8 wasm[] = {W_I64_EQ, W_I64_NE, W_I64_LT_S, W_I64_GE_S, W_I64_LT_U, W_I64_GE_U};
+    get_x(t, insn->rs1);
+    get_x(t, insn->rs2);
+    op(t, wasm[insn->id - BEQ]);
+}
+
+static void body(struct translation *t, const struct block *block) {
+    bool guarded = block->leaves || block->check;
+    if (guarded) {
+        open(t, W_BLOCK, T_NONE);
+        open_as(t, W_BLOCK, T_NONE, LABEL_STUB);
+    }
+    get(t, L_FUEL);
+    const32(t, block->count);
+    op(t, W_I32_SUB);
+    if (block->check) {
+        i32 more = block->need - block->count;
+        tee(t, L_FUEL);
+        const32(t, more);
+        op(t, W_I32_LT_S);
+        open(t, W_IF, T_NONE);
+        get(t, L_CONTEXT);
+        get(t, L_FUEL);
+        op_u(t, W_CALL, FUNCTION_REFILL);
+        tee(t, L_FUEL);
+        const32(t, more);
+        op(t, W_I32_LT_S);
+        open(t, W_IF, T_NONE);
+        where(t, block, 0);
+        op_u(t, W_BR, label_depth(t, LABEL_STUB));
+        close(t);
+        close(t);
+    } else {
+        set(t, L_FUEL);
+    }
+    memory_begin(t, block);
+    t->not_nan = t->boxed = 0;
+    for (u32 k = 0; k < block->count; k++)
+        instruction(t, block, k);
+    if (guarded) {
+        op_u(t, W_BR, 1);
+        close(t);
+        stub(t, block);
+        close(t);
+    }
+}
+
+static void tree(struct translation *t, u16 index);
+
+static bool backward(const struct translation *t, u16 from, u16 to) {
+    return t->block[to].order <= t->block[from].order;
+}
+
+// A branch that is just one: to a loop's head or to where paths meet.
+static bool by_label(const struct translation *t, u16 from, u16 to) {
+    return to != NO_BLOCK && (backward(t, from, to) || t->block[to].merge);
+}
+
+static u32 label_of(const struct translation *t, u16 from, u16 to) {
+    return label_depth(t, backward(t, from, to) ? to | LABEL_LOOP : to);
+}
+
+// Go from `from` along its edge `k`.
+static void go(struct translation *t, u16 from, u32 k) {
+    const struct block *block = &t->block[from];
+    u16 to = block->succ[k];
+    if (to == NO_BLOCK)
+        leave_to(t, block, block->exit[k].off);
+    else if (by_label(t, from, to))
+        op_u(t, W_BR, label_of(t, from, to));
+    else
+        tree(t, to);
+}
+
+// Return to the caller's code in this region, or on to whoever called this region.
+static void returned(struct translation *t, i32 off) {
+    set(t, L_FUEL);
+    get(t, L_CONTEXT);
+    mem(t, W_I64_LOAD, 3, CONTEXT(pc));
+    get_pc(t, off);
+    op(t, W_I64_NE);
+    op_u(t, W_IF, T_NONE);
+    get(t, L_FUEL);
+    op(t, W_RETURN);
+    op(t, W_END);
+}
+
+// TEMP_A is where a jal or jalr leads.
+static void target(struct translation *t, const struct jit_insn *last) {
+    const struct insn *insn = &last->insn;
+    if (insn->id == JAL) {
+        get_pc(t, last->off + insn->imm);
+    } else {
+        get_x(t, insn->rs1);
+        if (insn->imm) {
+            const64(t, insn->imm);
+            op(t, W_I64_ADD);
+        }
+        const64(t, ~1ll);
+        op(t, W_I64_AND);
+    }
+    set(t, temp(t, TEMP_A));
+}
+
+static void jump(struct translation *t, const struct block *block) {
+    const struct jit_insn *last = &t->row[block->first + block->count - 1];
+    const struct insn *insn = &last->insn;
+    i32 next = last->off + insn->len;
+    target(t, last);
+    if (insn->rd) {
+        get_pc(t, next);
+        set_x(t, insn->rd);
+    }
+    registers_store(t, block->dirty_out);
+    if (block->term == TERM_CALL) {
+        transfer(t, true);
+        returned(t, next);
+    } else if (!insn->rd && (insn->rs1 == 1 || insn->rs1 == 5)) {
+        return_to(t);
+    } else {
+        transfer(t, false);
+    }
+}
+
+static void terminator(struct translation *t, u16 index) {
+    const struct block *block = &t->block[index];
+    const struct jit_insn *last = &t->row[block->first + block->count - 1];
+    switch ((enum term)block->term) {
+    case TERM_NEXT: {
+        const struct insn *insn = &last->insn;
+        if ((insn->id == JAL || insn->id == JALR) && insn->rd) {
+            get_pc(t, last->off + insn->len);
+            set_x(t, insn->rd);
+        }
+        go(t, index, 0);
+        break;
+    }
+    case TERM_STOP: leave_to(t, block, block->exit[0].off); break;
+    case TERM_INDIRECT: jump(t, block); break;
+    case TERM_RETURN:
+        target(t, last);
+        if (block->succ[0] != NO_BLOCK) {
+            get(t, temp(t, TEMP_A));
+            get_pc(t, block->exit[0].off);
+            op(t, W_I64_EQ);
+            if (by_label(t, index, block->succ[0])) {
+                op_u(t, W_BR_IF, label_of(t, index, block->succ[0]));
+            } else {
+                open(t, W_IF, T_NONE);
+                go(t, index, 0);
+                close(t);
+            }
+        }
+        registers_store(t, block->dirty_out);
+        return_to(t);
+        break;
+    case TERM_CALL:
+        jump(t, block);
+        if (block->succ[0] == NO_BLOCK) {
+            get_pc(t, block->exit[0].off);
+            set(t, temp(t, TEMP_A));
+            transfer(t, false);
+        } else {
+            registers_load(t, t->block[block->succ[0]].live);
+            go(t, index, 0);
+        }
+        break;
+    case TERM_BRANCH: {
+        condition(t, &last->insn);
+        u16 taken = block->succ[0], not_taken = block->succ[1];
+        if (by_label(t, index, taken)) {
+            op_u(t, W_BR_IF, label_of(t, index, taken));
+            go(t, index, 1);
+        } else if (by_label(t, index, not_taken)) {
+            op(t, W_I32_EQZ);
+            op_u(t, W_BR_IF, label_of(t, index, not_taken));
+            go(t, index, 0);
+        } else {
+            open(t, W_IF, T_NONE);
+            go(t, index, 0);
+            close(t);
+            go(t, index, 1);
+        }
+        break;
+    }
+    }
+}
+
+// The block and, around it, one wasm block for each place where paths meet that it dominates.
+static void within(struct translation *t, u16 index, u32 after) {
+    // Of its children, the merge with the highest order below `after` is the outermost.
+    for (u32 i = after; i-- > (u32)t->block[index].order + 1;) {
+        u16 child = t->order[i];
+        if (t->block[child].idom != index || !t->block[child].merge)
+            continue;
+        open_as(t, W_BLOCK, T_NONE, child);
+        within(t, index, i);
+        close(t);
+        tree(t, child);
+        return;
+    }
+    body(t, &t->block[index]);
+    terminator(t, index);
+}
+
+static void tree(struct translation *t, u16 index) {
+    if (t->block[index].header) {
+        open_as(t, W_LOOP, T_NONE, index | LABEL_LOOP);
+        within(t, index, t->order_count);
+        close(t);
+    } else {
+        within(t, index, t->order_count);
+    }
+}
+
+static void locals(struct translation *t, u32 count, u32 type) {
+    put_u(&t->code, count);
+    put(&t->code, type);
+}
+
+bool region_write(struct translation *t) {
+    u32 next = LOCALS;
+    u32 ints = (u32)__builtin_popcountll(t->registers & 0xffffffff);
+    u32 floats = (u32)__builtin_popcountll(t->registers >> REG_F);
+    for (u32 reg = 0; reg < REG_F; reg++)
+        if (t->registers >> reg & 1)
+            t->local[reg] = (u8)next++;
+    t->temp = next;
+    next += TEMPS;
+    for (u32 reg = REG_F; reg < 64; reg++)
+        if (t->registers >> reg & 1)
+            t->local[reg] = (u8)next++;
+    t->temp_f64 = next;
+    t->temp_f32 = next + (floats ? TEMPS_F64 : 0);
+    t->temp_i32 = t->temp_f32 + (floats ? TEMPS_F32 : 0);
+    put_u(&t->code, floats ? 4 : 2);
+    locals(t, ints + TEMPS, T_I64);
+    if (floats) {
+        locals(t, floats + TEMPS_F64, T_F64);
+        locals(t, TEMPS_F32, T_F32);
+    }
+    locals(t, TEMPS_I32, T_I32);
+    if (t->floats)
+        float_begin(t);
+    get(t, L_CONTEXT);
+    mem(t, W_I32_LOAD, 2, CONTEXT(tlb));
+    set(t, temp32(t, TEMP_TLB));
+    registers_load(t, t->block[0].live);
+    t->label_count = 0;
+    tree(t, 0);
+    op(t, W_UNREACHABLE);
+    op(t, W_END);
+    return !t->code.full;
+}

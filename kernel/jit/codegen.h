@@ -1,0 +1,90 @@
+// The words with which codegen.c and float.c write a function.
+#pragma once
+#include "translate.h"
+
+enum { L_CONTEXT, L_FUEL, L_DEPTH, L_PC, LOCALS };               // parameters
+enum { TEMP_A, TEMP_B, TEMP_C, TEMPS };                          // i64
+enum { GROUPS = 8 };                                             // of memory accesses, in one block
+enum { TEMP_TLB, TEMP_ENTRY, TEMP_WHERE, TEMP_HOST, TEMP_NX, TEMP_GROUP, TEMPS_I32 = TEMP_GROUP + GROUPS }; // i32, behind all others
+enum { TEMPS_F64 = 12, TEMPS_F32 = 5 };                          // of float.c, behind the f64 registers
+enum { FUNCTION_REFILL, FUNCTIONS };                             // imported, see module.c
+
+#define CONTEXT(field) ((u32)offsetof(struct jit_context, field))
+
+// ---- Small words -------------------------------------------------------------------------------
+static inline void op(struct translation *t, u32 byte) { put(&t->code, byte); }
+static inline void op_u(struct translation *t, u32 byte, u32 value) {
+    put(&t->code, byte);
+    put_u(&t->code, value);
+}
+static inline void get(struct translation *t, u32 local) { op_u(t, W_LOCAL_GET, local); }
+static inline void set(struct translation *t, u32 local) { op_u(t, W_LOCAL_SET, local); }
+static inline void tee(struct translation *t, u32 local) { op_u(t, W_LOCAL_TEE, local); }
+static inline void const32(struct translation *t, i32 value) {
+    op(t, W_I32_CONST);
+    put_s(&t->code, value);
+}
+static inline void const64(struct translation *t, i64 value) {
+    op(t, W_I64_CONST);
+    put_s(&t->code, value);
+}
+static inline void mem(struct translation *t, u32 byte, u32 align, u32 offset) {
+    op_u(t, byte, align);
+    put_u(&t->code, offset);
+}
+
+static inline u32 temp(const struct translation *t, u32 which) { return t->temp + which; }
+static inline u32 temp32(const struct translation *t, u32 which) { return t->temp_i32 + which; }
+
+static inline void get_x(struct translation *t, u32 reg) {
+    if (reg)
+        get(t, t->local[reg]);
+    else
+        const64(t, 0);
+}
+static inline void set_x(struct translation *t, u32 reg) {
+    if (reg)
+        set(t, t->local[reg]);
+    else
+        op(t, W_DROP);
+}
+
+// The address `off` bytes from the entry.
+static inline void get_pc(struct translation *t, i32 off) {
+    get(t, L_PC);
+    if (off) {
+        const64(t, off);
+        op(t, W_I64_ADD);
+    }
+}
+
+// codegen.c. Structures that branches may name, or not.
+enum { LABEL_NONE = 0xffff, LABEL_STUB = 0xfffe, LABEL_LOOP = 0x8000 };
+void open_as(struct translation *t, u32 byte, u32 type, u32 label);
+void close(struct translation *t);
+static inline void open(struct translation *t, u32 byte, u32 type) { open_as(t, byte, type, LABEL_NONE); }
+
+// The interpreter must execute instruction `k` of the block: say where, then leave, if the i32 on
+// the stack is not 0. Of the instruction nothing may have been done.
+void where(struct translation *t, const struct block *block, u32 k);
+void leave_if(struct translation *t);
+// If the i32 on the stack is not 0. One may leave from inside.
+void if_begin(struct translation *t);
+void if_end(struct translation *t);
+
+// memory.c
+void memory_begin(struct translation *t, const struct block *block); // a block
+// Leaves a host address on the stack that, with the offset returned, is that of rs1 + imm; or the region. Says
+// where itself.
+u32 translate(struct translation *t, const struct block *block, u32 k, const struct insn *insn, u32 size,
+              bool write);
+void load(struct translation *t, const struct block *block, u32 k, u32 size, u32 byte);
+void store(struct translation *t, const struct block *block, u32 k, u32 size, u32 byte);
+bool atomic_knows(const struct translation *t, const struct insn *insn);
+void atomic_instruction(struct translation *t, const struct block *block, u32 k);
+
+// float.c
+bool float_knows(const struct insn *insn);
+bool float_leaves(const struct insn *insn);
+void float_begin(struct translation *t); // a function
+void float_instruction(struct translation *t, const struct block *block, u32 k);

@@ -1,0 +1,1024 @@
+// Floating point in a region: wasm's operators, each followed by tests that its result is the guest's and
+// that no flag is missing in fcsr; whatever fails them is the interpreter's.
+//
+// A region with floating point runs while the rounding mode is to nearest. It may assume besides that
+// fcsr.NX is set; a `careful` one looks, and while NX is clear leaves what is not exact. fcsr changes in the interpreter
+// only, and no region is entered twice by one call from outside with the interpreter in between: so the
+// entry is the one place to test it. Singles stand in f64 locals as in registers, NaN-boxed.
+#include "codegen.h"
+
+enum { F_R, F_A, F_C, F_A_HIGH, F_B_HIGH, F_PRODUCT, F_LOW, F_SUM, F_SUM_LOW, F_HIGH, F_REST, F_BACK };
+enum { S_R, S_A, S_B, S_C, S_BACK };
+static_assert(F_BACK < TEMPS_F64 && S_BACK < TEMPS_F32);
+
+#define BOX_BITS (-0x100000000ll)
+
+static u32 double_temp(const struct translation *t, u32 which) { return t->temp_f64 + which; }
+static u32 single_temp(const struct translation *t, u32 which) { return t->temp_f32 + which; }
+
+static void put_double(struct translation *t, double value) {
+    u64 bits = __builtin_bit_cast(u64, value);
+    op(t, W_F64_CONST);
+    for (u32 i = 0; i < 64; i += 8)
+        put(&t->code, (u32)(bits >> i) & 0xff);
+}
+static void put_single_zero(struct translation *t) {
+    op(t, W_F32_CONST);
+    for (u32 i = 0; i < 4; i++)
+        put(&t->code, 0);
+}
+
+static void binary(struct translation *t, u32 a, u32 b, u32 byte) {
+    get(t, a);
+    get(t, b);
+    op(t, byte);
+}
+
+static bool careful(const struct translation *t) { return t->careful; }
+static bool has_madd(const struct translation *t) { return t->jit->features & JIT_RELAXED_MADD; }
+
+// ---- What is known -----------------------------------------------------------------------------
+// Reading fcsr or a part of it; and writing, which is done here if it changes nothing: compilers put a comparison that
+// must not raise anything between the two.
+static bool csr_reads(const struct insn *insn) {
+    return insn->id != CSRRW && insn->id != CSRRWI && !insn->rs1;
+}
+static bool csr_knows(const struct insn *insn) {
+    return insn->imm >= CSR_FFLAGS && insn->imm <= CSR_FCSR && (insn->id == CSRRW || csr_reads(insn));
+}
+
+bool float_knows(const struct insn *insn) {
+    if (insn->flags & CSR)
+        return csr_knows(insn);
+    if (insn->flags & RM && insn->rm != 7 && insn->rm != 0 &&
+        !(insn->rm == 1 && insn_row[insn->id].format == FORMAT_XF))
+        return false;
+    return insn->id != FCLASS_S && insn->id != FCLASS_D;
+}
+
+bool float_assumes(const struct insn *insn) {
+    return insn->flags & FP && insn->flags & RM && insn->id != FCVT_D_W && insn->id != FCVT_D_WU &&
+           insn->id != FCVT_D_S;
+}
+
+bool float_leaves(const struct insn *insn) {
+    if (insn->flags & CSR)
+        return !csr_reads(insn);
+    switch (insn->id) {
+    case FSGNJ_D: case FSGNJN_D: case FSGNJX_D:
+    case FMV_X_D: case FMV_D_X: case FMV_X_W: case FMV_W_X:
+    case FCVT_D_W: case FCVT_D_WU:
+        return false;
+    default:
+        return true;
+    }
+}
+
+void float_begin(struct translation *t) {
+    get(t, L_CONTEXT);
+    mem(t, W_I32_LOAD, 2, careful(t) ? CONTEXT(nearest) : CONTEXT(nx_near));
+    op(t, W_I32_EQZ);
+    op_u(t, W_IF, T_NONE);
+    get(t, L_CONTEXT);
+    get(t, L_PC);
+    mem(t, W_I64_STORE, 3, CONTEXT(pc));
+    get(t, L_CONTEXT);
+    const32(t, 1);
+    mem(t, W_I32_STORE, 2, CONTEXT(reason));
+    get(t, L_FUEL);
+    op(t, W_RETURN);
+    op(t, W_END);
+    if (careful(t)) {
+        get(t, L_CONTEXT);
+        mem(t, W_I32_LOAD, 2, CONTEXT(nx_near));
+        set(t, temp32(t, TEMP_NX));
+    }
+}
+
+// What follows, up to if_end, is done while NX is clear.
+static void if_clear_begin(struct translation *t) {
+    get(t, temp32(t, TEMP_NX));
+    op(t, W_I32_EQZ);
+    if_begin(t);
+}
+
+// ---- Tests of bits -----------------------------------------------------------------------------
+// Exponent and what follows, without the sign: the exponent stands above 21 bits (of a single: 24).
+static void magnitude(struct translation *t, u32 local) {
+    get(t, local);
+    op(t, W_I64_REINTERPRET_F64);
+    const64(t, 32);
+    op(t, W_I64_SHR_U);
+    op(t, W_I32_WRAP_I64);
+    const32(t, 1);
+    op(t, W_I32_SHL);
+}
+
+static void magnitude_single(struct translation *t, u32 local) {
+    get(t, local);
+    op(t, W_I32_REINTERPRET_F32);
+    const32(t, 1);
+    op(t, W_I32_SHL);
+}
+
+// Is the magnitude on the stack outside [low, high)?
+static void outside(struct translation *t, u32 low, u32 high) {
+    if (low) {
+        const32(t, (i32)low);
+        op(t, W_I32_SUB);
+    }
+    const32(t, (i32)(high - low));
+    op(t, W_I32_GE_U);
+}
+
+// Sums are exact where they are small, and so can only have raised anything but NX if they are not finite.
+// Other results must not be small, either.
+static void not_finite(struct translation *t, u32 local) {
+    magnitude(t, local);
+    outside(t, 0, 0x7ffu << 21);
+}
+static void not_plain(struct translation *t, u32 local) {
+    magnitude(t, local);
+    outside(t, 2u << 21, 0x7ffu << 21);
+}
+static void not_finite_single(struct translation *t, u32 local) {
+    magnitude_single(t, local);
+    outside(t, 0, 0xffu << 24);
+}
+static void not_plain_single(struct translation *t, u32 local) {
+    magnitude_single(t, local);
+    outside(t, 2u << 24, 0xffu << 24);
+}
+
+// Exponent not within `range` of zero's.
+static void not_near(struct translation *t, u32 local, u32 range) {
+    magnitude(t, local);
+    outside(t, (1023 - range) << 21, (1023 + range) << 21);
+}
+
+static void not_zero(struct translation *t, u32 local) {
+    get(t, local);
+    put_double(t, 0);
+    op(t, W_F64_NE);
+}
+static void not_zero_single(struct translation *t, u32 local) {
+    get(t, local);
+    put_single_zero(t);
+    op(t, W_F32_NE);
+}
+
+// So small that an error term may have been lost.
+static void leave_if_tiny(struct translation *t, u32 local) {
+    magnitude(t, local);
+    const32(t, (1023 - 900) << 21);
+    op(t, W_I32_LT_U);
+    leave_if(t);
+}
+
+static void leave_if_not_zero(struct translation *t, u32 local) {
+    not_zero(t, local);
+    leave_if(t);
+}
+
+static void leave_if_different(struct translation *t, u32 a, u32 b) {
+    binary(t, a, b, W_F64_NE);
+    leave_if(t);
+}
+
+// ---- Exact arithmetic --------------------------------------------------------------------------
+// As in interp.c, from local to local.
+
+// sum = x + y, whose error is `error`; `sum` may have been computed before.
+static void sum_error(struct translation *t, u32 x, u32 y, u32 sum, u32 error) {
+    u32 back = double_temp(t, F_BACK);
+    binary(t, sum, x, W_F64_SUB);
+    set(t, back);
+    get(t, x);
+    binary(t, sum, back, W_F64_SUB);
+    op(t, W_F64_SUB);
+    binary(t, y, back, W_F64_SUB);
+    op(t, W_F64_ADD);
+    set(t, error);
+}
+
+static void two_sum(struct translation *t, u32 x, u32 y, u32 sum, u32 error) {
+    binary(t, x, y, W_F64_ADD);
+    set(t, sum);
+    sum_error(t, x, y, sum, error);
+}
+
+static void split(struct translation *t, u32 x, u32 high) {
+    get(t, x);
+    put_double(t, 134217729.0);
+    op(t, W_F64_MUL);
+    tee(t, high);
+    binary(t, high, x, W_F64_SUB);
+    op(t, W_F64_SUB);
+    set(t, high);
+}
+
+// F_PRODUCT = a * b, whose error is F_LOW.
+static void two_product(struct translation *t, u32 a, u32 b) {
+    u32 a_high = double_temp(t, F_A_HIGH), b_high = double_temp(t, F_B_HIGH);
+    split(t, a, a_high);
+    split(t, b, b_high);
+    binary(t, a, b, W_F64_MUL);
+    set(t, double_temp(t, F_PRODUCT));
+    binary(t, a_high, b_high, W_F64_MUL);
+    get(t, double_temp(t, F_PRODUCT));
+    op(t, W_F64_SUB);
+    get(t, a_high);
+    binary(t, b, b_high, W_F64_SUB);
+    op(t, W_F64_MUL);
+    op(t, W_F64_ADD);
+    binary(t, a, a_high, W_F64_SUB);
+    get(t, b_high);
+    op(t, W_F64_MUL);
+    op(t, W_F64_ADD);
+    binary(t, a, a_high, W_F64_SUB);
+    binary(t, b, b_high, W_F64_SUB);
+    op(t, W_F64_MUL);
+    op(t, W_F64_ADD);
+    set(t, double_temp(t, F_LOW));
+}
+
+// x + y rounded to odd into `sum`; F_REST is the error before that.
+static void sum_to_odd(struct translation *t, u32 x, u32 y, u32 sum, u32 error) {
+    two_sum(t, x, y, sum, error);
+    not_zero(t, error);
+    if_begin(t);
+    // The last bit is set; that of an even sum by a step towards the exact one.
+    get(t, sum);
+    op(t, W_I64_REINTERPRET_F64);
+    tee(t, temp(t, TEMP_A));
+    const64(t, 1);
+    const64(t, -1);
+    get(t, error);
+    put_double(t, 0);
+    op(t, W_F64_GT);
+    get(t, sum);
+    put_double(t, 0);
+    op(t, W_F64_GT);
+    op(t, W_I32_EQ);
+    op(t, W_SELECT);
+    get(t, temp(t, TEMP_A));
+    const64(t, 1);
+    op(t, W_I64_AND);
+    op(t, W_I64_EQZ);
+    op(t, W_I64_EXTEND_I32_U);
+    op(t, W_I64_MUL);
+    op(t, W_I64_ADD);
+    op(t, W_F64_REINTERPRET_I64);
+    set(t, sum);
+    if_end(t);
+}
+
+static void simd(struct translation *t, u32 number) { op_u(t, W_SIMD, number); }
+
+static void get_splat(struct translation *t, u32 local, bool minus) {
+    get(t, local);
+    if (minus)
+        op(t, W_F64_NEG);
+    simd(t, W_F64X2_SPLAT);
+}
+
+// a * b + c, where the engine is known to round that once.
+static void madd(struct translation *t, u32 a, bool minus_a, u32 b, u32 c, bool minus_c) {
+    get_splat(t, a, minus_a);
+    get_splat(t, b, false);
+    get_splat(t, c, minus_c);
+    simd(t, W_F64X2_RELAXED_MADD);
+    simd(t, W_F64X2_EXTRACT_LANE);
+    put(&t->code, 0);
+}
+
+// ---- Doubles -----------------------------------------------------------------------------------
+static u32 local_of(const struct translation *t, u32 reg) { return t->local[reg]; }
+static u64 known(u32 reg) { return 1ull << reg; }
+
+enum fact { ANYTHING, NUMBER, BOXED };
+
+// The f64 on the stack is the register's; what was known of that is known no more.
+static void set_f(struct translation *t, u32 reg, enum fact fact) {
+    set(t, local_of(t, reg));
+    t->not_nan = (t->not_nan & ~known(reg)) | (fact == NUMBER ? known(reg) : 0);
+    t->boxed = (t->boxed & ~known(reg)) | (fact == BOXED ? known(reg) : 0);
+}
+
+// F_R is the result.
+static void finish(struct translation *t, const struct insn *insn) {
+    get(t, double_temp(t, F_R));
+    set_f(t, insn->rd, NUMBER);
+}
+
+static void add(struct translation *t, const struct insn *insn, bool minus) {
+    u32 a = local_of(t, insn->rs1), b = local_of(t, insn->rs2), r = double_temp(t, F_R);
+    binary(t, a, b, minus ? W_F64_SUB : W_F64_ADD);
+    set(t, r);
+    not_finite(t, r);
+    leave_if(t);
+    if (careful(t)) {
+        if_clear_begin(t);
+        u32 other = double_temp(t, F_C);
+        get(t, b);
+        if (minus)
+            op(t, W_F64_NEG);
+        set(t, other);
+        sum_error(t, a, other, r, double_temp(t, F_REST));
+        leave_if_not_zero(t, double_temp(t, F_REST));
+        if_end(t);
+    }
+    finish(t, insn);
+}
+
+// A zero result passes if it is certain to be exact.
+static void leave_unless_zero_factor(struct translation *t, u32 a, u32 b) {
+    leave_if_not_zero(t, double_temp(t, F_R));
+    not_zero(t, a);
+    not_zero(t, b);
+    op(t, W_I32_AND);
+    leave_if(t);
+}
+
+static void multiply(struct translation *t, const struct insn *insn) {
+    u32 a = local_of(t, insn->rs1), b = local_of(t, insn->rs2), r = double_temp(t, F_R);
+    binary(t, a, b, W_F64_MUL);
+    set(t, r);
+    not_plain(t, r);
+    if_begin(t);
+    leave_unless_zero_factor(t, a, b);
+    if_end(t);
+    if (careful(t)) {
+        if_clear_begin(t);
+        not_zero(t, r);
+        if_begin(t);
+        if (has_madd(t)) {
+            leave_if_tiny(t, r);
+            madd(t, a, false, b, r, true);
+            set(t, double_temp(t, F_LOW));
+        } else {
+            not_near(t, a, 300);
+            not_near(t, b, 300);
+            op(t, W_I32_OR);
+            leave_if(t);
+            two_product(t, a, b);
+        }
+        leave_if_not_zero(t, double_temp(t, F_LOW));
+        if_end(t);
+        if_end(t);
+    }
+    finish(t, insn);
+}
+
+// Of a quotient or a root: other * r is `a` exactly.
+static void leave_if_rest(struct translation *t, u32 a, u32 other) {
+    u32 r = double_temp(t, F_R);
+    if_clear_begin(t);
+    not_zero(t, r);
+    if_begin(t);
+    if (has_madd(t)) {
+        leave_if_tiny(t, a);
+        madd(t, r, true, other, a, false);
+        put_double(t, 0);
+        op(t, W_F64_NE);
+    } else {
+        const32(t, 1);
+    }
+    leave_if(t);
+    if_end(t);
+    if_end(t);
+}
+
+static void divide(struct translation *t, const struct insn *insn) {
+    u32 a = local_of(t, insn->rs1), b = local_of(t, insn->rs2), r = double_temp(t, F_R);
+    binary(t, a, b, W_F64_DIV);
+    set(t, r);
+    not_plain(t, r);
+    if_begin(t);
+    leave_if_not_zero(t, r);
+    leave_if_not_zero(t, a);
+    if_end(t);
+    if (careful(t))
+        leave_if_rest(t, a, b);
+    finish(t, insn);
+}
+
+static void square_root(struct translation *t, const struct insn *insn) {
+    u32 a = local_of(t, insn->rs1), r = double_temp(t, F_R);
+    get(t, a);
+    op(t, W_F64_SQRT);
+    set(t, r);
+    not_finite(t, r);
+    leave_if(t);
+    if (careful(t))
+        leave_if_rest(t, a, r);
+    finish(t, insn);
+}
+
+enum { MINUS_PRODUCT = 1, MINUS_ADDEND = 2 };
+
+static u32 fused_signs(u32 id) {
+    switch (id) {
+    case FMSUB_S: case FMSUB_D: return MINUS_ADDEND;
+    case FNMSUB_S: case FNMSUB_D: return MINUS_PRODUCT;
+    case FNMADD_S: case FNMADD_D: return MINUS_PRODUCT | MINUS_ADDEND;
+    default: return 0;
+    }
+}
+
+static void copy(struct translation *t, u32 from, bool minus, u32 to) {
+    get(t, from);
+    if (minus)
+        op(t, W_F64_NEG);
+    set(t, to);
+}
+
+// F_A * b + F_C without the engine's help. Not exact: F_LOW or F_REST is not zero.
+static void fused_by_parts(struct translation *t, u32 b) {
+    u32 a = double_temp(t, F_A), c = double_temp(t, F_C);
+    u32 low = double_temp(t, F_LOW), rest = double_temp(t, F_REST), high = double_temp(t, F_HIGH);
+    u32 sum = double_temp(t, F_SUM), sum_low = double_temp(t, F_SUM_LOW);
+    not_near(t, a, 300);
+    not_near(t, b, 300);
+    op(t, W_I32_OR);
+    not_near(t, c, 900);
+    not_zero(t, c);
+    op(t, W_I32_AND);
+    op(t, W_I32_OR);
+    if_begin(t);
+    {
+        not_zero(t, a);
+        not_zero(t, b);
+        op(t, W_I32_AND);
+        leave_if(t);
+        binary(t, a, b, W_F64_MUL);
+        get(t, c);
+        op(t, W_F64_ADD);
+        set(t, double_temp(t, F_R));
+        put_double(t, 0);
+        tee(t, low);
+        set(t, rest);
+    }
+    op(t, W_ELSE);
+    {
+        two_product(t, a, b);
+        two_sum(t, c, low, sum, sum_low);
+        two_sum(t, double_temp(t, F_PRODUCT), sum, high, rest);
+        // The halves of the factors are not needed any more.
+        u32 odd = double_temp(t, F_A_HIGH);
+        sum_to_odd(t, sum_low, rest, odd, double_temp(t, F_B_HIGH));
+        binary(t, high, odd, W_F64_ADD);
+        set(t, double_temp(t, F_R));
+    }
+    if_end(t);
+}
+
+static void fused(struct translation *t, const struct insn *insn) {
+    u32 signs = fused_signs(insn->id);
+    u32 b = local_of(t, insn->rs2), a = double_temp(t, F_A), c = double_temp(t, F_C);
+    u32 r = double_temp(t, F_R), product = double_temp(t, F_PRODUCT), rest = double_temp(t, F_REST);
+    copy(t, local_of(t, insn->rs1), signs & MINUS_PRODUCT, a);
+    copy(t, local_of(t, insn->rs3), signs & MINUS_ADDEND, c);
+    if (has_madd(t)) {
+        madd(t, a, false, b, c, false);
+        set(t, r);
+    } else {
+        fused_by_parts(t, b);
+    }
+    not_plain(t, r);
+    if_begin(t);
+    leave_unless_zero_factor(t, a, b);
+    if_end(t);
+    if (careful(t)) {
+        if_clear_begin(t);
+        if (has_madd(t)) {
+            binary(t, a, b, W_F64_MUL);
+            set(t, product);
+            magnitude(t, product);
+            const32(t, (1023 - 900) << 21);
+            op(t, W_I32_LT_U);
+            if_begin(t);
+            not_zero(t, a);
+            not_zero(t, b);
+            op(t, W_I32_AND);
+            leave_if(t);
+            if_end(t);
+            madd(t, a, false, b, product, true);
+            set(t, double_temp(t, F_LOW));
+            two_sum(t, product, c, double_temp(t, F_SUM), rest);
+        }
+        leave_if_not_zero(t, double_temp(t, F_LOW));
+        leave_if_not_zero(t, rest);
+        if_end(t);
+    }
+    finish(t, insn);
+}
+
+static void compare_bytes(u32 id, u32 *single, u32 *whole) {
+    bool equal = id == FEQ_S || id == FEQ_D, less = id == FLT_S || id == FLT_D;
+    *single = equal ? W_F32_EQ : less ? W_F32_LT : W_F32_LE;
+    *whole = equal ? W_F64_EQ : less ? W_F64_LT : W_F64_LE;
+}
+
+static void leave_if_nan(struct translation *t, u32 reg) {
+    if (t->not_nan & known(reg))
+        return;
+    leave_if_different(t, local_of(t, reg), local_of(t, reg));
+    t->not_nan |= known(reg);
+}
+
+static void compare(struct translation *t, const struct insn *insn) {
+    u32 single, whole;
+    compare_bytes(insn->id, &single, &whole);
+    leave_if_nan(t, insn->rs1);
+    leave_if_nan(t, insn->rs2);
+    binary(t, local_of(t, insn->rs1), local_of(t, insn->rs2), whole);
+    op(t, W_I64_EXTEND_I32_U);
+    set_x(t, insn->rd);
+}
+
+static void pick(struct translation *t, const struct insn *insn) {
+    leave_if_nan(t, insn->rs1);
+    leave_if_nan(t, insn->rs2);
+    binary(t, local_of(t, insn->rs1), local_of(t, insn->rs2), insn->id == FMIN_D ? W_F64_MIN : W_F64_MAX);
+    set_f(t, insn->rd, NUMBER);
+}
+
+static void sign(struct translation *t, const struct insn *insn) {
+    u32 a = local_of(t, insn->rs1), b = local_of(t, insn->rs2);
+    get(t, a);
+    if (insn->id == FSGNJX_D && a == b) {
+        op(t, W_F64_ABS);
+    } else if (insn->id == FSGNJX_D) {
+        op(t, W_I64_REINTERPRET_F64);
+        get(t, b);
+        op(t, W_I64_REINTERPRET_F64);
+        const64(t, INT64_MIN);
+        op(t, W_I64_AND);
+        op(t, W_I64_XOR);
+        op(t, W_F64_REINTERPRET_I64);
+    } else if (a == b) {
+        if (insn->id == FSGNJN_D)
+            op(t, W_F64_NEG);
+    } else {
+        get(t, b);
+        if (insn->id == FSGNJN_D)
+            op(t, W_F64_NEG);
+        op(t, W_F64_COPYSIGN);
+    }
+    set_f(t, insn->rd, t->not_nan & known(insn->rs1) ? NUMBER : ANYTHING);
+}
+
+// ---- Singles -----------------------------------------------------------------------------------
+static void leave_unless_boxed(struct translation *t, u32 reg) {
+    if (t->boxed & known(reg))
+        return;
+    get(t, local_of(t, reg));
+    op(t, W_I64_REINTERPRET_F64);
+    const64(t, BOX_BITS);
+    op(t, W_I64_LT_U);
+    leave_if(t);
+    t->boxed |= known(reg);
+}
+
+static void get_single(struct translation *t, u32 reg) {
+    get(t, local_of(t, reg));
+    op(t, W_I64_REINTERPRET_F64);
+    op(t, W_I32_WRAP_I64);
+    op(t, W_F32_REINTERPRET_I32);
+}
+
+static void unbox(struct translation *t, u32 reg, u32 which) {
+    leave_unless_boxed(t, reg);
+    get_single(t, reg);
+    set(t, single_temp(t, which));
+}
+
+// The i64 on the stack has the single's bits below and anything above.
+static void box(struct translation *t, u32 reg) {
+    const64(t, BOX_BITS);
+    op(t, W_I64_OR);
+    op(t, W_F64_REINTERPRET_I64);
+    set_f(t, reg, BOXED);
+}
+
+static void finish_single(struct translation *t, const struct insn *insn) {
+    get(t, single_temp(t, S_R));
+    op(t, W_I32_REINTERPRET_F32);
+    op(t, W_I64_EXTEND_I32_U);
+    box(t, insn->rd);
+}
+
+static void promoted(struct translation *t, u32 which) {
+    get(t, single_temp(t, which));
+    op(t, W_F64_PROMOTE_F32);
+}
+
+// While NX is clear: x * y is z, all exact as doubles.
+static void leave_unless_product(struct translation *t, u32 x, u32 y, u32 z) {
+    if (!careful(t))
+        return;
+    if_clear_begin(t);
+    promoted(t, x);
+    promoted(t, y);
+    op(t, W_F64_MUL);
+    promoted(t, z);
+    op(t, W_F64_NE);
+    leave_if(t);
+    if_end(t);
+}
+
+static void add_single(struct translation *t, const struct insn *insn, bool minus) {
+    u32 a = single_temp(t, S_A), b = single_temp(t, S_B), r = single_temp(t, S_R), back = single_temp(t, S_BACK);
+    unbox(t, insn->rs1, S_A);
+    unbox(t, insn->rs2, S_B);
+    if (minus) {
+        get(t, b);
+        op(t, W_F32_NEG);
+        set(t, b);
+    }
+    binary(t, a, b, W_F32_ADD);
+    set(t, r);
+    not_finite_single(t, r);
+    leave_if(t);
+    if (careful(t)) {
+        if_clear_begin(t);
+        binary(t, r, a, W_F32_SUB);
+        set(t, back);
+        get(t, a);
+        binary(t, r, back, W_F32_SUB);
+        op(t, W_F32_SUB);
+        binary(t, b, back, W_F32_SUB);
+        op(t, W_F32_ADD);
+        put_single_zero(t);
+        op(t, W_F32_NE);
+        leave_if(t);
+        if_end(t);
+    }
+    finish_single(t, insn);
+}
+
+static void multiply_single(struct translation *t, const struct insn *insn) {
+    u32 a = single_temp(t, S_A), b = single_temp(t, S_B), r = single_temp(t, S_R);
+    unbox(t, insn->rs1, S_A);
+    unbox(t, insn->rs2, S_B);
+    binary(t, a, b, W_F32_MUL);
+    set(t, r);
+    not_plain_single(t, r);
+    if_begin(t);
+    not_zero_single(t, r);
+    leave_if(t);
+    not_zero_single(t, a);
+    not_zero_single(t, b);
+    op(t, W_I32_AND);
+    leave_if(t);
+    if_end(t);
+    leave_unless_product(t, S_A, S_B, S_R);
+    finish_single(t, insn);
+}
+
+static void divide_single(struct translation *t, const struct insn *insn) {
+    u32 a = single_temp(t, S_A), r = single_temp(t, S_R);
+    unbox(t, insn->rs1, S_A);
+    unbox(t, insn->rs2, S_B);
+    binary(t, a, single_temp(t, S_B), W_F32_DIV);
+    set(t, r);
+    not_plain_single(t, r);
+    if_begin(t);
+    not_zero_single(t, r);
+    leave_if(t);
+    not_zero_single(t, a);
+    leave_if(t);
+    if_end(t);
+    leave_unless_product(t, S_R, S_B, S_A);
+    finish_single(t, insn);
+}
+
+static void square_root_single(struct translation *t, const struct insn *insn) {
+    unbox(t, insn->rs1, S_A);
+    get(t, single_temp(t, S_A));
+    op(t, W_F32_SQRT);
+    set(t, single_temp(t, S_R));
+    not_finite_single(t, single_temp(t, S_R));
+    leave_if(t);
+    leave_unless_product(t, S_R, S_R, S_A);
+    finish_single(t, insn);
+}
+
+// The product of two singles is exact as a double.
+static void fused_single(struct translation *t, const struct insn *insn) {
+    u32 signs = fused_signs(insn->id);
+    u32 product = double_temp(t, F_PRODUCT), c = double_temp(t, F_C), sum = double_temp(t, F_SUM);
+    u32 rest = double_temp(t, F_REST), r = single_temp(t, S_R);
+    unbox(t, insn->rs1, S_A);
+    unbox(t, insn->rs2, S_B);
+    unbox(t, insn->rs3, S_C);
+    promoted(t, S_A);
+    if (signs & MINUS_PRODUCT)
+        op(t, W_F64_NEG);
+    promoted(t, S_B);
+    op(t, W_F64_MUL);
+    set(t, product);
+    promoted(t, S_C);
+    if (signs & MINUS_ADDEND)
+        op(t, W_F64_NEG);
+    set(t, c);
+    sum_to_odd(t, product, c, sum, rest);
+    get(t, sum);
+    op(t, W_F32_DEMOTE_F64);
+    set(t, r);
+    not_plain_single(t, r);
+    if_begin(t);
+    not_zero_single(t, r);
+    not_zero(t, product);
+    op(t, W_I32_OR);
+    leave_if(t);
+    if_end(t);
+    if (careful(t)) {
+        if_clear_begin(t);
+        leave_if_not_zero(t, rest);
+        promoted(t, S_R);
+        get(t, sum);
+        op(t, W_F64_NE);
+        leave_if(t);
+        if_end(t);
+    }
+    finish_single(t, insn);
+}
+
+static void leave_if_nan_single(struct translation *t, u32 which) {
+    binary(t, single_temp(t, which), single_temp(t, which), W_F32_NE);
+    leave_if(t);
+}
+
+static void compare_single(struct translation *t, const struct insn *insn) {
+    u32 single, whole;
+    compare_bytes(insn->id, &single, &whole);
+    unbox(t, insn->rs1, S_A);
+    unbox(t, insn->rs2, S_B);
+    leave_if_nan_single(t, S_A);
+    leave_if_nan_single(t, S_B);
+    binary(t, single_temp(t, S_A), single_temp(t, S_B), single);
+    op(t, W_I64_EXTEND_I32_U);
+    set_x(t, insn->rd);
+}
+
+static void pick_single(struct translation *t, const struct insn *insn) {
+    unbox(t, insn->rs1, S_A);
+    unbox(t, insn->rs2, S_B);
+    leave_if_nan_single(t, S_A);
+    leave_if_nan_single(t, S_B);
+    binary(t, single_temp(t, S_A), single_temp(t, S_B), insn->id == FMIN_S ? W_F32_MIN : W_F32_MAX);
+    set(t, single_temp(t, S_R));
+    finish_single(t, insn);
+}
+
+static void sign_single(struct translation *t, const struct insn *insn) {
+    unbox(t, insn->rs1, S_A);
+    unbox(t, insn->rs2, S_B);
+    if (insn->id == FSGNJX_S) {
+        get(t, single_temp(t, S_A));
+        op(t, W_I32_REINTERPRET_F32);
+        get(t, single_temp(t, S_B));
+        op(t, W_I32_REINTERPRET_F32);
+        const32(t, INT32_MIN);
+        op(t, W_I32_AND);
+        op(t, W_I32_XOR);
+        op(t, W_I64_EXTEND_I32_U);
+        box(t, insn->rd);
+        return;
+    }
+    get(t, single_temp(t, S_A));
+    get(t, single_temp(t, S_B));
+    if (insn->id == FSGNJN_S)
+        op(t, W_F32_NEG);
+    op(t, W_F32_COPYSIGN);
+    set(t, single_temp(t, S_R));
+    finish_single(t, insn);
+}
+
+// ---- Conversions -------------------------------------------------------------------------------
+// To nearest or towards zero: numbers strictly between these have a result.
+static const struct bounds {
+    double low, high;
+} bounds_table[] = {
+    {-0x1.00000002p31, 0x1p31}, {-1, 0x1p32}, {-0x1p63, 0x1p63}, {-1, 0x1p64},
+};
+
+static void to_integer(struct translation *t, const struct insn *insn, bool single, u32 kind) {
+    u32 a = double_temp(t, F_A), r = double_temp(t, F_R);
+    if (single) {
+        unbox(t, insn->rs1, S_A);
+        promoted(t, S_A);
+    } else {
+        get(t, local_of(t, insn->rs1));
+    }
+    tee(t, a);
+    if (insn->rm != 1)
+        op(t, W_F64_NEAREST);
+    set(t, r);
+    get(t, r);
+    put_double(t, bounds_table[kind].low);
+    op(t, W_F64_GT);
+    get(t, r);
+    put_double(t, bounds_table[kind].high);
+    op(t, W_F64_LT);
+    op(t, W_I32_AND);
+    op(t, W_I32_EQZ);
+    leave_if(t);
+    if (careful(t)) {
+        if_clear_begin(t);
+        get(t, r);
+        op(t, W_F64_TRUNC);
+        get(t, a);
+        op(t, W_F64_NE);
+        leave_if(t);
+        if_end(t);
+    }
+    static const u8 wasm[] = {W_I32_TRUNC_F64_S, W_I32_TRUNC_F64_U, W_I64_TRUNC_F64_S, W_I64_TRUNC_F64_U};
+    get(t, r);
+    op(t, wasm[kind]);
+    if (kind < 2)
+        op(t, W_I64_EXTEND_I32_S);
+    set_x(t, insn->rd);
+}
+
+static void from_integer(struct translation *t, const struct insn *insn, bool single, u32 kind) {
+    if (careful(t) && (single || kind > 1)) {
+        i64 exact = single ? 1ll << 24 : 1ll << 53; // all integers up to this are
+        if_clear_begin(t);
+        get_x(t, insn->rs1);
+        if (kind == 0)
+            op(t, W_I64_EXTEND32_S);
+        if (kind == 1) {
+            op(t, W_I32_WRAP_I64);
+            op(t, W_I64_EXTEND_I32_U);
+        }
+        if (kind == 0 || kind == 2) {
+            const64(t, exact);
+            op(t, W_I64_ADD);
+            exact *= 2;
+        }
+        const64(t, exact);
+        op(t, W_I64_GT_U);
+        leave_if(t);
+        if_end(t);
+    }
+    static const u8 singles[] = {W_F32_CONVERT_I32_S, W_F32_CONVERT_I32_U, W_F32_CONVERT_I64_S, W_F32_CONVERT_I64_U};
+    static const u8 doubles[] = {W_F64_CONVERT_I32_S, W_F64_CONVERT_I32_U, W_F64_CONVERT_I64_S, W_F64_CONVERT_I64_U};
+    get_x(t, insn->rs1);
+    if (kind < 2)
+        op(t, W_I32_WRAP_I64);
+    op(t, single ? singles[kind] : doubles[kind]);
+    if (single) {
+        set(t, single_temp(t, S_R));
+        finish_single(t, insn);
+    } else {
+        set(t, double_temp(t, F_R));
+        finish(t, insn);
+    }
+}
+
+static void narrow(struct translation *t, const struct insn *insn) {
+    u32 a = local_of(t, insn->rs1), r = single_temp(t, S_R);
+    get(t, a);
+    op(t, W_F32_DEMOTE_F64);
+    set(t, r);
+    not_plain_single(t, r);
+    if_begin(t);
+    leave_if_not_zero(t, a);
+    if_end(t);
+    if (careful(t)) {
+        if_clear_begin(t);
+        promoted(t, S_R);
+        get(t, a);
+        op(t, W_F64_NE);
+        leave_if(t);
+        if_end(t);
+    }
+    finish_single(t, insn);
+}
+
+static void widen(struct translation *t, const struct insn *insn) {
+    unbox(t, insn->rs1, S_A);
+    leave_if_nan_single(t, S_A);
+    promoted(t, S_A);
+    set(t, double_temp(t, F_R));
+    finish(t, insn);
+}
+
+static void csr(struct translation *t, const struct insn *insn) {
+    u32 shift = insn->imm == CSR_FRM ? 5 : 0;
+    i64 mask = insn->imm == CSR_FFLAGS ? 31 : insn->imm == CSR_FRM ? 7 : 255;
+    get(t, L_CONTEXT);
+    mem(t, W_I64_LOAD32_U, 2, CONTEXT(fcsr));
+    if (shift) {
+        const64(t, shift);
+        op(t, W_I64_SHR_U);
+    }
+    const64(t, mask);
+    op(t, W_I64_AND);
+    if (!csr_reads(insn)) {
+        tee(t, temp(t, TEMP_A));
+        get_x(t, insn->rs1);
+        const64(t, mask);
+        op(t, W_I64_AND);
+        op(t, W_I64_NE);
+        leave_if(t);
+        get(t, temp(t, TEMP_A));
+    }
+    set_x(t, insn->rd);
+}
+
+// ---- All of them -------------------------------------------------------------------------------
+static void move(struct translation *t, const struct block *block, u32 k, const struct insn *insn) {
+    u32 offset;
+    switch (insn->id) {
+    case FLD:
+        mem(t, W_F64_LOAD, 0, translate(t, block, k, insn, 8, false));
+        set_f(t, insn->rd, ANYTHING);
+        break;
+    case FLW:
+        mem(t, W_I64_LOAD32_U, 0, translate(t, block, k, insn, 4, false));
+        box(t, insn->rd);
+        break;
+    case FSD:
+        offset = translate(t, block, k, insn, 8, true);
+        get(t, local_of(t, insn->rs2));
+        mem(t, W_F64_STORE, 0, offset);
+        break;
+    case FSW:
+        offset = translate(t, block, k, insn, 4, true);
+        get(t, local_of(t, insn->rs2));
+        op(t, W_I64_REINTERPRET_F64);
+        mem(t, W_I64_STORE32, 0, offset);
+        break;
+    case FMV_X_D:
+    case FMV_X_W:
+        get(t, local_of(t, insn->rs1));
+        op(t, W_I64_REINTERPRET_F64);
+        if (insn->id == FMV_X_W)
+            op(t, W_I64_EXTEND32_S);
+        set_x(t, insn->rd);
+        break;
+    case FMV_D_X:
+        get_x(t, insn->rs1);
+        op(t, W_F64_REINTERPRET_I64);
+        set_f(t, insn->rd, ANYTHING);
+        break;
+    case FMV_W_X:
+        get_x(t, insn->rs1);
+        box(t, insn->rd);
+        break;
+    default: break;
+    }
+}
+
+void float_instruction(struct translation *t, const struct block *block, u32 k) {
+    const struct insn *insn = &t->row[block->first + k].insn;
+    if (float_leaves(insn) && !(insn->flags & (LOAD | STORE)))
+        where(t, block, k);
+    if (insn->flags & CSR) {
+        csr(t, insn);
+        return;
+    }
+    switch (insn->id) {
+    case FADD_D: add(t, insn, false); break;
+    case FSUB_D: add(t, insn, true); break;
+    case FMUL_D: multiply(t, insn); break;
+    case FDIV_D: divide(t, insn); break;
+    case FSQRT_D: square_root(t, insn); break;
+    case FMADD_D: case FMSUB_D: case FNMSUB_D: case FNMADD_D: fused(t, insn); break;
+    case FEQ_D: case FLT_D: case FLE_D: compare(t, insn); break;
+    case FMIN_D: case FMAX_D: pick(t, insn); break;
+    case FSGNJ_D: case FSGNJN_D: case FSGNJX_D: sign(t, insn); break;
+    case FADD_S: add_single(t, insn, false); break;
+    case FSUB_S: add_single(t, insn, true); break;
+    case FMUL_S: multiply_single(t, insn); break;
+    case FDIV_S: divide_single(t, insn); break;
+    case FSQRT_S: square_root_single(t, insn); break;
+    case FMADD_S: case FMSUB_S: case FNMSUB_S: case FNMADD_S: fused_single(t, insn); break;
+    case FEQ_S: case FLT_S: case FLE_S: compare_single(t, insn); break;
+    case FMIN_S: case FMAX_S: pick_single(t, insn); break;
+    case FSGNJ_S: case FSGNJN_S: case FSGNJX_S: sign_single(t, insn); break;
+    case FCVT_W_D: to_integer(t, insn, false, 0); break;
+    case FCVT_WU_D: to_integer(t, insn, false, 1); break;
+    case FCVT_L_D: to_integer(t, insn, false, 2); break;
+    case FCVT_LU_D: to_integer(t, insn, false, 3); break;
+    case FCVT_W_S: to_integer(t, insn, true, 0); break;
+    case FCVT_WU_S: to_integer(t, insn, true, 1); break;
+    case FCVT_L_S: to_integer(t, insn, true, 2); break;
+    case FCVT_LU_S: to_integer(t, insn, true, 3); break;
+    case FCVT_D_W: from_integer(t, insn, false, 0); break;
+    case FCVT_D_WU: from_integer(t, insn, false, 1); break;
+    case FCVT_D_L: from_integer(t, insn, false, 2); break;
+    case FCVT_D_LU: from_integer(t, insn, false, 3); break;
+    case FCVT_S_W: from_integer(t, insn, true, 0); break;
+    case FCVT_S_WU: from_integer(t, insn, true, 1); break;
+    case FCVT_S_L: from_integer(t, insn, true, 2); break;
+    case FCVT_S_LU: from_integer(t, insn, true, 3); break;
+    case FCVT_S_D: narrow(t, insn); break;
+    case FCVT_D_S: widen(t, insn); break;
+    default: move(t, block, k, insn); break;
+    }
+}

@@ -1,0 +1,206 @@
+// What is compiled, and what may run.
+//
+// An entry that was reached often is queued; between two slices what is queued is translated into one module;
+// JIT_READY hands it to the host, and k_jit_done makes its regions known to the interpreter. A region runs
+// only if every page it was translated from is mapped now where it was then, with the same bytes.
+#include "translate.h"
+#include "../kernel.h"
+
+#define NX_MISSES_MAX 32
+
+static struct jit *jit_of(u32 id) { return host.hart[id]->cpu ? host.hart[id]->cpu->jit : NULL; }
+
+// ---- Regions -----------------------------------------------------------------------------------
+static u32 bucket(const struct jit *jit, maddr frame, u32 offset) {
+    return ((frame >> PAGE_SHIFT) * 61 + offset / 2) % lengthof(jit->hash);
+}
+
+u32 jit_find(struct jit *jit, maddr frame, u32 offset, u32 generation) {
+    u32 i = jit->hash[bucket(jit, frame, offset)];
+    while (i && (jit->region[i].frame != frame || jit->region[i].offset != offset ||
+                 jit->region[i].generation != generation))
+        i = jit->region[i].next;
+    return i;
+}
+
+struct region *jit_region(struct jit *jit, struct code_page *page, u32 offset) {
+    u32 i = jit_find(jit, page->frame, offset, page->generation);
+    if (i)
+        return &jit->region[i];
+    if (jit->region_count == JIT_REGIONS)
+        return NULL;
+    u16 *head = &jit->hash[bucket(jit, page->frame, offset)];
+    struct region *region = &jit->region[jit->region_count];
+    *region = (struct region){.frame = page->frame, .offset = offset, .generation = page->generation, .next = *head};
+    *head = (u16)jit->region_count++;
+    return region;
+}
+
+static void evict_all(struct jit *jit) {
+    jit->region_count = 1;
+    jit->slot_next = jit->slot_first;
+    jit->queue_count = 0;
+    jit->counters.evictions++;
+    __builtin_memset(jit->hash, 0, sizeof jit->hash);
+    __builtin_memset(jit->valid, 0, JIT_REGIONS * sizeof *jit->valid);
+    cpu_cache_flush(jit->cache);
+    cpu_cache_new_epoch(jit->cache);
+}
+
+// ---- Making code -------------------------------------------------------------------------------
+void jit_hot(struct jit *jit, u64 pc) {
+    struct code_page *page = code_page_known(jit->cache, pc);
+    struct region *region = page ? jit_region(jit, page, pc & PAGE_MASK) : NULL;
+    if (!region || region->state != REGION_NONE || jit->queue_count == JIT_QUEUE)
+        return;
+    region->state = REGION_QUEUED;
+    region->pc = pc;
+    jit->queue[jit->queue_count++] = (u16)(region - jit->region);
+    jit->counters.queued++;
+}
+
+bool jit_attention(struct jit *jit) {
+    if (jit->pending)
+        return !jit->raised;
+    if (!jit->queue_count)
+        return false;
+    if (jit->queue_count < JIT_QUEUE / 2 && ++jit->queue_age < 4)
+        return false;
+    jit->queue_age = 0;
+    if (jit->slot_end - jit->slot_next < JIT_QUEUE || jit->region_count > JIT_REGIONS - 256) {
+        evict_all(jit);
+        return false;
+    }
+    jit->pending = translate_module(jit);
+    jit->raised = false;
+    return jit->pending;
+}
+
+maddr jit_raise(struct jit *jit) {
+    if (!jit || !jit->pending || jit->raised)
+        return 0;
+    jit->raised = true;
+    return MADDR(&jit->module);
+}
+
+// ---- Running it --------------------------------------------------------------------------------
+static bool page_stands(struct jit *jit, u64 va, const struct region_page *page) {
+    const struct code_page *known = code_page_known(jit->cache, va);
+    maddr frame = known ? known->frame : tlb_peek(jit->hart, va);
+    return frame == page->frame && code_generation(frame) == page->generation;
+}
+
+static bool stands(struct jit *jit, u32 index, u64 pc) {
+    struct region *region = &jit->region[index];
+    u32 epoch = jit->cache->epochs;
+    if (jit->valid[index] == epoch && region->pc == pc)
+        return true;
+    for (u32 i = 0; i < region->page_count; i++) {
+        const struct region_page *page = &region->page[i];
+        if (!page_stands(jit, pc + ((u64)(i64)page->delta << PAGE_SHIFT), page))
+            return false;
+    }
+    if (jit->valid[index] == epoch) // now at another address: whoever knows the old one must look again
+        cpu_cache_new_epoch(jit->cache);
+    region->pc = pc;
+    jit->valid[index] = jit->cache->epochs;
+    return true;
+}
+
+// A region with floating point that was compiled when fcsr.NX was set, as it soon is in most programs: where it
+// is clear often, it is compiled anew for both.
+static bool misses_nx(struct jit *jit, struct region *region, u64 pc) {
+    if (region->careful || jit->cache->context->nx_near)
+        return false;
+    if (++region->misses < NX_MISSES_MAX || jit->queue_count == JIT_QUEUE || !code_page_known(jit->cache, pc))
+        return true;
+    region->careful = true;
+    region->state = REGION_NONE;
+    jit_hot(jit, pc);
+    return true;
+}
+
+bool jit_run(struct jit *jit, u32 index, u64 pc) {
+    if (jit_state(jit, index) != REGION_READY || !stands(jit, index, pc) ||
+        misses_nx(jit, &jit->region[index], pc)) {
+        jit->counters.stale++;
+        return false;
+    }
+    struct cpu_cache *cache = jit->cache;
+    struct run *run = &cache->run;
+    struct jit_context *context = cache->context;
+    u64 before = *cache->left + (u64)(i64)run->fuel;
+    context->reason = 0;
+    // Whoever comes by here will come again.
+    jit->jump[(pc >> 1) % JIT_JUMPS] = (struct jit_jump){pc ^ context->epoch_key, jit->region[index].slot, 0};
+    run->fuel = ((region_fn *)(uintptr_t)jit->region[index].slot)(context, run->fuel, JIT_DEPTH, pc);
+    run->pc = context->pc;
+    jit->counters.entries++;
+    jit->counters.instructions += before - *cache->left - (u64)(i64)run->fuel;
+    return true;
+}
+
+// More fuel for compiled code whose slice is nearly spent; none if the hart must look around.
+__attribute__((export_name("j_refill"))) i32 j_refill(struct jit_context *context, i32 fuel) {
+    struct hart *hart = host.hart[(u32)((u64 *)context - register_file) / CONTEXT_WORDS];
+    u64 *left = hart->cpu->left;
+    const struct jit *jit = hart->cpu->jit;
+    if (atomic_load(&hart->attn) || (jit->queue_count && !jit->pending))
+        return fuel;
+    i32 slice = (i32)min(*left, (u64)JIT_SLICE);
+    *left -= (u64)slice;
+    return fuel + slice;
+}
+
+// ---- The host ----------------------------------------------------------------------------------
+__attribute__((export_name("k_jit_start"))) u32 k_jit_start(u32 id, u32 slot, u32 count,
+                                                            u32 threshold, u32 features) {
+    struct hart *hart = host.hart[id];
+    if (!hart->cpu || hart->cpu->jit || count < 2 * JIT_QUEUE)
+        return (u32)-EINVAL;
+    struct jit *jit = palloc(sizeof *jit);
+    if (!jit)
+        return (u32)-ENOMEM;
+    *jit = (struct jit){.hart = hart, .cache = hart->cpu, .threshold = max(threshold, 1u), .features = features};
+    jit->slot_first = jit->slot_next = slot;
+    jit->slot_end = slot + count;
+    jit->region_count = 1;
+    jit->region = palloc(JIT_REGIONS * sizeof *jit->region);
+    jit->valid = palloc(JIT_REGIONS * sizeof *jit->valid);
+    jit->jump = palloc(JIT_JUMPS * sizeof *jit->jump);
+    jit->translation = palloc(translation_size());
+    jit->bytes = palloc(JIT_MODULE_BYTES);
+    if (!jit->region || !jit->valid || !jit->jump || !jit->translation || !jit->bytes)
+        return (u32)-ENOMEM;
+    hart->cpu->context->jump = MADDR(jit->jump);
+    hart->cpu->context->valid = MADDR(jit->valid);
+    hart->cpu->jit = jit;
+    cpu_cache_flush(hart->cpu);
+    cpu_cache_new_epoch(hart->cpu);
+    return 0;
+}
+
+__attribute__((export_name("k_jit_done"))) u32 k_jit_done(u32 id, u32 number, u32 ok) {
+    struct jit *jit = jit_of(id);
+    if (!jit || !jit->pending || jit->module.id != number)
+        return (u32)-EINVAL;
+    jit->pending = false;
+    if (!ok)
+        jit->counters.refused++;
+    else
+        jit->counters.modules++;
+    for (u32 i = 0; i < jit->module.count; i++) {
+        u32 index = jit->pending_region[i];
+        struct region *region = &jit->region[index];
+        region->slot = jit->module.slot + i;
+        region->state = ok ? REGION_READY : REGION_REFUSED;
+        if (ok)
+            code_compiled(jit->cache, region->frame, region->offset, region->generation, index);
+    }
+    return 0;
+}
+
+__attribute__((export_name("k_jit_counters"))) u32 k_jit_counters(u32 id) {
+    struct jit *jit = jit_of(id);
+    return jit ? MADDR(&jit->counters) : 0;
+}

@@ -1,0 +1,81 @@
+// Compiled code of one hart: guest code that runs often, as WebAssembly functions in its instance's table.
+//
+// A region is what one function holds: the blocks reachable from one entry. region.c finds them, codegen.c
+// writes the function, module.c puts functions into a module, jit.c decides what is compiled and what may
+// run. All of this is private: what was compiled, and when, can be seen by nothing in the machine.
+#pragma once
+#include "../cpu/block.h"
+
+// A compiled function. Guest registers are in the context before and after. Returns the fuel left, with
+// context->pc the next instruction; context->reason: the interpreter must execute that one. `depth` is how
+// many calls may still be nested.
+typedef i32 region_fn(struct jit_context *context, i32 fuel, i32 depth, u64 pc);
+
+#define JIT_REGIONS 4096u
+#define JIT_MODULE_BYTES 0x60000u
+#define JIT_QUEUE 64u
+#define JIT_JUMPS 1024u // a power of two, at most 2,048
+#define JIT_PAGES 8u    // that one region's code may lie in
+#define JIT_DEPTH 160
+#define JIT_SLICE 4096u // ticks between two looks at hart->attn
+
+// Where an indirect jump leads: to the region at this pc, in this epoch.
+struct jit_jump {
+    u64 key; // pc ^ context->epoch_key
+    u32 slot;
+    u32 pad;
+};
+
+struct region_page {
+    i32 delta; // in pages, from the entry's
+    maddr frame;
+    u32 generation;
+};
+
+struct region {
+    maddr frame; // of its entry, and where in it
+    u32 offset, generation;
+    u32 next; // in its hash chain: index
+    u32 slot;
+    u64 pc; // where it was seen last
+    u8 state; // REGION_*
+    u8 page_count;
+    bool careful; // is, or is to be, right while fcsr.NX is clear, too
+    u8 misses;    // of one that is not: entries with NX clear
+    struct region_page page[JIT_PAGES];
+};
+enum { REGION_NONE, REGION_QUEUED, REGION_WAITING, REGION_READY, REGION_REFUSED };
+
+struct jit {
+    struct hart *hart;
+    struct cpu_cache *cache;
+    u32 threshold, features;
+    u32 slot_first, slot_end, slot_next; // of the table
+    struct region *region; // [0] is none
+    u32 region_count;
+    u32 *valid; // by region: the epoch in which it was found to be what is mapped, with its entry at region.pc
+    struct jit_jump *jump;
+    u16 hash[2048]; // of regions
+    u16 queue[JIT_QUEUE];
+    u32 queue_count, queue_age;
+    bool pending; // `module` waits for the host
+    bool raised;  // which has been told
+    u16 pending_region[JIT_QUEUE]; // its regions, in order of slots
+    u8 *bytes;                     // where modules are written
+    struct jit_module module;
+    struct jit_counters counters;
+    struct translation *translation; // scratch
+};
+
+// jit.c
+bool jit_attention(struct jit *jit); // between two slices: translate. True: something waits for the host
+void jit_hot(struct jit *jit, u64 pc); // this entry has been reached often enough
+// Run region `index`, whose entry is mapped at pc. False: it is not what is mapped now.
+bool jit_run(struct jit *jit, u32 index, u64 pc);
+u32 jit_find(struct jit *jit, maddr frame, u32 offset, u32 generation); // 0: no such region
+struct region *jit_region(struct jit *jit, struct code_page *page, u32 offset); // made if need be; or NULL
+
+static inline u32 jit_state(const struct jit *jit, u32 index) { return jit->region[index].state; }
+
+// step.c: a module waits and the host was not told yet; answers the address for report.detail.
+maddr jit_raise(struct jit *jit);

@@ -1,0 +1,149 @@
+// A module of regions: types, imports, an element segment that puts the functions where the kernel calls
+// them, and their bodies.
+#include "translate.h"
+#include "../lib/heap.h"
+
+u32 translation_size(void) { return sizeof(struct translation); }
+
+static const char *const function_import[] = {"j_refill"};
+
+static void section_import(struct code *code) {
+    put(code, 2);
+    u8 *length = length_begin(code);
+    put_u(code, 3 + lengthof(function_import));
+    put_name(code, "env");
+    put_name(code, "memory");
+    put(code, 2);
+    put(code, 3); // shared, with a maximum
+    put_u(code, 0);
+    put_u(code, 65536);
+    put_name(code, "env");
+    put_name(code, "table");
+    put(code, 1);
+    put(code, 0x70);
+    put(code, 0);
+    put_u(code, 0);
+    put_name(code, "env");
+    put_name(code, "slot");
+    put(code, 3);
+    put(code, T_I32);
+    put(code, 0);
+    for (u32 i = 0; i < lengthof(function_import); i++) {
+        put_name(code, "env");
+        put_name(code, function_import[i]);
+        put(code, 0);
+        put_u(code, 1 + i);
+    }
+    length_end(code, length);
+}
+
+static void section_type(struct code *code) {
+    static const u8 types[] = {
+        2,                                              // of them
+        0x60, 4, T_I32, T_I32, T_I32, T_I64, 1, T_I32, // 0: a region
+        0x60, 2, T_I32, T_I32, 1, T_I32,               // 1: j_refill
+    };
+    put(code, 1);
+    u8 *length = length_begin(code);
+    for (u32 i = 0; i < sizeof types; i++)
+        put(code, types[i]);
+    length_end(code, length);
+}
+
+// Sections whose size depends on how many members there are; the bodies are written already.
+static void sections_head(struct code *code, u32 members) {
+    static const u8 magic[] = {0, 'a', 's', 'm', 1, 0, 0, 0};
+    for (u32 i = 0; i < sizeof magic; i++)
+        put(code, magic[i]);
+    section_type(code);
+    section_import(code);
+    put(code, 3);
+    u8 *length = length_begin(code);
+    put_u(code, members);
+    for (u32 i = 0; i < members; i++)
+        put_u(code, 0);
+    length_end(code, length);
+    put(code, 9);
+    length = length_begin(code);
+    put_u(code, 1);
+    put_u(code, 0);
+    put(code, W_GLOBAL_GET);
+    put_u(code, 0);
+    put(code, W_END);
+    put_u(code, members);
+    for (u32 i = 0; i < members; i++)
+        put_u(code, lengthof(function_import) + i);
+    length_end(code, length);
+}
+
+#define HEAD_ROOM 1024u // sections before the code
+
+static bool member_write(struct translation *t, u32 index) {
+    struct jit *jit = t->jit;
+    struct region *region = &jit->region[index];
+    struct code before = t->code;
+    t->pc = region->pc;
+    const struct code_page *page = code_page_known(jit->cache, t->pc);
+    if (!page || page->frame != region->frame || page->generation != region->generation)
+        return false;
+    if (!region_find(t))
+        return false;
+    t->careful = region->careful || !jit->cache->run.nx_near;
+    u8 *length = length_begin(&t->code);
+    if (!region_write(t)) {
+        t->code = before;
+        return false;
+    }
+    length_end(&t->code, length);
+    region->careful = t->careful || !t->floats;
+    region->page_count = (u8)t->page_count;
+    for (u32 i = 0; i < t->page_count; i++)
+        region->page[i] = t->page[i];
+    jit->counters.region_instructions += t->row_count;
+    return true;
+}
+
+bool translate_module(struct jit *jit) {
+    struct translation *t = jit->translation;
+    t->jit = jit;
+    u8 *bytes = jit->bytes;
+    t->code = (struct code){bytes + HEAD_ROOM, bytes + HEAD_ROOM, bytes + JIT_MODULE_BYTES, false};
+    t->member_count = 0;
+    u32 left = 0;
+    for (u32 i = 0; i < jit->queue_count; i++) {
+        u32 index = jit->queue[i];
+        struct region *region = &jit->region[index];
+        if (t->code.end - t->code.at < (i32)(JIT_MODULE_BYTES / 4)) {
+            jit->queue[left++] = (u16)index; // the next module's
+            continue;
+        }
+        if (!member_write(t, index)) {
+            region->state = REGION_REFUSED;
+            continue;
+        }
+        region->state = REGION_WAITING;
+        jit->pending_region[t->member_count++] = (u16)index;
+    }
+    jit->queue_count = left;
+    if (!t->member_count)
+        return false;
+    // The code section's head stands right before the bodies, everything else before that.
+    u8 *bodies = bytes + HEAD_ROOM;
+    u32 bodies_length = (u32)(t->code.at - bodies);
+    struct code head = {bytes, bytes, bytes + HEAD_ROOM, false};
+    sections_head(&head, t->member_count);
+    put(&head, 10);
+    u8 counted[5];
+    struct code count = {counted, counted, counted + 5, false};
+    put_u(&count, t->member_count);
+    put_u(&head, bodies_length + (u32)(count.at - counted));
+    put_u(&head, t->member_count);
+    u32 head_length = (u32)(head.at - bytes);
+    __builtin_memmove(bodies - head_length, bytes, head_length);
+    jit->module = (struct jit_module){jit->module.id + 1, MADDR(bodies - head_length), head_length + bodies_length,
+                                      jit->slot_next, t->member_count};
+    jit->slot_next += t->member_count;
+    jit->counters.regions += t->member_count;
+    jit->counters.module_bytes += jit->module.len;
+    return true;
+}

@@ -1,0 +1,437 @@
+// Finding a region: the blocks that are reachable from its entry, without what has never been decoded, and
+// the facts that code generation needs of them. The graph made here is reducible: edges that would make
+// it otherwise leave the region instead.
+#include "translate.h"
+#include "../mem/tlb.h"
+
+// ---- Instructions ------------------------------------------------------------------------------
+static u16 *slot_of(struct translation *t, struct place at) {
+    u32 h = ((u32)(at.off >> 1) + at.context * 0x5bd1u) * 0x9e3779b1u >> 20;
+    while (t->at[h] && (t->insn[t->at[h] - 1].off != at.off || t->insn[t->at[h] - 1].context != at.context))
+        h = (h + 1) % lengthof(t->at);
+    return &t->at[h];
+}
+
+static struct jit_insn *insn_at(struct translation *t, struct place at) {
+    u16 i = *slot_of(t, at);
+    return i ? &t->insn[i - 1] : NULL;
+}
+
+// The page that holds va, entered among the region's pages.
+static struct code_page *page_use(struct translation *t, u64 va) {
+    struct code_page *page = code_page_known(t->jit->cache, va);
+    if (!page)
+        return NULL;
+    i32 delta = (i32)((i64)((va >> PAGE_SHIFT) - (t->pc >> PAGE_SHIFT)));
+    for (u32 i = 0; i < t->page_count; i++)
+        if (t->page[i].delta == delta)
+            return page;
+    if (t->page_count == JIT_PAGES)
+        return NULL;
+    t->page[t->page_count++] = (struct region_page){delta, page->frame, page->generation};
+    return page;
+}
+
+// Decode the instruction at `off`; false if it was never executed or near such, or cannot be seen.
+static bool fetch(struct translation *t, i32 off, struct insn *insn) {
+    u64 va = t->pc + (u64)(i64)off;
+    struct code_page *page = page_use(t, va);
+    u32 in = va & PAGE_MASK;
+    if (!page || !page->map[in / 2])
+        return false;
+    u32 word = *MPTR(const u16, page->frame + in);
+    if (insn_length(word) == 4) {
+        if (in + 2 == PAGE_SIZE) {
+            page = page_use(t, va + 2);
+            if (!page)
+                return false;
+            in = -2u;
+        }
+        word |= (u32)*MPTR(const u16, page->frame + in + 2) << 16;
+    }
+    *insn = insn_decode(&t->jit->cache->index, word);
+    return true;
+}
+
+bool codegen_knows(const struct translation *t, const struct insn *insn); // codegen.c
+
+static bool is_jump(const struct insn *insn) { return insn->id == JAL || insn->id == JALR; }
+static bool is_link(u32 rd) { return rd == 1 || rd == 5; }
+
+static bool is_call(const struct insn *insn) { return is_jump(insn) && is_link(insn->rd); }
+
+// Where a jump leads if that is known: by its own immediate, or by the auipc right before it.
+static bool target_of(const struct jit_insn *at, const struct jit_insn *before, i32 *target) {
+    if (at->insn.id == JAL) {
+        *target = at->off + at->insn.imm;
+        return true;
+    }
+    if (at->insn.id != JALR || !before || before->insn.id != AUIPC || !at->insn.rs1 || before->insn.rd != at->insn.rs1)
+        return false;
+    *target = before->off + before->insn.imm + at->insn.imm;
+    return !(*target & 1);
+}
+
+// ---- Inlining ----------------------------------------------------------------------------------
+// A call of a small function becomes a jump into a copy of it: its blocks in a context of their own, whose
+// return is a compare of the return address with the one this call has left.
+enum { INLINE_INSNS = 40, INLINE_DEPTH = 3, INLINE_TOTAL = 400 };
+
+// Is what begins there small, as far as it was ever decoded?
+static bool is_small(struct translation *t, i32 target) {
+    i32 todo[INLINE_INSNS], seen[INLINE_INSNS];
+    u32 todo_count = 1, seen_count = 0;
+    todo[0] = target;
+    while (todo_count) {
+        i32 off = todo[--todo_count];
+        for (;;) {
+            bool again = false;
+            for (u32 i = 0; i < seen_count && !again; i++)
+                again = seen[i] == off;
+            struct insn insn;
+            if (again || !fetch(t, off, &insn))
+                break;
+            if (seen_count == INLINE_INSNS || !codegen_knows(t, &insn))
+                return false;
+            seen[seen_count++] = off;
+            bool jump = insn.id == JAL && !is_call(&insn);
+            if ((insn.flags & BRANCH || jump) && todo_count < INLINE_INSNS)
+                todo[todo_count++] = off + insn.imm;
+            if (is_jump(&insn) && !is_call(&insn))
+                break;
+            off += insn.len;
+        }
+    }
+    return seen_count > 0;
+}
+
+// The context of a copy for this call, or 0.
+static u8 inlined(struct translation *t, const struct jit_insn *call, i32 target) {
+    const struct context *from = &t->context[call->context];
+    if (from->depth == INLINE_DEPTH || t->insn_count > INLINE_TOTAL || t->context_count == CONTEXTS ||
+        target > REACH || target < -REACH || !is_small(t, target))
+        return 0;
+    t->context[t->context_count] = (struct context){call->context, from->depth + 1, call->insn.rd, call->off + call->insn.len};
+    return (u8)t->context_count++;
+}
+
+// Walk from `at` until control leaves, and remember what else is to be walked.
+static void walk(struct translation *t, struct place at, struct place *todo, u32 *todo_count, u32 todo_max) {
+    const struct jit_insn *before = NULL;
+    for (bool leader = true;; leader = false) {
+        struct jit_insn *known = insn_at(t, at);
+        if (known) {
+            known->leader = true;
+            return;
+        }
+        struct insn insn;
+        if (t->insn_count == REGION_INSNS || at.off > REACH || at.off < -REACH || *todo_count + 2 > todo_max ||
+            !fetch(t, at.off, &insn) || !codegen_knows(t, &insn))
+            return;
+        struct jit_insn *here = &t->insn[t->insn_count];
+        *here = (struct jit_insn){.insn = insn, .off = at.off, .context = at.context, .leader = leader};
+        *slot_of(t, at) = (u16)++t->insn_count;
+        struct place next = {at.off + insn.len, at.context};
+        i32 target;
+        bool static_target = target_of(here, before, &target);
+        if (is_call(&insn)) {
+            if (static_target && (here->callee = inlined(t, here, target))) {
+                here->target = target;
+                todo[(*todo_count)++] = (struct place){target, here->callee};
+            }
+            todo[(*todo_count)++] = next;
+            return;
+        }
+        if (insn.id == JAL || insn.flags & BRANCH)
+            todo[(*todo_count)++] = (struct place){at.off + insn.imm, at.context};
+        if (insn.flags & BRANCH)
+            todo[(*todo_count)++] = next;
+        if (insn.flags & BRANCH || is_jump(&insn))
+            return;
+        before = here;
+        at = next;
+    }
+}
+
+// ---- Blocks ------------------------------------------------------------------------------------
+static u64 bit(u32 reg) { return reg ? 1ull << reg : 0; }
+
+// Registers read and written, as bits; x0 never counts.
+void insn_registers(const struct insn *insn, u64 *reads, u64 *writes) {
+    *reads = *writes = 0;
+    for (const char *c = insn_format_text[insn_row[insn->id].format]; *c; c++) {
+        switch (*c) {
+        case 'd': *writes |= bit(insn->rd); break;
+        case 's': *reads |= bit(insn->rs1); break;
+        case 't': *reads |= bit(insn->rs2); break;
+        case 'r': *reads |= bit(insn->rs3); break;
+        default: break;
+        }
+    }
+}
+
+static u16 block_of(const struct translation *t, struct place at) {
+    for (u32 i = 0; i < t->block_count; i++) {
+        const struct jit_insn *first = &t->row[t->block[i].first];
+        if (first->off == at.off && first->context == at.context)
+            return (u16)i;
+    }
+    return NO_BLOCK;
+}
+
+bool codegen_leaves(const struct insn *insn); // codegen.c: this one may leave the region
+bool float_assumes(const struct insn *insn);  // float.c: this one is right only in some states of fcsr
+
+// The block that begins at `at`; its instructions are copied to t->row, where they stand in order.
+static void block_make(struct translation *t, struct place at) {
+    struct block *block = &t->block[t->block_count++];
+    *block = (struct block){.first = (u16)t->row_count, .succ = {NO_BLOCK, NO_BLOCK}};
+    block->term = TERM_STOP;
+    for (;;) {
+        struct jit_insn *here = insn_at(t, at);
+        block->exit[0] = at;
+        if (!here)
+            return;
+        if (block->count && (here->leader || block->count == BLOCK_INSNS)) {
+            here->leader = true;
+            block->term = TERM_NEXT;
+            return;
+        }
+        const struct insn *insn = &here->insn;
+        t->row[t->row_count++] = *here;
+        block->count++;
+        u64 reads, writes;
+        insn_registers(insn, &reads, &writes);
+        block->use |= reads & ~block->def;
+        block->def |= writes;
+        block->leaves |= codegen_leaves(insn);
+        t->floats |= float_assumes(insn);
+        struct place next = {at.off + insn->len, at.context}, target = {at.off + insn->imm, at.context};
+        const struct context *context = &t->context[at.context];
+        if (insn->flags & BRANCH) {
+            block->term = TERM_BRANCH;
+            block->exit[0] = target;
+            block->exit[1] = next;
+            return;
+        }
+        if (is_call(insn)) {
+            // A jalr that can be jumped to may have another register than its auipc left.
+            bool copy = here->callee && !(insn->id == JALR && block->count == 1);
+            block->term = copy ? TERM_NEXT : TERM_CALL;
+            block->exit[0] = copy ? (struct place){here->target, here->callee} : next;
+            return;
+        }
+        if (insn->id == JAL) {
+            block->term = TERM_NEXT;
+            block->exit[0] = target;
+            return;
+        }
+        if (insn->id == JALR) {
+            bool back = at.context && !insn->rd && insn->rs1 == context->link;
+            block->term = back ? TERM_RETURN : TERM_INDIRECT;
+            if (back)
+                block->exit[0] = (struct place){context->back, context->parent};
+            return;
+        }
+        at = next;
+    }
+}
+
+static void postorder(struct translation *t, u16 index, u32 *left) {
+    struct block *block = &t->block[index];
+    block->reached = true;
+    for (u32 i = 2; i-- > 0;)
+        if (block->succ[i] != NO_BLOCK && !t->block[block->succ[i]].reached)
+            postorder(t, block->succ[i], left);
+    t->order[--*left] = index;
+}
+
+static void order_make(struct translation *t) {
+    u32 left = REGION_BLOCKS;
+    for (u32 i = 0; i < t->block_count; i++)
+        t->block[i].reached = false;
+    postorder(t, 0, &left);
+    t->order_count = REGION_BLOCKS - left;
+    for (u32 i = 0; i < t->order_count; i++) {
+        t->order[i] = t->order[left + i];
+        t->block[t->order[i]].order = (u16)i;
+    }
+}
+
+// Immediate dominators (Cooper, Harvey, Kennedy): iterate over reverse postorder.
+static u16 common(const struct translation *t, u16 a, u16 b) {
+    while (a != b) {
+        while (t->block[a].order > t->block[b].order)
+            a = t->block[a].idom;
+        while (t->block[b].order > t->block[a].order)
+            b = t->block[b].idom;
+    }
+    return a;
+}
+
+static void dominators(struct translation *t) {
+    for (u32 i = 0; i < t->block_count; i++)
+        t->block[i].idom = NO_BLOCK;
+    t->block[0].idom = 0;
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (u32 i = 0; i < t->order_count; i++) {
+            u16 from = t->order[i];
+            if (t->block[from].idom == NO_BLOCK)
+                continue;
+            for (u32 k = 0; k < 2; k++) {
+                u16 to = t->block[from].succ[k];
+                if (to == NO_BLOCK || to == 0)
+                    continue;
+                u16 old = t->block[to].idom;
+                u16 new = old == NO_BLOCK ? from : common(t, old, from);
+                if (new != old) {
+                    t->block[to].idom = new;
+                    changed = true;
+                }
+            }
+        }
+    }
+}
+
+static bool dominates(const struct translation *t, u16 a, u16 b) {
+    while (t->block[b].order > t->block[a].order)
+        b = t->block[b].idom;
+    return a == b;
+}
+
+static bool back(const struct translation *t, u16 from, u16 to) {
+    return t->block[to].order <= t->block[from].order;
+}
+
+// Cut what makes the graph irreducible: backward edges to blocks that do not dominate.
+static bool cut(struct translation *t) {
+    bool any = false;
+    for (u32 i = 0; i < t->order_count; i++)
+        for (u32 k = 0; k < 2; k++) {
+            u16 from = t->order[i], *to = &t->block[from].succ[k];
+            if (*to != NO_BLOCK && back(t, from, *to) && !dominates(t, *to, from)) {
+                *to = NO_BLOCK;
+                any = true;
+            }
+        }
+    return any;
+}
+
+// ---- Facts -------------------------------------------------------------------------------------
+static void edges(struct translation *t) {
+    t->block[0].check = true;
+    for (u32 i = 0; i < t->order_count; i++) {
+        u16 from = t->order[i];
+        struct block *block = &t->block[from];
+        for (u32 k = 0; k < 2; k++) {
+            if (block->succ[k] == NO_BLOCK)
+                continue;
+            struct block *to = &t->block[block->succ[k]];
+            if (back(t, from, block->succ[k])) {
+                to->header = to->check = true;
+            } else {
+                to->preds++;
+                if (block->term == TERM_CALL)
+                    to->check = true;
+            }
+        }
+    }
+    for (u32 i = 0; i < t->order_count; i++)
+        t->block[t->order[i]].merge = t->block[t->order[i]].preds > 1;
+}
+
+static void needs(struct translation *t) {
+    for (u32 i = t->order_count; i-- > 0;) {
+        struct block *block = &t->block[t->order[i]];
+        u32 most = 0;
+        for (u32 k = 0; k < 2; k++)
+            if (block->succ[k] != NO_BLOCK && !t->block[block->succ[k]].check)
+                most = max(most, (u32)t->block[block->succ[k]].need);
+        block->need = (u16)(block->count + most);
+    }
+}
+
+// Which registers differ from the context, forwards; which are wanted in locals, backwards. A block that may
+// leave writes back all that is or gets dirty in it, so those are wanted too.
+static void registers(struct translation *t) {
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (u32 i = 0; i < t->order_count; i++) {
+            struct block *block = &t->block[t->order[i]];
+            u64 out = block->term == TERM_CALL ? 0 : block->dirty | block->def;
+            block->dirty_out = block->dirty | block->def;
+            for (u32 k = 0; k < 2; k++) {
+                if (block->succ[k] == NO_BLOCK)
+                    continue;
+                struct block *to = &t->block[block->succ[k]];
+                changed |= (to->dirty | out) != to->dirty;
+                to->dirty |= out;
+            }
+        }
+    }
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (u32 i = t->order_count; i-- > 0;) {
+            struct block *block = &t->block[t->order[i]];
+            u64 after = 0;
+            bool ends = block->term == TERM_CALL || block->term == TERM_INDIRECT || block->term == TERM_STOP;
+            bool returns = block->term == TERM_RETURN;
+            for (u32 k = 0; k < 2; k++) {
+                bool edge = k == 0 ? !ends : block->term == TERM_BRANCH;
+                if (edge && block->succ[k] == NO_BLOCK)
+                    ends = true;
+                else if (edge)
+                    after |= t->block[block->succ[k]].live;
+            }
+            if (ends || returns)
+                after |= block->dirty_out;
+            u64 live = block->use | (after & ~block->def);
+            if (block->leaves || block->check)
+                live |= block->dirty | block->def;
+            changed |= live != block->live;
+            block->live = live;
+        }
+    }
+    t->registers = 0;
+    for (u32 i = 0; i < t->order_count; i++) {
+        struct block *block = &t->block[t->order[i]];
+        t->registers |= block->live | block->def | block->use;
+    }
+}
+
+bool region_find(struct translation *t) {
+    struct place todo[256];
+    u32 todo_count = 1;
+    todo[0] = (struct place){0, 0};
+    t->insn_count = t->row_count = t->block_count = t->page_count = 0;
+    t->context_count = 1;
+    t->context[0] = (struct context){0};
+    t->floats = false;
+    __builtin_memset(t->at, 0, sizeof t->at);
+    while (todo_count) {
+        struct place at = todo[--todo_count];
+        walk(t, at, todo, &todo_count, lengthof(todo));
+    }
+    if (!t->insn_count)
+        return false;
+    // In the order in which they were found, so the entry's is the first. One that grows too long adds another.
+    for (u32 i = 0; i < t->insn_count && t->block_count < REGION_BLOCKS; i++)
+        if (t->insn[i].leader)
+            block_make(t, (struct place){t->insn[i].off, t->insn[i].context});
+    for (u32 i = 0; i < t->block_count; i++) {
+        struct block *block = &t->block[i];
+        if (block->term != TERM_STOP && block->term != TERM_INDIRECT)
+            block->succ[0] = block_of(t, block->exit[0]);
+        if (block->term == TERM_BRANCH)
+            block->succ[1] = block_of(t, block->exit[1]);
+    }
+    do {
+        order_make(t);
+        dominators(t);
+    } while (cut(t));
+    edges(t);
+    needs(t);
+    registers(t);
+    return true;
+}

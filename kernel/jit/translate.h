@@ -1,0 +1,117 @@
+// A region on its way from guest code to WebAssembly: blocks in a control flow graph, then bytes.
+#pragma once
+#include "jit.h"
+#include "wasm.h"
+
+#define REGION_INSNS 1000u
+#define REGION_BLOCKS 250u
+#define BLOCK_INSNS 200u // so that an index in a block fits 8 bits
+
+#define CONTEXTS 60u
+#define REACH 0x400000 // bytes from the entry: an offset fits 24 bits
+
+// An instruction's distance from the region's entry, and the copy of its function that is meant.
+struct place {
+    i32 off;
+    u8 context;
+};
+
+// A copy of a small function, made for one call. 0: the region's own function.
+struct context {
+    u8 parent, depth;
+    u8 link;  // register with the return address
+    i32 back; // where it returns to
+};
+
+struct jit_insn {
+    struct insn insn;
+    i32 off;
+    i32 target; // of a call whose function is copied
+    u8 context, callee;
+    bool leader; // a block begins here
+};
+
+// How a block ends.
+enum term {
+    TERM_NEXT,     // goes on at succ[0]
+    TERM_BRANCH,   // conditional: succ[0] taken, succ[1] not
+    TERM_CALL,     // jal or jalr that leaves a return address; succ[0] is behind it
+    TERM_INDIRECT, // jalr
+    TERM_RETURN,   // jalr at the end of a copy: succ[0] if it returns to where its call was
+    TERM_STOP,     // the instruction behind the block is the interpreter's
+};
+
+enum { NO_BLOCK = 0xffff };
+
+struct block {
+    u16 first, count; // instructions; the last is the branch, jump or call
+    u16 succ[2];      // blocks; NO_BLOCK: leaves to exit[]
+    struct place exit[2]; // where succ[] begin
+    u8 term;
+    bool reached, header, merge, check, leaves;
+    u16 order; // in reverse postorder
+    u16 idom;
+    u16 preds; // forward edges that lead here
+    u16 need;  // most instructions until the next check
+    u64 use, def;   // registers, as bits of the context's numbering: read before written; written
+    u64 live;       // needed in locals at the start
+    u64 dirty;      // changed since they were loaded, at the start
+    u64 dirty_out;
+};
+
+struct translation {
+    struct jit *jit;
+    u64 pc; // of the entry
+    struct region_page page[JIT_PAGES];
+    u32 page_count;
+    struct context context[CONTEXTS];
+    u32 context_count;
+    struct jit_insn insn[REGION_INSNS];
+    u32 insn_count;
+    struct jit_insn row[REGION_INSNS]; // the same, block by block
+    u32 row_count;
+    u16 at[4096]; // by place: index of the instruction + 1
+    struct block block[REGION_BLOCKS];
+    u32 block_count;
+    u16 order[REGION_BLOCKS]; // blocks in reverse postorder
+    u32 order_count;
+    u64 registers; // used anywhere
+    bool floats;   // assumes what float_begin tests
+    bool careful;  // right while fcsr.NX is clear, too
+    // codegen.c
+    struct code code;
+    u8 local[64]; // of a register
+    // memory.c: by instruction of the block
+    u8 group[BLOCK_INSNS]; // of this access; NO_GROUP
+    i16 group_off[BLOCK_INSNS];
+    struct group {
+        u32 root;      // value that the addresses are relative to
+        i32 low, high; // what the accesses cover
+        i8 residue[4]; // of the offsets modulo 1, 2, 4, 8, for accesses of that size; -1: none
+        u8 count;
+        bool write, begun;
+    } groups[8];
+    u32 group_count;
+    u32 temp, temp_f64, temp_f32, temp_i32; // first of the temporary locals
+    u64 not_nan, boxed; // registers of which this is known, in the block
+    u16 label[REGION_BLOCKS * 3]; // open blocks, outermost first: what a branch to each means
+    u32 label_count;
+    // module.c: regions of the module under way
+    u16 member[JIT_QUEUE];
+    u32 member_count;
+};
+
+u32 translation_size(void);
+bool translate_module(struct jit *jit); // into jit->module; false: nothing came of it
+
+// Find the blocks reachable from t->pc and what is known of them. False: nothing worth compiling.
+bool region_find(struct translation *t);
+
+// Registers read and written, as bits of the context's numbering; x0 never counts.
+void insn_registers(const struct insn *insn, u64 *reads, u64 *writes);
+
+// Write the function's body. False: no room.
+bool region_write(struct translation *t);
+
+// The member number of the region at this distance from the entry, or -1.
+i32 module_member(struct translation *t, i32 off);

@@ -1,0 +1,179 @@
+"""Compiled guest code under wasmtime: modules are compiled in a thread of their own and installed
+by the hart that asked for them.
+
+Cranelift takes milliseconds for what an interpreter has done meanwhile, so a hart never waits: it
+goes on, and takes what is ready before its next step. Nothing here is an event, and no machine page
+depends on it.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import wasmtime
+
+from .port import JIT_SLOTS
+from .wasmtime_kernel import Instance, KernelModule
+
+PENDING_TICKS = 1_000_000  # of a step while a module is being compiled
+
+TAIL_CALL_WAT = """(module (type $t (func)) (table 1 funcref)
+  (func (type $t) (return_call_indirect (type $t) (i32.const 0))))"""
+
+MADD_WAT = """(module (func (export "madd") (param f64 f64 f64) (result f64)
+  (f64x2.extract_lane 0 (f64x2.relaxed_madd (f64x2.splat (local.get 0))
+    (f64x2.splat (local.get 1)) (f64x2.splat (local.get 2))))))"""
+# 1 + 2^-27 squared is 1 + 2^-26 + 2^-54, of which an unfused product loses the last.
+MADD_ARGS = (1 + 2.0**-27, 1 + 2.0**-27, -(1 + 2.0**-26))
+MADD_FUSED = 2.0**-54
+
+
+@cache
+def features(kernel: KernelModule) -> int:
+    """Ask the engine what compiled code may use: JIT_* of the border."""
+    const, found = kernel.abi.const, 0
+    try:
+        wasmtime.Module.validate(kernel.engine, wasmtime.wat2wasm(TAIL_CALL_WAT))
+        found |= const["JIT_TAIL_CALLS"]
+    except wasmtime.WasmtimeError:
+        pass
+    try:
+        store = wasmtime.Store(kernel.engine)
+        module = wasmtime.Module(kernel.engine, MADD_WAT)
+        madd = wasmtime.Instance(store, module, []).exports(store)["madd"]
+        assert isinstance(madd, wasmtime.Func)
+        if madd(store, *MADD_ARGS) == MADD_FUSED:
+            found |= const["JIT_RELAXED_MADD"]
+    except wasmtime.WasmtimeError:
+        pass
+    return found
+
+
+@dataclass(frozen=True)
+class Job:
+    """One module on its way; `reply` belongs to the hart that asked."""
+
+    id: int
+    slot: int
+    code: bytes
+    reply: queue.SimpleQueue[Compiled]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A job that came back: a module, or why there is none."""
+
+    job: Job
+    module: wasmtime.Module | None
+    error: str
+    spent_ns: int
+
+
+class Compiler:
+    """The thread that compiles for all harts of a machine. `on_refused` is told what the engine
+    says of a module that it does not take: a bug of ours.
+    """
+
+    def __init__(
+        self,
+        kernel: KernelModule,
+        *,
+        threshold: int,
+        on_refused: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self.kernel = kernel
+        self.features = features(kernel)
+        self.threshold = threshold
+        self.on_refused = on_refused
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="ebb-compiler", daemon=True)
+        self._thread.start()
+
+    def submit(self, job: Job) -> None:
+        """Compile a module; the answer comes into the job's queue."""
+        self._jobs.put(job)
+
+    def close(self) -> None:
+        """End the thread, after what it is compiling now."""
+        self._jobs.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            begin, module, text = time.perf_counter_ns(), None, ""
+            try:
+                module = wasmtime.Module(self.kernel.engine, job.code)
+            except wasmtime.WasmtimeError as error:
+                text = str(error)
+            spent = time.perf_counter_ns() - begin
+            job.reply.put(Compiled(job, module, text, spent))
+
+
+class CompiledCode:
+    """One hart's compiled code: its slots of the function table and what is on its way into them."""
+
+    def __init__(self, instance: Instance, hart: int, compiler: Compiler) -> None:
+        self._instance = instance
+        self._hart = hart
+        self._compiler = compiler
+        self._layout = compiler.kernel.abi.structs["jit_module"]
+        self._counters = compiler.kernel.abi.structs["jit_counters"]
+        self._ready: queue.SimpleQueue[Compiled] = queue.SimpleQueue()
+        self.pending = 0
+
+    def start(self) -> bool:
+        """Give the kernel slots of the table; if it takes none, the hart interprets."""
+        try:
+            slot = self._instance.table_grow(JIT_SLOTS)
+        except wasmtime.WasmtimeError:
+            return False
+        compiler = self._compiler
+        answer = self._instance.call(
+            "k_jit_start", self._hart, slot, JIT_SLOTS, compiler.threshold, compiler.features
+        )
+        return answer == 0
+
+    def submit(self, address: int) -> None:
+        """Send the module that a struct jit_module names to the compiler."""
+        memory = self._instance.memory
+        module = self._layout.integers(memory.read(address, self._layout.size))
+        code = memory.read(module["bytes"], module["len"])
+        self.pending += 1
+        self._compiler.submit(Job(module["id"], module["slot"], code, self._ready))
+
+    def install_ready(self) -> None:
+        """Install what the compiler has finished."""
+        while not self._ready.empty():
+            self._install(self._ready.get())
+            self.pending -= 1
+
+    def install_all(self) -> None:
+        """Wait for the compiler and install all that it was given."""
+        while self.pending:
+            self._install(self._ready.get())
+            self.pending -= 1
+
+    def _install(self, done: Compiled) -> None:
+        begin, error = time.perf_counter_ns(), done.error
+        if done.module is not None:
+            try:
+                self._instance.add(done.module, done.job.slot)
+            except (wasmtime.WasmtimeError, wasmtime.Trap, KeyError) as failure:
+                error = str(failure)
+        self._instance.call("k_jit_done", self._hart, done.job.id, int(not error))
+        self._spent(done.spent_ns + time.perf_counter_ns() - begin)
+        if error:
+            self._compiler.on_refused(f"module {done.job.id} of compiled code: {error}")
+
+    def _spent(self, ns: int) -> None:
+        at = self._instance.call("k_jit_counters", self._hart)
+        if not at:
+            return
+        field, memory = self._counters.fields["compile_ns"], self._instance.memory
+        sum = int.from_bytes(memory.read(at + field.offset, 8), "little") + ns
+        memory.write(at + field.offset, sum.to_bytes(8, "little"))

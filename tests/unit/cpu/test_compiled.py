@@ -1,0 +1,157 @@
+"""Compiled floating point leaves the registers, fcsr and memory that the interpreter leaves.
+
+Each program calls functions of small loops of random instructions again and again, with registers
+that hold numbers of every kind, so that the compiler takes them; it writes down all registers, fcsr and the memory
+they work on after each call.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from ebbtide import blocking, wasmtime_jit
+
+from .generate import BASE, DATA, WORK, Generator, Row, addi, b_type, elf, i_type, j, ld, load_address, s_type, u32
+
+pytestmark = pytest.mark.native
+
+POOL, LEFT, ROUNDS, RETURN = 1016, 1008, 1000, 992  # words behind BASE
+SETS, FUNCTIONS, LOOPS = 48, 8, 8
+RECORD = 2048 + 8 * 63
+FSCSR, FRCSR = u32(0x00309073), u32(0x003020F3)  # of x1
+
+
+class Calls(Generator):
+    """Makes programs of functions that are called with one set of registers after the other."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self.gentle = False  # this set's numbers are like most programs'
+
+    def word(self, row: Row) -> int:
+        word = super().word(row)
+        if "RM" in row.flags and self.random.random() < 0.95:
+            rounding = [0, 7, 7, 1, 1] if row.format == "XF" else [0, 7, 7]
+            word = word & ~0x7000 | self.random.choice(rounding) << 12
+        return word
+
+    def float_bits(self, exponent: int) -> int:
+        r = self.random
+        if not self.gentle or r.random() < 0.1:
+            return super().float_bits(exponent)
+        value = r.choice([r.randrange(-20, 20) / 4, r.randrange(-99, 99), r.uniform(-9, 9), 0.0])
+        if self.singles:
+            return struct.unpack("<I", struct.pack("<f", value))[0] | 0xFFFFFFFF << 32
+        return struct.unpack("<Q", struct.pack("<d", value))[0]
+
+    def registers(self) -> bytes:
+        r = self.random
+        self.gentle = r.random() < 0.6
+        exponent = r.choice([1023, 1023, r.getrandbits(11)])
+        rounding = 0 if r.random() < 0.9 else r.randrange(5)
+        values = [rounding << 5 | r.choice([0, 1, 1, r.getrandbits(5)])]
+        values += [self.integer() for _ in range(30)]
+        values += [self.float_bits(exponent) for _ in range(32)]
+        return struct.pack("<63Q", *values)
+
+    def function(self, body: Callable[[], bytes]) -> bytes:
+        code = s_type(0x3023, BASE, 1, RETURN) + ld(30, BASE, POOL)
+        code += b"".join(i_type(0x3007, i, 30, 8 * (31 + i)) for i in range(32))
+        code += b"".join(ld(i, 30, 8 * i) for i in range(1, 31))
+        for _ in range(LOOPS):
+            loop = b"".join(body() for _ in range(self.random.choice([1, 1, 2, 4])))
+            loop += ld(30, BASE, ROUNDS) + addi(30, 30, -1) + s_type(0x3023, BASE, 30, ROUNDS)
+            code += addi(30, 0, 2) + s_type(0x3023, BASE, 30, ROUNDS)
+            code += loop + b_type(0x1063, 30, 0, -len(loop))
+        code += b"".join(s_type(0x3023, BASE, i, 8 * i) for i in range(1, 31))
+        code += b"".join(s_type(0x3027, BASE, i, 8 * (31 + i)) for i in range(32))
+        return code + ld(1, BASE, RETURN) + u32(0x8067)
+
+    def calls(self, pool: int, body: Callable[[], bytes]) -> bytes:
+        function = self.function(body)
+        head = load_address(BASE, WORK + 2048)
+        head += load_address(5, pool) + s_type(0x3023, BASE, 5, POOL)
+        head += addi(5, 0, SETS) + s_type(0x3023, BASE, 5, LEFT)
+        loop = ld(5, BASE, POOL) + ld(1, 5, 0) + FSCSR
+        tail = FRCSR + s_type(0x3023, BASE, 1, 0)
+        tail += addi(10, 0, 1) + load_address(11, WORK) + load_address(12, RECORD)
+        tail += addi(17, 0, 64) + u32(0x73)
+        tail += ld(5, BASE, POOL) + addi(5, 5, 8 * 63) + s_type(0x3023, BASE, 5, POOL)
+        tail += ld(5, BASE, LEFT) + addi(5, 5, -1) + s_type(0x3023, BASE, 5, LEFT)
+        back = len(loop) + 4 + len(tail)
+        tail += b_type(0x1063, 5, 0, -back) + j(4 + len(function))
+        call = u32(int.from_bytes(j(4 + len(tail)), "little") | 1 << 7)
+        return head + loop + call + tail + function
+
+    def called(self, names: list[str]) -> bytes:
+        """An executable."""
+        queue: list[Callable[[], bytes]] = []
+
+        def body() -> bytes:
+            if not queue:
+                queue.extend(partial(self.instruction, self.rows[name]) for name in names)
+                self.random.shuffle(queue)
+            return queue.pop()()
+
+        code, data = b"", b""
+        for _ in range(FUNCTIONS):
+            self.singles = self.random.random() < 0.5
+            code += self.calls(DATA + len(data), body)
+            data += b"".join(self.registers() for _ in range(SETS))
+        return elf(code + addi(10, 0, 0) + addi(17, 0, 93) + u32(0x73), data)
+
+
+@pytest.fixture
+def run(
+    kernel_wasm: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., tuple[bytes, int]]]:
+    """Run a program; `features` None: by the interpreter."""
+    monkeypatch.setenv("EBB_KERNEL", str(kernel_wasm))
+    code = wasmtime_jit.CompiledCode
+    monkeypatch.setattr(code, "install_ready", code.install_all)  # whatever the compiler's speed
+    found = wasmtime_jit.features
+
+    def run(program: bytes, without: str | None) -> tuple[bytes, int]:
+        monkeypatch.setattr(
+            wasmtime_jit,
+            "features",
+            lambda kernel: found(kernel) & ~kernel.abi.const.get(without, 0),
+        )
+        jit = {"jit": "off"} if without is None else {"jit": "on", "jit_threshold": 3}
+        with blocking.Machine.boot(None, memory=128 << 20, budget=20_000, **jit) as machine:
+            machine.fs.write_file("/program", program, mode=0o755)
+            result = machine.run("/program", encoding="bytes", timeout=100)
+            stats = machine.stats()
+            assert (result.exit_code, stats.refused) == (0, 0)
+            print(stats)
+            return result.stdout, stats.instructions
+
+    yield run
+
+
+def difference(expected: bytes, actual: bytes) -> str | None:
+    for at in range(0, max(len(expected), len(actual)), 8):
+        if expected[at : at + 8] != actual[at : at + 8]:
+            call, word = at // RECORD, (at % RECORD - 2048) // 8
+            words = expected[at : at + 8][::-1].hex(), actual[at : at + 8][::-1].hex()
+            return f"function {call // SETS} set {call % SETS} word {word}: {words}"
+    return None
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("kind", ["float", "arithmetic", "everything"])
+def test_compiled_is_as_interpreted(run, kind: str, seed: int) -> None:
+    generator = Calls(seed)
+    names = generator.kinds()[kind]
+    program = generator.called([name for name in names if not name.startswith("FENCE")])
+    expected, instructions = run(program, None)
+    assert len(expected) == FUNCTIONS * SETS * RECORD
+    for without in ("none", "JIT_RELAXED_MADD"):
+        actual, same = run(program, without)
+        assert difference(expected, actual) is None, without
+        assert same == instructions
