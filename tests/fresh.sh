@@ -113,7 +113,7 @@ chroot "$root" id visitor >/dev/null 2>&1 || chroot "$root" useradd -m visitor
 cp -r "$root/root/.npmrc" "$root/root/.config" "$root/home/visitor/" 2>/dev/null || true
 clone visitor
 echo "== visitor: python3 build.py demo"
-inside visitor "python3 build.py demo >demo.log 2>&1 & python3 - <<'END'
+inside visitor ": >demo.log; python3 build.py demo >demo.log 2>&1 & python3 - <<'END'
 import re, sys, time, urllib.request
 for _ in range(1800):
     text = open('demo.log').read()
