@@ -30,7 +30,7 @@ const shared = {
     target: "es2023",
     minify: true,
     sourcemap: true,
-    legalComments: "linked",
+    legalComments: "none", // they are in NOTICES.txt, with the licences
     charset: "utf8",
     nodePaths: [join(sdk, "node_modules")],
     alias: { ebbtide: PAGE.ebbtide },

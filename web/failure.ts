@@ -3,28 +3,15 @@
  * screen; what does not is a notice at its foot.
  */
 
-import { EbbError, type ErrorCode, type Sdk } from "ebbtide";
+import { EbbError, ERROR_CODES, type Sdk } from "ebbtide";
 import { find, make, save, setState } from "./dom.js";
 
 const AGAIN = "Try again; if it happens again, please report it with the details.";
 
-/** The sentence and the cure for each code; the SDK's message stands between them. */
-const ERRORS: Readonly<Partial<Record<ErrorCode, readonly [title: string, advice: string]>>> = {
-  "not-secure": ["This address cannot run a machine.", ""],
-  "not-isolated": ["This server does not let the page run a machine.", ""],
-  "forbidden-here": ["This frame cannot run a machine.", ""],
-  "too-old": ["This browser cannot run a machine.", "Update it, or open this page in another one."],
-  "no-memory": ["There is not enough memory.", "Close other tabs or programs, then try again."],
-  "image-missing": ["There is no such machine.", "Check the word after “image=” in the address, or open the page without it."],
-  "image-corrupt": ["The files of this machine are damaged.", "Try again; if it happens again, the server’s copy is broken."],
-  network: ["The machine could not be loaded.", "Check the connection, then try again."],
-  panic: ["The kernel stopped.", "Download the state if you want to report it, then try again: a new machine starts."],
-};
-
 /** Take the screen with an error that leaves no machine. */
 export function showFailure(error: unknown, again: () => void, sdk?: Sdk): void {
   const code = error instanceof EbbError ? error.code : "internal";
-  const [title, advice] = ERRORS[code] ?? ["The machine could not go on.", AGAIN];
+  const { title = "The machine could not go on.", advice = AGAIN } = ERROR_CODES[code];
   const message = messageOf(error);
   setState("failed", "stopped");
   for (const id of ["boot", "terminal", "tabs", "files", "search", "notice"]) find(id).hidden = true;

@@ -3,7 +3,7 @@
  * file joins the parts; each part has a file of its own. Scripts find the machine as `window.sdk`.
  */
 
-import { boot, preloadTerminal, type Attachment, type Sdk } from "ebbtide";
+import { boot, preloadTerminal, type Attachment, type EbbError, type Sdk } from "ebbtide";
 import { ask, find, setState } from "./dom.js";
 import { notifyError, showFailure } from "./failure.js";
 import { makeFiles } from "./files.js";
@@ -172,11 +172,8 @@ async function start(): Promise<void> {
   showBoot();
   try {
     await before?.close();
-    const booting = boot({
-      image: link.image,
-      onProgress: showProgress,
-      onPanic: (error) => showFailure(error, () => void start(), window.sdk),
-    });
+    const failed = (error: EbbError): void => showFailure(error, () => void start(), window.sdk);
+    const booting = boot({ image: link.image, onProgress: showProgress, onPanic: failed, onFailure: failed });
     void preloadTerminal();
     const sdk = await booting;
     window.sdk = sdk;

@@ -87,9 +87,20 @@ struct code_page *code_page_at(struct hart *hart, struct cpu_cache *cache, u64 p
     return page;
 }
 
-struct code_page *code_page_known(const struct cpu_cache *cache, u64 va) {
+struct code_page *code_page_known(struct hart *hart, struct cpu_cache *cache, u64 va) {
     const struct code_way *way = &cache->way[(va >> PAGE_SHIFT) % CODE_WAYS];
-    return way->tag == ((va & ~PAGE_MASK) | cache->run.epoch) ? way->page : 0;
+    if (way->tag == ((va & ~PAGE_MASK) | cache->run.epoch))
+        return way->page;
+    maddr frame = tlb_peek(hart, va);
+    if (!frame)
+        return 0;
+    struct code_page *page;
+    for (u32 i = cache->hash[(frame >> PAGE_SHIFT) % CODE_HASH]; i; i = page->next) {
+        page = &cache->pages[i - 1];
+        if (page->frame == frame && page->generation == code_generation(frame))
+            return page;
+    }
+    return 0;
 }
 
 static u16 reg(const struct cpu_cache *cache, u32 index) {
@@ -243,7 +254,10 @@ static void link_near(struct op *op, struct op *target) {
 // ---- Entries -----------------------------------------------------------------------------------
 // An entry is two ops apart from their run: OP_ENTRY or OP_COMPILED, then the way to the code itself.
 
-// Behind a call? Then its function is the better place to begin.
+// A loop or what follows a call is worth compiling by itself only if its function is not called again soon:
+// then that is the better place to begin.
+enum { PATIENCE = 4 };
+
 static bool is_return(const struct code_page *page, u32 off) {
     const u16 *parcel = MPTR(const u16, page->frame + off);
     if (off >= 2 && (parcel[-1] & 0xf07f) == 0x9002) // c.jalr
@@ -253,7 +267,7 @@ static bool is_return(const struct code_page *page, u32 off) {
 }
 
 // Room for two ops was made.
-static struct op *entry_make(struct cpu_cache *cache, struct code_page *page, u32 off) {
+static struct op *entry_make(struct cpu_cache *cache, struct code_page *page, u32 off, bool loop) {
     struct op *target = op_at(cache, page->map[off / 2]);
     struct jit *jit = cache->jit;
     if (!jit || target->b == OP_ENTRY_MARK)
@@ -275,17 +289,17 @@ static struct op *entry_make(struct cpu_cache *cache, struct code_page *page, u3
         op[0].imm = sizeof(struct op);
     } else {
         op[0].code = OP_ENTRY | OP_SLOW;
-        op[0].imm = (i32)(is_return(page, off) ? jit->threshold * 16 : jit->threshold);
+        op[0].imm = (i32)(jit->threshold * (loop || is_return(page, off) ? PATIENCE : 1));
     }
     page->map[off / 2] = op_offset(cache, op);
     return op;
 }
 
-struct op *code_entry(struct hart *hart, struct cpu_cache *cache, u64 pc) {
+struct op *code_entry(struct hart *hart, struct cpu_cache *cache, u64 pc, bool loop) {
     struct op *op = code_at(hart, cache, pc);
     if (!op || !cache->jit)
         return op;
-    return entry_make(cache, code_page_at(hart, cache, pc), pc & PAGE_MASK);
+    return entry_make(cache, code_page_at(hart, cache, pc), pc & PAGE_MASK, loop);
 }
 
 void code_compiled(struct cpu_cache *cache, maddr frame, u32 off, u32 generation, u32 index) {
@@ -296,8 +310,8 @@ void code_compiled(struct cpu_cache *cache, maddr frame, u32 off, u32 generation
             continue;
         struct op *op = op_at(cache, page->map[off / 2]);
         if (op->b == OP_ENTRY_MARK) {
-            op->code = OP_COMPILED | OP_SLOW;
-            op->imm = (i32)index;
+            op->code = (index ? OP_COMPILED : OP_ENTRY) | OP_SLOW;
+            op->imm = index ? (i32)index : (i32)cache->jit->threshold;
         }
     }
 }
@@ -347,7 +361,7 @@ static struct op *decode_run(struct cpu_cache *cache, struct code_page *page, u3
             o->code = far_code(id);
         else if (page->map[((u32)o->off + (u32)o->imm) / 2])
             link_near(o, o->imm < 0 || id == JAL
-                             ? entry_make(cache, page, (u32)o->off + (u32)o->imm)
+                             ? entry_make(cache, page, (u32)o->off + (u32)o->imm, id != JAL)
                              : op_at(cache, page->map[((u32)o->off + (u32)o->imm) / 2]));
     }
     // A branch still to be linked is kept as somebody's second.
@@ -386,7 +400,7 @@ void code_resolve(struct hart *hart, struct cpu_cache *cache, struct op *op, u64
     u32 flushes = cache->flushes;
     u64 pc = base + op->off + (u64)(i64)op->imm;
     bool entry = op->imm < 0 || (op->code & ~OP_SLOW) == JAL;
-    struct op *target = entry ? code_entry(hart, cache, pc) : code_at(hart, cache, pc);
+    struct op *target = entry ? code_entry(hart, cache, pc, (op->code & ~OP_SLOW) != JAL) : code_at(hart, cache, pc);
     if (target && flushes == cache->flushes)
         link_near(op, target);
 }

@@ -197,13 +197,13 @@ struct code_page *code_page_at(struct hart *hart, struct cpu_cache *cache, u64 p
 struct op *code_at(struct hart *hart, struct cpu_cache *cache, u64 pc);
 
 // The same for a place where compiled code may begin: how often it is reached is counted.
-struct op *code_entry(struct hart *hart, struct cpu_cache *cache, u64 pc);
+struct op *code_entry(struct hart *hart, struct cpu_cache *cache, u64 pc, bool loop);
 
-// The region `index`, which begins there, is ready to run.
+// The region `index`, which begins there, is ready to run; 0: none is, count again.
 void code_compiled(struct cpu_cache *cache, maddr frame, u32 off, u32 generation, u32 index);
 
-// The page that holds va if it was looked up in this epoch, else 0: never touches the machine.
-struct code_page *code_page_known(const struct cpu_cache *cache, u64 va);
+// The page that holds va if it is mapped now and was decoded, else 0: never touches the machine.
+struct code_page *code_page_known(struct hart *hart, struct cpu_cache *cache, u64 va);
 
 // Make cache->scratch execute `word` at base + off and then stop.
 struct op *code_scratch(struct cpu_cache *cache, u32 word, u32 off);

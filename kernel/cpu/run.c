@@ -385,7 +385,7 @@ static bool enter(struct session *s, bool first) {
         s->exit = CPU_ATTN;
         return false;
     }
-    struct op *op = first ? code_entry(s->hart, s->cache, run->pc)
+    struct op *op = first ? code_entry(s->hart, s->cache, run->pc, true)
                           : code_at(s->hart, s->cache, run->pc);
     u32 word;
     s->exit = CPU_FAULT;
@@ -441,7 +441,7 @@ static bool run_slice(struct session *s) {
                 return false;
             }
         }
-        struct op *op = end == END_ENTRY ? code_entry(hart, cache, run->pc)
+        struct op *op = end == END_ENTRY ? code_entry(hart, cache, run->pc, false)
                                          : code_at(hart, cache, run->pc);
         if (!op) {
             s->exit = CPU_FAULT;

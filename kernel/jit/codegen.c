@@ -92,8 +92,9 @@ static void return_to(struct translation *t) {
     op(t, W_RETURN);
 }
 
-// Call or continue in the region at TEMP_A, or return there if none is known.
+// Call or continue in the region at TEMP_A, or return there if none is known. Only what nests counts for depth.
 static void transfer(struct translation *t, bool call) {
+    bool tail = !call && t->jit->features & JIT_TAIL_CALLS;
     get(t, L_CONTEXT);
     mem(t, W_I32_LOAD, 2, CONTEXT(jump));
     get(t, temp(t, TEMP_A));
@@ -110,9 +111,34 @@ static void transfer(struct translation *t, bool call) {
     mem(t, W_I64_LOAD, 3, CONTEXT(epoch_key));
     op(t, W_I64_XOR);
     op(t, W_I64_NE);
+    if (!tail) {
+        get(t, L_DEPTH);
+        op(t, W_I32_EQZ);
+        op(t, W_I32_OR);
+    }
+    op_u(t, W_IF, T_NONE);
+    return_to(t);
+    op(t, W_END);
+    get(t, L_CONTEXT);
+    get(t, L_FUEL);
+    get(t, L_DEPTH);
+    if (!tail) {
+        const32(t, 1);
+        op(t, W_I32_SUB);
+    }
+    get(t, temp(t, TEMP_A));
+    get(t, temp32(t, TEMP_ENTRY));
+    mem(t, W_I32_LOAD, 2, offsetof(struct jit_jump, slot));
+    op_u(t, tail ? W_RETURN_CALL_INDIRECT : W_CALL_INDIRECT, 0);
+    put_u(&t->code, 0);
+    if (!call && !tail)
+        op(t, W_RETURN);
+}
+
+// Call this region again; what it was translated from cannot have changed while it runs.
+static void call_self(struct translation *t) {
     get(t, L_DEPTH);
     op(t, W_I32_EQZ);
-    op(t, W_I32_OR);
     op_u(t, W_IF, T_NONE);
     return_to(t);
     op(t, W_END);
@@ -121,14 +147,8 @@ static void transfer(struct translation *t, bool call) {
     get(t, L_DEPTH);
     const32(t, 1);
     op(t, W_I32_SUB);
-    get(t, temp(t, TEMP_A));
-    get(t, temp32(t, TEMP_ENTRY));
-    mem(t, W_I32_LOAD, 2, offsetof(struct jit_jump, slot));
-    bool tail = !call && t->jit->features & JIT_TAIL_CALLS;
-    op_u(t, tail ? W_RETURN_CALL_INDIRECT : W_CALL_INDIRECT, 0);
-    put_u(&t->code, 0);
-    if (!call && !tail)
-        op(t, W_RETURN);
+    get(t, L_PC);
+    op_u(t, W_CALL, FUNCTIONS + t->member_count);
 }
 
 static void leave_to(struct translation *t, const struct block *block, i32 off) {
@@ -510,7 +530,10 @@ static void jump(struct translation *t, const struct block *block) {
     }
     registers_store(t, block->dirty_out);
     if (block->term == TERM_CALL) {
-        transfer(t, true);
+        if (last->calls_entry)
+            call_self(t);
+        else
+            transfer(t, true);
         returned(t, next);
     } else if (!insn->rd && (insn->rs1 == 1 || insn->rs1 == 5)) {
         return_to(t);

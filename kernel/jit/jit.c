@@ -49,7 +49,7 @@ static void evict_all(struct jit *jit) {
 
 // ---- Making code -------------------------------------------------------------------------------
 void jit_hot(struct jit *jit, u64 pc) {
-    struct code_page *page = code_page_known(jit->cache, pc);
+    struct code_page *page = code_page_known(jit->hart, jit->cache, pc);
     struct region *region = page ? jit_region(jit, page, pc & PAGE_MASK) : NULL;
     if (!region || region->state != REGION_NONE || jit->queue_count == JIT_QUEUE)
         return;
@@ -85,9 +85,9 @@ maddr jit_raise(struct jit *jit) {
 
 // ---- Running it --------------------------------------------------------------------------------
 static bool page_stands(struct jit *jit, u64 va, const struct region_page *page) {
-    const struct code_page *known = code_page_known(jit->cache, va);
-    maddr frame = known ? known->frame : tlb_peek(jit->hart, va);
-    return frame == page->frame && code_generation(frame) == page->generation;
+    const struct code_page *known = code_page_known(jit->hart, jit->cache, va);
+    return known && known->frame == page->frame && known->generation == page->generation &&
+           code_generation(page->frame) == page->generation;
 }
 
 static bool stands(struct jit *jit, u32 index, u64 pc) {
@@ -112,7 +112,7 @@ static bool stands(struct jit *jit, u32 index, u64 pc) {
 static bool misses_nx(struct jit *jit, struct region *region, u64 pc) {
     if (region->careful || jit->cache->context->nx_near)
         return false;
-    if (++region->misses < NX_MISSES_MAX || jit->queue_count == JIT_QUEUE || !code_page_known(jit->cache, pc))
+    if (++region->misses < NX_MISSES_MAX || jit->queue_count == JIT_QUEUE || !code_page_known(jit->hart, jit->cache, pc))
         return true;
     region->careful = true;
     region->state = REGION_NONE;

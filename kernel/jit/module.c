@@ -76,6 +76,8 @@ static void sections_head(struct code *code, u32 members) {
     length_end(code, length);
 }
 
+// More make whoever waits for the first of them wait for long.
+#define MODULE_INSNS 1200u
 #define HEAD_ROOM 1024u // sections before the code
 
 static bool member_write(struct translation *t, u32 index) {
@@ -83,9 +85,6 @@ static bool member_write(struct translation *t, u32 index) {
     struct region *region = &jit->region[index];
     struct code before = t->code;
     t->pc = region->pc;
-    const struct code_page *page = code_page_known(jit->cache, t->pc);
-    if (!page || page->frame != region->frame || page->generation != region->generation)
-        return false;
     if (!region_find(t))
         return false;
     t->careful = region->careful || !jit->cache->run.nx_near;
@@ -109,18 +108,25 @@ bool translate_module(struct jit *jit) {
     u8 *bytes = jit->bytes;
     t->code = (struct code){bytes + HEAD_ROOM, bytes + HEAD_ROOM, bytes + JIT_MODULE_BYTES, false};
     t->member_count = 0;
-    u32 left = 0;
+    u32 left = 0, insns = 0;
     for (u32 i = 0; i < jit->queue_count; i++) {
         u32 index = jit->queue[i];
         struct region *region = &jit->region[index];
-        if (t->code.end - t->code.at < (i32)(JIT_MODULE_BYTES / 4)) {
+        if (t->code.end - t->code.at < (i32)(JIT_MODULE_BYTES / 4) || insns > MODULE_INSNS) {
             jit->queue[left++] = (u16)index; // the next module's
+            continue;
+        }
+        const struct code_page *page = code_page_known(jit->hart, jit->cache, region->pc);
+        if (!page || page->frame != region->frame || page->generation != region->generation) {
+            region->state = REGION_NONE; // of another process, or gone
+            code_compiled(jit->cache, region->frame, region->offset, region->generation, 0);
             continue;
         }
         if (!member_write(t, index)) {
             region->state = REGION_REFUSED;
             continue;
         }
+        insns += t->row_count;
         region->state = REGION_WAITING;
         jit->pending_region[t->member_count++] = (u16)index;
     }

@@ -19,7 +19,7 @@ static struct jit_insn *insn_at(struct translation *t, struct place at) {
 
 // The page that holds va, entered among the region's pages.
 static struct code_page *page_use(struct translation *t, u64 va) {
-    struct code_page *page = code_page_known(t->jit->cache, va);
+    struct code_page *page = code_page_known(t->jit->hart, t->jit->cache, va);
     if (!page)
         return NULL;
     i32 delta = (i32)((i64)((va >> PAGE_SHIFT) - (t->pc >> PAGE_SHIFT)));
@@ -75,7 +75,7 @@ static bool target_of(const struct jit_insn *at, const struct jit_insn *before, 
 // ---- Inlining ----------------------------------------------------------------------------------
 // A call of a small function becomes a jump into a copy of it: its blocks in a context of their own, whose
 // return is a compare of the return address with the one this call has left.
-enum { INLINE_INSNS = 40, INLINE_DEPTH = 3, INLINE_TOTAL = 400 };
+enum { INLINE_INSNS = 30, INLINE_DEPTH = 2, INLINE_TOTAL = 200 };
 
 // Is what begins there small, as far as it was ever decoded?
 static bool is_small(struct translation *t, i32 target) {
@@ -139,6 +139,7 @@ static void walk(struct translation *t, struct place at, struct place *todo, u32
                 here->target = target;
                 todo[(*todo_count)++] = (struct place){target, here->callee};
             }
+            here->calls_entry = static_target && !target && !here->callee;
             todo[(*todo_count)++] = next;
             return;
         }
@@ -218,6 +219,8 @@ static void block_make(struct translation *t, struct place at) {
             // A jalr that can be jumped to may have another register than its auipc left.
             bool copy = here->callee && !(insn->id == JALR && block->count == 1);
             block->term = copy ? TERM_NEXT : TERM_CALL;
+            if (insn->id == JALR && block->count == 1)
+                t->row[t->row_count - 1].calls_entry = false;
             block->exit[0] = copy ? (struct place){here->target, here->callee} : next;
             return;
         }
@@ -400,6 +403,24 @@ static void registers(struct translation *t) {
     }
 }
 
+// An entry that is a loop's head is for a loop that goes on for long: what follows the loop is not compiled with it.
+static void keep_loop(struct translation *t) {
+    bool within[REGION_BLOCKS] = {false}, any = false;
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (u32 i = 0; i < t->block_count; i++)
+            for (u32 k = 0; k < 2 && !within[i]; k++) {
+                u16 to = t->block[i].succ[k];
+                if (to != NO_BLOCK && (to == 0 || within[to]))
+                    within[i] = changed = any = true;
+            }
+    }
+    for (u32 i = 0; any && i < t->block_count; i++)
+        for (u32 k = 0; k < 2; k++)
+            if (t->block[i].succ[k] != NO_BLOCK && !within[t->block[i].succ[k]])
+                t->block[i].succ[k] = NO_BLOCK;
+}
+
 bool region_find(struct translation *t) {
     struct place todo[256];
     u32 todo_count = 1;
@@ -426,6 +447,7 @@ bool region_find(struct translation *t) {
         if (block->term == TERM_BRANCH)
             block->succ[1] = block_of(t, block->exit[1]);
     }
+    keep_loop(t);
     do {
         order_make(t);
         dominators(t);

@@ -29,6 +29,7 @@ struct jit_insn {
     i32 target; // of a call whose function is copied
     u8 context, callee;
     bool leader; // a block begins here
+    bool calls_entry; // a call of the region's own entry
 };
 
 // How a block ends.

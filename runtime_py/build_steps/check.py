@@ -10,6 +10,8 @@ from pathlib import Path
 from . import kernel, setup
 from .common import BUILD, ME, ROOT, VENV, VENV_PYTHON, Failure, done, report, run, say
 
+E2E = ROOT / "tests" / "e2e"
+
 
 def test(arguments: Sequence[str]) -> int:
     """Set everything up and run all tests; with pytest arguments, only those tests."""
@@ -70,24 +72,25 @@ def pytest(arguments: Sequence[str]) -> None:
     qemu = setup.qemu(install=True)
     if qemu:
         env["EBB_QEMU"] = str(qemu)
-    if needs_browser(arguments):
+    if reaches(arguments, E2E):
         env["EBB_CHROMIUM"] = str(setup.chromium())
+    if reaches(arguments, E2E / "test_firefox.py"):
+        try:
+            env["EBB_FIREFOX"] = str(setup.firefox())
+        except Failure as failure:  # one file of tests fails by it, and says so again
+            report(failure)
     say("test", f"pytest {' '.join(arguments)}")
     shown = " ".join(arguments) or "tests"
     command: list[str | Path] = [VENV_PYTHON, "-m", "pytest", *arguments]
     run(command, env=env, mend=f"mend what failed; again: {ME} test {shown}", show=True)
 
 
-def needs_browser(arguments: Sequence[str]) -> bool:
-    """Say whether the selection can reach a browser test: no path given, or one in tests/e2e."""
+def reaches(arguments: Sequence[str], place: Path) -> bool:
+    """Say whether the selection can reach tests at a place: no path given, or one in, of or above it."""
     paths = [Path(word.split("::")[0]) for word in arguments if not word.startswith("-")]
-    paths = [path for path in paths if (ROOT / path).exists()]
-    if not any(ROOT.glob("tests/e2e/test_*.py")):
-        return False
-    e2e = ROOT / "tests" / "e2e"
+    paths = [(ROOT / path).resolve() for path in paths if (ROOT / path).exists()]
     return not paths or any(
-        (ROOT / path).resolve().is_relative_to(e2e) or e2e.is_relative_to((ROOT / path).resolve())
-        for path in paths
+        path.is_relative_to(place) or place.is_relative_to(path) for path in paths
     )
 
 

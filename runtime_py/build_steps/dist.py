@@ -19,7 +19,7 @@ from typing import Any
 from ebbtide.assets import images_folder
 from ebbtide.image.index import read_index
 
-from . import site
+from . import lockfile, notices, site
 from .common import (
     BUILD,
     CACHE,
@@ -40,7 +40,7 @@ DIST = BUILD / "dist"
 EXAMPLES = ROOT / "web" / "examples"
 # Named from outside: by people, by pages that embed, by the browser's update of a service worker.
 STABLE = ("index.html", "ebbtide.js", "isolate.js", "service_worker.js")
-LEAVE_OUT = (".map", ".br", ".txt")
+LEAVE_OUT = (".map", ".br")
 STOCK = (
     "pyodide.mjs",
     "pyodide.asm.mjs",
@@ -57,7 +57,9 @@ def dist(images: Sequence[str]) -> None:
     start = time.monotonic()
     manifests = [images_folder() / name / "manifest.json" for name in images]
     made_from = [files(folder, "*") for folder in (site.WEB, site.RUNTIME / "ebbtide", EXAMPLES)]
-    inputs = digest(*made_from, manifests, Path(__file__), ROOT / "pyproject.toml")
+    inputs = digest(
+        *made_from, manifests, notices.inputs(), Path(__file__), ROOT / "pyproject.toml"
+    )
     if fresh("dist", inputs, DIST / "index.html"):
         return
     for path in DIST.glob("*"):
@@ -66,20 +68,19 @@ def dist(images: Sequence[str]) -> None:
     _hashed()
     shutil.copytree(site.PYODIDE, DIST / "pyodide")
     shutil.copytree(site.WEB / "types", DIST / "types")
-    for path in site.WEB.glob("*.LEGAL.txt"):
-        shutil.copy(path, DIST / path.name)
     if EXAMPLES.is_dir():
         shutil.copytree(EXAMPLES, DIST / "examples")
-    site.thin_wheel(DIST)
-    _stock()
+    wheel = site.thin_wheel(DIST)
+    lockfile.add(wheel, _stock())
+    notices.put(DIST, notices.SITE)
     for name in images:
         _image(name)
     stamp("dist", inputs)
     done("dist", "build/dist is ready for any server", start, DIST)
 
 
-def _stock() -> None:
-    """Copy Pyodide as it is published, with micropip beside it, for Python pages."""
+def _stock() -> Path:
+    """Copy Pyodide as it is published, with micropip beside it, for Python pages; gives its lock."""
     source, target = ROOT / "sdk" / "node_modules" / "pyodide", DIST / "stock"
     version, sha = MICROPIP
     lock = json.loads((source / "pyodide-lock.json").read_bytes())
@@ -108,6 +109,7 @@ def _stock() -> None:
     write(target / "pyodide-lock.json", json.dumps(lock))
     for name in STOCK:
         shutil.copy(source / name, target / name)
+    return target / "pyodide-lock.json"
 
 
 def _hashed() -> None:

@@ -21,7 +21,7 @@ $EBB_CACHE ({CACHE}), shared by all clones.
   {ME} test            everything, then all tests
   {ME} test tests/unit -k pipe
 
-Other variables: EBB_CHROMIUM (browser for tests), EBB_MIRROR (Debian mirror for images).
+Other variables: EBB_CHROMIUM and EBB_FIREFOX (browsers for tests), EBB_MIRROR (Debian mirror for images).
 """
 
 
@@ -41,7 +41,7 @@ def _setup(options: argparse.Namespace, rest: list[str]) -> None:
     if options.tests:
         setup.qemu(install=True)
         setup.libasan(install=True)
-        say("setup", f"browser: {setup.chromium()}")
+        say("setup", f"browsers: {setup.chromium()}, {setup.firefox()}")
     say("setup", "ready")
 
 
@@ -152,7 +152,7 @@ def parser() -> argparse.ArgumentParser:
         return one
 
     one = add("setup", _setup, "make .venv and sdk/node_modules")
-    one.add_argument("--tests", action="store_true", help="also a browser, qemu and libasan")
+    one.add_argument("--tests", action="store_true", help="also browsers, qemu and libasan")
     one = add("kernel", _kernel, "compile kernel/ to build/kernel.wasm")
     one.add_argument(
         "--native", action="store_true", help="instead, the unit tests in build/native"
@@ -174,7 +174,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--port", type=int, help="default: the first free one from 8080")
     add("test", _test, "set everything up and run all tests", "pytest")
     add("bench", _bench, "measure, and print one table of ratios", "tests/bench/bench.py")
-    add("docs", _docs, "write docs/syscalls.md and docs/abi.md from the kernel's tables")
+    add("docs", _docs, "write the pages of docs/ that come from tables")
     one = add("clean", _clean, "remove build/")
     one.add_argument("--all", action="store_true", help="also .venv and sdk/node_modules")
     return top

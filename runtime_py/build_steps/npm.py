@@ -6,11 +6,12 @@ Images are not in it: they lie where the page's `images/` is, or below `baseURL`
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 from pathlib import Path
 
-from . import setup, site
+from . import notices, setup, site
 from .common import BUILD, ME, ROOT, done, run, write
 
 NPM = BUILD / "npm"
@@ -29,8 +30,9 @@ def npm(out: Path = NPM) -> Path:
     for name in ("private", "devDependencies", "engines"):
         manifest.pop(name, None)
     write(stage / "package.json", json.dumps(manifest, indent=2) + "\n")
-    shutil.copy(ROOT / "docs" / "sdk.md", stage / "README.md")
+    write(stage / "README.md", _readme())
     _terminal_types(stage / "types")
+    notices.put(stage, notices.NPM)
     _, command = setup.node()
     run(
         [*command, "pack", "--silent", "--offline", "--pack-destination", out, stage],
@@ -41,6 +43,13 @@ def npm(out: Path = NPM) -> Path:
     (made,) = out.glob("*.tgz")
     done("npm", made.name, start, made)
     return made
+
+
+def _readme() -> str:
+    """The SDK's page as it reads in a project that has the package: its own name, no links to docs/."""
+    text = (ROOT / "docs" / "sdk.md").read_text("utf-8")
+    text = re.sub(r'"\./ebb/ebbtide\.js";.*', '"ebbtide";', text)
+    return re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", text)
 
 
 def _terminal_types(types: Path) -> None:

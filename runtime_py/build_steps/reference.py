@@ -1,9 +1,10 @@
-"""docs/syscalls.md and docs/abi.md, written from kernel/syscalls.tbl and kernel/abi.h."""
+"""Pages of docs/ that are written from tables: syscalls.md, abi.md, and troubleshooting.md."""
 
 from __future__ import annotations
 
 import re
 
+from . import troubleshooting
 from .common import ROOT, say
 
 TABLE = ROOT / "kernel" / "syscalls.tbl"
@@ -72,17 +73,17 @@ def abi() -> str:
         ):
             lines.append(f"| `{name}` | {number} | {' '.join(note.split())} |")
     exports = text[text.index("// ---- Exports") :]
-    lines += ["", "## Exports", "", "All take and return 32-bit integers.", "", "```"]
+    lines += ["", "## Exports", "", "All take and return 32-bit integers.", "", "```text"]
     lines += [line[3:] for line in exports.splitlines()[1:] if line.startswith("// ")]
     lines += ["```"]
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"syscalls.md": syscalls, "abi.md": abi}
+PAGES = {"syscalls.md": syscalls, "abi.md": abi, "troubleshooting.md": troubleshooting.page}
 
 
 def docs() -> None:
-    """Write both pages."""
+    """Write the pages."""
     for name, make in PAGES.items():
         (DOCS / name).write_text(make())
         say("docs", f"docs/{name}")

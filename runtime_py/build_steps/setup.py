@@ -268,6 +268,48 @@ def _starts(binary: Path) -> bool:
         return _works([binary, *arguments])
 
 
+FIREFOX_NAMES = ("firefox-esr", "firefox")
+MAC_FIREFOX = "/Applications/Firefox.app/Contents/MacOS/firefox"
+
+
+def firefox() -> Path:
+    """Find a Firefox that starts; install Debian's if that can be done here."""
+    known = STAMPS / "firefox"
+    asked = os.environ.get("EBB_FIREFOX")
+    if asked:
+        if not _draws(Path(asked)):
+            raise Failure(f"EBB_FIREFOX={asked} does not start", "unset EBB_FIREFOX")
+        return Path(asked)
+    if known.is_file() and Path(known.read_text()).exists():
+        return Path(known.read_text())
+    found = _find_firefox()
+    if found is None and is_root() and is_debian():
+        apt_install(["firefox-esr"], "running browser tests")
+        found = _find_firefox()
+    if found is None:
+        raise Failure(
+            "no Firefox that starts was found",
+            "as root: apt-get install -y firefox-esr   (or set EBB_FIREFOX to a browser's path)"
+            if is_debian()
+            else "install Firefox, or set EBB_FIREFOX to its path",
+        )
+    write(known, str(found))
+    return found
+
+
+def _find_firefox() -> Path | None:
+    on_path = (shutil.which(name) for name in (*FIREFOX_NAMES, MAC_FIREFOX))
+    return next((Path(found) for found in on_path if found and _draws(Path(found))), None)
+
+
+def _draws(binary: Path) -> bool:
+    """Say whether a Firefox starts and draws a page."""
+    with tempfile.TemporaryDirectory(prefix="ebb-firefox-") as profile:
+        picture = Path(profile) / "page.png"
+        command: list[str | Path] = [binary, "--headless", "--no-remote", "--profile", profile]
+        return _works([*command, "--screenshot", picture, "about:blank"]) and picture.exists()
+
+
 # ---- other --------------------------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import kernel, setup
+from . import kernel, notices, setup
 from .common import (
     BUILD,
     CACHE,
@@ -215,7 +215,7 @@ def wheel(out: Path = BUILD / "wheel") -> Path:
     start = time.monotonic()
     stage = BUILD / "wheel-stage"
     shutil.rmtree(out, ignore_errors=True)
-    _stage(stage)
+    _stage(stage, notices.WHEEL)
     built = stage / "runtime_py" / "ebbtide" / "_built"
     shutil.copytree(WEB, built / "web", ignore=shutil.ignore_patterns("*.map"))
     shutil.copy(kernel.KERNEL_WASM, built / "kernel.wasm")
@@ -227,17 +227,18 @@ def wheel(out: Path = BUILD / "wheel") -> Path:
 def thin_wheel(out: Path) -> Path:
     """Build the wheel that a page installs: Python alone, for the rest lies beside it."""
     stage = BUILD / "wheel-stage"
-    _stage(stage)
+    _stage(stage, notices.THIN)
     return _pack(stage, out)
 
 
-def _stage(stage: Path) -> None:
+def _stage(stage: Path, product: str) -> None:
     """Lay out what a wheel is made from."""
     shutil.rmtree(stage, ignore_errors=True)
     ignore = shutil.ignore_patterns("__pycache__", "*.pyc", ".*_cache")
     shutil.copytree(RUNTIME / "ebbtide", stage / "runtime_py" / "ebbtide", ignore=ignore)
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, stage / name)
+    notices.put(stage, product)
 
 
 def _pack(stage: Path, out: Path) -> Path:

@@ -40,6 +40,7 @@ _WHERE = {
     "ImageMissing": "errors",
     "ImageCorrupt": "errors",
     "UserUnknown": "errors",
+    "FetchFailed": "errors",
     "ProcessError": "errors",
     "CommandFailed": "errors",
     "ProcessTimeout": "errors",

@@ -11,23 +11,27 @@
     ├── UserUnknown           the image has no user of that name
     ├── ImageError
     │   ├── ImageMissing      no image of that name; names the command that builds it
-    │   └── ImageCorrupt      a blob's bytes do not have its hash; names the blob
+    │   ├── ImageCorrupt      a blob's bytes do not have its hash; names the blob
+    │   └── FetchFailed       a part of an image could not be fetched
     └── ProcessError          a guest process did not do what was asked; holds its output so far
         ├── CommandFailed     check=True and the exit code was not 0
         ├── ProcessTimeout    `timeout` seconds passed; the process group was killed
         ├── ProcessAborted    the caller gave up; the process group was killed
         └── OutputLimit       more than `max_output` bytes came; the process group was killed
 
-Errors of single guest operations are plain `OSError` with the guest's errno.
+Errors of single guest operations are plain `OSError` with the guest's errno. `code` is what a page
+calls the error; sdk/src/errors.json has the cause and the cure of each.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 
 class EbbError(Exception):
     """Base of all errors of this package."""
+
+    code: ClassVar[str] = "internal"
 
 
 class AbiError(EbbError):
@@ -41,13 +45,19 @@ class KernelMissing(EbbError):
 class MachineClosed(EbbError):
     """The machine was closed."""
 
+    code = "closed"
+
 
 class InternalError(EbbError):
     """The runtime met what only the runtime or the kernel can cause."""
 
+    code = "internal"
+
 
 class MachinePanic(EbbError):
     """The kernel stopped on a bug; `report` is what the hart said last."""
+
+    code = "panic"
 
     def __init__(self, message: str, report: dict[str, Any] | None = None) -> None:
         super().__init__(message)
@@ -61,6 +71,8 @@ class JitDiffers(EbbError):
 class MemoryRefused(EbbError):
     """The host refused the memory that was asked for."""
 
+    code = "no-memory"
+
 
 class ImageError(EbbError):
     """An image cannot be used."""
@@ -69,13 +81,25 @@ class ImageError(EbbError):
 class ImageMissing(ImageError):
     """There is no image of that name."""
 
+    code = "image-missing"
+
 
 class ImageCorrupt(ImageError):
     """A blob's bytes do not have the hash it is named by."""
 
+    code = "image-corrupt"
+
+
+class FetchFailed(ImageError):
+    """A part of an image could not be fetched."""
+
+    code = "network"
+
 
 class UserUnknown(EbbError, LookupError):
     """The image has no user of that name or number."""
+
+    code = "user-unknown"
 
 
 class ProcessError(EbbError):
@@ -106,10 +130,23 @@ class CommandFailed(ProcessError):
 class ProcessTimeout(ProcessError):
     """The time given was over; the process group was killed."""
 
+    code = "timeout"
+
 
 class ProcessAborted(ProcessError):
     """The caller gave up; the process group was killed."""
 
+    code = "aborted"
+
 
 class OutputLimit(ProcessError):
     """More output came than `max_output` allows; the process group was killed."""
+
+    code = "output-limit"
+
+
+BY_CODE: dict[str, type[EbbError]] = {
+    kind.code: kind
+    for kind in vars().copy().values()
+    if isinstance(kind, type) and issubclass(kind, EbbError) and "code" in vars(kind)
+}

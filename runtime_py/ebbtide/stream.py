@@ -207,7 +207,8 @@ class SocketStream:
 
     async def end(self) -> None:
         """Close the sending side only: the other side sees the end of the stream."""
-        await self._descriptor.agent.call("shutdown", self._descriptor.fd, linux.SHUT_WR)
+        if not self._descriptor.closed:
+            await self._descriptor.agent.call("shutdown", self._descriptor.fd, linux.SHUT_WR)
 
     async def close(self) -> None:
         """Close both sides."""

@@ -37,6 +37,8 @@ export interface BootOptions {
   onLog?: (log: Log) => void;
   /** Told when the kernel stops by a fault of its own; everything outstanding is rejected with the same error. */
   onPanic?: (error: PanicError) => void;
+  /** Told when a worker has failed or the browser has ended one; everything outstanding is rejected with the same error. */
+  onFailure?: (error: EbbError) => void;
   /** Folder that holds kernel.wasm, worker.js, pyodide and images; the SDK's own unless given. */
   baseURL?: string | URL;
 }
@@ -45,7 +47,7 @@ const HARTS_MOST = 6; // HART_MAX of the kernel's abi.h
 
 const OPTIONS = {
   image: 0, harts: 0, memory: 0, env: 0, user: 0, limits: 0, policy: 0, record: 0, jit: 0, onProgress: 0, onLog: 0, onPanic: 0,
-  baseURL: 0,
+  onFailure: 0, baseURL: 0,
 } satisfies Record<keyof BootOptions, 0>;
 
 /** Boot a machine. Rejects with a typed error that says what is wrong and what mends it. */
@@ -95,6 +97,7 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
     fail(error) {
       client.end(error);
       cluster.terminate();
+      options.onFailure?.(error);
     },
   });
   const client = connectClient(cluster.kernel);

@@ -1,31 +1,23 @@
 /**
- * The errors a page can see: one table of codes, one class per way of handling them. The message is a
- * sentence for a person; `details` is for a bug report.
+ * The errors a page can see: one table of codes (errors.json), one class per way of handling them. The message
+ * is a sentence for a person; `details` is for a bug report.
  */
 
+import { codes as table } from "./errors.json";
 import type { ErrorShape } from "./messages.js";
 
-/** Every code, with what it means. */
-export const ERROR_CODES = {
-  "not-secure": "the page's address is not a secure context",
-  "not-isolated": "the page lacks the headers that allow shared memory",
-  "forbidden-here": "an outer page forbids shared memory to this frame",
-  "too-old": "the browser lacks a feature",
-  "no-memory": "the browser refused the memory",
-  "image-missing": "there is no such image",
-  "image-corrupt": "a part of the image is not what its hash says",
-  "user-unknown": "the image has no user of that name",
-  network: "a file could not be fetched",
-  linux: "a system call failed; errno has the name of the error",
-  timeout: "the command took longer than its timeout",
-  aborted: "the command was aborted by its AbortSignal",
-  "output-limit": "the command wrote more than maxOutput",
-  panic: "the kernel stopped: our bug",
-  closed: "the machine has been closed",
-  internal: "something is wrong in Ebb itself",
-} as const;
+/** What is known of an error: docs/troubleshooting.md is written from it. */
+export interface ErrorMeaning {
+  readonly cause: string;
+  readonly cure: string;
+  /** What a page says when the error leaves it no machine: a sentence above the message, and one below. */
+  readonly title?: string;
+  readonly advice?: string;
+}
 
-export type ErrorCode = keyof typeof ERROR_CODES;
+const codes = table;
+export type ErrorCode = keyof typeof codes;
+export const ERROR_CODES: Readonly<Record<ErrorCode, ErrorMeaning>> = codes;
 
 /** The root of all errors of this SDK. */
 export class EbbError extends Error {

@@ -5,29 +5,43 @@
 
 import { BrowserError } from "./errors.js";
 
-/** A WebAssembly module of one function with this body (or of this memory), to ask the engine about a feature. */
-function functionModule(...body: number[]): Uint8Array<ArrayBuffer> {
+/** A WebAssembly module with one function of this body and a shared memory. */
+function functionModule(...body: number[]): number[] {
   const code = [0, ...body, 0x0b];
-  return new Uint8Array([
-    0, 0x61, 0x73, 0x6d, 1, 0, 0, 0,
+  return [
     1, 4, 1, 0x60, 0, 0, //                          type 0: () -> ()
     3, 2, 1, 0, //                                   function 0: type 0
     5, 4, 1, 3, 1, 1, //                             memory 0: shared, 1 page
     10, code.length + 2, 1, code.length, ...code, // its code
-  ]);
+  ];
 }
+
+const accepts = (sections: number[]): boolean => WebAssembly.validate(new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, ...sections]));
 
 /** Name, and whether it is there. All are required by kernel.wasm or by the runtime. */
 const FEATURES: readonly (readonly [string, () => boolean])[] = [
   ["WebAssembly", () => typeof WebAssembly === "object"],
   ["Atomics", () => typeof Atomics === "object"],
   ["module workers", () => supportsModuleWorkers()],
-  ["WebAssembly threads", () => WebAssembly.validate(functionModule(0xfe, 0x03, 0))],
-  ["WebAssembly bulk memory", () => WebAssembly.validate(functionModule(0x41, 0, 0x41, 0, 0x41, 0, 0xfc, 11, 0))],
-  ["WebAssembly SIMD", () => WebAssembly.validate(functionModule(0x41, 0, 0xfd, 15, 0x1a))],
-  ["WebAssembly sign extension", () => WebAssembly.validate(functionModule(0x41, 0, 0xc0, 0x1a))],
   ["readable and writable streams", () => typeof ReadableStream === "function" && typeof WritableStream === "function"],
 ];
+
+/** What kernel.wasm is compiled for, by the compiler's name (`-mcpu` in build_steps/kernel.py); a module of each. */
+const WASM_FEATURES: readonly (readonly [string, string, number[]])[] = [
+  ["atomics", "WebAssembly threads", functionModule(0xfe, 3, 0)],
+  ["bulk_memory", "WebAssembly bulk memory", functionModule(0x41, 0, 0x41, 0, 0x41, 0, 0xfc, 11, 0)],
+  ["simd128", "WebAssembly SIMD", functionModule(0x41, 0, 0xfd, 15, 0x1a)],
+  ["sign_ext", "WebAssembly sign extension", functionModule(0x41, 0, 0xc0, 0x1a)],
+  ["nontrapping_fptoint", "WebAssembly saturating conversion", functionModule(0x43, 0, 0, 0, 0, 0xfc, 0, 0x1a)],
+  ["mutable_globals", "WebAssembly mutable globals", [6, 6, 1, 0x7f, 1, 0x41, 0, 0x0b, 7, 5, 1, 1, 0x67, 3, 0]], // exports one
+];
+
+/** What is not there. Without WebAssembly nothing can be asked of it. */
+function missingFeatures(): string[] {
+  const missing = FEATURES.filter(([, present]) => !present()).map(([name]) => name);
+  if (missing.includes("WebAssembly")) return missing;
+  return [...missing, ...WASM_FEATURES.filter(([, , sections]) => !accepts(sections)).map(([, name]) => name)];
+}
 
 function supportsModuleWorkers(): boolean {
   let asked = false;
@@ -56,7 +70,7 @@ export async function requireBrowser(): Promise<void> {
         "Open the page as http://localhost, through a tunnel to localhost, or over https (`ebb serve --tls CERT KEY`).",
     );
   }
-  const missing = FEATURES.filter(([, present]) => !present()).map(([name]) => name);
+  const missing = missingFeatures();
   if (missing.length > 0) {
     throw new BrowserError(
       "too-old",

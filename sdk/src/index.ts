@@ -15,6 +15,7 @@ export {
   PanicError,
   RunError,
   type ErrorCode,
+  type ErrorMeaning,
 } from "./errors.js";
 export type { Files, Stat } from "./fs.js";
 export type { CommandOptions, RunOptions, RunResult, Sdk, SpawnOptions } from "./machine.js";

@@ -1,6 +1,7 @@
 /**
- * The one memory of a machine: created at its full size, never grown. What is not touched costs nothing; a
- * browser that refuses the size is asked for half, down to 256 MiB, and the caller is told.
+ * The one memory of a machine: its guest's size from the start, in a reservation of address space that is as large as
+ * the browser gives. What is not touched costs nothing. Only where even the reservation is too small, the guest
+ * gets less than was asked for, and the caller is told.
  */
 
 import { BrowserError } from "./errors.js";
@@ -9,10 +10,11 @@ const PAGE = 65536;
 const MIB = 1 << 20;
 /** Bytes below the machine region: the kernel's own data, stacks and caches (MACHINE_BASE in abi.h). */
 const PRIVATE = 64 * MIB;
-const LEAST = 256 * MIB;
+/** What is reserved: the first that the browser gives. */
+const RESERVATIONS = [4096 * MIB, 2048 * MIB, 1024 * MIB, 512 * MIB] as const;
 /** Less holds no image. */
 const MIN = 16 * MIB;
-const MOST = 4096 * MIB - PRIVATE;
+const MOST = RESERVATIONS[0] - PRIVATE;
 
 const UNITS: Readonly<Record<string, number>> = { "": 1, K: 1024, M: MIB, G: 1024 * MIB };
 
@@ -30,24 +32,22 @@ export function parseSize(size: number | string): number {
   return Math.min(Math.floor(bytes / PAGE) * PAGE, MOST);
 }
 
-/** A shared memory with room for `ramBytes` of guest memory, or for the largest half of it that can be had. */
+/** A shared memory with `ramBytes` of guest memory, or with as much as fits into what the browser reserves. */
 export function reserveMemory(ramBytes: number): { memory: WebAssembly.Memory; ramBytes: number } {
-  const tried: string[] = [];
   let reason = "";
-  for (let ram = ramBytes; ; ram = Math.floor(ram / 2 / PAGE) * PAGE) {
-    const pages = (PRIVATE + ram) / PAGE;
+  for (const reservation of RESERVATIONS) {
+    const ram = Math.min(ramBytes, reservation - PRIVATE);
+    const shape = { initial: (PRIVATE + ram) / PAGE, maximum: reservation / PAGE, shared: true };
     try {
-      return { memory: new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }), ramBytes: ram };
+      return { memory: new WebAssembly.Memory(shape), ramBytes: ram };
     } catch (error) {
-      tried.push(`${Math.round(ram / MIB)} MiB`);
       reason = String(error);
     }
-    if (ram / 2 < LEAST) break;
   }
+  const tried = RESERVATIONS.map((bytes) => `${bytes / MIB} MiB`).join(", ");
   throw new BrowserError(
     "no-memory",
-    `The browser refused to reserve memory for the machine (tried ${tried.join(", ")}). Close other tabs, or ask for ` +
-      "less with the option `memory`.",
+    `The browser refused to reserve memory for the machine (tried ${tried}). Close other tabs, then try again.`,
     reason,
   );
 }

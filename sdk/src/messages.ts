@@ -138,6 +138,12 @@ export type ToThread = Prepare | StartThread | Go;
 
 // ---- Worker to page -----------------------------------------------------------------------------------------
 
+/** First of all: the worker runs. It holds the Web Lock `life` until it ends; null where there are no locks. */
+export interface Alive {
+  readonly type: "alive";
+  readonly life: string | null;
+}
+
 /** Python runs in this worker. */
 export interface Started {
   readonly type: "started";
@@ -213,8 +219,8 @@ export interface Log {
   readonly text: string;
 }
 
-export type FromKernel = Started | Attached | Failed | Panicked | Booted | Reply | Refusal | Data | End | Progress | Log;
-export type FromThread = Started | Failed | Panicked;
+export type FromKernel = Alive | Started | Attached | Failed | Panicked | Booted | Reply | Refusal | Data | End | Progress | Log;
+export type FromThread = Alive | Started | Failed | Panicked;
 
 /** An error as it crosses. Which fields are set depends on `code`: see errors.ts. */
 export interface ErrorShape {

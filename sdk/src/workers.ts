@@ -5,6 +5,7 @@
  */
 
 import { EbbError, errorFrom } from "./errors.js";
+import { watchLife } from "./life.js";
 import type { FromKernel, FromThread, MachineConfig, Panicked, Progress, Seat, Shared, ToKernel, ToThread } from "./messages.js";
 
 export interface Cluster {
@@ -21,7 +22,7 @@ export interface ClusterEvents {
   message(message: FromKernel): void;
   progress(progress: Progress): void;
   panic(panic: Panicked): void;
-  /** A worker has failed after boot. */
+  /** A worker has failed, or was ended by the browser, after boot. */
   fail(error: EbbError): void;
 }
 
@@ -37,6 +38,13 @@ export function openCluster(workerURL: URL, harts: number, config: MachineConfig
   const booted = new Promise<void>((resolve, refuse) => ([succeed, reject] = [resolve, refuse]));
   booted.catch(() => undefined); // a worker may fail before anybody waits
 
+  const watching = new AbortController();
+  const watch = (name: string, life: string | null): void => {
+    if (life === null) return;
+    watchLife(life, watching.signal, () => {
+      fail(new EbbError("worker-lost", `The browser ended the worker "${name}", without which the machine cannot go on.`));
+    });
+  };
   const fail = (error: EbbError): void => {
     if (!settled) reject(error);
     else events.fail(error);
@@ -65,6 +73,9 @@ export function openCluster(workerURL: URL, harts: number, config: MachineConfig
 
   kernel.onmessage = ({ data }: MessageEvent<FromKernel>) => {
     switch (data.type) {
+      case "alive":
+        watch("ebb kernel", data.life);
+        break;
       case "started":
         oneStarted();
         break;
@@ -90,9 +101,10 @@ export function openCluster(workerURL: URL, harts: number, config: MachineConfig
         events.message(data);
     }
   };
-  for (const thread of threads) {
+  for (const [hart, thread] of threads.entries()) {
     thread.onmessage = ({ data }: MessageEvent<FromThread>) => {
-      if (data.type === "started") oneStarted();
+      if (data.type === "alive") watch(`ebb hart ${hart}`, data.life);
+      else if (data.type === "started") oneStarted();
       else if (data.type === "panic") events.panic(data);
       else fail(errorFrom(data.error));
     };
@@ -119,6 +131,7 @@ export function openCluster(workerURL: URL, harts: number, config: MachineConfig
       for (const worker of [kernel, ...threads]) worker.postMessage(message);
     },
     terminate() {
+      watching.abort();
       for (const worker of [kernel, ...threads]) worker.terminate();
     },
   };

@@ -353,6 +353,7 @@ def test_connect_is_a_byte_stream_with_half_close_and_refusal() -> None:
         await stream.end()
         assert await stream.read() == b"HELLO " * 20_000
         await stream.close()
+        await stream.end()  # nothing is left to end
         await server.wait()
         await server.close()
 

@@ -231,7 +231,7 @@ def test_the_page_works_with_all_storage_denied(
 def test_the_page_works_under_the_strict_policy_that_the_docs_give(
     root: Path, build_folder: Path, alone: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = (root / "docs" / "sdk.md").read_text("utf-8")
+    text = (root / "docs" / "embedding.md").read_text("utf-8")
     found = re.search(r"^Content-Security-Policy: (.*(?:\n  .*)*)$", text, re.M)
     assert found
     policy = re.sub(r"\s+", " ", found[1])

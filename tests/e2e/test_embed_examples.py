@@ -104,6 +104,65 @@ try:
     await m.run("false", check=True)
 except ebbtide.CommandFailed as failed:
     assert failed.exit_code == 1
+
+sort = await m.spawn("sort", "-r", env={"LC_ALL": "C"}, cwd="/tmp")
+await sort.stdin.write("a\\nb\\n")
+await sort.stdin.write(b"c\\n")
+await sort.stdin.close()
+assert [line async for line in sort.stdout.lines()] == [b"c\\n", b"b\\n", b"a\\n"]
+assert (await sort.wait()).exit_code == 0 and sort.exit and await sort.stderr.read() == b""
+await sort.kill()
+try:
+    await sort.stdin.write("late")
+except BrokenPipeError:
+    pass
+long = await m.spawn("head", "-c", "1000000", "/dev/zero", stdin=False)
+assert await long.stdout.read(10) == bytes(10) and len(await long.stdout.read()) == 999_990
+endless = await m.spawn("yes")
+assert await endless.stdout.read(2) == b"y\\n"
+await endless.stdout.close()
+assert (await endless.wait()).signal == 13  # nobody reads it any more
+stopped = await m.spawn("cat")
+await stopped.kill("SIGKILL")
+assert (await stopped.wait()).exit_code == 137
+await stopped.close()
+shell = await m.spawn("sh", pty=(24, 80))
+assert shell.stdin is None
+await shell.pty.resize(40, 100)
+await shell.pty.write("stty size; exit 3\\n")
+assert b"40 100" in await shell.pty.read() and (await shell.wait()).exit_code == 3
+await shell.close()
+try:
+    await m.spawn("no-such-program")
+except FileNotFoundError:
+    pass
+else:
+    raise AssertionError("spawned what is not there")
+
+try:
+    await m.connect(8000)
+except ConnectionRefusedError:
+    pass
+else:
+    raise AssertionError("connected to nobody")
+await m.fs.mkdir("/tmp/www")
+await m.fs.write_file("/tmp/www/page", "by a guest")
+httpd = await m.spawn("busybox", "httpd", "-f", "-p", "8000", "-h", "/tmp/www")
+page = None
+while page is None:
+    try:
+        page = await m.fetch(8000, "/page")
+    except ConnectionRefusedError:  # it is not up yet
+        assert httpd.exit is None
+assert page.ok and page.text == "by a guest" and page.headers["content-length"] == "10"
+assert (await m.fetch(8000, "/nothing")).status == 404
+line = await m.connect(8000)
+await line.write("GET /page HTTP/1.0\\r\\n\\r\\n")
+await line.end()
+assert (await line.read()).endswith(b"by a guest")
+await line.close()
+await httpd.kill()
+assert (await httpd.wait()).signal == 15
 await m.close()
 try:
     await m.run("true")

@@ -97,7 +97,7 @@ def test_refused_memory_says_what_was_tried(fresh_page: Page, base_url: str) -> 
     )
     code, message = failure(fresh_page, base_url)
     assert code == "no-memory"
-    for size in ("1024 MiB", "512 MiB", "256 MiB"):
+    for size in ("4096 MiB", "2048 MiB", "1024 MiB", "512 MiB"):
         assert size in message
 
 

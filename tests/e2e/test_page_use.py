@@ -279,6 +279,36 @@ def test_dropped_files_land_in_the_directory_of_the_shell(prompt: MachinePage) -
     assert prompt.run("cat", "/tmp/here/small.txt")["stdout"] == "small"
 
 
+def test_dropped_folder_lands_whole(prompt: MachinePage, tmp_path: Path) -> None:
+    folder = tmp_path / "dropped"
+    (folder / "empty").mkdir(parents=True)
+    (folder / "deep" / "er").mkdir(parents=True)
+    (folder / "deep" / "er" / "large").write_bytes(b"B" * (2 << 20))
+    for number in range(150):  # more than a browser lists, or a message takes, at once
+        (folder / "deep" / f"file {number}").write_text(str(number))
+    (tmp_path / "beside.txt").write_text("beside")
+    box = prompt.page.locator("#terminal").bounding_box()
+    assert box
+    drag = {
+        "x": box["x"] + box["width"] / 2,
+        "y": box["y"] + box["height"] / 2,
+        "data": {
+            "items": [],
+            "files": [str(folder), str(tmp_path / "beside.txt")],
+            "dragOperationsMask": 1,
+        },
+    }
+    hand = prompt.page.context.new_cdp_session(prompt.page)  # a script cannot drop folders
+    for kind in ("dragEnter", "dragOver", "drop"):
+        hand.send("Input.dispatchDragEvent", {"type": kind, **drag})
+    prompt.page.wait_for_function("/152 files .* are in .tmp.here/.test(notice.textContent)")
+    count = "find . -type f | wc -l; find . -type d -empty; wc -c <dropped/deep/er/large; cat beside.txt"
+    listed = prompt.run("sh", "-c", f"cd /tmp/here; {count}")["stdout"].split("\n")
+    assert listed[1:] == ["./dropped/empty", str(2 << 20), "beside"]
+    copied = prompt.run("sh", "-c", "cd /tmp/here/dropped/deep; cat 'file '*")["stdout"]
+    assert copied == "".join(str(number) for number in sorted(range(150), key=str))
+
+
 def test_panel_uploads_a_folder_lists_and_downloads(prompt: MachinePage, tmp_path: Path) -> None:
     folder = tmp_path / "project"
     (folder / "src").mkdir(parents=True)

@@ -69,7 +69,8 @@ def tool(name: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[s
 def test_the_package_holds_what_a_machine_needs(project: Path) -> None:
     package = project / "node_modules" / "ebbtide"
     for name in ("ebbtide.js", "isolate.js", "worker.js", "bell.js", "service_worker.js",
-                 "kernel.wasm", "commands.json", "pyodide/index.json", "README.md"):  # fmt: skip
+                 "kernel.wasm", "commands.json", "pyodide/index.json", "README.md",
+                 "LICENSE", "NOTICE", "NOTICES.txt"):  # fmt: skip
         assert (package / name).is_file(), name
     manifest = json.loads((package / "package.json").read_text())
     assert (manifest["name"], manifest["type"]) == ("ebbtide", "module")

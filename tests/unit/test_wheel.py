@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from build_steps import site
+from build_steps import notices, site
 from ebbtide import assets
 from ebbtide.serve import ISOLATION
 
@@ -64,6 +64,12 @@ def test_an_installed_wheel_runs_a_guest(
     )
     assert (done.returncode, done.stdout) == (0, "Linux riscv64\n"), done.stderr
     assert list((elsewhere / "home" / "cache" / "compiled").iterdir()), "compiled code is kept"
+
+
+def test_an_installed_wheel_brings_the_licences(installed: Path) -> None:
+    (licenses,) = installed.parents[1].glob("lib/python3*/site-packages/ebbtide-*/licenses")
+    assert sorted(path.name for path in licenses.iterdir()) == ["LICENSE", "NOTICE", "NOTICES.txt"]
+    assert (licenses / "NOTICES.txt").read_text("utf-8") == notices.notices(notices.WHEEL)
 
 
 def test_two_processes_share_one_home(

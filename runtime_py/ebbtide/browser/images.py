@@ -9,16 +9,7 @@ from typing import Any
 
 from pyodide.ffi import JsException
 
-from ..errors import ImageCorrupt, ImageError, ImageMissing
-
-_ERRORS: dict[str, type[ImageError]] = {
-    "image-missing": ImageMissing,
-    "image-corrupt": ImageCorrupt,
-}
-
-
-class FetchFailed(ImageError):
-    """A part of an image could not be fetched."""
+from ..errors import BY_CODE, EbbError, FetchFailed, ImageCorrupt
 
 
 class HttpImage:
@@ -53,6 +44,5 @@ class HttpImage:
         return data
 
 
-def _named(error: JsException) -> ImageError:
-    code = getattr(error, "code", "")
-    return _ERRORS.get(code, FetchFailed)(str(error.message))
+def _named(error: JsException) -> EbbError:
+    return BY_CODE.get(getattr(error, "code", ""), FetchFailed)(str(error.message))

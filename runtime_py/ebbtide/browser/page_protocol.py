@@ -20,32 +20,29 @@ from .. import errors, linux
 from ..machine import Machine
 from ..owner_role import Process
 from ..stats import camel
-from .images import FetchFailed
 
 Message = Mapping[str, Any]
 Send = Callable[[dict[str, Any]], None]
 
 CHUNK = 64 * 1024
 
-# What the page calls our errors (sdk/src/errors.ts); the first that fits.
-_CODES: tuple[tuple[type[BaseException], str], ...] = (
-    (errors.ProcessTimeout, "timeout"),
-    (errors.ProcessAborted, "aborted"),
-    (errors.OutputLimit, "output-limit"),
-    (errors.ImageMissing, "image-missing"),
-    (errors.ImageCorrupt, "image-corrupt"),
-    (errors.UserUnknown, "user-unknown"),
-    (errors.MachinePanic, "panic"),
-    (errors.MachineClosed, "closed"),
-    (FetchFailed, "network"),
-    (asyncio.CancelledError, "aborted"),
-    (OSError, "linux"),
-)
+
+def _code(error: BaseException) -> str:
+    """What the page calls an error (sdk/src/errors.json)."""
+    match error:
+        case errors.EbbError():
+            return error.code
+        case asyncio.CancelledError():
+            return "aborted"
+        case OSError():
+            return "linux"
+        case _:
+            return "internal"
 
 
 def error_shape(error: BaseException) -> dict[str, Any]:
     """Describe an error as the page's `ErrorShape`."""
-    code = next((code for kind, code in _CODES if isinstance(error, kind)), "internal")
+    code = _code(error)
     shape: dict[str, Any] = {"code": code, "message": str(error) or type(error).__name__}
     if isinstance(error, OSError):
         shape["errno"] = errno.errorcode.get(error.errno or 0, "EIO")

@@ -19,7 +19,7 @@ from ..loop import Loop
 from ..machine import Machine
 from ..placement import JIT
 from ..policy import Rules, policy_from
-from ..port import JIT_THRESHOLD, Report, Seat
+from ..port import JIT_THRESHOLD_TIERED, Report, Seat
 from .event_loop import BatchLoop
 from .host_time import SharedTime
 from .page_protocol import PageProtocol, error_shape
@@ -65,7 +65,7 @@ def thread_main(host: Any) -> None:
     """Step one hart until it is stopped. Blocks this worker."""
     send = sender(host)
     seat = Seat(host.seat.hart, host.seat.stack, host.seat.report, host.seat.control)
-    threshold = JIT_THRESHOLD if (host.jit or JIT) == "on" else None
+    threshold = JIT_THRESHOLD_TIERED if (host.jit or JIT) == "on" else None
     port = PyodidePort(host.kernel, seat, threshold)
     try:
         clock = Clock(SharedTime(host.time))

@@ -4,6 +4,7 @@
  */
 
 import type { FromKernel, FromThread, JitMode, MachineConfig, Seat, Shared, StartThread, ToKernel, ToThread } from "../messages.js";
+import { holdLife } from "../life.js";
 import { openImage, type Image } from "./image.js";
 import { openHostTime, type HostTime } from "./clock.js";
 import { attachKernel, seatKernel, type Kernel } from "./kernel.js";
@@ -52,6 +53,9 @@ interface Opened {
   readonly image: Promise<Image>;
 }
 let opened: Opened | null = null;
+
+/** Settles when the page can watch over this worker, which it cannot begin once the worker blocks. */
+const alive = holdLife().then((life) => post({ type: "alive", life }));
 
 scope.onmessage = ({ data }: MessageEvent<ToKernel | ToThread>) => {
   switch (data.type) {
@@ -111,7 +115,7 @@ async function startThread({ shared, policy, jit }: StartThread): Promise<void> 
   });
   const entry = await loadEntry(shared);
   post({ type: "started" });
-  const seat = await seated;
+  const [seat] = await Promise.all([seated, alive]);
   const kernel = seatKernel(shared.module, shared.memory, seat.stack);
   entry.thread_main({ kernel, seat, time: openHostTime(shared.clock), policyJson: JSON.stringify(policy), jit: jit ?? "", post });
 }

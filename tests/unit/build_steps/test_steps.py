@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from build_steps import common, kernel, setup, site, wasm
+from build_steps import check, common, kernel, setup, site, wasm
 
 
 @pytest.fixture
@@ -117,3 +117,28 @@ def test_npm_of_the_wheel_is_called_as_the_wheel_needs_it(
     monkeypatch.setenv("PATH", f"{folder / 'bin'}:/usr/bin:/bin")
     node = str(folder / "bin" / "node")
     assert setup.node.__wrapped__() == (Path(node), [node, str(cli)])
+
+
+def test_browsers_are_looked_for_only_where_their_tests_are_asked_for() -> None:
+    firefox = check.E2E / "test_firefox.py"
+    assert check.reaches([], firefox) and check.reaches(["-k", "no-such-file"], firefox)
+    assert check.reaches(["tests/e2e"], firefox) and check.reaches(["tests"], check.E2E)
+    assert check.reaches(["tests/e2e/test_firefox.py::test_x"], firefox)
+    assert not check.reaches(["tests/e2e/test_errors.py"], firefox)
+    assert check.reaches(["tests/e2e/test_errors.py"], check.E2E)
+    assert not check.reaches(["tests/unit"], check.E2E)
+
+
+@pytest.mark.parametrize("browser", ["chromium", "firefox"])
+def test_a_machine_without_a_browser_is_told_what_to_install(
+    browser: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(f"EBB_{browser.upper()}", raising=False)
+    monkeypatch.setattr(setup, "STAMPS", tmp_path)
+    monkeypatch.setattr(setup.shutil, "which", lambda name: None)
+    monkeypatch.setattr(setup, "is_root", lambda: False)
+    monkeypatch.setattr(setup, "is_debian", lambda: True)
+    monkeypatch.setattr(setup, "_chromium_sources", lambda: iter(()))
+    with pytest.raises(common.Failure) as caught:
+        getattr(setup, browser)()
+    assert "apt-get install" in caught.value.mend and browser in caught.value.mend

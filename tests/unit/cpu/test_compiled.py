@@ -16,7 +16,22 @@ import pytest
 
 from ebbtide import blocking, wasmtime_jit
 
-from .generate import BASE, DATA, WORK, Generator, Row, addi, b_type, elf, i_type, j, ld, load_address, s_type, u32
+from .generate import (
+    BASE,
+    DATA,
+    WORK,
+    Generator,
+    Row,
+    addi,
+    b_type,
+    elf,
+    i_type,
+    j,
+    ld,
+    load_address,
+    s_type,
+    u32,
+)
 
 pytestmark = pytest.mark.native
 
