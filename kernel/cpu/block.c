@@ -38,7 +38,8 @@ void cpu_cache_flush(struct cpu_cache *cache) {
 
 void cpu_cache_new_epoch(struct cpu_cache *cache) {
     cache->context->epoch = ++cache->epochs;
-    cache->context->epoch_key = (u64)cache->epochs << 47;
+    if (cache->jit)
+        jit_forget(cache->jit);
     if (++cache->run.epoch > PAGE_MASK) {
         __builtin_memset(cache->way, 0, sizeof(cache->way));
         cache->run.epoch = 1;

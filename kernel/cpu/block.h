@@ -104,8 +104,9 @@ extern u64 register_file[HART_MAX * CONTEXT_WORDS];
 struct jit_context {
     u64 reg[REG_SINK + 2];
     u64 pc;        // set by compiled code when it returns
-    u64 epoch_key; // what keys of jump[] are mixed with
+    u64 expect;    // where the function that runs returns to, in compiled code or what waits for it
     u32 reason;    // 1: the interpreter must execute the instruction at pc
+    u32 slot;      // where the interpreter comes back to compiled code
     u32 epoch;     // what valid[] is compared with
     maddr tlb;     // struct tlb
     maddr jump;    // struct jit_jump[]
@@ -164,7 +165,8 @@ struct cpu_cache {
     u32 registers; // byte offset of this hart's part of register_file
     struct jit_context *context; // the same
     struct jit *jit; // NULL: only interpret
-    u64 *left;     // fuel outside the slice, of the cpu_run under way
+    struct session *session; // the cpu_run under way
+    u64 *left;     // its fuel outside the slice
     u32 epochs;    // how many there have been
     bool smp;
     u32 op_count, op_max;

@@ -18,6 +18,8 @@ enum end {
     END_INTERPRET, // the same, to an instruction that compiled code has left to the interpreter
     END_AGAIN,   // not retired: run.ip has been replaced
     END_EXIT,    // not retired: leave cpu_run
+    END_REACHED, // run.pc is what compiled code waits for
+    END_LEAVING, // run.pc and run.fuel are set, and s->exit: leave cpu_run
 };
 
 // One cpu_run.
@@ -28,6 +30,14 @@ struct session {
     u64 fuel;
     u64 left; // fuel outside the current slice
     enum cpu_exit exit;
+    // While compiled code waits for a function that is interpreted: where that returns to, and how many
+    // such may still be nested.
+    u64 expect;
+    i32 depth;
+    u32 slot;  // the region to go on with, if `stops`
+    bool stops; // at compiled code, rather than running it
+    // Compiled code returns at once, for run.pc and run.fuel stand. `exits`: so does cpu_run.
+    bool unwinding, exits;
 };
 
 void cpu_reservation_clear(struct cpu *cpu) { cpu->lr_size = 0; }
@@ -284,16 +294,47 @@ static enum end execute_compiled(struct session *s, struct op *op) {
     struct jit *jit = s->cache->jit;
     run->fuel += op->n;
     u64 pc = run->base + op->off;
-    if (!jit_run(jit, (u32)op->imm, pc)) {
+    if (pc == s->expect) {
+        run->pc = pc;
+        return END_REACHED;
+    }
+    u32 slot = jit_slot(jit, (u32)op->imm, pc);
+    if (!slot) {
         run->fuel -= op->n;
         run->ip = op + 1;
         return END_AGAIN;
     }
-    return s->cache->context->reason ? END_INTERPRET : END_ENTRY;
+    if (s->stops) {
+        run->pc = pc;
+        s->slot = slot;
+        return END_REACHED;
+    }
+    struct jit_context *context = s->cache->context;
+    u64 before = s->left + (u64)(i64)run->fuel;
+    context->reason = 0;
+    context->expect = s->expect;
+    i32 fuel = ((region_fn *)(uintptr_t)slot)(context, run->fuel, s->depth, pc);
+    if (!s->unwinding) {
+        run->fuel = fuel;
+        run->pc = context->pc;
+    }
+    jit_retired(jit, (i64)(before - s->left - (u64)(i64)run->fuel));
+    if (s->unwinding) {
+        if (s->depth < JIT_DEPTH || s->exits)
+            return END_LEAVING;
+        s->unwinding = false;
+        return END_ENTRY;
+    }
+    return context->reason ? END_INTERPRET : END_ENTRY;
 }
 
 static enum end execute_entry(struct session *s, struct op *op) {
     struct run *run = &s->cache->run;
+    if (run->base + op->off == s->expect) {
+        run->fuel += op->n;
+        run->pc = s->expect;
+        return END_REACHED;
+    }
     run->ip = op + 1;
     if (--op->imm > 0)
         return END_AGAIN;
@@ -404,7 +445,29 @@ static bool enter(struct session *s, bool first) {
     return true;
 }
 
-// Run one slice. False: s->exit is set. Either way run.pc is the next instruction.
+// Begin with the op at run.pc, taking its fuel. False: there is no such op (s->exit is set), or too little fuel.
+static bool locate(struct session *s, enum end end, bool *short_fuel) {
+    struct run *run = &s->cache->run;
+    struct op *op = end == END_ENTRY ? code_entry(s->hart, s->cache, run->pc, false)
+                                     : code_at(s->hart, s->cache, run->pc);
+    *short_fuel = false;
+    if (!op) {
+        s->exit = CPU_FAULT;
+        return false;
+    }
+    if (end == END_INTERPRET && op->b == OP_ENTRY_MARK)
+        op = (struct op *)((char *)(op + 1) + op[1].imm);
+    if (op->n > run->fuel) {
+        *short_fuel = true;
+        return false;
+    }
+    run->fuel -= op->n;
+    run->ip = op;
+    run->base = run->pc & ~PAGE_MASK;
+    return true;
+}
+
+// Run until fuel is short or s->expect is reached. False: s->exit is set. Either way run.pc is the next instruction.
 static bool run_slice(struct session *s) {
     struct hart *hart = s->hart;
     struct cpu_cache *cache = s->cache;
@@ -430,6 +493,8 @@ static bool run_slice(struct session *s) {
             case END_JUMP:
             case END_ENTRY:
             case END_INTERPRET: break;
+            case END_REACHED: return true;
+            case END_LEAVING: return false;
             case END_REFETCH:
                 run->pc = run->base + op[1].off;
                 run->fuel += op->n - 1;
@@ -441,20 +506,75 @@ static bool run_slice(struct session *s) {
                 return false;
             }
         }
-        struct op *op = end == END_ENTRY ? code_entry(hart, cache, run->pc, false)
-                                         : code_at(hart, cache, run->pc);
-        if (!op) {
-            s->exit = CPU_FAULT;
-            return false;
-        }
-        if (end == END_INTERPRET && op->b == OP_ENTRY_MARK)
-            op = (struct op *)((char *)(op + 1) + op[1].imm);
-        if (op->n > run->fuel)
+        if (run->pc == s->expect && end != END_INTERPRET)
             return true;
-        run->fuel -= op->n;
-        run->ip = op;
-        run->base = run->pc & ~PAGE_MASK;
+        bool short_fuel;
+        if (!locate(s, end, &short_fuel))
+            return short_fuel;
     }
+}
+
+// ---- On behalf of compiled code ----------------------------------------------------------------
+// Compiled code, which may be deep in calls, cannot go on at pc by itself. Interpret until what was called last
+// has returned to context->expect; so all those calls stand. If that does not come to be, all of them return:
+// run.pc and run.fuel say what is next.
+static i32 interpret_for(struct jit_context *context, i32 fuel, u64 pc, i32 depth, bool stops) {
+    struct cpu_cache *cache = hart_cache((u32)((u64 *)context - register_file) / CONTEXT_WORDS);
+    struct session *s = cache->session, before = *s;
+    struct run *run = &cache->run;
+    u32 epochs = cache->epochs;
+    u64 fuel_before = s->left + (u64)(i64)fuel;
+    enum end end = context->reason ? END_INTERPRET : END_ENTRY;
+    context->reason = 0;
+    s->expect = context->expect;
+    s->depth = depth;
+    s->stops = stops;
+    s->slot = 0;
+    run->pc = pc;
+    run->fuel = fuel;
+    bool stands = true;
+    for (;;) {
+        bool short_fuel = true;
+        if (locate(s, end, &short_fuel))
+            stands = run_slice(s);
+        else
+            stands = short_fuel;
+        if (!stands || s->slot || run->pc == s->expect)
+            break;
+        i32 more = j_refill(context, run->fuel);
+        if (more == run->fuel)
+            break;
+        run->fuel = more;
+        end = END_JUMP;
+    }
+    jit_retired(cache->jit, (i64)(s->left + (u64)(i64)run->fuel - fuel_before));
+    context->slot = s->slot;
+    s->expect = before.expect;
+    s->depth = before.depth;
+    s->stops = before.stops;
+    if (!stands && !s->unwinding) // what ended it is for who called cpu_run
+        s->unwinding = s->exits = true;
+    if (cache->epochs != epochs) // those who wait may have been translated from what is no more
+        s->unwinding = true;
+    context->pc = run->pc;
+    if (s->unwinding) {
+        context->slot = 0;
+        context->pc = ~0ull;
+    }
+    return run->fuel;
+}
+
+// A call of what has no compiled code.
+__attribute__((export_name("j_call"))) i32 j_call(struct jit_context *context, i32 fuel, i32 depth, u64 pc) {
+    context->pc = pc;
+    return depth < 1 ? fuel : interpret_for(context, fuel, pc, depth - 1, false);
+}
+
+// The function under way goes on where there is no compiled code, or with an instruction that is left to the
+// interpreter (context->reason). Comes back where it can go on compiled, at context->slot, or, if that is 0,
+// to return to its caller.
+__attribute__((export_name("j_continue"))) i32 j_continue(struct jit_context *context, i32 fuel, i32 depth, u64 pc) {
+    return interpret_for(context, fuel, pc, 0, true);
 }
 
 // 32 registers. Written out, because a bulk copy is a call of the host's runtime.
@@ -487,6 +607,9 @@ enum cpu_exit cpu_run(struct hart *hart, struct cpu *cpu, u64 fuel, u64 *retired
     epoch_check(hart, cache);
     run->pc = cpu->pc & ~1ull;
     run->fuel = 0;
+    s.expect = ~0ull;
+    s.depth = JIT_DEPTH;
+    cache->session = &s;
     cache->left = &s.left;
     cache->context->tlb = MADDR(hart->tlb);
     cache->context->cpu = MADDR(cpu);

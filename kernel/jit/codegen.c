@@ -24,6 +24,23 @@ static void registers_store(struct translation *t, u64 mask) {
     }
 }
 
+// What stands in temporary locals all the time.
+static void state_load(struct translation *t) {
+    get(t, L_CONTEXT);
+    mem(t, W_I32_LOAD, 2, CONTEXT(tlb));
+    set(t, temp32(t, TEMP_TLB));
+    if (t->floats && t->careful) {
+        get(t, L_CONTEXT);
+        mem(t, W_I32_LOAD, 2, CONTEXT(nx_near));
+        set(t, temp32(t, TEMP_NX));
+    }
+}
+
+static void locals(struct translation *t, u32 count, u32 type) {
+    put_u(&t->code, count);
+    put(&t->code, type);
+}
+
 // ---- Labels ------------------------------------------------------------------------------------
 // What a branch out of each open structure means: a block's number, or nothing we branch to by name.
 
@@ -62,25 +79,74 @@ void where(struct translation *t, const struct block *block, u32 k) {
 
 void leave_if(struct translation *t) { op_u(t, W_BR_IF, label_depth(t, LABEL_STUB)); }
 
+// The interpreter goes on for us; the arguments are on the stack.
+static void continue_for_us(struct translation *t) {
+    if (t->jit->features & JIT_TAIL_CALLS) {
+        op_u(t, W_RETURN_CALL, FUNCTION_GO_ON);
+    } else {
+        op_u(t, W_CALL, FUNCTION_GO_ON);
+        op(t, W_RETURN);
+    }
+}
+
+// The function that does it: interprets as long as it must, then goes on in the region reached, in our place.
+void go_on_write(struct translation *t) {
+    bool tail = t->jit->features & JIT_TAIL_CALLS;
+    put_u(&t->code, 1);
+    locals(t, 1, T_I32);
+    get(t, L_CONTEXT);
+    get(t, L_FUEL);
+    get(t, L_DEPTH);
+    get(t, L_PC);
+    op_u(t, W_CALL, FUNCTION_CONTINUE);
+    set(t, L_FUEL);
+    get(t, L_CONTEXT);
+    mem(t, W_I32_LOAD, 2, CONTEXT(slot));
+    tee(t, LOCALS);
+    op(t, W_I32_EQZ);
+    if (!tail) {
+        get(t, L_DEPTH);
+        op(t, W_I32_EQZ);
+        op(t, W_I32_OR);
+    }
+    op_u(t, W_IF, T_NONE);
+    get(t, L_FUEL);
+    op(t, W_RETURN);
+    op(t, W_END);
+    get(t, L_CONTEXT);
+    get(t, L_FUEL);
+    get(t, L_DEPTH);
+    if (!tail) {
+        const32(t, 1);
+        op(t, W_I32_SUB);
+    }
+    get(t, L_CONTEXT);
+    mem(t, W_I64_LOAD, 3, CONTEXT(pc));
+    get(t, LOCALS);
+    op_u(t, tail ? W_RETURN_CALL_INDIRECT : W_CALL_INDIRECT, 0);
+    put_u(&t->code, 0);
+    op(t, W_END);
+}
+
 static void stub(struct translation *t, const struct block *block) {
     registers_store(t, block->dirty | block->def);
     get(t, L_CONTEXT);
+    const32(t, 1);
+    mem(t, W_I32_STORE, 2, CONTEXT(reason));
+    get(t, L_CONTEXT);
+    get(t, L_FUEL);
+    get(t, temp32(t, TEMP_WHERE));
+    const32(t, 255);
+    op(t, W_I32_AND);
+    op(t, W_I32_ADD);
+    get(t, L_DEPTH);
     get(t, L_PC);
     get(t, temp32(t, TEMP_WHERE));
     const32(t, 8);
     op(t, W_I32_SHR_S);
     op(t, W_I64_EXTEND_I32_S);
     op(t, W_I64_ADD);
-    mem(t, W_I64_STORE, 3, CONTEXT(pc));
-    get(t, L_CONTEXT);
-    const32(t, 1);
-    mem(t, W_I32_STORE, 2, CONTEXT(reason));
-    get(t, L_FUEL);
-    get(t, temp32(t, TEMP_WHERE));
-    const32(t, 255);
-    op(t, W_I32_AND);
-    op(t, W_I32_ADD);
-    op(t, W_RETURN);
+    continue_for_us(t);
 }
 
 // Registers are written back; the pc to go on at is in TEMP_A.
@@ -92,7 +158,8 @@ static void return_to(struct translation *t) {
     op(t, W_RETURN);
 }
 
-// Call or continue in the region at TEMP_A, or return there if none is known. Only what nests counts for depth.
+// Call, or continue in, the region at TEMP_A; the kernel sees to it if none is known. Only what nests counts for
+// depth.
 static void transfer(struct translation *t, bool call) {
     bool tail = !call && t->jit->features & JIT_TAIL_CALLS;
     get(t, L_CONTEXT);
@@ -105,20 +172,26 @@ static void transfer(struct translation *t, bool call) {
     op(t, W_I32_AND);
     op(t, W_I32_ADD);
     tee(t, temp32(t, TEMP_ENTRY));
-    mem(t, W_I64_LOAD, 3, offsetof(struct jit_jump, key));
+    mem(t, W_I64_LOAD, 3, offsetof(struct jit_jump, pc));
     get(t, temp(t, TEMP_A));
-    get(t, L_CONTEXT);
-    mem(t, W_I64_LOAD, 3, CONTEXT(epoch_key));
-    op(t, W_I64_XOR);
     op(t, W_I64_NE);
     if (!tail) {
         get(t, L_DEPTH);
         op(t, W_I32_EQZ);
         op(t, W_I32_OR);
     }
-    op_u(t, W_IF, T_NONE);
-    return_to(t);
-    op(t, W_END);
+    op_u(t, W_IF, call ? T_I32 : T_NONE);
+    get(t, L_CONTEXT);
+    get(t, L_FUEL);
+    get(t, L_DEPTH);
+    get(t, temp(t, TEMP_A));
+    if (call) {
+        op_u(t, W_CALL, FUNCTION_CALL);
+        op(t, W_ELSE);
+    } else {
+        continue_for_us(t);
+        op(t, W_END);
+    }
     get(t, L_CONTEXT);
     get(t, L_FUEL);
     get(t, L_DEPTH);
@@ -131,7 +204,9 @@ static void transfer(struct translation *t, bool call) {
     mem(t, W_I32_LOAD, 2, offsetof(struct jit_jump, slot));
     op_u(t, tail ? W_RETURN_CALL_INDIRECT : W_CALL_INDIRECT, 0);
     put_u(&t->code, 0);
-    if (!call && !tail)
+    if (call)
+        op(t, W_END);
+    else if (!tail)
         op(t, W_RETURN);
 }
 
@@ -363,7 +438,7 @@ static void instruction(struct translation *t, const struct block *block, u32 k)
         set_x(t, insn->rd);
         break;
     case AUIPC:
-        get_pc(t, at->off + insn->imm);
+        get_pc(t, (i64)at->off + insn->imm); // at the ends of auipc's range the sum needs 33 bits
         set_x(t, insn->rd);
         break;
     case LB: load(t, block, k, 1, W_I64_LOAD8_S); break;
@@ -436,10 +511,15 @@ static void body(struct translation *t, const struct block *block) {
         const32(t, more);
         op(t, W_I32_LT_S);
         open(t, W_IF, T_NONE);
+        // Nothing lives across the call: engines would keep it in memory all around the loop.
+        registers_store(t, block->dirty);
         get(t, L_CONTEXT);
         get(t, L_FUEL);
         op_u(t, W_CALL, FUNCTION_REFILL);
-        tee(t, L_FUEL);
+        set(t, L_FUEL);
+        state_load(t);
+        registers_load(t, block->live);
+        get(t, L_FUEL);
         const32(t, more);
         op(t, W_I32_LT_S);
         open(t, W_IF, T_NONE);
@@ -500,6 +580,9 @@ static void returned(struct translation *t, i32 off) {
     get(t, L_FUEL);
     op(t, W_RETURN);
     op(t, W_END);
+    get(t, L_CONTEXT);
+    get(t, temp(t, TEMP_EXPECT));
+    mem(t, W_I64_STORE, 3, CONTEXT(expect));
 }
 
 // TEMP_A is where a jal or jalr leads.
@@ -530,6 +613,9 @@ static void jump(struct translation *t, const struct block *block) {
     }
     registers_store(t, block->dirty_out);
     if (block->term == TERM_CALL) {
+        get(t, L_CONTEXT);
+        get_pc(t, next);
+        mem(t, W_I64_STORE, 3, CONTEXT(expect));
         if (last->calls_entry)
             call_self(t);
         else
@@ -581,6 +667,9 @@ static void terminator(struct translation *t, u16 index) {
             set(t, temp(t, TEMP_A));
             transfer(t, false);
         } else {
+            if (t->floats)
+                float_begin(t, true);
+            state_load(t);
             registers_load(t, t->block[block->succ[0]].live);
             go(t, index, 0);
         }
@@ -633,9 +722,11 @@ static void tree(struct translation *t, u16 index) {
     }
 }
 
-static void locals(struct translation *t, u32 count, u32 type) {
-    put_u(&t->code, count);
-    put(&t->code, type);
+static bool has_calls(const struct translation *t) {
+    for (u32 i = 0; i < t->order_count; i++)
+        if (t->block[t->order[i]].term == TERM_CALL)
+            return true;
+    return false;
 }
 
 bool region_write(struct translation *t) {
@@ -661,10 +752,13 @@ bool region_write(struct translation *t) {
     }
     locals(t, TEMPS_I32, T_I32);
     if (t->floats)
-        float_begin(t);
-    get(t, L_CONTEXT);
-    mem(t, W_I32_LOAD, 2, CONTEXT(tlb));
-    set(t, temp32(t, TEMP_TLB));
+        float_begin(t, false);
+    state_load(t);
+    if (has_calls(t)) {
+        get(t, L_CONTEXT);
+        mem(t, W_I64_LOAD, 3, CONTEXT(expect));
+        set(t, temp(t, TEMP_EXPECT));
+    }
     registers_load(t, t->block[0].live);
     t->label_count = 0;
     tree(t, 0);

@@ -3,11 +3,12 @@
 #include "translate.h"
 
 enum { L_CONTEXT, L_FUEL, L_DEPTH, L_PC, LOCALS };               // parameters
-enum { TEMP_A, TEMP_B, TEMP_C, TEMPS };                          // i64
+enum { TEMP_A, TEMP_B, TEMP_C, TEMP_EXPECT, TEMPS };                          // i64
 enum { GROUPS = 8 };                                             // of memory accesses, in one block
 enum { TEMP_TLB, TEMP_ENTRY, TEMP_WHERE, TEMP_HOST, TEMP_NX, TEMP_GROUP, TEMPS_I32 = TEMP_GROUP + GROUPS }; // i32, behind all others
 enum { TEMPS_F64 = 12, TEMPS_F32 = 5 };                          // of float.c, behind the f64 registers
-enum { FUNCTION_REFILL, FUNCTIONS };                             // imported, see module.c
+// Imported, see module.c; then one of each module's own, then its regions.
+enum { FUNCTION_REFILL, FUNCTION_CALL, FUNCTION_CONTINUE, FUNCTION_GO_ON, FUNCTIONS };
 
 #define CONTEXT(field) ((u32)offsetof(struct jit_context, field))
 
@@ -50,7 +51,7 @@ static inline void set_x(struct translation *t, u32 reg) {
 }
 
 // The address `off` bytes from the entry.
-static inline void get_pc(struct translation *t, i32 off) {
+static inline void get_pc(struct translation *t, i64 off) {
     get(t, L_PC);
     if (off) {
         const64(t, off);
@@ -86,5 +87,5 @@ void atomic_instruction(struct translation *t, const struct block *block, u32 k)
 // float.c
 bool float_knows(const struct insn *insn);
 bool float_leaves(const struct insn *insn);
-void float_begin(struct translation *t); // a function
+void float_begin(struct translation *t, bool returned); // a function, or behind a call; all is in the context
 void float_instruction(struct translation *t, const struct block *block, u32 k);

@@ -3,8 +3,7 @@
 //
 // A region with floating point runs while the rounding mode is to nearest. It may assume besides that
 // fcsr.NX is set; a `careful` one looks, and while NX is clear leaves what is not exact. fcsr changes in the interpreter
-// only, and no region is entered twice by one call from outside with the interpreter in between: so the
-// entry is the one place to test it. Singles stand in f64 locals as in registers, NaN-boxed.
+// only, which runs before a region is entered and in calls that it makes: it tests then. Singles stand in f64 locals as in registers, NaN-boxed.
 #include "codegen.h"
 
 enum { F_R, F_A, F_C, F_A_HIGH, F_B_HIGH, F_PRODUCT, F_LOW, F_SUM, F_SUM_LOW, F_HIGH, F_REST, F_BACK };
@@ -74,25 +73,22 @@ bool float_leaves(const struct insn *insn) {
     }
 }
 
-void float_begin(struct translation *t) {
+void float_begin(struct translation *t, bool returned) {
     get(t, L_CONTEXT);
     mem(t, W_I32_LOAD, 2, careful(t) ? CONTEXT(nearest) : CONTEXT(nx_near));
     op(t, W_I32_EQZ);
     op_u(t, W_IF, T_NONE);
-    get(t, L_CONTEXT);
-    get(t, L_PC);
-    mem(t, W_I64_STORE, 3, CONTEXT(pc));
+    if (!returned) {
+        get(t, L_CONTEXT);
+        get(t, L_PC);
+        mem(t, W_I64_STORE, 3, CONTEXT(pc));
+    }
     get(t, L_CONTEXT);
     const32(t, 1);
     mem(t, W_I32_STORE, 2, CONTEXT(reason));
     get(t, L_FUEL);
     op(t, W_RETURN);
     op(t, W_END);
-    if (careful(t)) {
-        get(t, L_CONTEXT);
-        mem(t, W_I32_LOAD, 2, CONTEXT(nx_near));
-        set(t, temp32(t, TEMP_NX));
-    }
 }
 
 // What follows, up to if_end, is done while NX is clear.
@@ -103,29 +99,34 @@ static void if_clear_begin(struct translation *t) {
 }
 
 // ---- Tests of bits -----------------------------------------------------------------------------
-// Exponent and what follows, without the sign: the exponent stands above 21 bits (of a single: 24).
+// Exponent and what follows, without the sign: the exponent stands above 21 bits (of a single: 24). Doubled by
+// an addition, which engines make one with the next.
+static void doubled(struct translation *t) {
+    tee(t, temp32(t, TEMP_ENTRY));
+    get(t, temp32(t, TEMP_ENTRY));
+    op(t, W_I32_ADD);
+}
+
 static void magnitude(struct translation *t, u32 local) {
     get(t, local);
     op(t, W_I64_REINTERPRET_F64);
     const64(t, 32);
     op(t, W_I64_SHR_U);
     op(t, W_I32_WRAP_I64);
-    const32(t, 1);
-    op(t, W_I32_SHL);
+    doubled(t);
 }
 
 static void magnitude_single(struct translation *t, u32 local) {
     get(t, local);
     op(t, W_I32_REINTERPRET_F32);
-    const32(t, 1);
-    op(t, W_I32_SHL);
+    doubled(t);
 }
 
 // Is the magnitude on the stack outside [low, high)?
 static void outside(struct translation *t, u32 low, u32 high) {
     if (low) {
-        const32(t, (i32)low);
-        op(t, W_I32_SUB);
+        const32(t, -(i32)low);
+        op(t, W_I32_ADD);
     }
     const32(t, (i32)(high - low));
     op(t, W_I32_GE_U);
@@ -331,12 +332,17 @@ static void add(struct translation *t, const struct insn *insn, bool minus) {
     finish(t, insn);
 }
 
-// A zero result passes if it is certain to be exact.
+// A zero product is exact if a factor is zero; the factors scaled up multiply to zero only then. (Those that overflow
+// leave, too.)
 static void leave_unless_zero_factor(struct translation *t, u32 a, u32 b) {
-    leave_if_not_zero(t, double_temp(t, F_R));
-    not_zero(t, a);
-    not_zero(t, b);
-    op(t, W_I32_AND);
+    for (u32 i = 0; i < 2; i++) {
+        get(t, i ? b : a);
+        put_double(t, 0x1p600);
+        op(t, W_F64_MUL);
+    }
+    op(t, W_F64_MUL);
+    put_double(t, 0);
+    op(t, W_F64_NE);
     leave_if(t);
 }
 
@@ -447,10 +453,7 @@ static void fused_by_parts(struct translation *t, u32 b) {
     op(t, W_I32_OR);
     if_begin(t);
     {
-        not_zero(t, a);
-        not_zero(t, b);
-        op(t, W_I32_AND);
-        leave_if(t);
+        leave_unless_zero_factor(t, a, b);
         binary(t, a, b, W_F64_MUL);
         get(t, c);
         op(t, W_F64_ADD);
@@ -487,6 +490,7 @@ static void fused(struct translation *t, const struct insn *insn) {
     }
     not_plain(t, r);
     if_begin(t);
+    leave_if_not_zero(t, r);
     leave_unless_zero_factor(t, a, b);
     if_end(t);
     if (careful(t)) {
@@ -498,14 +502,11 @@ static void fused(struct translation *t, const struct insn *insn) {
             const32(t, (1023 - 900) << 21);
             op(t, W_I32_LT_U);
             if_begin(t);
-            not_zero(t, a);
-            not_zero(t, b);
-            op(t, W_I32_AND);
-            leave_if(t);
+            leave_unless_zero_factor(t, a, b);
             if_end(t);
             madd(t, a, false, b, product, true);
             set(t, double_temp(t, F_LOW));
-            two_sum(t, product, c, double_temp(t, F_SUM), rest);
+            sum_error(t, product, c, r, rest); // if F_LOW is zero, which comes first
         }
         leave_if_not_zero(t, double_temp(t, F_LOW));
         leave_if_not_zero(t, rest);
@@ -666,11 +667,11 @@ static void multiply_single(struct translation *t, const struct insn *insn) {
     set(t, r);
     not_plain_single(t, r);
     if_begin(t);
-    not_zero_single(t, r);
-    leave_if(t);
-    not_zero_single(t, a);
-    not_zero_single(t, b);
-    op(t, W_I32_AND);
+    promoted(t, S_A);
+    promoted(t, S_B);
+    op(t, W_F64_MUL);
+    put_double(t, 0);
+    op(t, W_F64_NE);
     leave_if(t);
     if_end(t);
     leave_unless_product(t, S_A, S_B, S_R);

@@ -120,25 +120,41 @@ static bool misses_nx(struct jit *jit, struct region *region, u64 pc) {
     return true;
 }
 
-bool jit_run(struct jit *jit, u32 index, u64 pc) {
+void jit_forget(struct jit *jit) {
+    if (jit->jump_count > lengthof(jit->jump_used)) {
+        for (u32 i = 0; i < JIT_JUMPS; i++)
+            jit->jump[i].pc = JUMP_NONE;
+    } else {
+        for (u32 i = 0; i < jit->jump_count; i++)
+            jit->jump[jit->jump_used[i]].pc = JUMP_NONE;
+    }
+    jit->jump_count = 0;
+}
+
+static void jump_set(struct jit *jit, u64 pc, u32 slot) {
+    u32 at = (pc >> 1) % JIT_JUMPS;
+    if (jit->jump[at].pc == JUMP_NONE) {
+        if (jit->jump_count < lengthof(jit->jump_used))
+            jit->jump_used[jit->jump_count] = (u16)at;
+        jit->jump_count++;
+    }
+    jit->jump[at] = (struct jit_jump){pc, slot, 0};
+}
+
+u32 jit_slot(struct jit *jit, u32 index, u64 pc) {
     if (jit_state(jit, index) != REGION_READY || !stands(jit, index, pc) ||
         misses_nx(jit, &jit->region[index], pc)) {
         jit->counters.stale++;
-        return false;
+        return 0;
     }
-    struct cpu_cache *cache = jit->cache;
-    struct run *run = &cache->run;
-    struct jit_context *context = cache->context;
-    u64 before = *cache->left + (u64)(i64)run->fuel;
-    context->reason = 0;
-    // Whoever comes by here will come again.
-    jit->jump[(pc >> 1) % JIT_JUMPS] = (struct jit_jump){pc ^ context->epoch_key, jit->region[index].slot, 0};
-    run->fuel = ((region_fn *)(uintptr_t)jit->region[index].slot)(context, run->fuel, JIT_DEPTH, pc);
-    run->pc = context->pc;
+    jump_set(jit, pc, jit->region[index].slot); // whoever comes by here will come again
     jit->counters.entries++;
-    jit->counters.instructions += before - *cache->left - (u64)(i64)run->fuel;
-    return true;
+    return jit->region[index].slot;
 }
+
+void jit_retired(struct jit *jit, i64 ticks) { jit->counters.instructions += (u64)ticks; }
+
+struct cpu_cache *hart_cache(u32 id) { return host.hart[id]->cpu; }
 
 // More fuel for compiled code whose slice is nearly spent; none if the hart must look around.
 __attribute__((export_name("j_refill"))) i32 j_refill(struct jit_context *context, i32 fuel) {
@@ -173,6 +189,7 @@ __attribute__((export_name("k_jit_start"))) u32 k_jit_start(u32 id, u32 slot, u3
     if (!jit->region || !jit->valid || !jit->jump || !jit->translation || !jit->bytes)
         return (u32)-ENOMEM;
     hart->cpu->context->jump = MADDR(jit->jump);
+    jit->jump_count = JIT_JUMPS; // so that all are emptied
     hart->cpu->context->valid = MADDR(jit->valid);
     hart->cpu->jit = jit;
     cpu_cache_flush(hart->cpu);

@@ -19,12 +19,14 @@ typedef i32 region_fn(struct jit_context *context, i32 fuel, i32 depth, u64 pc);
 #define JIT_DEPTH 160
 #define JIT_SLICE 4096u // ticks between two looks at hart->attn
 
-// Where an indirect jump leads: to the region at this pc, in this epoch.
+// Where an indirect jump leads: to the region at this pc, in this epoch. Empty again when it ends.
 struct jit_jump {
-    u64 key; // pc ^ context->epoch_key
+    u64 pc; // JUMP_NONE is no pc: it is odd
     u32 slot;
     u32 pad;
 };
+
+enum { JUMP_NONE = 1 };
 
 struct region_page {
     i32 delta; // in pages, from the entry's
@@ -55,6 +57,8 @@ struct jit {
     u32 region_count;
     u32 *valid; // by region: the epoch in which it was found to be what is mapped, with its entry at region.pc
     struct jit_jump *jump;
+    u16 jump_used[64]; // the first that were filled in this epoch
+    u32 jump_count;    // how many were
     u16 hash[2048]; // of regions
     u16 queue[JIT_QUEUE];
     u32 queue_count, queue_age;
@@ -70,8 +74,12 @@ struct jit {
 // jit.c
 bool jit_attention(struct jit *jit); // between two slices: translate. True: something waits for the host
 void jit_hot(struct jit *jit, u64 pc); // this entry has been reached often enough
-// Run region `index`, whose entry is mapped at pc. False: it is not what is mapped now.
-bool jit_run(struct jit *jit, u32 index, u64 pc);
+void jit_forget(struct jit *jit); // a new epoch: no jump's target is known
+// The slot of region `index`, to run it with its entry mapped at pc. 0: it is not what is mapped now.
+u32 jit_slot(struct jit *jit, u32 index, u64 pc);
+void jit_retired(struct jit *jit, i64 ticks); // in compiled code
+i32 j_refill(struct jit_context *context, i32 fuel);
+struct cpu_cache *hart_cache(u32 id);
 u32 jit_find(struct jit *jit, maddr frame, u32 offset, u32 generation); // 0: no such region
 struct region *jit_region(struct jit *jit, struct code_page *page, u32 offset); // made if need be; or NULL
 

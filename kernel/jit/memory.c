@@ -77,7 +77,7 @@ void memory_begin(struct translation *t, const struct block *block) {
         u32 rd = (u32)__builtin_ctzll(writes | 1ull << 63);
         if (!rd || rd >= REG_F)
             continue;
-        i32 off = value[insn->rs1].off + insn->imm;
+        i32 off = insn->id == ADDI ? value[insn->rs1].off + insn->imm : 0;
         if (insn->id == ADDI && insn->rs1 && off == (i16)off) {
             value[rd].root = value[insn->rs1].root;
             value[rd].off = off;

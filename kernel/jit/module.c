@@ -1,11 +1,14 @@
 // A module of regions: types, imports, an element segment that puts the functions where the kernel calls
 // them, and their bodies.
-#include "translate.h"
+#include "codegen.h"
 #include "../lib/heap.h"
 
 u32 translation_size(void) { return sizeof(struct translation); }
 
-static const char *const function_import[] = {"j_refill"};
+static const struct {
+    const char *name;
+    u32 type;
+} function_import[] = {{"j_refill", 1}, {"j_call", 0}, {"j_continue", 0}};
 
 static void section_import(struct code *code) {
     put(code, 2);
@@ -30,9 +33,9 @@ static void section_import(struct code *code) {
     put(code, 0);
     for (u32 i = 0; i < lengthof(function_import); i++) {
         put_name(code, "env");
-        put_name(code, function_import[i]);
+        put_name(code, function_import[i].name);
         put(code, 0);
-        put_u(code, 1 + i);
+        put_u(code, function_import[i].type);
     }
     length_end(code, length);
 }
@@ -50,6 +53,8 @@ static void section_type(struct code *code) {
     length_end(code, length);
 }
 
+static_assert(lengthof(function_import) + 1 == FUNCTIONS);
+
 // Sections whose size depends on how many members there are; the bodies are written already.
 static void sections_head(struct code *code, u32 members) {
     static const u8 magic[] = {0, 'a', 's', 'm', 1, 0, 0, 0};
@@ -59,8 +64,8 @@ static void sections_head(struct code *code, u32 members) {
     section_import(code);
     put(code, 3);
     u8 *length = length_begin(code);
-    put_u(code, members);
-    for (u32 i = 0; i < members; i++)
+    put_u(code, 1 + members); // all of one type
+    for (u32 i = 0; i < 1 + members; i++)
         put_u(code, 0);
     length_end(code, length);
     put(code, 9);
@@ -72,7 +77,7 @@ static void sections_head(struct code *code, u32 members) {
     put(code, W_END);
     put_u(code, members);
     for (u32 i = 0; i < members; i++)
-        put_u(code, lengthof(function_import) + i);
+        put_u(code, FUNCTIONS + i);
     length_end(code, length);
 }
 
@@ -108,6 +113,9 @@ bool translate_module(struct jit *jit) {
     u8 *bytes = jit->bytes;
     t->code = (struct code){bytes + HEAD_ROOM, bytes + HEAD_ROOM, bytes + JIT_MODULE_BYTES, false};
     t->member_count = 0;
+    u8 *length = length_begin(&t->code);
+    go_on_write(t);
+    length_end(&t->code, length);
     u32 left = 0, insns = 0;
     for (u32 i = 0; i < jit->queue_count; i++) {
         u32 index = jit->queue[i];
@@ -141,9 +149,9 @@ bool translate_module(struct jit *jit) {
     put(&head, 10);
     u8 counted[5];
     struct code count = {counted, counted, counted + 5, false};
-    put_u(&count, t->member_count);
+    put_u(&count, 1 + t->member_count);
     put_u(&head, bodies_length + (u32)(count.at - counted));
-    put_u(&head, t->member_count);
+    put_u(&head, 1 + t->member_count);
     u32 head_length = (u32)(head.at - bytes);
     __builtin_memmove(bodies - head_length, bytes, head_length);
     jit->module = (struct jit_module){jit->module.id + 1, MADDR(bodies - head_length), head_length + bodies_length,

@@ -68,8 +68,9 @@ static bool target_of(const struct jit_insn *at, const struct jit_insn *before, 
     }
     if (at->insn.id != JALR || !before || before->insn.id != AUIPC || !at->insn.rs1 || before->insn.rd != at->insn.rs1)
         return false;
-    *target = before->off + before->insn.imm + at->insn.imm;
-    return !(*target & 1);
+    i64 to = (i64)before->off + before->insn.imm + at->insn.imm;
+    *target = (i32)to;
+    return to == *target && !(to & 1);
 }
 
 // ---- Inlining ----------------------------------------------------------------------------------
@@ -207,7 +208,8 @@ static void block_make(struct translation *t, struct place at) {
         block->def |= writes;
         block->leaves |= codegen_leaves(insn);
         t->floats |= float_assumes(insn);
-        struct place next = {at.off + insn->len, at.context}, target = {at.off + insn->imm, at.context};
+        i32 by = insn->flags & BRANCH || insn->id == JAL ? insn->imm : 0;
+        struct place next = {at.off + insn->len, at.context}, target = {at.off + by, at.context};
         const struct context *context = &t->context[at.context];
         if (insn->flags & BRANCH) {
             block->term = TERM_BRANCH;

@@ -113,6 +113,7 @@ void insn_registers(const struct insn *insn, u64 *reads, u64 *writes);
 
 // Write the function's body. False: no room.
 bool region_write(struct translation *t);
+void go_on_write(struct translation *t); // the body of the function that every region leaves by
 
 // The member number of the region at this distance from the entry, or -1.
 i32 module_member(struct translation *t, i32 off);

@@ -623,6 +623,8 @@ i64 mm_fault(struct mm *mm, u64 va, enum access access, struct task *task, maddr
         return 0;
     }
     if (vma->object) {
+        if (shared && write && !task)
+            return E_WAIT; // the file's times change: only a pass knows what time it is
         i64 r = vma->object->ops->frame(vma->object, vma_index(vma, va),
                                         shared && write ? WANT_WRITE : WANT_READ, task, &page);
         if (r)

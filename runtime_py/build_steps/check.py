@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import kernel, setup
+from . import kernel, setup, site
 from .common import BUILD, ME, ROOT, VENV, VENV_PYTHON, Failure, done, report, run, say
 
 E2E = ROOT / "tests" / "e2e"
@@ -107,6 +107,7 @@ def bench(arguments: Sequence[str]) -> int:
     if qemu:
         env["EBB_QEMU"] = str(qemu)
     os.environ.update(env)
+    site.images(["debian"])
     kernel.guests(bench=True)
     run([VENV_PYTHON, "tests/bench/bench.py", *arguments], mend="see above", show=True)
     return 0

@@ -89,12 +89,15 @@ class Clock:
         self._host = host
         self._begin_ns = 0
         self._begin_tick: int | None = None
+        self._measured = True  # what ran since `_begin_ns`
         self._nominal = 0.0  # measured ns per tick, 0 before the first measurement
         self._mul = 0  # in force, as far as this hart knows; 0 is the kernel's own
         self._sent_ns = 0
 
     def step_begin(self) -> None:
-        self._begin_ns = self._host.now()
+        if self._measured:  # else ticks of an earlier step, whose time this must be, still wait
+            self._begin_ns = self._host.now()
+            self._measured = False
 
     def busy(self, report: Report) -> ClockSetting | None:
         now, suspended = self._host.observe(0)
@@ -121,7 +124,7 @@ class Clock:
         self, report: Report, parked_ns: int | None, timed_out: bool
     ) -> ClockSetting | None:
         now, suspended = self._host.observe(parked_ns)
-        self._begin_tick = None
+        self._begin_tick, self._measured = None, True
         base = max(report.now_ns, now)
         if timed_out:
             base = max(base, report.deadline_ns)
@@ -130,7 +133,7 @@ class Clock:
     def _measure(self, report: Report, now: int) -> None:
         ticks = report.tick - self._begin_tick if self._begin_tick is not None else 0
         spent = now - self._begin_ns
-        self._begin_tick = report.tick
+        self._begin_tick, self._measured = report.tick, True
         if ticks > 10_000 and 0 < spent < SUSPEND_NS:
             rate = spent / ticks
             self._nominal = rate if not self._nominal else 0.7 * self._nominal + 0.3 * rate

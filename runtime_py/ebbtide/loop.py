@@ -112,6 +112,8 @@ class Loop:
     def _ready(self, report: Report) -> None:
         # Read again: a thaw between the first look and the step would ring before `seen` was taken.
         match self.port.control():
+            case Control.RUN if not report.tick:
+                pass  # another hart is still booting the machine: there is no clock to set
             case Control.RUN:
                 self._deliver_clock(self.clock.busy(report))
             case Control.FREEZE:

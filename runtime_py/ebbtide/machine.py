@@ -104,7 +104,7 @@ class Machine:
 
     async def stats(self) -> Stats:
         """Return what the machine has done so far, and how much of it in compiled code."""
-        return self.placement.stats()
+        return await self.placement.stats()
 
     # ---- Programs --------------------------------------------------------------------------------
 

@@ -14,7 +14,6 @@ from typing import Protocol, Self, TypeAlias
 from .abi import Abi
 from .kernel_role import Listener
 from .policy import Limits, Policy
-from .port import JIT_THRESHOLD
 from .stats import Stats
 
 Progress: TypeAlias = Callable[[str, int, int], None]
@@ -71,7 +70,7 @@ class Options:
     mounts: tuple[Mount, ...] = ()
     budget: int | None = None
     jit: str = JIT
-    jit_threshold: int = JIT_THRESHOLD
+    jit_threshold: int | None = None  # entries that make code worth compiling
     on_progress: Progress | None = None
 
     def checked(self, harts_most: int) -> Self:
@@ -118,8 +117,8 @@ class Placement(Protocol):
     async def hint(self, command: str) -> str | None:
         """Name another image that has a command, if one is known."""
 
-    def stats(self) -> Stats:
-        """Read what the harts have done."""
+    async def stats(self) -> Stats:
+        """Freeze, read what the harts have done, thaw."""
 
     async def digest(self) -> bytes:
         """Freeze, hash all machine pages, thaw."""

@@ -14,9 +14,10 @@ import secrets
 import sys
 import threading
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-from . import assets
+from . import assets, verify
 from .abi import Abi
 from .clock import VIRTUAL_MUL, Clock, HostTime, Timekeeper, VirtualClock
 from .errors import EbbError, ImageError, ImageMissing, InternalError, MemoryRefused
@@ -27,11 +28,10 @@ from .image_store import Image, ImageStore, empty_index
 from .kernel_role import KernelRole, Listener
 from .placement import MEMORY_LEAST, Options, Placement
 from .policy import Rules, asked_kinds
-from .port import Control, Port, Seat
+from .port import JIT_THRESHOLD, Control, Port, Seat
 from .recording import DIGEST, Entry, RecordingPort, Tape
 from .stats import Stats, read_stats
 from .thread_role import HartThread
-from .verify import VerifyPort, verify
 from .wasmtime_jit import Compiler
 from .wasmtime_kernel import WASM_PAGE, KernelModule, SharedMemory
 from .wasmtime_port import OutboxWatcher, WasmtimeHostPort, WasmtimePort, frozen
@@ -69,6 +69,7 @@ class NativePlacement(Placement):
         self._harts: list[HartThread] = []
         self._seats: list[Seat] = []
         self._compiler: Compiler | None = None
+        self._resting = asyncio.Lock()
         self._verify = False
         self._panicked = False
         self._watcher: threading.Thread | None = None
@@ -96,9 +97,10 @@ class NativePlacement(Placement):
         if options.record or self._verify:
             self.tape = Tape(self.kernel.hash)
         if options.jit != "off":
-            self._compiler = Compiler(
-                self.kernel, threshold=options.jit_threshold, on_refused=self._refused
+            threshold = options.jit_threshold or (
+                verify.THRESHOLD if self._verify else JIT_THRESHOLD
             )
+            self._compiler = Compiler(self.kernel, threshold=threshold, on_refused=self._refused)
         for seat in self._seats:
             clock: Timekeeper = Clock(host) if options.time == "host" else VirtualClock()
             self._hart(seat, clock, options)
@@ -131,7 +133,7 @@ class NativePlacement(Placement):
             if tape is None:
                 return port
             if options.jit == "verify":
-                return VerifyPort(port, tape, port.page_hashes)
+                return verify.VerifyPort(port, tape)
             return RecordingPort(port, tape)
 
         thread = HartThread(
@@ -216,22 +218,30 @@ class NativePlacement(Placement):
         others = [name for name in images_with(command) if name != self._image_name]
         return others[0] if others else None
 
-    def stats(self) -> Stats:
-        return read_stats(self.port, self._seats)
+    @contextlib.asynccontextmanager
+    async def _at_rest(self) -> AsyncIterator[None]:
+        """Hold all harts outside their steps."""
+        async with self._resting:
+            for seat in self._seats:
+                self.port.control_set(seat, Control.FREEZE)
+            try:
+                if not await asyncio.to_thread(frozen, self.port):
+                    raise InternalError("a hart does not leave its step")
+                yield
+            finally:
+                self.port.freeze(False)
+                for seat in self._seats:
+                    self.port.control_set(seat, Control.RUN)
+
+    async def stats(self) -> Stats:
+        async with self._at_rest():  # a hart's report is that of its last step
+            return read_stats(self.port, self._seats)
 
     async def digest(self) -> bytes:
-        for seat in self._seats:
-            self.port.control_set(seat, Control.FREEZE)
-        try:
-            if not await asyncio.to_thread(frozen, self.port):
-                raise InternalError("a hart does not leave its step")
+        async with self._at_rest():
             digest = self.port.digest()
             if self.tape is not None:
                 self._note(self.tape, digest)
-        finally:
-            self.port.freeze(False)
-            for seat in self._seats:
-                self.port.control_set(seat, Control.RUN)
         return digest
 
     def _note(self, tape: Tape, digest: bytes) -> None:
@@ -256,7 +266,7 @@ class NativePlacement(Placement):
         if any(thread.is_alive() for thread in threads):
             raise InternalError("a hart did not stop")
         if self._compiler is not None:
-            await asyncio.to_thread(self._compiler.close)
+            self._compiler.close()
         if self._verify and self.tape is not None and not self._panicked:
             self._note(self.tape, b"")
-            await asyncio.to_thread(verify, self.kernel, self.tape, self.memory_bytes)
+            await asyncio.to_thread(verify.verify, self.kernel, self.tape, self.memory_bytes)

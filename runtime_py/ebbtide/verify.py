@@ -7,26 +7,24 @@ tape in a fresh memory and compares.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from .abi import Status
 from .errors import InternalError, JitDiffers
 from .machine_pages import first_difference
-from .port import Port
 from .recording import RecordingPort, ReplayDiverged, ReplayDriver, Tape
 from .wasmtime_kernel import WASM_PAGE, KernelModule, SharedMemory
 from .wasmtime_port import WasmtimeHostPort, WasmtimePort
 
 FIRST_TICKS = 1_000_000  # the first look; each next one comes later by a half, for looking costs
+THRESHOLD = 32  # entries: much is compiled, for the sake of what may be wrong in it
 TICKS_MOST = 100_000_000
 
 
 class VerifyPort(RecordingPort):
     """A recording port that also writes down, every so many ticks, what the machine is."""
 
-    def __init__(self, port: Port, tape: Tape, hashes: Callable[[], bytes]) -> None:
+    def __init__(self, port: WasmtimePort, tape: Tape) -> None:
         super().__init__(port, tape)
-        self._hashes = hashes
+        self._hart = port
         self._next = self._interval = FIRST_TICKS
 
     def step(self, budget: int) -> Status:
@@ -39,7 +37,11 @@ class VerifyPort(RecordingPort):
 
     def note(self) -> None:
         """Write down each page's hash at this tick."""
-        self.digest(self._hashes())
+        self.digest(self._hart.page_hashes())
+
+    def jit_install(self, module: int) -> None:
+        super().jit_install(module)
+        self._hart.jit_settle()  # much runs compiled, and the same code in each run of a tape
 
 
 def verify(kernel: KernelModule, tape: Tape, ram: int) -> int:

@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 
 import wasmtime
 
@@ -33,7 +32,6 @@ MADD_ARGS = (1 + 2.0**-27, 1 + 2.0**-27, -(1 + 2.0**-26))
 MADD_FUSED = 2.0**-54
 
 
-@cache
 def features(kernel: KernelModule) -> int:
     """Ask the engine what compiled code may use: JIT_* of the border."""
     const, found = kernel.abi.const, 0
@@ -91,20 +89,20 @@ class Compiler:
         self.threshold = threshold
         self.on_refused = on_refused
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="ebb-compiler", daemon=True)
-        self._thread.start()
+        self._closed = False
+        threading.Thread(target=self._run, name="ebb-compiler", daemon=True).start()
 
     def submit(self, job: Job) -> None:
         """Compile a module; the answer comes into the job's queue."""
         self._jobs.put(job)
 
     def close(self) -> None:
-        """End the thread, after what it is compiling now."""
+        """Let the thread end after what it is compiling now; nobody waits for that."""
+        self._closed = True
         self._jobs.put(None)
-        self._thread.join()
 
     def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
+        while (job := self._jobs.get()) is not None and not self._closed:
             begin, module, text = time.perf_counter_ns(), None, ""
             try:
                 module = wasmtime.Module(self.kernel.engine, job.code)

@@ -108,6 +108,11 @@ class WasmtimePort(Port):
             raise InternalError("JIT_READY was raised by a hart that interprets")
         self._code.submit(module)
 
+    def jit_settle(self) -> None:
+        """Wait for all modules on their way and install them: then steps depend on no thread."""
+        if self._code is not None:
+            self._code.install_all()
+
     def read(self, address: int, length: int) -> bytes:
         return self._memory.read(address, length)
 

@@ -1,62 +1,53 @@
 """One table: Ebb in Chromium and natively, as ratios to native x86-64 and to qemu-riscv64 user mode.
 
-Run it with `python3 build.py bench [--json FILE] [--only NAME] [--where native|chromium] [--runs N]`.
-Every program prints a checksum, which must be the same everywhere. A figure is the median of
-alternating runs less the median of the same program doing nothing, so that starting a process is
-counted only where it is what is measured. This machine may be shared: read ratios, not times.
+Run it with `python3 build.py bench [--only NAME] [--where native|chromium] [--runs N] [--jit on|off|both]
+[--json FILE]`. Every workload prints what it found, which must be the same everywhere. A figure is
+the median of alternating runs, after a first one that is reported beside it. From our own programs'
+figures that of the same program doing nothing is taken, so that starting a process is counted only
+where it is what is measured. This machine may be shared: read ratios, not times.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import base64
 import json
 import os
 import platform
 import re
 import statistics
-import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeAlias
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import sync_playwright
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1] / "runtime_py")]
 
 import pages  # noqa: E402
+import twins  # noqa: E402
+import workloads  # noqa: E402
+from hosts import BUILD, GUESTS, QEMU, TWINS, Chromium, Failed, Host, Jail, Native, Static, give  # noqa: E402
 
 from e2e.conftest import CHROMIUM_ARGS  # noqa: E402
-from ebbtide import Machine  # noqa: E402
 from ebbtide.assets import images_folder, web_folder  # noqa: E402
+from ebbtide.image import ImageError  # noqa: E402
+from ebbtide.image.__main__ import print_progress  # noqa: E402
 from ebbtide.serve import Server, site  # noqa: E402
 
-BUILD = Path(os.environ.get("EBB_BUILD", "build"))
-GUESTS = BUILD / "guests" / "bench"
-TWINS = BUILD / "native-guests" / "bench"
-QEMU = os.environ.get("EBB_QEMU")
+PATIENCE_S = 6  # a row that took so long gets no further runs: sixty rows in ten minutes
 
-# Name and repetitions: half a second here, some milliseconds natively: a start does not show.
-PROGRAMS = {
-    "sieve": 6, "sha256": 4, "matmul": 12, "qsort": 4, "quick": 4, "memcpy": 4, "fib": 400,
-    "malloc": 3, "dhrystone": 2, "coremark": 30, "getpid": 20, "pipe": 20, "futex": 10, "fork": 10,
-    "exec": 10,
-}  # fmt: skip
-# Debian's own programs: no x86-64 twin of the same version is at hand, so native stays empty.
-COMMANDS = {
-    "python3-start": ("debian", ["python3", "-c", "print(1)"]),
-    "bash-start": ("base", ["bash", "-c", "true"]),
-    "gzip": ("base", ["bash", "-c", "head -c 4000000 /usr/bin/bash | gzip -c | wc -c"]),
-}
+Machine: TypeAlias = Native | Chromium
+Boot: TypeAlias = Callable[[str, dict[str, Any]], Machine]  # image, options
 
 
 @dataclass
 class Row:
-    """One line of the table; times in `unit`."""
+    """One line of the table; `off` is the figure with the compiler off, asked for by --jit both."""
 
     workload: str
     where: str
@@ -64,187 +55,248 @@ class Row:
     unit: str = "ms"
     native: float | None = None
     qemu: float | None = None
+    off: float | None = None
     ratio_native: float | None = None
     ratio_qemu: float | None = None
+    ratio_off: float | None = None
     guest_mips: float | None = None
+    compiled: float | None = None  # per cent of the last run's instructions
+    compile_ms: float | None = None  # in all runs of the row
+    first: float | None = None
     runs: int = 0
     spread: float | None = None
 
     def finish(self) -> Row:
-        """Fill in the ratios."""
-        if self.ebb and self.native:
-            self.ratio_native = round(self.ebb / self.native, 2)
-        if self.ebb and self.qemu:
-            self.ratio_qemu = round(self.ebb / self.qemu, 2)
+        """Fill in the ratios, and print."""
+        for key in ("native", "qemu", "off"):
+            other = getattr(self, key)
+            if self.ebb and other:
+                setattr(self, f"ratio_{key}", round(self.ebb / other, 2))
+        cells = [f"{self.workload:24} {self.where:9}"]
+        for name, width in COLUMNS.items():
+            value = getattr(self, name)
+            text = f"{value:,.2f}" if isinstance(value, float) else str(value or "-")
+            cells.append(f"{text:>{width}}")
+        print(" ".join(cells), flush=True)
         return self
 
 
-class Failed(Exception):
-    """A program did not do what it does elsewhere."""
+COLUMNS = {
+    "ebb": 10, "unit": 5, "native": 9, "qemu": 9, "off": 9, "ratio_native": 12, "ratio_qemu": 10,
+    "ratio_off": 9, "guest_mips": 10, "compiled": 8, "compile_ms": 10, "first": 10, "spread": 6, "runs": 4,
+}  # fmt: skip
 
 
-def timed(command: list[str]) -> tuple[float, str]:
-    """Run a host process; milliseconds and output."""
-    start = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return (time.perf_counter() - start) * 1000, done.stdout.strip()
+@dataclass(frozen=True)
+class Work:
+    """One workload as hosts run it."""
+
+    name: str
+    argv: Sequence[str]
+    empty: Sequence[str] | None = None
+    setup: str = ""
+    check: str = ""
 
 
-Runner = Callable[[str, int], tuple[float, str]]  # program, repetitions -> ms, output
+@dataclass
+class Samples:
+    """What one host needed, run by run."""
+
+    first: float = 0
+    full: list[float] = field(default_factory=list)
+    empty: list[float] = field(default_factory=list)
+    mips: list[float] = field(default_factory=list)
+    compiled: float | None = None
+    compile_ms: float = 0
+
+    @property
+    def net(self) -> float:
+        """Return the median, less that of doing nothing."""
+        empty = statistics.median(self.empty) if self.empty else 0
+        return round(max(statistics.median(self.full) - empty, 0.001), 3)
 
 
-def median_of(
-    runners: dict[str, Runner], name: str, repetitions: int, runs: int
-) -> dict[str, tuple[float, float]]:
-    """Alternate between the runners; net median and spread of each."""
-    full: dict[str, list[float]] = {where: [] for where in runners}
-    empty: dict[str, list[float]] = {where: [] for where in runners}
-    sums = set()
-    for _ in range(runs):
-        for where, runner in runners.items():
-            empty[where].append(runner(name, 0)[0])
-            ms, output = runner(name, repetitions)
-            full[where].append(ms)
-            sums.add(output)
-    if len(sums) != 1:
-        raise Failed(f"{name}: checksums differ: {sorted(sums)}")
-    return {
-        where: (
-            max(statistics.median(full[where]) - statistics.median(empty[where]), 0.001),
-            (max(full[where]) - min(full[where])) / statistics.median(full[where]),
-        )
-        for where in runners
-    }
+def program(name: str, repetitions: int) -> Work:
+    path = f"{workloads.AT}/{name}"
+    return Work(name, (path, str(repetitions)), empty=(path, "0"))
 
 
-# ---- Hosts --------------------------------------------------------------------------------------
+def measure(work: Work, hosts: dict[str, Host], runs: int) -> dict[str, Samples]:
+    """Alternate between the hosts; all must print the same."""
+    got = {key: Samples() for key in hosts}
+    outputs: dict[str, str] = {}
+
+    def same(key: str, output: str) -> None:
+        if outputs.setdefault("first", output) != output:
+            raise Failed(f"{work.name}: {key} prints {output!r}, not {outputs['first']!r}")
+
+    start = time.monotonic()
+    for key, host in hosts.items():
+        if work.setup:
+            host.run(("bash", "-c", work.setup))
+        if isinstance(host, Machine):
+            got[key].compile_ms = -host.done().compile_s * 1000
+        got[key].first, output = host.run(work.argv)
+        same(key, host.run(("bash", "-c", work.check))[1] if work.check else output)
+    for count in range(runs):
+        if count and time.monotonic() - start > PATIENCE_S:
+            break
+        for key, host in hosts.items():
+            if work.empty:
+                got[key].empty.append(host.run(work.empty)[0])
+            before = host.done() if isinstance(host, Machine) else None
+            ms, output = host.run(work.argv)
+            got[key].full.append(ms)
+            if isinstance(host, Machine) and before:
+                after = host.done()
+                ran = after.instructions - before.instructions
+                got[key].mips.append(ran / ms / 1000)
+                got[key].compiled = round(100 * (after.compiled - before.compiled) / max(ran, 1), 1)
+            if not work.check:
+                same(key, output)
+    for key, host in hosts.items():
+        if isinstance(host, Machine):
+            got[key].compile_ms += host.done().compile_s * 1000
+    return got
 
 
-class Native:
-    """Ebb under CPython; one hart, as a recorded machine has."""
-
-    def __init__(self, image: str) -> None:
-        self.loop = asyncio.new_event_loop()
-        self.machine = self.loop.run_until_complete(Machine.boot(image, harts=1))
-        self.put: set[str] = set()
-
-    def run(self, command: list[str]) -> tuple[float, str]:
-        start = time.perf_counter()
-        result = self.loop.run_until_complete(self.machine.run(*command))
-        ms = (time.perf_counter() - start) * 1000
-        if result.exit_code:
-            raise Failed(f"{command}: {result}")
-        return ms, str(result.stdout).strip()
-
-    def program(self, name: str, repetitions: int) -> tuple[float, str]:
-        if name not in self.put:
-            data = (GUESTS / name).read_bytes()
-            self.loop.run_until_complete(
-                self.machine.fs.write_file(f"/tmp/{name}", data, mode=0o755)
-            )
-            self.put.add(name)
-        return self.run([f"/tmp/{name}", str(repetitions)])
-
-    def close(self) -> None:
-        self.loop.run_until_complete(self.machine.close())
-        self.loop.close()
-
-
-PUT = """async ([path, base64]) => {
-  const data = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
-  await window.sdk.fs.writeFile(path, data, { mode: 0o755 });
-}"""
-
-
-class Chromium:
-    """Ebb in a page."""
-
-    def __init__(self, browser: Browser, url: str, image: str) -> None:
-        self.context = browser.new_context()
-        self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(120_000)
-        self.page.goto(f"{url}/?image={image}")
-        self.page.wait_for_function("() => window.sdk")
-        self.put: set[str] = set()
-
-    def run(self, command: list[str]) -> tuple[float, str]:
-        ms, output, code = self.page.evaluate(pages.RUN, [command[0], command[1:]])
-        if code:
-            raise Failed(f"{command}: exit {code}: {output}")
-        return ms, output
-
-    def program(self, name: str, repetitions: int) -> tuple[float, str]:
-        if name not in self.put:
-            data = base64.b64encode((GUESTS / name).read_bytes()).decode()
-            self.page.evaluate(PUT, [f"/tmp/{name}", data])
-            self.put.add(name)
-        return self.run([f"/tmp/{name}", str(repetitions)])
-
-    def retired(self) -> int:
-        return sum(self.page.evaluate("async () => (await window.sdk.counters()).retired"))
-
-    def close(self) -> None:
-        self.context.close()
-
-
-def native_twin(name: str, repetitions: int) -> tuple[float, str]:
-    return timed([str(TWINS / name), str(repetitions)])
-
-
-def under_qemu(name: str, repetitions: int) -> tuple[float, str]:
-    assert QEMU
-    return timed([QEMU, str(GUESTS / name), str(repetitions)])
+def row_of(work: Work, where: str, hosts: dict[str, Host], runs: int) -> Row:
+    got = measure(work, hosts, runs)
+    ebb, net = got["ebb"], {key: samples.net for key, samples in got.items()}
+    row = Row(work.name, where, net["ebb"], first=round(ebb.first, 2), runs=len(ebb.full))
+    row.native, row.qemu, row.off = net.get("native"), net.get("qemu"), net.get("off")
+    row.guest_mips = round(statistics.median(ebb.mips), 1)
+    row.compiled, row.compile_ms = ebb.compiled, round(ebb.compile_ms, 1)
+    row.spread = pages.spread(ebb.full)
+    return row.finish()
 
 
 # ---- Rows ---------------------------------------------------------------------------------------
 
 
-def program_rows(where: str, host: Native | Chromium, names: list[str], runs: int) -> list[Row]:
+def machines(boot: Boot, image: str, jit: str | None) -> dict[str, Host]:
+    """Boot what is measured; with `both`, a machine without the compiler beside one with it."""
+    wanted = {"ebb": "on", "off": "off"} if jit == "both" else {"ebb": jit}
+    return {
+        key: boot(image, {"harts": 1} | ({"jit": value} if value else {}))
+        for key, value in wanted.items()
+    }
+
+
+def program_rows(where: str, boot: Boot, works: Sequence[Work], options: Any) -> list[Row]:
+    if not works:
+        return []
+    hosts = machines(boot, "base", options.jit)
+    for host in hosts.values():
+        give(host, [work.name for work in works])
+    others: dict[str, Host] = {"native": Static(TWINS)}
+    if QEMU:
+        others["qemu"] = Static(GUESTS, [QEMU])
     rows = []
-    for name in names:
-        runners: dict[str, Runner] = {"ebb": host.program, "native": native_twin}
-        if QEMU and name != "exec":  # a program under qemu-user starts others without it
-            runners["qemu"] = under_qemu
-        repetitions = PROGRAMS[name]
-        got = median_of(runners, name, repetitions, runs)
-        row = Row(name, where, round(got["ebb"][0], 2), runs=runs, spread=round(got["ebb"][1], 2))
-        row.native = round(got["native"][0], 2)
-        row.qemu = round(got["qemu"][0], 2) if "qemu" in got else None
-        if isinstance(host, Chromium):
-            before = host.retired()
-            ms, _ = host.program(name, repetitions)
-            row.guest_mips = round((host.retired() - before) / ms / 1000, 1)
-        rows.append(show(row.finish()))
+    for work in works:
+        # A program under qemu-user starts others without it.
+        keys = [key for key in others if (key, work.name) != ("qemu", "exec")]
+        rows.append(row_of(work, where, hosts | {key: others[key] for key in keys}, options.runs))
+    close(hosts)
     return rows
 
 
 def command_rows(
-    where: str, hosts: Callable[[str], Native | Chromium], names: list[str], runs: int
+    where: str, boot: Boot, works: Sequence[Work], jails: dict[str, Host], options: Any
 ) -> list[Row]:
-    rows = []
-    for name in names:
-        image, command = COMMANDS[name]
-        host = hosts(image)
-        host.run(command)  # its files are there
-        times = [host.run(command)[0] for _ in range(runs)]
-        rows.append(show(Row(name, where, round(statistics.median(times), 2), runs=runs)))
-        host.close()
+    if not works:
+        return []
+    hosts = machines(boot, twins.IMAGE, options.jit)
+    for host in hosts.values():
+        for path, data in workloads.inputs().items():
+            host.put(path, data)
+    rows = [row_of(work, where, hosts | jails, options.runs) for work in works]
+    close(hosts)
     return rows
 
 
-def chromium_rows(url: str, programs: list[str], commands: list[str], runs: int) -> list[Row]:
-    rows: list[Row] = []
-    with sync_playwright() as play:
-        path = os.environ.get("EBB_CHROMIUM")
-        browser = play.chromium.launch(executable_path=path, args=list(CHROMIUM_ARGS))
-        if programs:
-            page = Chromium(browser, url, "base")
-            rows += program_rows("chromium", page, programs, runs)
-            page.close()
-        rows += command_rows(
-            "chromium", lambda image: Chromium(browser, url, image), commands, runs
-        )
-        browser.close()
+def hart_rows(where: str, boot: Boot, names: Sequence[str], options: Any) -> list[Row]:
+    """How many times faster two harts are than one; the same of this machine's processors."""
+    if not names:
+        return []
+    jit = {} if options.jit in (None, "both") else {"jit": options.jit}
+    hosts: dict[str, Host] = {f"ebb {n}": boot("base", {"harts": n} | jit) for n in (1, 2)}
+    booted = dict(hosts)
+    for n in (1, 2):
+        give(hosts[f"ebb {n}"], names)
+        hosts[f"native {n}"] = Static(TWINS, cpus=n)
+        if QEMU:
+            hosts[f"qemu {n}"] = Static(GUESTS, [QEMU], cpus=n)
+    rows = []
+    for name in names:
+        got = measure(program(name, 1), hosts, options.runs)
+
+        def gain(of: str, got: dict[str, Samples] = got) -> float:
+            return round(got[f"{of} 1"].net / got[f"{of} 2"].net, 2)
+
+        row = Row(f"harts-{name}", where, gain("ebb"), "times", native=gain("native"))
+        row.qemu = gain("qemu") if QEMU else None
+        row.runs = len(got["ebb 1"].full)
+        rows.append(row.finish())
+    close(booted)
+    return rows
+
+
+def close(hosts: dict[str, Host]) -> None:
+    for host in hosts.values():
+        if isinstance(host, Machine | Jail):
+            host.close()
+
+
+def mean_rows(rows: Sequence[Row]) -> list[Row]:
+    """Geometric means of groups that were measured whole or in part; their ratios are the rows'."""
+    means = []
+    for where in ("native", "chromium"):
+        for group in workloads.MEANS:
+            members = [r for r in rows if r.where == where and group in groups_of(r.workload)]
+            if len(members) < 2:
+                continue
+            mean = Row(f"{group}-mean", where, None)
+            for key in ("ebb", "native", "qemu", "off"):
+                values = [getattr(row, key) for row in members]
+                if all(values):
+                    setattr(mean, key, round(statistics.geometric_mean(values), 2))
+            means.append(mean.finish())
+    return means
+
+
+def make_jails(works: Sequence[Work]) -> dict[str, Host]:
+    """Prepare both twins of image debian for the commands; what cannot be had is said and left out."""
+    if not works:
+        return {}
+    progress, folder = print_progress(), BUILD / "bench"
+    jails = {"qemu": Jail(twins.riscv64(folder), QEMU)} if QEMU else {}
+    try:
+        jails["native"] = Jail(twins.amd64(folder, progress))
+        unlike = twins.different() & {workloads.COMMANDS[work.name].package for work in works}
+        if unlike:
+            print(f"other versions natively: {', '.join(sorted(unlike))}", file=sys.stderr)
+    except ImageError as error:
+        print(f"no native column for Debian's programs: {error}", file=sys.stderr)
+    for key, jail in list(jails.items()):
+        if jail.refused:
+            print(f"no {key} column for Debian's programs: {jail.refused}", file=sys.stderr)
+            jails.pop(key).close()
+            continue
+        for path, data in workloads.inputs().items():
+            jail.put(path, data)
+    return dict(jails)
+
+
+def cli_rows(names: Sequence[str], runs: int) -> list[Row]:
+    rows = []
+    for name in names:
+        ebb = Static(Path(sys.executable).parent)
+        argv = ["ebb", *workloads.CLI[name]]
+        first = ebb.run(argv)[0]  # its compiled code is there
+        times = [ebb.run(argv)[0] for _ in range(runs)]
+        row = Row(name, "native", round(statistics.median(times), 1), first=first, runs=runs)
+        rows.append(row.finish())
     return rows
 
 
@@ -257,20 +309,16 @@ def page_rows(url: str, packed_url: str, runs: int) -> list[Row]:
                 unit = "MiB" if "memory" in name else "steps" if "steps" in name else "ms"
                 row = Row(name, "chromium", round(statistics.median(values), 1), unit)
                 row.runs, row.spread = len(values), pages.spread(values)
-                rows.append(show(row))
+                rows.append(row.finish())
     return rows
 
 
-def show(row: Row) -> Row:
-    def cell(value: float | None, suffix: str = "") -> str:
-        return "-" if value is None else f"{value:,.2f}{suffix}"
-
-    print(
-        f"{row.workload:24} {row.where:9} {cell(row.ebb):>12} {row.unit:4} {cell(row.native):>10} {cell(row.qemu):>10}"
-        f" {cell(row.ratio_native, 'x'):>9} {cell(row.ratio_qemu, 'x'):>9} {cell(row.guest_mips):>9}",
-        flush=True,
-    )
-    return row
+def groups_of(name: str) -> set[str]:
+    """Give the groups that a workload is in."""
+    groups = {group for group, members in workloads.PROGRAMS.items() if name in members}
+    if name in workloads.COMMANDS:
+        groups |= {workloads.COMMANDS[name].group}
+    return groups
 
 
 def main() -> int:
@@ -279,37 +327,68 @@ def main() -> int:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table there too")
     parser.add_argument(
-        "--only", action="append", metavar="NAME", help="only rows whose name begins so"
-    )
+        "--only", action="append", metavar="NAME",
+        help="only rows whose name begins so, or a group: integer, float, dispersed, system, start,"
+        " compute, debian (all of its programs), harts, pages",
+    )  # fmt: skip
     parser.add_argument("--where", choices=["native", "chromium"], help="only there")
     parser.add_argument("--runs", type=int, default=5, help="alternating runs of each (5)")
     parser.add_argument("--page-runs", type=int, default=10, help="new profiles per image (10)")
+    parser.add_argument("--jit", choices=["on", "off", "both"], help="boot machines with this")
     options = parser.parse_args()
 
-    def wanted(name: str) -> bool:
-        return not options.only or any(name.startswith(one) for one in options.only)
+    def wanted(name: str, *groups: str) -> bool:
+        only = options.only
+        return not only or any(name.startswith(one) or one in groups for one in only)
 
-    programs = [name for name in PROGRAMS if wanted(name)]
-    commands = [name for name in COMMANDS if wanted(name)]
+    programs = [
+        program(name, repetitions)
+        for group, members in workloads.PROGRAMS.items()
+        for name, repetitions in members.items()
+        if wanted(name, group)
+    ]
+    commands = [
+        Work(name, command.argv, setup=command.setup, check=command.check)
+        for name, command in workloads.COMMANDS.items()
+        if wanted(name, command.group, "debian")
+    ]
+    harts = [name for name in workloads.HARTS if wanted(f"harts-{name}", "harts")]
     of_pages = ("prompt", "sdk-run", "tab", "idle", "page")
     with_pages = not options.only or any(one.startswith(of_pages) for one in options.only)
-    print(
-        f"{'workload':24} {'where':9} {'ebb':>12} {'unit':4} {'native':>10} {'qemu':>10} {'/native':>9} {'/qemu':>9} {'guest M/s':>9}"
-    )
+
+    start = time.monotonic()
+    jails = make_jails(commands)
+    print(f"{'workload':24} {'where':9}", end="")
+    print("", *(f"{name.replace('ratio_', '/'):>{width}}" for name, width in COLUMNS.items()))
     rows: list[Row] = []
+
+    def all_rows(where: str, boot: Boot) -> None:
+        rows.extend(program_rows(where, boot, programs, options))
+        rows.extend(command_rows(where, boot, commands, jails, options))
+        rows.extend(hart_rows(where, boot, harts, options))
+
     if options.where != "chromium":
-        if programs:
-            host = Native("base")
-            rows += program_rows("native", host, programs, options.runs)
-            host.close()
-        rows += command_rows("native", Native, commands, options.runs)
+        all_rows("native", Native)
+        rows += cli_rows([name for name in workloads.CLI if wanted(name)], options.runs)
     if options.where != "native":
         mounts = site(web_folder(), images_folder())
         with Server(mounts, port=0) as server, Server(mounts, port=0, compress=True) as packed:
-            if programs or commands:
-                rows += chromium_rows(server.url, programs, commands, options.runs)
+            if programs or commands or harts:
+                with sync_playwright() as play:
+                    path = os.environ.get("EBB_CHROMIUM")
+                    browser = play.chromium.launch(executable_path=path, args=list(CHROMIUM_ARGS))
+                    all_rows("chromium", partial(Chromium, browser, server.url))
+                    browser.close()
             if with_pages:
                 rows += page_rows(server.url, packed.url, options.page_runs)
+    close(jails)
+    rows += mean_rows(rows)
+    if slower := [row for row in rows if (row.ratio_off or 0) > 1]:
+        worst = max(slower, key=lambda row: row.ratio_off or 0)
+        print(
+            f"slower with the compiler: {len(slower)} rows, most {worst.workload} ({worst.where})"
+        )
+    print(f"{len(rows)} rows in {(time.monotonic() - start) / 60:.1f} minutes")
     if options.json:
         machine = {"system": platform.platform(), "cpus": os.cpu_count(), "processor": cpu_name()}
         options.json.write_text(
@@ -320,7 +399,7 @@ def main() -> int:
 
 def cpu_name() -> str:
     try:
-        return re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())[0]
+        return str(re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())[0])
     except (OSError, IndexError):
         return platform.processor()
 

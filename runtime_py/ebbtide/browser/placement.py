@@ -7,10 +7,11 @@ hand out the seats, deliver BOOT and serve the outbox, whose doorbell is awaited
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -39,6 +40,7 @@ class BrowserPlacement:
         self.abi = self._port.abi
         self._role: KernelRole | None = None
         self._seats: list[Seat] = []
+        self._resting = asyncio.Lock()
 
     async def start(self, options: Options, listener: Listener) -> None:
         """Let the harts take their seats, deliver BOOT."""
@@ -91,18 +93,26 @@ class BrowserPlacement:
             "guestInsideMax": inside["guest_inside_max"],
         }
 
-    def stats(self) -> Stats:
-        """Read what the harts have done."""
-        return read_stats(self._port, self._seats)
+    @contextlib.asynccontextmanager
+    async def _at_rest(self) -> AsyncIterator[None]:
+        """Hold all harts outside their steps."""
+        async with self._resting:
+            await self._freeze()
+            try:
+                yield
+            finally:
+                self._port.freeze(False)
+                self._control(Control.RUN)
+
+    async def stats(self) -> Stats:
+        """Freeze, read what the harts have done, thaw: a hart's report is that of its last step."""
+        async with self._at_rest():
+            return read_stats(self._port, self._seats)
 
     async def digest(self) -> bytes:
         """Freeze, hash all machine pages, thaw."""
-        await self._freeze()
-        try:
+        async with self._at_rest():
             return self._port.digest()
-        finally:
-            self._port.freeze(False)
-            self._control(Control.RUN)
 
     async def close(self) -> None:
         """Bring all harts out of the kernel and end their loops; then no worker minds being ended."""

@@ -57,25 +57,7 @@ def build_image(
     else:
         lock = source
     cache = cache or Cache()
-    files = [package.wanted for package in lock.packages]
-    size = sum(file.size for file in files)
-    need_disk(out, size * GROWTH)
-    if not all(cache.has(file) for file in files):
-        gone = f"The lock of {lock.name} is older than the mirror. Run: ebb image lock {lock.name}"
-        cache.fetch_all(find_mirror(mirror).url, files, progress, gone, f"{lock.name}: download")
-    tree = Tree(BlobStore(out / "blobs"), lock.date)
-    installed = []
-    done = 0
-    for package in sorted(lock.packages, key=lambda p: (p.name != FIRST, p.name)):
-        deb = open_deb(cache.get(package.wanted))
-        arch = _field(deb.fields, "Architecture")
-        if arch not in (ARCH, "all"):
-            raise ImageError(f"{package.filename} is for {arch}; only {ARCH} runs here")
-        installed.append(unpack_deb(tree, package.name, deb))
-        done += package.size
-        progress(f"{lock.name}: unpack", done, size)
-    installed.sort(key=lambda package: package.name)
-    settle(tree, installed)
+    tree = tree_of(lock, out, progress, mirror, cache)
     packages = [
         {
             "name": p.name,
@@ -94,6 +76,30 @@ def build_image(
         more["bytecode"] = len(compiled)
     more["release"] = lock.release
     return finish(tree, lock.name, out, packages, packs or {}, more, compiled)
+
+
+def tree_of(lock: Lock, out: Path, progress: Progress, mirror: str | None, cache: Cache) -> Tree:
+    """Fetch and unpack the packages of a lock, and settle them."""
+    files = [package.wanted for package in lock.packages]
+    size = sum(file.size for file in files)
+    need_disk(out, size * GROWTH)
+    if not all(cache.has(file) for file in files):
+        gone = f"The lock of {lock.name} is older than the mirror. Run: ebb image lock {lock.name}"
+        cache.fetch_all(find_mirror(mirror).url, files, progress, gone, f"{lock.name}: download")
+    tree = Tree(BlobStore(out / "blobs"), lock.date)
+    installed = []
+    done = 0
+    for package in sorted(lock.packages, key=lambda p: (p.name != FIRST, p.name)):
+        deb = open_deb(cache.get(package.wanted))
+        arch = _field(deb.fields, "Architecture")
+        if arch not in (lock.arch, "all"):
+            raise ImageError(f"{package.filename} is for {arch}; only {lock.arch} runs here")
+        installed.append(unpack_deb(tree, package.name, deb))
+        done += package.size
+        progress(f"{lock.name}: unpack", done, size)
+    installed.sort(key=lambda package: package.name)
+    settle(tree, installed)
+    return tree
 
 
 def recipe(name: str) -> str:
@@ -241,8 +247,11 @@ def open_index(out: Path, name: str) -> Index:
 
 def extract(out: Path, name: str, to: Path) -> None:
     """Write an image's files to a directory of the host, without owners, devices and times."""
-    store = BlobStore(out / "blobs")
-    index = open_index(out, name)
+    write_files(BlobStore(out / "blobs"), open_index(out, name), to)
+
+
+def write_files(store: BlobStore, index: Index, to: Path) -> None:
+    """Write the files of an index to a directory."""
     links: dict[int, Path] = {}
     for path, entry in index.walk():
         place = to / path.lstrip("/")

@@ -60,6 +60,7 @@ class Lock:
     release: str
     date: int
     packages: list[Locked]
+    arch: str = ARCH
 
 
 def known_images(lists: Path = LISTS) -> list[str]:
@@ -85,36 +86,38 @@ def read_list(name: str, lists: Path = LISTS) -> PackageList:
     return PackageList(name, packages, list(table.get("leave_out", [])), packs, bytecode)
 
 
-def lock_packages(name: str, date: int, release: str, packages: Iterable[Package]) -> Lock:
+def lock_packages(
+    name: str, date: int, release: str, packages: Iterable[Package], arch: str = ARCH
+) -> Lock:
     """Turn resolved packages into a lock."""
     rows = [
         Locked(p.name, p.version, p.sha256, p.size, p.filename, p.source, p.source_version)
         for p in packages
     ]
-    return Lock(name, release, date, rows)
+    return Lock(name, release, date, rows, arch)
 
 
 def make_lock(
     wanted: PackageList, mirror: str | None = None, progress: Progress = no_progress,
-    verify: Verifier = verify_inrelease, cache: Cache | None = None,
+    verify: Verifier = verify_inrelease, cache: Cache | None = None, arch: str = ARCH,
 ) -> Lock:  # fmt: skip
     """Resolve a list against the mirror's present state."""
-    archive: Archive = load_archive(find_mirror(mirror), cache or Cache(), progress, verify)
+    archive: Archive = load_archive(find_mirror(mirror), cache or Cache(), progress, verify, arch)
     chosen = closure(archive, wanted.packages, wanted.leave_out)
-    return lock_packages(wanted.name, archive.date, archive.version, chosen)
+    return lock_packages(wanted.name, archive.date, archive.version, chosen, arch)
 
 
 def write_lock(lock: Lock, path: Path) -> None:
     """Write a lock, one package a line, so that a renewal reads well as a diff."""
     rows = ",\n".join("  " + json.dumps(asdict(p)) for p in lock.packages)
     head = {
-        "format": FORMAT, "name": lock.name, "suite": SUITE, "arch": ARCH,
+        "format": FORMAT, "name": lock.name, "suite": SUITE, "arch": lock.arch,
         "release": lock.release, "date": lock.date,
     }  # fmt: skip
     path.write_text(json.dumps(head)[:-1] + f', "packages": [\n{rows}\n]}}\n', "utf-8")
 
 
-def read_lock(path: Path) -> Lock:
+def read_lock(path: Path, arch: str = ARCH) -> Lock:
     """Read a lock."""
     try:
         table = json.loads(path.read_text("utf-8"))
@@ -124,10 +127,10 @@ def read_lock(path: Path) -> Lock:
         ) from None
     if table.get("format") != FORMAT:
         raise ImageError(f"{path} has format {table.get('format')}, not {FORMAT}")
-    if table["arch"] != ARCH:
-        raise ImageError(f"{path} is a lock for {table['arch']}; only {ARCH} runs here")
+    if table["arch"] != arch:
+        raise ImageError(f"{path} is a lock for {table['arch']}; only {arch} runs here")
     rows = [Locked(**row) for row in table["packages"]]
-    return Lock(table["name"], table["release"], table["date"], rows)
+    return Lock(table["name"], table["release"], table["date"], rows, arch)
 
 
 def lock_path(name: str, lists: Path = LISTS) -> Path:

@@ -142,7 +142,7 @@ def parse_packages(text: str) -> dict[str, Package]:
 
 def load_archive(
     mirror: Mirror, cache: Cache, progress: Progress = no_progress,
-    verify: Verifier = verify_inrelease,
+    verify: Verifier = verify_inrelease, arch: str = ARCH,
 ) -> Archive:  # fmt: skip
     """Verify the mirror's Release and read the package list it vouches for."""
     release = release_fields(verify(mirror.inrelease))
@@ -150,10 +150,10 @@ def load_archive(
     if reason:
         raise ImageError(f"the signed Release of {mirror.url} does not serve: {reason}")
     table = hashes(release)
-    listing = table.get(f"{COMPONENT}/binary-{ARCH}/Packages.xz")
+    listing = table.get(f"{COMPONENT}/binary-{arch}/Packages.xz")
     if listing is None:
         raise ImageError(
-            f"the signed Release of {mirror.url} lists no {COMPONENT}/binary-{ARCH}/Packages.xz"
+            f"the signed Release of {mirror.url} lists no {COMPONENT}/binary-{arch}/Packages.xz"
         )
     where = f"dists/{SUITE}/{listing.filename}"
     if release.get("acquire-by-hash") == "yes":

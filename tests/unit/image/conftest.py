@@ -80,6 +80,7 @@ class FakeArchive:
     root: Path
     origin: str = "Debian"
     architectures: str = "amd64 riscv64"
+    arch: str = "riscv64"  # the one it lists
     stanzas: list[str] = field(default_factory=list)
 
     def add(
@@ -87,10 +88,11 @@ class FakeArchive:
         name: str,
         files: dict[str, Content] | None = None,
         version: str = "1.0-1",
-        arch: str = "riscv64",
+        arch: str | None = None,
         scripts: dict[str, str] | None = None,
         **fields: str,
     ) -> None:
+        arch = arch or self.arch
         more = {key.replace("_", "-"): value for key, value in fields.items()}
         control = {"Package": name, "Version": version, "Architecture": arch, **more}
         control["Description"] = f"the package {name}"
@@ -113,7 +115,7 @@ class FakeArchive:
     def release(self) -> bytes:
         """Write the package list; return the Release that vouches for it."""
         top = self.root / "dists" / "trixie"
-        listing = top / "main" / "binary-riscv64" / "Packages.xz"
+        listing = top / "main" / f"binary-{self.arch}" / "Packages.xz"
         listing.parent.mkdir(parents=True, exist_ok=True)
         data = lzma.compress(self.packages_text().encode())
         listing.write_bytes(data)
@@ -122,7 +124,7 @@ class FakeArchive:
             f"Origin: {self.origin}\nSuite: stable\nVersion: 13.0\nCodename: trixie\n"
             f"Date: Tue, 14 Nov 2023 22:13:20 UTC\nArchitectures: {self.architectures}\n"
             f"Components: main contrib\n"
-            f"SHA256:\n {sha} {len(data)} main/binary-riscv64/Packages.xz\n"
+            f"SHA256:\n {sha} {len(data)} main/binary-{self.arch}/Packages.xz\n"
         ).encode()
 
     def publish(self, inrelease: bytes | None = None) -> None:

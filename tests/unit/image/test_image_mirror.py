@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ebbtide.image.build import build_image
 from ebbtide.image.errors import ImageError
-from ebbtide.image.lock import PackageList, make_lock
+from ebbtide.image.lock import PackageList, make_lock, read_lock, write_lock
 from ebbtide.image.mirror import apt_uris, find_mirror
 from ebbtide.image.release import load_archive, verify_inrelease
 
@@ -80,6 +82,22 @@ def test_lock_is_taken_from_the_verified_archive(archive: Any, server: Any, cach
     rows = [(p.name, p.version, p.source, p.source_version) for p in lock.packages]
     assert rows == [("a", "1.0-1", "src", "2.0"), ("b", "3", "b", "3")]
     assert (lock.release, lock.date) == ("13.0", 1_700_000_000)
+
+
+def test_a_lock_may_be_for_another_architecture_and_says_so(
+    archive: Any, server: Any, cache: Any, tmp_path: Path
+) -> None:
+    archive.arch = "amd64"
+    archive.add("base-files", {"/bin/there": b"x"})
+    archive.publish()
+    wanted = PackageList("twin", ["base-files"])
+    lock = make_lock(wanted, server.url, verify=lambda data: data, cache=cache, arch="amd64")
+    write_lock(lock, tmp_path / "lock")
+    with pytest.raises(ImageError, match="a lock for amd64; only riscv64 runs here"):
+        read_lock(tmp_path / "lock")
+    assert read_lock(tmp_path / "lock", "amd64") == lock
+    with pytest.raises(ImageError, match="is for amd64; only riscv64 runs here"):
+        build_image(replace(lock, arch="riscv64"), tmp_path, mirror=server.url, cache=cache)
 
 
 def test_a_changed_package_list_is_refused(archive: Any, server: Any, cache: Any) -> None:

@@ -244,6 +244,41 @@ def test_busy_clock_is_silent_while_time_agrees_and_slews_when_not() -> None:
     assert 1 <= len(sent) < 20
 
 
+@pytest.mark.parametrize("between", [Status.JIT_READY, Status.EXITED, Status.EXECVE_SPAWN])
+def test_the_time_of_a_step_that_ended_in_a_question_counts(between):
+    host = HostNs()
+    port, loop, _ = make(
+        [
+            Report(Status.READY, tick=1),
+            Report(between, tick=20_000_001, detail=1),
+            Report(Status.READY, tick=20_040_001),
+        ],
+        clock=Clock(HostTime(host)),
+    )
+    spent = iter((0, 50_000_000, 100_000))
+    step = port.step
+
+    def timed(budget: int) -> Status:
+        host.ns += next(spent)
+        return step(budget)
+
+    port.step = timed
+    for _ in range(3):
+        loop.turn()
+    assert loop.clock.budget() == pytest.approx(20_000_000, rel=0.01)  # 2.5 ns a tick, 50 ms
+
+
+def test_a_hart_that_is_ahead_of_boot_sets_no_clock() -> None:
+    host = HostNs()
+    script = [Report(Status.READY), Report(Status.READY, tick=1)]
+    port, loop, _ = make(script, clock=Clock(HostTime(host)))
+    host.ns = 900_000_000  # on a slow host, boot takes longer than a clock stays silent
+    loop.turn()
+    assert port.delivered() == []
+    loop.turn()
+    assert port.delivered() == ["CLOCK"]
+
+
 def test_clock_never_steps_back_when_virtual_time_is_ahead() -> None:
     host = HostNs()
     clock = Clock(HostTime(host))

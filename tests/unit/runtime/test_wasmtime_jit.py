@@ -4,6 +4,8 @@ asks for one module and calls what it put into the table.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import pytest
 
 wasmtime = pytest.importorskip("wasmtime")
@@ -12,7 +14,7 @@ from ebbtide.abi import Status  # noqa: E402
 from ebbtide.errors import InternalError  # noqa: E402
 from ebbtide.fake_port import fake_abi_text  # noqa: E402
 from ebbtide.port import JIT_SLOTS, Seat  # noqa: E402
-from ebbtide.wasmtime_jit import Compiler, features  # noqa: E402
+from ebbtide.wasmtime_jit import PENDING_TICKS, Compiler, features  # noqa: E402
 from ebbtide.wasmtime_kernel import KernelModule, SharedMemory  # noqa: E402
 from ebbtide.wasmtime_port import WasmtimePort  # noqa: E402
 
@@ -89,40 +91,57 @@ class Ground:
         self.memory.write(32, answer.to_bytes(4, "little"))
         self.compiler = Compiler(kernel, threshold=9, on_refused=self.said.append)
         self.port = WasmtimePort(kernel, self.memory, SEAT, self.compiler)
-        self.slot = self.memory.word(16)
         self.memory.write(CODE, code)
         layout = kernel.abi.structs["jit_module"]
-        fields = {"id": 5, "bytes": CODE, "len": len(code), "slot": self.slot, "count": 2}
+        fields = {
+            "id": 5,
+            "bytes": CODE,
+            "len": len(code),
+            "slot": self.memory.word(16),
+            "count": 2,
+        }
         self.memory.write(MODULE, bytes(layout.pack(**fields)))
 
     def install(self) -> None:
         assert self.port.step(1000) is Status.JIT_READY
         self.port.jit_install(self.port.report().detail)
-        self.compiler.close()  # after what it is compiling
+        assert self.word(40) == 0
+        self.port.jit_settle()
 
     def word(self, address: int) -> int:
         return self.memory.word(address)
 
 
-def test_the_kernel_gets_slots_behind_its_own_functions(kernel):
-    ground = Ground(kernel, b"")
-    assert [ground.word(at) for at in (16, 20, 24)] == [3, JIT_SLOTS, 9]
-    assert ground.word(28) == features(kernel)
-    assert ground.word(28) & kernel.abi.const["JIT_TAIL_CALLS"]
-    ground.compiler.close()
+@pytest.fixture
+def ground(kernel) -> Iterator[Callable[..., Ground]]:
+    made: list[Ground] = []
+
+    def make(code: bytes, answer: int = 0) -> Ground:
+        made.append(Ground(kernel, code, answer))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.compiler.close()
 
 
-def test_a_module_is_installed_before_a_later_step_and_called_through_the_table(kernel):
-    ground = Ground(kernel, bytes(wasmtime.wat2wasm(GUEST)))
-    ground.install()
-    assert ground.word(40) == 0  # nothing happens outside a step of this hart
-    assert ground.port.step(1000) is Status.READY
-    assert (ground.word(40), ground.word(44)) == (5, 1)
-    assert ground.port.report().detail == 43 and ground.word(52) == 77
+def test_the_kernel_gets_slots_behind_its_own_functions(ground, kernel):
+    hart = ground(b"")
+    assert [hart.word(at) for at in (16, 20, 24)] == [3, JIT_SLOTS, 9]
+    assert hart.word(28) == features(kernel)
+    assert hart.word(28) & kernel.abi.const["JIT_TAIL_CALLS"]
+
+
+def test_a_module_is_installed_before_a_later_step_and_called_through_the_table(ground, kernel):
+    hart = ground(bytes(wasmtime.wat2wasm(GUEST)))
+    hart.install()
+    assert (hart.word(40), hart.word(44)) == (5, 1)
+    assert hart.port.step(1000) is Status.READY
+    assert hart.port.report().detail == 43 and hart.word(52) == 77
     layout = kernel.abi.structs["jit_counters"]
-    data = ground.memory.read(COUNTERS, layout.size)
+    data = hart.memory.read(COUNTERS, layout.size)
     assert layout.integer(data, "compile_ns") > 0
-    assert ground.said == []
+    assert hart.said == []
 
 
 @pytest.mark.parametrize(
@@ -135,29 +154,29 @@ def test_a_module_is_installed_before_a_later_step_and_called_through_the_table(
     ],
     ids=["broken", "unknown-import", "other-type", "outside-the-table"],
 )
-def test_a_module_that_is_refused_is_reported_and_the_hart_goes_on(kernel, code):
-    ground = Ground(kernel, bytes(code))
-    ground.install()
-    assert ground.port.step(1000) is Status.READY
-    assert (ground.word(40), ground.word(44)) == (5, 0)
-    assert len(ground.said) == 1 and "module 5" in ground.said[0]
+def test_a_module_that_is_refused_is_reported_and_the_hart_goes_on(ground, code):
+    hart = ground(bytes(code))
+    hart.install()
+    assert (hart.word(40), hart.word(44)) == (5, 0)
+    assert hart.port.step(1000) is Status.READY
+    assert len(hart.said) == 1 and "module 5" in hart.said[0]
 
 
-def test_steps_are_short_only_while_a_module_is_on_its_way(kernel):
-    ground = Ground(kernel, bytes(wasmtime.wat2wasm(GUEST)))
-    assert ground.port.step(1 << 31) is Status.JIT_READY
-    assert ground.word(48) == 1 << 31
-    ground.port.jit_install(MODULE)
-    ground.compiler.close()
-    ground.port.step(1 << 31)
-    assert ground.word(48) == 1 << 31 and ground.port.report().detail == 43
+def test_steps_are_short_only_while_a_module_is_on_its_way(ground, kernel):
+    hart = ground(bytes(wasmtime.wat2wasm(GUEST)))
+    assert hart.port.step(1 << 31) is Status.JIT_READY
+    assert hart.word(48) == 1 << 31
+    hart.port.jit_install(MODULE)
+    while not hart.word(44):
+        assert hart.word(48) in (1 << 31, PENDING_TICKS)
+        hart.port.step(1 << 31)
+    assert hart.word(48) == 1 << 31 and hart.port.report().detail == 43
 
 
-def test_a_kernel_that_takes_no_slots_interprets(kernel):
-    ground = Ground(kernel, b"", answer=0xFFFFFFDA)
+def test_a_kernel_that_takes_no_slots_interprets(ground, kernel):
+    hart = ground(b"", answer=0xFFFFFFDA)
     with pytest.raises(InternalError, match="interprets"):
-        ground.port.jit_install(MODULE)
-    ground.compiler.close()
+        hart.port.jit_install(MODULE)
 
 
 def test_a_port_without_a_compiler_starts_nothing(kernel):

@@ -1,0 +1,45 @@
+"""Compiled guest code in the browser: it is installed, used, counted, and computes what the interpreter does."""
+
+from __future__ import annotations
+
+import pytest
+
+from e2e.machines import MachinePage
+
+# Shell arithmetic, a pipeline of processes, sorting, hashing.
+SCRIPT = """
+x=7; for i in $(seq 20000); do x=$(((x * 31 + i) % 1000003)); done; echo $x
+seq 30000 | sort -r | sha256sum
+for i in $(seq 20); do echo $i | tr 1-9 a-i; done | md5sum
+"""
+
+RUN = """
+    const { boot } = await import("./ebbtide.js");
+    const other = await boot({ harts: 1, memory: "256M", jit: arg.jit });
+    try {
+        const result = await other.run("bash", ["-c", arg.script]);
+        return { ...result, stats: await other.stats() };
+    } finally {
+        await other.close();
+    }
+"""
+
+
+def test_compiled_code_computes_the_same_and_is_counted(machine: MachinePage, watch) -> None:
+    on, off = (machine.js(RUN, {"jit": jit, "script": SCRIPT}) for jit in ("on", "off"))
+    assert on["exitCode"] == 0 and on["stdout"].count("\n") == 3, on
+    assert (on["stdout"], on["stderr"]) == (off["stdout"], off["stderr"])
+    stats = on["stats"]
+    print(stats)
+    assert 0 < stats["compiledInstructions"] < stats["instructions"] <= stats["ticks"]
+    assert stats["modules"] > 0 and stats["moduleBytes"] > 0 and stats["compileSeconds"] > 0
+    assert stats["refused"] == 0 and watch.errors == []
+    assert off["stats"]["compiledInstructions"] == off["stats"]["modules"] == 0
+
+
+@pytest.mark.parametrize(("jit", "says"), [("verify", "ebb run --jit=verify"), ("fast", "fast")])
+def test_other_modes_are_refused_by_name(machine: MachinePage, jit, says) -> None:
+    error = machine.error(
+        'const { boot } = await import("./ebbtide.js"); await boot({ jit: arg });', jit
+    )
+    assert error["name"] == "RangeError" and says in error["message"]

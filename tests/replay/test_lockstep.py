@@ -1,0 +1,89 @@
+"""Real programs and conformance programs: compiled code and the interpreter make the same machine, page by page,
+after every step.
+
+EBB_LOCKSTEP=all takes all conformance programs of one hart and longer real ones; else a sample.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from support.lockstep import lockstep, record  # noqa: E402
+
+pytestmark = pytest.mark.native
+
+ALL = os.environ.get("EBB_LOCKSTEP") == "all"
+CONFORMANCE = HERE.parent / "conformance"
+SAMPLE = {"hot/highjump", "signals/frame", "signals/actions", "process/vfork", "process/threads"}
+
+SCRIPTS = {
+    "loop": "i=0; while [ $i -lt 150 ]; do i=$((i + 1)); done; echo $i",
+    "text": "seq 60 | sort -r | awk '{s += $1 * 1.5} END {print s}'; echo one | sed s/o/0/g",
+    "pack": "seq 400 | gzip | gunzip | sha256sum",
+}
+if ALL:
+    SCRIPTS |= {
+        "trap": "trap 'echo got' USR1; kill -USR1 $$; (kill -USR1 $$) & wait; echo $?",
+        "deep": "f() { [ $1 -gt 0 ] && f $(($1 - 1)); return 0; }; f 200; echo done",
+        "tree": "for i in 1 2 3; do (echo $i | tr 1-3 a-c) & done; wait; ls -lR /etc | head -200 | sort | uniq -c | tail -3",
+        "float": "awk 'BEGIN {for (i = 1; i < 3000; i++) s += sin(i) / sqrt(i) + exp(-i); printf \"%.17g\\n\", s}'",
+    }
+
+
+def directives(source: Path) -> dict[str, str]:
+    lines = (line[2:].partition(":") for line in source.read_text().splitlines()[:8] if line.startswith("//"))
+    return {name.strip(): value.strip() for name, _, value in lines}
+
+
+def programs() -> list[str]:
+    found = []
+    for source in sorted(CONFORMANCE.rglob("*.c")):
+        name = str(source.relative_to(CONFORMANCE).with_suffix(""))
+        if directives(source).get("harts", "1") == "1" and (ALL or name in SAMPLE):
+            found.append(name)
+    return found
+
+
+def budgets(seed: int):
+    chance = random.Random(seed)
+    return lambda: chance.randrange(1, chance.choice((300, 5000, 200_000)))
+
+
+@pytest.mark.parametrize("name", programs())
+def test_conformance_program(name, kernel, guest_folder, kernel_wasm, monkeypatch):
+    monkeypatch.setenv("EBB_KERNEL", str(kernel_wasm))
+    asked = directives(CONFORMANCE / f"{name}.c")
+
+    async def body(machine, mark):
+        await machine.fs.mkdir("/tmp", 0o1777, parents=True)
+        await machine.fs.write_file("/p", (guest_folder / "conformance" / name).read_bytes(), mode=0o755)
+        mark(name)
+        stdin = asked.get("stdin", "").encode().decode("unicode_escape").encode()
+        await machine.run("/p", *shlex.split(asked.get("args", "")), stdin=stdin, cwd="/tmp", encoding="bytes", timeout=60)
+
+    recorded = record(body)
+    outcome = lockstep(kernel, recorded, budgets(1), threshold=2, start=recorded.parts[0][0])
+    assert outcome.counters["refused"] == 0
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_shell_script(name, kernel, base_store, kernel_wasm, monkeypatch):
+    monkeypatch.setenv("EBB_KERNEL", str(kernel_wasm))
+
+    async def body(machine, mark):
+        mark(name)
+        await machine.run("bash", "-c", SCRIPTS[name], timeout=120)
+
+    recorded = record(body, image="base", ram=256 << 20)
+    outcome = lockstep(kernel, recorded, lambda: 400_000, threshold=2 if ALL else 400)
+    assert outcome.counters["instructions"] > 100_000, outcome
+    assert outcome.counters["refused"] == 0

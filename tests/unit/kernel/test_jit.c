@@ -1,0 +1,182 @@
+// The translator without an engine: random and hostile code goes in, modules come out. The sanitizers see that
+// it stays within its tables; `test_jit FILE SEED COUNT` writes the modules for a test that validates them; `test_jit FILE
+// code HEX` the module of one region, for a test that reads it.
+#include "../../../kernel/jit/translate.h"
+#include "../../../kernel/kernel.h"
+
+typedef struct file_ FILE;
+FILE *fopen(const char *, const char *);
+size_t fwrite(const void *, size_t, size_t, FILE *);
+int fclose(FILE *), printf(const char *, ...), atoi(const char *);
+void *mmap(void *, size_t, int, int, int, long);
+noreturn_fn void exit(int);
+
+#define RAM (64u << 20)
+#define HEAP 0x01000000u
+__asm__(".globl __heap_base\n.set __heap_base, 0x01000000");
+i32 atomic_wait(u32 *p, u32 seen, i64 timeout_ns) {
+    (void)p, (void)seen, (void)timeout_ns;
+    return 2;
+}
+void atomic_notify(u32 *p, u32 count) { (void)p, (void)count; }
+
+u32 k_attach(u32, u32), k_hart(u32), k_jit_start(u32, u32, u32, u32, u32), k_jit_done(u32, u32, u32);
+
+static void check(bool good, const char *what) {
+    if (!good) {
+        printf("%s\n", what);
+        exit(1);
+    }
+}
+
+static u64 state = 1;
+static u64 below(u64 n) {
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return (state * 0x2545f4914f6cdd1dull >> 20) % n;
+}
+
+// ---- Code --------------------------------------------------------------------------------------
+#define PAGES 12u
+static u8 code[PAGES * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
+static u16 ids[512];
+static u32 id_count;
+
+// Instructions by the rows of the table, with random operands; branches are likely to be near.
+static u32 word_of(const struct insn_row *row) {
+    u32 word = row->match | ((u32)below(1ull << 32) & ~row->mask);
+    if (row->flags & BRANCH && below(8)) // imm[12|10:5] and imm[11]: within 64 bytes
+        word = (word & 0x01fff07fu) | (below(2) ? 0xfe000080u : 0) | ((u32)below(16) << 8 & 0xf00u);
+    if (row->match == 0x6f && below(4)) // jal: within the pages
+        word = (word & 0xfffu) | ((u32)below(1024) << 21) | (below(2) ? 0x800ff000u | 0x100000u : 0);
+    return word;
+}
+
+static void fill(u32 kind) {
+    for (u32 at = 0; at < sizeof code;) {
+        if (kind == 0 || !below(200)) { // anything
+            u16 half = (u16)below(1 << 16);
+            __builtin_memcpy(code + at, &half, 2);
+            at += 2;
+            continue;
+        }
+        const struct insn_row *row = &insn_row[ids[below(id_count)]];
+        u32 word = word_of(row), len = insn_length(word);
+        if (at + len > sizeof code)
+            len = 2;
+        if (kind == 2 && !below(3)) { // auipc at its ends, then a call through it
+            word = 0x97u | ((below(2) ? 0x7ffff000u : 0x80000000u) ^ (u32)below(2) << 12);
+            len = 4;
+            if (at + 8 <= sizeof code) {
+                u32 call = 0x000080e7u | (u32)below(4096) << 20;
+                __builtin_memcpy(code + at + 4, &call, 4);
+            }
+            __builtin_memcpy(code + at, &word, at + 4 <= sizeof code ? 4 : 2);
+            at += 8;
+            continue;
+        }
+        __builtin_memcpy(code + at, &word, len);
+        at += len;
+    }
+}
+
+// ---- One machine, as far as the translator looks at it -----------------------------------------
+static struct cpu_cache *cache;
+
+static void map_pages(u64 va, u32 frames, bool sparse) {
+    cpu_cache_flush(cache);
+    cpu_cache_new_epoch(cache);
+    for (u32 i = 0; i < PAGES; i++) {
+        struct code_page *page = &cache->pages[cache->page_count++];
+        *page = (struct code_page){.frame = frames + i * PAGE_SIZE, .generation = 1};
+        for (u32 k = 0; k < PARCELS; k++)
+            page->map[k] = !sparse || below(16) ? 16 : 0;
+        u64 at = va + (u64)i * PAGE_SIZE;
+        cache->way[(at >> PAGE_SHIFT) % CODE_WAYS] =
+            (struct code_way){(at & ~(u64)PAGE_MASK) | cache->run.epoch, page->map, page, 0, 0};
+    }
+}
+
+static u64 made, bytes;
+
+static void translate_some(FILE *out, u64 va, u32 entries) {
+    struct jit *jit = cache->jit;
+    for (u32 i = 0; i < entries; i++)
+        jit_hot(jit, va + below(sizeof code / 2) * 2);
+    if (!jit->queue_count)
+        return;
+    jit->pending = translate_module(jit);
+    if (!jit->pending)
+        return;
+    const struct jit_module *module = &jit->module;
+    check(module->count > 0 && module->count <= JIT_QUEUE, "members of a module");
+    check(module->bytes >= MADDR(jit->bytes) && module->len <= JIT_MODULE_BYTES &&
+              module->bytes + module->len <= MADDR(jit->bytes) + JIT_MODULE_BYTES,
+          "a module lies in its room");
+    made++;
+    bytes += module->len;
+    if (out) {
+        fwrite(&module->len, 4, 1, out);
+        fwrite(MPTR(void, module->bytes), 1, module->len, out);
+    }
+    check(!k_jit_done(0, module->id, 1), "the module is taken");
+}
+
+static u32 digit(char c) { return (u32)(c <= '9' ? c - '0' : c - 'a' + 10); }
+
+// Translate the code given in hexadecimal digits, and what is not given was never executed.
+static void translate_given(FILE *out, const char *hex) {
+    u32 size = 0;
+    for (; hex[0] && hex[1]; hex += 2)
+        code[size++] = (u8)(digit(hex[0]) << 4 | digit(hex[1]));
+    map_pages(0x10000, MADDR(code), false);
+    for (u32 k = size / 2; k < PARCELS; k++)
+        cache->pages[0].map[k] = 0;
+    jit_hot(cache->jit, 0x10000);
+    check(translate_module(cache->jit), "a module is made");
+    fwrite(&cache->jit->module.len, 4, 1, out);
+    fwrite(MPTR(void, cache->jit->module.bytes), 1, cache->jit->module.len, out);
+    fclose(out);
+}
+
+int main(int argc, char **argv) {
+    FILE *out = argc > 1 ? fopen(argv[1], "wb") : NULL;
+    u64 seed = argc > 2 ? (u64)atoi(argv[2]) : 1;
+    u32 count = argc > 3 ? (u32)atoi(argv[3]) : 40;
+    void *low = mmap((void *)(uintptr_t)HEAP, MACHINE_BASE - HEAP + RAM, 3, 0x2 | 0x20 | 0x10 | 0x4000, -1, 0);
+    check((intptr_t)low == HEAP, "memory");
+    k_attach(RAM >> PAGE_SHIFT, 1);
+    k_hart(0);
+    for (u32 i = 0; i < INSN_BASE_END; i++)
+        if (insn_row[i].mask)
+            ids[id_count++] = (u16)i;
+    cache = host.hart[0]->cpu;
+    check(!k_jit_start(0, 100, 4096, 1, JIT_TAIL_CALLS | JIT_RELAXED_MADD), "compiled code starts");
+    if (argc > 3 && !strcmp(argv[2], "code")) {
+        translate_given(out, argv[3]);
+        return 0;
+    }
+    for (u32 i = 0; i < count; i++) {
+        state = (seed * 1000003 + i) * 0x9e3779b97f4a7c15ull | 1;
+        for (u32 k = 0; k < 8; k++)
+            below(2);
+        fill(i % 4 == 3 ? 1 : i % 4);
+        cpu_smp(host.hart[0], i % 5 == 4);
+        cache->jit->features = i % 3 ? JIT_TAIL_CALLS | JIT_RELAXED_MADD : 0;
+        u64 va = below(2) ? 0x10000 : (1ull << 47) - sizeof code;
+        map_pages(va, MADDR(code), i & 1);
+        for (u32 round = 0; round < 4; round++)
+            translate_some(out, va, 1 + (u32)below(JIT_QUEUE));
+        cache->jit->queue_count = 0;
+        cache->jit->slot_next = cache->jit->slot_first;
+        // The next program's regions must be others: they are told apart by generation, which is 1 here.
+        cache->jit->region_count = 1;
+        __builtin_memset(cache->jit->hash, 0, sizeof cache->jit->hash);
+    }
+    if (out)
+        fclose(out);
+    check(made > count, "modules were made");
+    printf("%llu modules, %llu bytes\n", (unsigned long long)made, (unsigned long long)bytes);
+    return 0;
+}
