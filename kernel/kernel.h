@@ -79,7 +79,9 @@ struct machine {
     u32 flags; // BOOT_*
     char hostname[65], domainname[65];
     u8 boot_id[16]; // /proc/sys/kernel/random/boot_id, made when first asked for
-    u64 load_avg[3];
+    u64 load_avg[3]; // task/load.c
+    u64 load_next_ns; // of the next sample
+    u32 load_count;   // tasks that count now
     struct memobject *vdso;
 };
 #define KERNEL_MAGIC 0x31626245 // "Ebb1"

@@ -8,6 +8,7 @@
     ├── InternalError         the runtime met what only it can cause
     ├── JitDiffers            jit="verify" found that compiled code did something else
     ├── MemoryRefused         the host would not give the memory asked for
+    ├── UserUnknown           the image has no user of that name
     ├── ImageError
     │   ├── ImageMissing      no image of that name; names the command that builds it
     │   ├── ImageCorrupt      a blob's bytes do not have its hash; names the blob
@@ -93,6 +94,12 @@ class FetchFailed(ImageError):
     """A part of an image could not be fetched."""
 
     code = "network"
+
+
+class UserUnknown(EbbError, LookupError):
+    """The image has no user of that name or number."""
+
+    code = "user-unknown"
 
 
 class ProcessError(EbbError):

@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 
 from . import http, linux
 from .agent import Agent
-from .errors import EbbError, MachineClosed
+from .errors import EbbError, MachineClosed, UserUnknown
 from .events import CallEnded, Events, Log, Notice
 from .filesystem import FileSystem
 from .meant import keywords, refuse_unknown
@@ -241,7 +241,7 @@ class Machine:
                     self._users[name] = User(fields[0], int(fields[2]), int(fields[3]), fields[5])
                     break
             else:
-                raise LookupError(f"the image has no user {name!r}")
+                raise UserUnknown(f"the image has no user {name!r}")
         return self._users[name]
 
     # ---- Network ---------------------------------------------------------------------------------

@@ -88,8 +88,8 @@ class Process:
         return self._exit.result() if self._exit.done() else None
 
     async def kill(self, signal: int | str = linux.SIGTERM, *, tree: bool = False) -> None:
-        """Send a signal; with `tree`, to its group and descendants too. A process that is gone is
-        fine.
+        """Send a signal to its process group; with `tree`, to all its descendants too. A process that
+        is gone is fine.
         """
         number = linux.signal_number(signal)
         if self._exit.done() and not tree:
@@ -98,7 +98,7 @@ class Process:
             if tree:
                 await self._agent.call("KILL_TREE", self.pid, number)
             else:
-                await self._agent.call("kill", self.pid, number)
+                await self._agent.call("kill", -self.pid, number)
         except ProcessLookupError:
             pass
 

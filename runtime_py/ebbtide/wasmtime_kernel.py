@@ -128,25 +128,11 @@ class KernelModule:
         return Abi(memory.text(instance.call("k_abi"), 1 << 20))
 
 
-class SharedMemory:
-    """One machine's linear memory, as bytes for Python; created at its full size."""
+class MemoryBytes:
+    """A machine's linear memory as Python reads and writes it."""
 
-    def __init__(self, kernel: KernelModule, pages: int) -> None:
-        limits = wasmtime.Limits(max(pages, kernel.memory_min), kernel.memory_max)
-        if limits.min > kernel.memory_max:
-            raise MemoryRefused(
-                f"a machine of {limits.min * WASM_PAGE >> 20} MiB does not fit into "
-                f"{kernel.memory_max * WASM_PAGE >> 20} MiB"
-            )
-        try:
-            self.memory = wasmtime.SharedMemory(
-                kernel.engine, wasmtime.MemoryType(limits, is_64=False, shared=True)
-            )
-        except wasmtime.WasmtimeError as error:
-            raise MemoryRefused(f"{limits.min * WASM_PAGE >> 20} MiB: {error}") from error
-        address = ctypes.addressof(self.memory.data_ptr().contents)
-        self.bytes = memoryview((ctypes.c_ubyte * self.memory.data_len()).from_address(address))
-        self.bytes = self.bytes.cast("B")
+    def __init__(self, view: memoryview) -> None:
+        self.bytes = view
 
     def read(self, address: int, length: int) -> bytes:
         """Copy bytes out."""
@@ -163,6 +149,27 @@ class SharedMemory:
     def text(self, address: int, longest: int) -> str:
         """Read NUL-terminated text."""
         return self.read(address, longest).partition(b"\0")[0].decode(errors="replace")
+
+
+class SharedMemory(MemoryBytes):
+    """One machine's linear memory, created at its full size."""
+
+    def __init__(self, kernel: KernelModule, pages: int) -> None:
+        limits = wasmtime.Limits(max(pages, kernel.memory_min), kernel.memory_max)
+        if limits.min > kernel.memory_max:
+            raise MemoryRefused(
+                f"a machine of {limits.min * WASM_PAGE >> 20} MiB does not fit into "
+                f"{kernel.memory_max * WASM_PAGE >> 20} MiB"
+            )
+        try:
+            self.memory = wasmtime.SharedMemory(
+                kernel.engine, wasmtime.MemoryType(limits, is_64=False, shared=True)
+            )
+        except wasmtime.WasmtimeError as error:
+            raise MemoryRefused(f"{limits.min * WASM_PAGE >> 20} MiB: {error}") from error
+        address = ctypes.addressof(self.memory.data_ptr().contents)
+        view = memoryview((ctypes.c_ubyte * self.memory.data_len()).from_address(address))
+        super().__init__(view.cast("B"))
 
 
 class Instance:

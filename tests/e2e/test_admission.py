@@ -77,7 +77,7 @@ def test_fork_bomb_meets_the_limit_and_ends_by_ctrl_c(
         const beside = (await other.run("/t/admission-futexes")).stdout;
         await writer.write(new Uint8Array([3]));
         const end = await p.exit;
-        let after;
+        let after; // some are still dying
         do after = await other.run("/t/admission-bomb", ["38"]); while (/errno 11/.test(after.stdout));
         await other.close();
         return [beside, end.signal, after.stdout];""",

@@ -52,28 +52,24 @@ class Machine:
     async def run(
         self,
         *args: str,
-        env: Mapping[str, str] | None = None,
-        cwd: str | None = None,
-        stdin: bytes | str | None = None,
         timeout: float | None = None,
-        user: str | None = None,
         encoding: str | None = "utf-8",
+<<<<<<< HEAD
         max_output: int | None = None,
+=======
+>>>>>>> finish2
         check: bool = False,
+        **options: Any,
     ) -> CompletedProcess:
-        """Run a program to its end. A name that is not found gives exit code 127, as in a shell."""
+        """Run a program to its end; the options are those of `machine.Machine.run`."""
         if not args:
             raise ValueError("no program was named")
-        wanted = {
-            "env": dict(env) if env else None,
-            "cwd": cwd,
-            "stdin": stdin,
-            "timeout": None if timeout is None else timeout * 1000,
-            "user": user,
-            "maxOutput": max_output,
-            "encoding": "bytes",
-        }
-        given = js_value({name: value for name, value in wanted.items() if value is not None})
+        if "max_output" in options:
+            options["maxOutput"] = options.pop("max_output")
+        if timeout is not None:
+            options["timeout"] = timeout * 1000
+        wanted = {name: value for name, value in options.items() if value is not None}
+        given = js_value({**wanted, "encoding": "bytes"})
         done = await asked(self.sdk.run(args[0], js_value(list(args[1:])), given))
         code, signal = exit_of(done)
         limit = getattr(done, "limit", None)
