@@ -58,11 +58,7 @@ def run(options: argparse.Namespace) -> int:
     except JitDiffers as error:
         print(f"ebb: {error}", file=sys.stderr)
         return EXIT_DIFFERS
-<<<<<<< HEAD
     except (EbbError, LookupError, OSError, ValueError) as error:
-=======
-    except (EbbError, ValueError) as error:
->>>>>>> finish2
         print(f"ebb: {error}", file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt:

@@ -54,10 +54,6 @@ class Machine:
         *args: str,
         timeout: float | None = None,
         encoding: str | None = "utf-8",
-<<<<<<< HEAD
-        max_output: int | None = None,
-=======
->>>>>>> finish2
         check: bool = False,
         **options: Any,
     ) -> CompletedProcess:
