@@ -34,6 +34,7 @@ static const struct line lines[] = {
     C(BOOT_STRACE) C(CALL_OUT_RESULT) C(SPAWN_PTY) C(SPAWN_STDERR_TO_STDOUT) C(SPAWN_NEW_SESSION)
     C(SPAWN_FD_NULL) C(SPAWN_FD_PIPE) C(ADMIT_CLONE) C(ADMIT_EXEC) C(LOG_INFO) C(LOG_WARN)
     C(LOG_STRACE) C(JIT_TAIL_CALLS) C(JIT_RELAXED_MADD) C(NOTICE_SPAWNED) C(NOTICE_EXEC) C(NOTICE_EXITED)
+    C(NOTICE_LIMIT) C(LIMIT_MEMORY) C(LIMIT_PIDS) C(LIMIT_DISK)
 #undef C
 #define S(type) {"size." #type, sizeof(struct type)},
     S(event) S(event_boot) S(event_clock) S(event_call) S(spawn) S(event_cancel) S(event_admit)
@@ -50,7 +51,7 @@ static const struct line lines[] = {
     O(spawn, flags) O(spawn, uid) O(spawn, gid) O(spawn, argc) O(spawn, argv_off) O(spawn, envc)
     O(spawn, envp_off) O(spawn, cwd_off) O(spawn, rows) O(spawn, cols) O(spawn, fds)
     O(event_cancel, id) O(event_admit, tid) O(event_admit, seq) O(event_admit, error)
-    O(event_limits, tasks) O(event_limits, files) O(event_limits, admit)
+    O(event_limits, tasks) O(event_limits, files) O(event_limits, admit) O(event_limits, disk)
     O(event_block, chunk) O(event_block, error) O(event_block, data_len)
     O(event_hostfs, id) O(event_hostfs, error) O(event_hostfs, data_len) O(event_hostfs, value)
     O(out, kind) O(out, len) O(out_call, id) O(out_call, data_len) O(out_call, result)

@@ -136,7 +136,7 @@ struct event_limits {
     u32 tasks; // guest tasks at most (EAGAIN above); 0 leaves it
     u32 files; // RLIMIT_NOFILE of new processes; 0 leaves it
     u32 admit; // ADMIT_*: which statuses are raised
-    u32 pad;
+    u32 disk;  // pages at most that files hold beyond the image's (ENOSPC above); 0 leaves it
 };
 enum { ADMIT_CLONE = 1, ADMIT_EXEC = 2 };
 
@@ -163,7 +163,7 @@ struct event_hostfs {
     X(BLOCK, 2)  /* struct out_block: a chunk of the image is needed */                            \
     X(HOSTFS, 3) /* struct out_hostfs, then data */                                                \
     X(LOG, 4)    /* struct out_log, then text */                                                   \
-    X(NOTICE, 5) /* struct out_notice: a process was made, ran exec, or ended */
+    X(NOTICE, 5) /* struct out_notice: a process was made, ran exec, ended, or met a limit */
 
 enum {
 #define X(name, value) OUT_##name = value,
@@ -238,10 +238,11 @@ struct out_notice {
     struct out out;
     u32 what; // NOTICE_*
     u32 pid;
-    u32 ppid;
-    u32 status; // wait status of EXITED
+    u32 ppid;   // of LIMIT: the session
+    u32 status; // wait status of EXITED; LIMIT_* of LIMIT
 };
-enum { NOTICE_SPAWNED = 1, NOTICE_EXEC = 2, NOTICE_EXITED = 3 };
+enum { NOTICE_SPAWNED = 1, NOTICE_EXEC = 2, NOTICE_EXITED = 3, NOTICE_LIMIT = 4 };
+enum { LIMIT_MEMORY = 1, LIMIT_PIDS = 2, LIMIT_DISK = 3 }; // which a process has met
 
 // ---- Per-hart report, filled before k_step returns ---------------------------------------------
 struct report {

@@ -63,7 +63,6 @@ i64 machine_boot(const struct event_boot *event) {
     kernel->harts = event->harts;
     kernel->flags = event->flags;
     kernel->task_max = 4096;
-    kernel->files_max = 1024;
     kernel->tid_next = 1;
     random_seed(&kernel->random, event->seed);
     strlcpy(kernel->hostname, event->hostname, sizeof kernel->hostname);

@@ -21,6 +21,8 @@ static void limits_set(const struct event_limits *event) {
         kernel->task_max = event->tasks;
     if (event->files)
         kernel->files_max = event->files;
+    if (event->disk)
+        kernel->disk_max = event->disk;
     kernel->admit = event->admit;
 }
 

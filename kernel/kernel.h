@@ -33,6 +33,7 @@ struct machine {
     u32 frame_low;    // lowest frame ever used: frames are taken from the top
     u32 frame_free;   // free list, frame number + 1
     u32 frames_used;
+    u32 disk_used, disk_max; // frames that files hold beyond the image; 0: as many as there are
     bool for_host; // this pass serves the host: it may use the heap's reserve
     maddr zero_page;
     // Time.
@@ -52,7 +53,7 @@ struct machine {
     struct list processes;
     struct task **tids; // by tid; tid_cap entries
     u32 tid_cap, tid_next, task_count, task_max;
-    u32 files_max;
+    u32 files_max; // open files of a process; 0: FD_MAX
     u32 admit;
     u32 asked[2]; // clones, execs: how many requests were put to the owner
     u64 mm_next_id;
@@ -78,7 +79,9 @@ struct machine {
     u32 flags; // BOOT_*
     char hostname[65], domainname[65];
     u8 boot_id[16]; // /proc/sys/kernel/random/boot_id, made when first asked for
-    u64 load_avg[3];
+    u64 load_avg[3]; // task/load.c
+    u64 load_next_ns; // of the next sample
+    u32 load_count;   // tasks that count now
     struct memobject *vdso;
 };
 #define KERNEL_MAGIC 0x31626245 // "Ebb1"
@@ -130,6 +133,7 @@ static inline void pass_cost(u64 ticks) {
 
 
 // log.c
+void limit_met(struct process *process, u32 limit); // LIMIT_*: tells the host
 void klog(u32 level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void exited_push(u32 pid, u32 status); // EXITED is still to be raised for it
 // syscall.c

@@ -16,6 +16,19 @@ void klog(u32 level, const char *fmt, ...) {
     out_send(record);
 }
 
+// A limit of the machine's was met; each process is told of once for each of them.
+void limit_met(struct process *process, u32 limit) {
+    if (process->limits_met & 1u << limit)
+        return;
+    process->limits_met |= 1u << limit;
+    struct out_notice *notice = out_begin(OUT_NOTICE, sizeof *notice, 0);
+    notice->what = NOTICE_LIMIT;
+    notice->pid = process->pid;
+    notice->ppid = process->sid;
+    notice->status = limit;
+    out_send(notice);
+}
+
 // A worker reports that its step ended in a trap or an exception: nobody may wait for it any more.
 __attribute__((export_name("k_fail"))) u32 k_fail(void) {
     if (!atomic_swap(&host.panicked, 1))

@@ -93,12 +93,10 @@ __attribute__((export_name("k_mail_post"))) u32 k_mail_post(u32 event) {
 }
 
 __attribute__((export_name("k_mail_take"))) u32 k_mail_take(u32 hart) {
-    if (hart && kernel->magic != KERNEL_MAGIC)
-        return 0; // what follows BOOT must not overtake it
     atomic_and(&host.hart[hart]->attn, ~(u32)ATTN_MAIL);
     struct mail *mail = NULL;
     lock_take(&host.mail_lock);
-    // One at a time, so that events are delivered in the order they were posted.
+    // One at a time, so that events are delivered in the order they were posted: BOOT first.
     if (!host.mail_taken)
         mail = host.mail_taken = mail_pop(&host.inbox_head, &host.inbox_tail);
     lock_drop(&host.mail_lock);

@@ -5,9 +5,10 @@
 // at the end; an ecall retires once, however often its handler ran.
 #include "kernel.h"
 #include "sys/sys.h"
+#include "task/load.h"
 #include "task/signal.h"
 
-enum { ALWAYS_ENDS, RESTART_SYS, RESTART_NOHAND, RESTART_BLOCK, RESTART_NEVER };
+enum { ALWAYS_ENDS, LOCAL, RESTART_SYS, RESTART_NOHAND, RESTART_BLOCK, RESTART_NEVER };
 
 struct row {
     i64 (*handler)(struct task *task, struct call *call);
@@ -66,7 +67,7 @@ static void call_begin(struct task *task) {
     // One by one: clearing the whole record is a call of the host's runtime, and what held
     // something was put back by call_drop.
     call->live = true;
-    call->granted = call->mask_saved = call->timed_out = false;
+    call->granted = call->mask_saved = call->timed_out = call->restarts = false;
     call->phase = call->why = 0;
     call->nr = (u16)min(task->cpu.x[17], 0xffffull);
     call->seq = ++kernel->call_seq;
@@ -143,8 +144,8 @@ static bool call_interrupt(struct task *task, const struct row *row) {
     i64 result = -EINTR;
     if (call->progress)
         result = (i64)call->progress;
-    else if (row->restart == RESTART_SYS && (action->flags & SA_RESTART) &&
-             !call->deadline) // with SO_RCVTIMEO, SO_SNDTIMEO: never
+    else if (call->restarts || (row->restart == RESTART_SYS && (action->flags & SA_RESTART) &&
+                                !call->deadline)) // with SO_RCVTIMEO, SO_SNDTIMEO: never
         result = E_DONE;      // pc stays on the ecall, a0 was never touched
     bool mask_saved = call->mask_saved;
     if (call->undo)
@@ -157,20 +158,10 @@ static bool call_interrupt(struct task *task, const struct row *row) {
 }
 
 // ---- Local calls -------------------------------------------------------------------------------
-// They read what only the task itself changes, so they need no lock, no record and no way out of
-// cpu_run. Whether one is answered there or in a pass of its own leaves no trace: law 2.
+// They need no lock, no record and no way out of cpu_run. Whether one is answered there or in a
+// pass of its own leaves no trace: law 2.
 static bool is_local(u64 nr) {
-    switch (nr) {
-    case 172: // getpid
-    case 174: // getuid
-    case 175: // geteuid
-    case 176: // getgid
-    case 177: // getegid
-    case 178: // gettid
-        return true;
-    default:
-        return false;
-    }
+    return nr < lengthof(table) && table[nr].restart == LOCAL;
 }
 
 bool ecall_local(struct hart *hart, u64 *x) {
@@ -239,6 +230,7 @@ void syscall_run(struct task *task) {
         return;
     }
     task->state = TASK_WAITING;
+    load_set(task, signal_only_killable(task));
     if (call->granted || call->timed_out)
         sched_enqueue(task); // it happened meanwhile
 }

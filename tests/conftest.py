@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,12 @@ def built(path: Path, command: str) -> Path:
     if not path.exists():
         pytest.fail(f"{path} is missing; mend: python3 build.py {command}")
     return path
+
+
+def pytest_configure() -> None:
+    """Begin as a foreground job does: one in the background starts with these two ignored, and so do its children."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

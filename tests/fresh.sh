@@ -82,6 +82,11 @@ inside() { # USER COMMAND: with the settings of the environment that concern dow
         PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
         $(cat "$root/tmp/environment") sh -c "cd ~/ebb && $*"
 }
+size() { # USER: what all of it takes on disk
+    home=$(chroot "$root" sh -c "echo ~$1")
+    echo "== $1: on disk, in MB"
+    (cd "$root$home" && du -smc ebb .cache .npm)
+}
 clone() { # USER: an empty clone, and no caches
     home=$(chroot "$root" sh -c "echo ~$1")
     rm -rf "${root:?}$home/ebb" "${root:?}$home/.cache" "${root:?}$home/.npm"
@@ -102,12 +107,13 @@ for command in "demo --check" test; do
     echo "== root: python3 build.py $command"
     inside root "python3 build.py $command"
 done
+size root
 
 chroot "$root" id visitor >/dev/null 2>&1 || chroot "$root" useradd -m visitor
 cp -r "$root/root/.npmrc" "$root/root/.config" "$root/home/visitor/" 2>/dev/null || true
 clone visitor
 echo "== visitor: python3 build.py demo"
-inside visitor "python3 build.py demo >demo.log 2>&1 & python3 - <<'END'
+inside visitor ": >demo.log; python3 build.py demo >demo.log 2>&1 & python3 - <<'END'
 import re, sys, time, urllib.request
 for _ in range(1800):
     text = open('demo.log').read()
@@ -119,4 +125,5 @@ print(text)
 page = urllib.request.urlopen(found[1]) if found else sys.exit('no page')
 assert page.headers['Cross-Origin-Opener-Policy'] == 'same-origin' and b'<title>' in page.read()
 END"
+size visitor
 echo "== fresh: all is well"

@@ -94,6 +94,7 @@ export function makeFiles(host: FilesHost): FilesPanel {
 
   function close(): void {
     panel.hidden = true;
+    find("files-list").replaceChildren(); // when it opens again they may be others
     host.left();
   }
 

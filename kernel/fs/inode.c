@@ -16,7 +16,9 @@ static i64 object_frame(struct memobject *object, u64 index, enum want want, str
         return -EFAULT;
     i64 r = inode_page(task, inode, index, out);
     if (r < 0)
-        return r == -ENOSPC ? -ENOMEM : r;
+        return r != -ENOSPC ? r : disk_free() < pages_free() ? -EFAULT : -ENOMEM;
+    if (want == WANT_WRITE && !disk_take(task, *out))
+        return -EFAULT; // SIGBUS, as on a full tmpfs
     page_get(*out);
     if (want == WANT_WRITE) {
         (*out)->flags |= PAGE_DIRTY;

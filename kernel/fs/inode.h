@@ -91,6 +91,9 @@ struct inode *inode_parent(struct inode *inode);  // with a reference; NULL for 
 must_check i64 inode_resize(struct inode *inode, u64 size);
 // The cached page at `index`, made or filled if need be, WITHOUT a reference. E_WAIT, -ENOSPC, -EIO.
 must_check i64 inode_page(struct task *task, struct inode *inode, u64 index, struct page **out);
+// regular.c: count a frame as written to a file; false when the machine's files hold all they may.
+must_check bool disk_take(struct task *task, struct page *page);
+u64 disk_free(void); // frames that files may still take
 void inode_drop_suid(struct task *task, struct inode *inode); // after a write or chown
 
 // Reading any regular file's pages through the cache (exec, mmap, read): as memobject->frame.

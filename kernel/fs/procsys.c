@@ -3,6 +3,7 @@
 #include "../kernel.h"
 #include "../lib/string.h"
 #include "../task/itimer.h"
+#include "../task/load.h"
 #include "pipe.h"
 #include "procfs.h"
 
@@ -87,9 +88,10 @@ static i64 show_uptime(struct text *out, const struct proc_ref *ref) {
 }
 
 static i64 show_loadavg(struct text *out, const struct proc_ref *ref) {
+    load_account();
     for (u32 i = 0; i < 3; i++) {
-        u64 load = kernel->load_avg[i]; // 16.16
-        text_printf(out, "%llu.%02llu ", (ull)(load >> 16), (ull)((load & 0xffff) * 100 >> 16));
+        u64 hundredths = (kernel->load_avg[i] * 100 + (1u << LOAD_SHIFT) / 2) >> LOAD_SHIFT;
+        text_printf(out, "%llu.%02llu ", (ull)(hundredths / 100), (ull)(hundredths % 100));
     }
     text_printf(out, "%u/%u %u\n", running_count(), kernel->task_count, kernel->tid_next ? kernel->tid_next - 1 : 0);
     return 0;

@@ -28,9 +28,27 @@ static i64 page_fill(struct task *task, struct inode *inode, u64 index, struct p
     return *out ? 1 : -EIO;
 }
 
-static struct page *page_make(struct inode *inode, u64 index) {
+u64 disk_free(void) {
+    u64 left = kernel->disk_max - min(kernel->disk_used, kernel->disk_max);
+    return kernel->disk_max ? min(left, pages_free()) : pages_free();
+}
+
+bool disk_take(struct task *task, struct page *page) {
+    if (page->flags & PAGE_DISK)
+        return true;
+    if (kernel->disk_max && kernel->disk_used >= kernel->disk_max) {
+        if (task)
+            limit_met(task->process, LIMIT_DISK);
+        return false;
+    }
+    page->flags |= PAGE_DISK;
+    kernel->disk_used++;
+    return true;
+}
+
+static struct page *page_make(struct task *task, struct inode *inode, u64 index) {
     struct page *page = page_alloc();
-    if (page && pagecache_insert(&inode->pages, index, page) < 0) {
+    if (page && (!disk_take(task, page) || pagecache_insert(&inode->pages, index, page) < 0)) {
         page_put(page);
         return NULL;
     }
@@ -41,7 +59,7 @@ i64 inode_page(struct task *task, struct inode *inode, u64 index, struct page **
     i64 r = page_fill(task, inode, index, out);
     if (r)
         return r < 0 ? r : 0;
-    *out = page_make(inode, index);
+    *out = page_make(task, inode, index);
     return *out ? 0 : -ENOSPC;
 }
 
@@ -141,7 +159,7 @@ static i64 page_for_write(struct task *task, struct inode *inode, u64 index, u64
         return 0;
     if (below_lower(inode, index) && (at || len < PAGE_SIZE))
         return inode_page(task, inode, index, out);
-    *out = page_make(inode, index);
+    *out = page_make(task, inode, index);
     return *out ? 0 : -ENOSPC;
 }
 
@@ -168,6 +186,8 @@ static i64 regular_write(struct task *task, struct file *file, struct uio *uio, 
     while (done < (u64)n) {
         u64 in = at & PAGE_MASK, len = min((u64)n - done, PAGE_SIZE - in);
         r = page_for_write(task, inode, at >> PAGE_SHIFT, in, len, &page);
+        if (!r && !disk_take(task, page))
+            r = -ENOSPC;
         if (r < 0)
             break;
         code_drop(page_address(page));
@@ -264,7 +284,7 @@ static i64 zero_range(struct task *task, struct inode *inode, u64 from, u64 to) 
             pagecache_drop(&inode->pages, i);
         } else if (page) {
             page_zero(page, 0, PAGE_SIZE);
-        } else if (!page_make(inode, i)) {
+        } else if (!page_make(task, inode, i)) {
             return -ENOSPC;
         }
     }
@@ -292,7 +312,7 @@ static i64 regular_fallocate(struct task *task, struct file *file, u32 mode, u64
         return -EFBIG;
     }
     // Nothing is set aside: memory is promised only as far as it is free now.
-    if (!what && (len >> PAGE_SHIFT) > pages_free() + inode->pages.count)
+    if (!what && (len >> PAGE_SHIFT) > disk_free() + inode->pages.count)
         return -ENOSPC;
     i64 r = what ? zero_range(task, inode, offset, min(end, max(inode->size, offset))) : 0;
     if (r < 0)

@@ -60,6 +60,8 @@ void page_put(struct page *page) {
     if (--page->refs)
         return;
     code_drop(page_address(page));
+    if (page->flags & PAGE_DISK)
+        kernel->disk_used--;
     page->next = kernel->frame_free;
     kernel->frame_free = (u32)(page - frames()) + 1;
     kernel->frames_used--;

@@ -347,6 +347,9 @@ static i64 spawn_begin(struct task *task, struct call *call) {
     child->call = (struct call){
         .live = true, .nr = NR_SPAWN_EXEC, .seq = ++kernel->call_seq, .captured = state};
     child->process->host_child = true;
+    if (kernel->files_max)
+        child->process->rlimit[RLIMIT_NOFILE][0] = child->process->rlimit[RLIMIT_NOFILE][1] =
+            min(kernel->files_max, FD_MAX);
     sched_enqueue(child);
     call->phase = 1;
     return wait_alone(task, STATUS_CHILD_WAIT);

@@ -6,6 +6,7 @@
 #include "../lib/heap.h"
 #include "../task/futexq.h"
 #include "../task/itimer.h"
+#include "../task/load.h"
 #include "proc.h"
 #include "reap.h"
 
@@ -38,6 +39,7 @@ void task_release_mm(struct task *task) {
     if (!task->mm)
         return;
     futex_robust_exit(task);
+    futex_pi_exit(task);
     if (task->clear_child_tid && task->mm->refs > 1 &&
         mm_present(task->mm, task->clear_child_tid)) {
         if (!put_user(task, UPTR(task->clear_child_tid), (u32)0))
@@ -95,6 +97,7 @@ void task_exit(struct task *task, u32 status) {
     exec_drop(task);
     task_release_mm(task);
     task->state = TASK_DEAD;
+    load_set(task, false);
     task->attention = false;
     task->active = NULL;
     process->live_count--;

@@ -27,8 +27,10 @@ void fs_context_put(struct fs_context *fs) {
 }
 
 i64 process_limit(struct task *task) {
-    if (kernel->task_max && kernel->task_count - kernel->agent->task_count >= kernel->task_max)
+    if (kernel->task_max && kernel->task_count - kernel->agent->task_count >= kernel->task_max) {
+        limit_met(task->process, LIMIT_PIDS);
         return -EAGAIN;
+    }
     u64 limit = task->process->rlimit[RLIMIT_NPROC][0];
     u64 privileged = 1ull << CAP_SYS_RESOURCE | 1ull << CAP_SYS_ADMIN;
     if (limit == RLIM_INFINITY || task->cred.ruid == 0 || (task->cred.cap_effective & privileged))

@@ -14,12 +14,13 @@ enum {
     FUTEX_TRYLOCK_PI,
     FUTEX_WAIT_BITSET,
     FUTEX_WAKE_BITSET,
+    FUTEX_LOCK_PI2 = 13,
 };
 #define FUTEX_PRIVATE 128u
 #define FUTEX_REALTIME 256u
 #define ROBUST_HEAD_BYTES 24u
 
-// Relative for WAIT, absolute for WAIT_BITSET.
+// Relative for WAIT, absolute for all others.
 static i64 futex_deadline(struct task *task, struct call *call, u32 op, bool realtime) {
     struct timespec limit;
     i64 error = get_user(task, limit, arg_ptr(call, 3));
@@ -53,14 +54,26 @@ static i64 wait(struct task *task, struct call *call, u32 op, bool shared, bool 
     return futex_wait(task, call, arg_ptr(call, 0), arg_u32(call, 2), bitset, shared);
 }
 
+static i64 lock_pi(struct task *task, struct call *call, bool shared, bool realtime) {
+    if (!call->phase) {
+        i64 error =
+            arg_ptr(call, 3).va ? futex_deadline(task, call, FUTEX_LOCK_PI, realtime) : 0;
+        if (error)
+            return error;
+        call->phase = 1;
+        call->restarts = true;
+    }
+    return futex_lock_pi(task, call, arg_ptr(call, 0), shared, false);
+}
+
 i64 sys_futex(struct task *task, struct call *call) {
     uptr word = arg_ptr(call, 0), word2 = arg_ptr(call, 4);
     u32 command = arg_u32(call, 1), op = command & ~(FUTEX_PRIVATE | FUTEX_REALTIME);
     bool shared = !(command & FUTEX_PRIVATE), realtime = command & FUTEX_REALTIME;
     u32 count = arg_u32(call, 2), count2 = arg_u32(call, 3);
-    if (realtime && op != FUTEX_WAIT_BITSET && op != FUTEX_WAIT)
+    if (realtime && op != FUTEX_WAIT_BITSET && op != FUTEX_WAIT && op != FUTEX_LOCK_PI2)
         return -ENOSYS;
-    if (op > FUTEX_WAKE_BITSET || op == FUTEX_FD || (op >= FUTEX_LOCK_PI && op <= FUTEX_TRYLOCK_PI))
+    if ((op > FUTEX_WAKE_BITSET && op != FUTEX_LOCK_PI2) || op == FUTEX_FD)
         return -ENOSYS;
     if (word.va & 3)
         return -EINVAL;
@@ -74,6 +87,14 @@ i64 sys_futex(struct task *task, struct call *call) {
         return futex_wake(task, word, count, ~0u, shared);
     case FUTEX_WAKE_BITSET:
         return arg_u32(call, 5) ? futex_wake(task, word, count, arg_u32(call, 5), shared) : -EINVAL;
+    case FUTEX_LOCK_PI:
+        return lock_pi(task, call, shared, true);
+    case FUTEX_LOCK_PI2:
+        return lock_pi(task, call, shared, realtime);
+    case FUTEX_TRYLOCK_PI:
+        return futex_lock_pi(task, call, word, shared, true);
+    case FUTEX_UNLOCK_PI:
+        return futex_unlock_pi(task, word, shared);
     default:
         break;
     }

@@ -284,7 +284,7 @@ static i64 limit_set(struct task *task, struct process *process, u32 resource, c
     u64 *limit = process->rlimit[resource];
     if (new[0] > new[1])
         return -EINVAL;
-    if (resource == RLIMIT_NOFILE && new[1] > FD_MAX)
+    if (resource == RLIMIT_NOFILE && new[1] > (kernel->files_max ? kernel->files_max : FD_MAX))
         return -EPERM;
     if (new[1] > limit[1] && !capable(task, CAP_SYS_RESOURCE))
         return -EPERM;

@@ -233,14 +233,14 @@ static i64 write_header(struct task *task, struct transfer *t, struct sock *sock
 }
 
 // ---- Moving ------------------------------------------------------------------------------------
-// A stream's message goes in pieces; what was moved before an error counts.
-static i64 send_all(struct task *task, struct call *call, struct sock *sock, struct transfer *t,
-                    bool single) {
-    struct message *message = &t->message;
-    if (!sock->ops->send)
+// One piece of a message, or (`whole`) as many as it takes; what was moved before an error counts.
+static i64 move(struct task *task, struct call *call, struct sock *sock, struct transfer *t,
+                bool single, bool whole,
+                i64 (*piece)(struct task *task, struct sock *sock, struct message *message)) {
+    if (!piece)
         return -EOPNOTSUPP;
     for (;;) {
-        i64 r = sock->ops->send(task, sock, message);
+        i64 r = piece(task, sock, &t->message);
         if (r == E_WAIT)
             return r;
         if (r < 0)
@@ -248,31 +248,21 @@ static i64 send_all(struct task *task, struct call *call, struct sock *sock, str
         t->moved += (u64)r;
         if (single)
             call->progress = t->moved;
-        if (sock->type != SOCK_STREAM || !r || !t->uio.left)
+        if (!whole || !r || !t->uio.left || t->message.parcel)
             return (i64)t->moved;
-        message->flags |= MSG_NOSIGNAL; // a broken pipe later on is told by the count
+        t->message.flags |= MSG_NOSIGNAL; // a broken pipe later on is told by the count
     }
+}
+
+static i64 send_all(struct task *task, struct call *call, struct sock *sock, struct transfer *t,
+                    bool single) {
+    return move(task, call, sock, t, single, sock->type == SOCK_STREAM, sock->ops->send);
 }
 
 static i64 receive_all(struct task *task, struct call *call, struct sock *sock, struct transfer *t,
                        bool single) {
-    struct message *message = &t->message;
-    bool all =
-        message->flags & MSG_WAITALL && !(message->flags & MSG_PEEK) && sock->type == SOCK_STREAM;
-    if (!sock->ops->receive)
-        return -EOPNOTSUPP;
-    for (;;) {
-        i64 r = sock->ops->receive(task, sock, message);
-        if (r == E_WAIT)
-            return r;
-        if (r < 0)
-            return t->moved ? (i64)t->moved : r;
-        t->moved += (u64)r;
-        if (single)
-            call->progress = t->moved;
-        if (!all || !r || !t->uio.left || message->parcel)
-            return (i64)t->moved;
-    }
+    bool all = t->message.flags & MSG_WAITALL && !(t->message.flags & MSG_PEEK);
+    return move(task, call, sock, t, single, all && sock->type == SOCK_STREAM, sock->ops->receive);
 }
 
 static i64 end(struct task *task, struct call *call, i64 r) {

@@ -106,13 +106,17 @@ i64 sys_socketpair(struct task *task, struct call *call) {
 }
 
 // ---- Names and connections ---------------------------------------------------------------------
-// The address argument, read once per call.
-static i64 captured_address(struct task *task, struct call *call, struct address **out) {
+// The arguments of bind and connect; the address is read once per call.
+static i64 sock_and_address(struct task *task, struct call *call, struct sock **sock,
+                            struct address **out) {
+    i64 r = sock_argument(task, arg_int(call, 0), sock);
+    if (r)
+        return r;
     if (!call->captured) {
         struct address *address = knew(struct address);
         if (!address)
             return -ENOMEM;
-        i64 r = address_in(task, address, arg_ptr(call, 1), arg_int(call, 2));
+        r = address_in(task, address, arg_ptr(call, 1), arg_int(call, 2));
         if (r) {
             kfree(address);
             return r;
@@ -126,9 +130,7 @@ static i64 captured_address(struct task *task, struct call *call, struct address
 i64 sys_bind(struct task *task, struct call *call) {
     struct sock *sock;
     struct address *address;
-    i64 r = sock_argument(task, arg_int(call, 0), &sock);
-    if (!r)
-        r = captured_address(task, call, &address);
+    i64 r = sock_and_address(task, call, &sock, &address);
     if (r)
         return r;
     return sock->ops->bind ? sock->ops->bind(task, sock, address) : -EOPNOTSUPP;
@@ -137,9 +139,7 @@ i64 sys_bind(struct task *task, struct call *call) {
 i64 sys_connect(struct task *task, struct call *call) {
     struct sock *sock;
     struct address *address;
-    i64 r = sock_argument(task, arg_int(call, 0), &sock);
-    if (!r)
-        r = captured_address(task, call, &address);
+    i64 r = sock_and_address(task, call, &sock, &address);
     if (r)
         return r;
     return sock->ops->connect ? sock->ops->connect(task, sock, address, sock_nonblock(sock))

@@ -152,8 +152,8 @@ static i64 put_statfs(struct task *task, uptr out, struct inode *inode) {
         .flags = ST_VALID | ST_RELATIME | (fs ? fs->flags & (ST_RDONLY | ST_NOSUID | ST_NODEV | ST_NOEXEC) : 0),
     };
     if (memory && fs) {
-        s.blocks = pages_total();
-        s.bfree = s.bavail = pages_free();
+        s.blocks = kernel->disk_max ? min((u64)kernel->disk_max, pages_total()) : pages_total();
+        s.bfree = s.bavail = disk_free();
         s.files = pages_total();
         s.ffree = pages_free();
     }

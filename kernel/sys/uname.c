@@ -1,4 +1,5 @@
 // uname(2), sysinfo(2), getrandom(2), prctl(2) and other questions about the system.
+#include "../task/load.h"
 #include "sys.h"
 
 i64 sys_uname(struct task *task, struct call *call) {
@@ -44,7 +45,9 @@ i64 sys_sysinfo(struct task *task, struct call *call) {
         .procs = (u16)kernel->task_count,
         .mem_unit = 1,
     };
-    memcpy(info.loads, kernel->load_avg, sizeof info.loads);
+    load_account();
+    for (u32 i = 0; i < lengthof(info.loads); i++)
+        info.loads[i] = kernel->load_avg[i] << (16 - LOAD_SHIFT);
     return copy_out(task, arg_ptr(call, 0), &info, sizeof info);
 }
 

@@ -5,36 +5,21 @@
 #include "../kernel.h"
 #include "../lib/heap.h"
 
-#define BUCKETS 256u
 #define ROBUST_MAX 2048u
-#define TID_MASK 0x3fffffffu
-#define OWNER_DIED 0x40000000u
-#define WAITERS 0x80000000u
 
-struct futexes {
-    struct list bucket[BUCKETS];
-};
-
-struct futex_wait { // owned by the waiting task
-    struct list link;
-    struct task *task;
-    struct futex_key key;
-    u32 bitset;
-};
-
-static struct list *bucket_of(struct futex_key key) {
+struct list *futex_bucket(struct futex_key key) {
     if (!kernel->futexes) {
         kernel->futexes = knew(struct futexes);
         if (!kernel->futexes)
             return NULL;
-        for (u32 i = 0; i < BUCKETS; i++)
+        for (u32 i = 0; i < FUTEX_BUCKETS; i++)
             list_init(&kernel->futexes->bucket[i]);
     }
     u64 hash = (key.space * 0x9e3779b97f4a7c15ull) ^ ((key.offset >> 2) * 0xc2b2ae3d27d4eb4full);
-    return &kernel->futexes->bucket[hash >> 56 & (BUCKETS - 1)];
+    return &kernel->futexes->bucket[hash >> 56 & (FUTEX_BUCKETS - 1)];
 }
 
-static struct futex_key key_of(struct task *task, u64 va, bool shared) {
+struct futex_key futex_key_of(struct task *task, u64 va, bool shared) {
     struct vma *vma = shared ? mm_find(task->mm, va) : NULL;
     if (vma && vma->object && (vma->flags & VMA_SHARED))
         return (struct futex_key){1ull << 63 | MADDR(vma->object),
@@ -46,17 +31,48 @@ static bool key_equal(struct futex_key a, struct futex_key b) {
     return a.space == b.space && a.offset == b.offset;
 }
 
-static void futex_dequeue(struct task *task) {
+void futex_dequeue(struct task *task) {
     struct futex_wait *wait = task->futex;
     if (!wait)
         return;
     task->futex = NULL;
+    kernel->futexes->locking -= wait->locks;
     list_remove(&wait->link);
     kfree(wait);
 }
 
 static void futex_undo(struct task *task, struct call *call) {
     futex_dequeue(task);
+}
+
+i64 futex_enqueue(struct task *task, struct futex_wait what) {
+    struct list *bucket = futex_bucket(what.key);
+    struct futex_wait *wait = bucket ? knew(struct futex_wait) : NULL;
+    if (!wait)
+        return -ENOMEM;
+    *wait = what;
+    wait->task = task;
+    list_init(&wait->link);
+    list_push(bucket, &wait->link);
+    kernel->futexes->locking += wait->locks;
+    task->futex = wait;
+    task->call.undo = futex_undo;
+    return 0;
+}
+
+struct futex_wait *futex_first(struct list *bucket, struct futex_key key) {
+    struct futex_wait *wait;
+    list_each(wait, bucket, link)
+        if (key_equal(wait->key, key))
+            return wait;
+    return NULL;
+}
+
+// Whether it is waited for as a lock: then nothing but unlocking ends that.
+static bool locked_by_others(struct futex_key key) {
+    struct list *bucket = futex_bucket(key);
+    struct futex_wait *wait = bucket ? futex_first(bucket, key) : NULL;
+    return wait && wait->locks;
 }
 
 // Loads and compares as one step with queueing: stores by other harts are seen or come later, and
@@ -72,15 +88,10 @@ i64 futex_wait(struct task *task, struct call *call, uptr word, u32 expected, u3
             return error;
         if (atomic_load(p) != expected)
             return -EAGAIN;
-        struct futex_key key = key_of(task, word.va, shared);
-        struct list *bucket = bucket_of(key);
-        struct futex_wait *wait = bucket ? knew(struct futex_wait) : NULL;
-        if (!wait)
-            return -ENOMEM;
-        *wait = (struct futex_wait){.task = task, .key = key, .bitset = bitset};
-        list_push(bucket, &wait->link);
-        task->futex = wait;
-        call->undo = futex_undo;
+        struct futex_key key = futex_key_of(task, word.va, shared);
+        error = futex_enqueue(task, (struct futex_wait){.key = key, .bitset = bitset});
+        if (error)
+            return error;
     }
     if (call->timed_out) {
         futex_dequeue(task);
@@ -90,13 +101,13 @@ i64 futex_wait(struct task *task, struct call *call, uptr word, u32 expected, u3
 }
 
 static u32 wake_key(struct futex_key key, u32 count, u32 bitset) {
-    struct list *bucket = bucket_of(key);
+    struct list *bucket = futex_bucket(key);
     struct futex_wait *wait;
     u32 woken = 0;
     if (!bucket)
         return 0;
     list_each(wait, bucket, link) {
-        if (!key_equal(wait->key, key) || !(wait->bitset & bitset))
+        if (!key_equal(wait->key, key) || !(wait->bitset & bitset) || wait->locks)
             continue;
         struct task *task = wait->task;
         futex_dequeue(task);
@@ -108,7 +119,8 @@ static u32 wake_key(struct futex_key key, u32 count, u32 bitset) {
 }
 
 i64 futex_wake(struct task *task, uptr word, u32 count, u32 bitset, bool shared) {
-    return wake_key(key_of(task, word.va, shared), count, bitset);
+    struct futex_key key = futex_key_of(task, word.va, shared);
+    return locked_by_others(key) ? -EINVAL : wake_key(key, count, bitset);
 }
 
 i64 futex_requeue(struct task *task, uptr from, u32 wake, u32 move, uptr to, const u32 *expected,
@@ -121,10 +133,12 @@ i64 futex_requeue(struct task *task, uptr from, u32 wake, u32 move, uptr to, con
         if (atomic_load(p) != *expected)
             return -EAGAIN;
     }
-    struct futex_key key = key_of(task, from.va, shared), target = key_of(task, to.va, shared);
-    struct list *bucket = bucket_of(key), *target_bucket = bucket_of(target);
+    struct futex_key key = futex_key_of(task, from.va, shared), target = futex_key_of(task, to.va, shared);
+    struct list *bucket = futex_bucket(key), *target_bucket = futex_bucket(target);
     if (!bucket || !target_bucket)
         return -ENOMEM;
+    if (locked_by_others(key) || locked_by_others(target))
+        return -EINVAL;
     u32 woken = wake ? wake_key(key, wake, ~0u) : 0, moved = 0;
     if (key_equal(key, target) || !move)
         return woken;
@@ -171,26 +185,26 @@ i64 futex_wake_op(struct task *task, uptr word, u32 count, uptr word2, u32 count
                  : compare == 3 ? was <= comparand
                  : compare == 4 ? was > comparand
                                 : was >= comparand;
-    u32 woken = wake_key(key_of(task, word.va, shared), count, ~0u);
+    u32 woken = wake_key(futex_key_of(task, word.va, shared), count, ~0u);
     if (holds)
-        woken += wake_key(key_of(task, word2.va, shared), count2, ~0u);
+        woken += wake_key(futex_key_of(task, word2.va, shared), count2, ~0u);
     return woken;
 }
 
 void futex_wake_word(struct task *task, u64 va, u32 count) {
-    wake_key(key_of(task, va, true), count, ~0u);
+    wake_key(futex_key_of(task, va, true), count, ~0u);
 }
 
 // ---- Robust lists: get_robust_list(2) ----------------------------------------------------------
 // Leaving must never wait: a page that is not there holds no lock word of ours.
-static bool word_there(struct task *task, u64 va, u32 **out) {
+bool futex_word_there(struct task *task, u64 va, u32 **out) {
     return !(va & 3) && mm_present(task->mm, va) &&
            user_word(task, UPTR(va), ACCESS_WRITE, out) == 0;
 }
 
 static void robust_release(struct task *task, u64 va, bool pending) {
     u32 *p, old;
-    if (!word_there(task, va, &p))
+    if (!futex_word_there(task, va, &p))
         return;
     do {
         old = atomic_load(p);
@@ -198,10 +212,10 @@ static void robust_release(struct task *task, u64 va, bool pending) {
             futex_wake_word(task, va, 1);
             return;
         }
-        if ((old & TID_MASK) != task->tid)
+        if ((old & FUTEX_TID_MASK) != task->tid)
             return;
-    } while (!atomic_cas(p, old, (old & WAITERS) | OWNER_DIED));
-    if (old & WAITERS)
+    } while (!atomic_cas(p, old, (old & FUTEX_WAITERS) | FUTEX_OWNER_DIED));
+    if (old & FUTEX_WAITERS)
         futex_wake_word(task, va, 1);
 }
 

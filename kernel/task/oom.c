@@ -22,6 +22,7 @@ void oom_kill(struct task *task) {
     if (!victim->exiting) {
         klog(LOG_WARN, "out of memory: killed process %u (%s)", victim->pid,
              victim->leader ? victim->leader->comm : "?");
+        limit_met(victim, LIMIT_MEMORY);
         signal_kernel(victim, SIGKILL);
     }
     sched_yield(task); // until the victim has gone

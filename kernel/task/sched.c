@@ -1,5 +1,6 @@
 #include "../kernel.h"
 #include "../park.h"
+#include "load.h"
 
 // The run queue is first come, first served. A woken task rings one idle hart, the one it last ran
 // on if that is idle: its caches are warm.
@@ -7,6 +8,7 @@ void sched_enqueue(struct task *task) {
     if (task->state == TASK_RUNNABLE || task->state == TASK_RUNNING || task->state == TASK_DEAD)
         return;
     task->state = TASK_RUNNABLE;
+    load_set(task, true);
     list_push(&kernel->run_queue, &task->run_link);
     kernel->run_count++;
     if (host.idle) {

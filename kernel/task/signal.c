@@ -7,6 +7,7 @@
 #include "../kernel.h"
 #include "../lib/heap.h"
 #include "../lib/string.h"
+#include "load.h"
 
 #define STOP_SET (SIGBIT(SIGSTOP) | SIGBIT(SIGTSTP) | SIGBIT(SIGTTIN) | SIGBIT(SIGTTOU))
 #define IGNORE_SET (SIGBIT(SIGCHLD) | SIGBIT(SIGCONT) | SIGBIT(SIGURG) | SIGBIT(SIGWINCH))
@@ -263,7 +264,7 @@ i64 signal_may(struct task *from, struct process *to, u32 signo) {
 // ---- What is deliverable ----
 // Waits that only a kill ends: the vfork parent, exec waiting to be alone, admission, file data on
 // its way.
-static bool only_killable(struct task *task) {
+bool signal_only_killable(struct task *task) {
     if (!task->call.live)
         return false;
     switch (task->call.why) {
@@ -303,7 +304,7 @@ bool signal_deliverable(struct task *task) {
     struct sigqueue *queue;
     if (task->killed)
         return true;
-    if (task->process->is_agent || only_killable(task))
+    if (task->process->is_agent || signal_only_killable(task))
         return false;
     return task->process->stopped || signal_peek(task, &queue);
 }
@@ -331,6 +332,11 @@ void signal_set_blocked(struct task *task, u64 set) {
 }
 
 // ---- Delivery ----
+static void stop(struct task *task) {
+    task->state = TASK_STOPPED;
+    load_set(task, false);
+}
+
 static void group_stop(struct task *task, u32 signo) {
     struct process *process = task->process;
     process->stopped = true;
@@ -340,11 +346,11 @@ static void group_stop(struct task *task, u32 signo) {
     struct task *other;
     list_each(other, &process->tasks, sibling) {
         if (other->state == TASK_WAITING)
-            other->state = TASK_STOPPED; // stays on its queues; a grant is kept until CONT
+            stop(other); // stays on its queues; a grant is kept until CONT
         else if (other != task && other->state != TASK_DEAD)
             signal_kick(other); // stops itself in signal_deliver
     }
-    task->state = TASK_STOPPED;
+    stop(task);
     process_notify_parent(process, CLD_STOPPED, signo);
 }
 
@@ -374,12 +380,12 @@ i64 signal_deliver(struct task *task) {
         }
         if (process->is_agent)
             break;
-        if (only_killable(task)) {
+        if (signal_only_killable(task)) {
             task->attention = true; // it looks again when this wait is over
             return 0;
         }
         if (process->stopped) {
-            task->state = TASK_STOPPED;
+            stop(task);
             return 0;
         }
         struct sigqueue *queue;

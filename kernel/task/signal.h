@@ -22,6 +22,7 @@ bool signal_ignored(struct task *task, u32 signo); // by action; SIG_DFL-ignored
 void signal_set_blocked(struct task *task, u64 set); // keeps KILL and STOP out, re-evaluates
 // As the senders above for user requests (rt_sigqueueinfo): -EAGAIN when RLIMIT_SIGPENDING is reached.
 must_check i64 signal_queue(struct process *process, struct task *task, const struct siginfo *info);
+bool signal_only_killable(struct task *task); // it is in a wait that no other signal ends
 void signal_kick(struct task *task); // make it look at `attention`, wherever it is (kill wakes stopped ones)
 struct sighand *process_sighand(struct process *process); // NULL when no task lives
 struct sighand *sighand_clone(const struct sighand *from); // NULL: all default; refs = 1

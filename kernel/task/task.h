@@ -23,6 +23,7 @@ struct call {
     bool granted;  // `result` was stored by a waker: it is the answer
     bool mask_saved;
     bool timed_out; // the deadline passed while it waited
+    bool restarts;  // a handler that ran begins it anew, with SA_RESTART or not
     u8 phase;
     u8 why;        // STATUS_* it waits as
     u16 nr;
@@ -115,6 +116,7 @@ struct process {
     u64 rss_max, child_rss_max; // frames
     u64 child_faults;
     i32 oom_score_adj;
+    u32 limits_met; // bits of LIMIT_*: the host has been told
 };
 
 #define SCHED_RESET_ON_FORK 0x40000000u // in sched_policy
@@ -145,6 +147,7 @@ struct task {
     u32 sas_flags;
     bool attention;         // look at signals, stop, exit before guest code runs again
     bool killed;            // SIGKILL or exit_group: only exit remains
+    bool loads;             // counts in the load average
     struct sigqueue_forced { u32 signo; struct siginfo info; } forced; // synchronous, signo 0: none
 
     u64 clear_child_tid;

@@ -16,12 +16,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from ebbtide.assets import cache_folder
+
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
 STAMPS = BUILD / "stamps"
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
-CACHE = Path(os.environ.get("EBB_CACHE") or Path.home() / ".cache" / "ebb").absolute()
+CACHE = cache_folder()
 ME = "python3 build.py"
 
 
@@ -153,7 +155,7 @@ def disk_check(where: Path, need: int, what: str) -> None:
     if free < need:
         raise Failure(
             f"{what} needs {need / 1e9:.1f} GB in {place}, {free / 1e9:.1f} GB are free",
-            "free some space, or set EBB_CACHE to a folder on another disk",
+            "free some space, or set EBB_HOME to a folder on another disk",
         )
 
 

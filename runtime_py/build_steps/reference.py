@@ -16,6 +16,7 @@ ROW = re.compile(
 )
 RESTARTS = {
     "ALWAYS_ENDS": "",
+    "LOCAL": "local",
     "RESTART_SYS": "with SA_RESTART",
     "RESTART_NOHAND": "if no handler ran",
     "RESTART_BLOCK": "continues if no handler ran",
@@ -29,7 +30,8 @@ def syscalls() -> str:
         "# System calls",
         "",
         "Written from `kernel/syscalls.tbl` by `python3 build.py docs`. A number that is not here answers",
-        "`ENOSYS` and is logged once. *Restarts* is what becomes of a waiting call when a signal arrives.",
+        "`ENOSYS` and is logged once. *Restarts* is what becomes of a waiting call when a signal arrives; a *local* call is",
+        "answered without leaving guest code.",
         "",
         "| number | name | support | restarts | in |",
         "|---|---|---|---|---|",

@@ -60,7 +60,7 @@ def venv() -> None:
     same_python = fresh("venv-python", digest(sys.version, str(ROOT)), VENV_PYTHON)
     if not (same_python and _works([VENV_PYTHON, "-m", "pip", "--version"])):
         _make_venv()
-    say("setup", "Python packages into .venv (about 250 MB to download, 600 MB on disk)")
+    say("setup", "Python packages into .venv (about 200 MB to download, 750 MB on disk)")
     pip: list[str | Path] = [VENV_PYTHON, "-m", "pip", "install", "--disable-pip-version-check"]
     pip += ["--quiet", "--no-input"]
     mend = f"{ME} setup   (when PyPI, or the index pip is configured with, can be reached)"
@@ -136,7 +136,9 @@ def zig_env() -> dict[str, str]:
 def node() -> tuple[Path, list[str]]:
     """Find node >= 20 and the command line of its npm: on PATH, or the wheel in .venv."""
     on_path, npm_on_path = shutil.which("node"), shutil.which("npm")
-    if on_path and npm_on_path and _node_major(Path(on_path)) >= 20:
+    # The wheel's may be on PATH, by node_env(); its npm works only as _node_wheel() calls it.
+    foreign = on_path and npm_on_path and VENV not in Path(on_path).parents
+    if on_path and npm_on_path and foreign and _node_major(Path(on_path)) >= 20:
         return Path(on_path), [npm_on_path]
     found = _node_wheel()
     if found is None:
@@ -184,7 +186,7 @@ def npm() -> None:
         return
     start = time.monotonic()
     _, npm_command = node()
-    say("setup", "npm packages into sdk/node_modules (about 20 MB to download)")
+    say("setup", "npm packages into sdk/node_modules (about 45 MB to download)")
     mend = f"{ME} setup   (when the npm registry that npm is configured with can be reached)"
     run([*npm_command, "ci"], cwd=NODE_PACKAGES, env=node_env(), mend=mend)
     stamp("npm", inputs)

@@ -14,6 +14,8 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
+from ebbtide.assets import images_folder
+
 from . import kernel, notices, setup
 from .common import (
     BUILD,
@@ -198,9 +200,9 @@ def _image(name: str, command: Sequence[str | Path]) -> None:
         say("image", "there is no image builder in runtime_py/ebbtide/image yet")
         return
     start = time.monotonic()
-    if not (CACHE / "images" / name / "manifest.json").exists():
+    if not (images_folder() / name / "manifest.json").exists():
         need = IMAGE_BYTES.get(name, 0)
-        disk_check(CACHE, need, f"image {name}")
+        disk_check(images_folder(), need, f"image {name}")
         say("image", f"{name}: packages from Debian's mirror (needs {need / 1e9:.1f} GB of disk)")
     run(command, mend=f"{ME} image {name}   (EBB_MIRROR names another mirror)", show=True)
     if time.monotonic() - start > 2:

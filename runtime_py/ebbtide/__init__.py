@@ -39,6 +39,7 @@ _WHERE = {
     "ImageError": "errors",
     "ImageMissing": "errors",
     "ImageCorrupt": "errors",
+    "UserUnknown": "errors",
     "FetchFailed": "errors",
     "ProcessError": "errors",
     "CommandFailed": "errors",

@@ -1,14 +1,15 @@
 """Where the built parts are: inside an installed package, or in build/ of a repository.
 
 A package that was installed from a wheel holds them in ebbtide/_built; an editable one uses the
-outputs of build.py. Images are never in a wheel: they are built into, or fetched to, $EBB_HOME;
-$EBB_CACHE and $EBB_IMAGES name its two parts each for itself. Files appear there whole or not at
-all, so several processes may share it.
+outputs of build.py. Images are never in a wheel: they are built into, or fetched to, $EBB_HOME, else
+the user's folders for data and caches; $EBB_CACHE and $EBB_IMAGES name the two parts each for itself.
+Files appear there whole or not at all, so several processes may share it.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -32,17 +33,28 @@ def web_folder() -> Path:
 
 def cache_folder() -> Path:
     """Downloads and other things that can be made again."""
-    return _folder("EBB_CACHE") or _home("cache") or Path.home() / ".cache" / "ebb"
+    return _folder("EBB_CACHE") or _home("cache") or _user("XDG_CACHE_HOME", ".cache", "Caches")
 
 
 def images_folder() -> Path:
-    """Images: $EBB_IMAGES, else $EBB_HOME, else a folder in the cache, shared by all clones."""
-    return _folder("EBB_IMAGES") or _home("images") or cache_folder() / "images"
+    """Images; beside the cache where only that is named."""
+    named = _folder("EBB_IMAGES") or _home("images")
+    if not named and (cache := _folder("EBB_CACHE")):
+        named = cache / "images"
+    return named or _user("XDG_DATA_HOME", ".local/share", "Application Support") / "images"
 
 
 def _folder(variable: str) -> Path | None:
     named = os.environ.get(variable)
     return Path(named).absolute() if named else None
+
+
+def _user(variable: str, linux: str, macos: str) -> Path:
+    """Give our folder among the user's, by the rules of the system."""
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / macos / "ebb"
+    named = os.environ.get(variable, "")
+    return (Path(named) if os.path.isabs(named) else Path.home() / linux) / "ebb"
 
 
 def _home(part: str) -> Path | None:

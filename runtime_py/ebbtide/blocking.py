@@ -20,7 +20,6 @@ from typing import Any, Self, TypeVar
 from . import machine as asynchronous
 from .meant import refuse_unknown
 from .placement import Options
-from .process import MAX_OUTPUT
 
 T = TypeVar("T")
 
@@ -128,7 +127,7 @@ def run(
     cwd: str | None = None,
     user: str | None = None,
     text: bool = True,
-    max_output: int = MAX_OUTPUT,
+    max_output: int | None = None,
     **options: Any,
 ) -> subprocess.CompletedProcess[Any]:
     """Boot a machine, run one program in it, return a `subprocess.CompletedProcess`.

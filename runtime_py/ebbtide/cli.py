@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
@@ -60,12 +61,11 @@ def assignment(text: str) -> tuple[str, str]:
     return name, value
 
 
-def count(text: str) -> tuple[str, int]:
-    """Read NAME=N."""
-    name, value = assignment(text)
-    if not value.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=N")
-    return name, int(value)
+def count(text: str) -> int:
+    """Read a number from 1 on."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
 
 
 def mount(text: str) -> tuple[str, str, bool]:
@@ -105,17 +105,20 @@ class _Version(argparse.Action):
         sys.exit(0)
 
 
-class _Parser(argparse.ArgumentParser):
-    """Names the option that was probably meant."""
+class Parser(argparse.ArgumentParser):
+    """Names the option or command that was probably meant."""
 
     def error(self, message: str) -> NoReturn:
+        if wrong := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):
+            known = wrong[2].replace("'", "").split(", ")
+            super().error(message + _meant(wrong[1], known))
         parsers: list[argparse.ArgumentParser] = [self]
         for action in self._actions:
             if isinstance(action, argparse._SubParsersAction):
                 parsers += action.choices.values()
-        known = {option for one in parsers for option in one._option_string_actions}
-        wrong = [word.partition("=")[0] for word in message.split() if word.startswith("-")]
-        super().error(message + (_meant(wrong[0], known) if wrong else ""))
+        options = {option for one in parsers for option in one._option_string_actions}
+        words = [word.partition("=")[0] for word in message.split() if word.startswith("-")]
+        super().error(message + (_meant(words[0], options) if words else ""))
 
 
 def _meant(word: str, known: Iterable[str]) -> str:
@@ -127,7 +130,7 @@ def _meant(word: str, known: Iterable[str]) -> str:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    top = _Parser(
+    top = Parser(
         prog="ebb",
         usage="ebb COMMAND [OPTION…]",
         description="Unmodified Linux programs on a kernel in WebAssembly.",
@@ -165,9 +168,16 @@ def parser() -> argparse.ArgumentParser:
         "--harts", type=int, metavar="N", help="processors (as the host has, at most 4)"
     )
     run.add_argument("--memory", type=size, default=1 << 30, metavar="SIZE",
-                     help="memory, 64M or 1G; a bare number is bytes; at least 16M (1G)")  # fmt: skip
-    run.add_argument("--limit", action="append", type=count, default=[], metavar="NAME=N",
-                     help="kernel limit: tasks or files")  # fmt: skip
+                     help="memory, 64M or 1G, at least 16M (1G); the largest process is killed (137) "
+                     "when there is no more")  # fmt: skip
+    run.add_argument("--pids", type=count, metavar="N",
+                     help="processes and threads at most; more is EAGAIN")  # fmt: skip
+    run.add_argument("--files", type=count, metavar="N",
+                     help="open files of a process at most; more is EMFILE")  # fmt: skip
+    run.add_argument("--disk", type=size, metavar="SIZE",
+                     help="bytes to write to files at most, and so many in volumes; more is ENOSPC")  # fmt: skip
+    run.add_argument("--max-output", type=size, metavar="SIZE",
+                     help="end it when it has written more (exit code 153)")  # fmt: skip
     run.add_argument("--policy", action="append", type=assignment, default=[],
                      metavar="KIND=ERRNO",
                      help="refuse with this error every clone (fork, thread), or every exec, by the "
@@ -175,7 +185,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--time", choices=("host", "virtual"), default="host",
                      help="virtual: waiting takes no time")  # fmt: skip
     run.add_argument("--timeout", type=seconds, metavar="TIME",
-                     help="end it after this time: seconds, or 500ms, 2s, 1m")  # fmt: skip
+                     help="end it after this time: seconds, or 500ms, 2s, 1m (exit code 124)")  # fmt: skip
     run.add_argument("--jit", choices=("on", "off", "verify"),
                      help="compile hot guest code or not; verify: then run all again without, and "
                      "compare the machines")  # fmt: skip
@@ -202,7 +212,16 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _command(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # nobody reads on, as with `ebb doctor | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + 13
+
+
+def _command(words: list[str]) -> int:
     if words[:1] == ["image"]:
         from .image.__main__ import main as image_main
 

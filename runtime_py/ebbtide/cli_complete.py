@@ -29,14 +29,22 @@ def candidates(top: argparse.ArgumentParser, words: Sequence[str]) -> list[str]:
     *before, last = words or [""]
     if "--" in before:
         return []
+    if before[:1] == ["image"]:
+        from .image.__main__ import parser as image_parser
+
+        top, before = image_parser(), before[1:]
+    elif before[:1] == ["serve"]:
+        from .serve import parser as serve_parser
+
+        top, before = serve_parser(), before[1:]
     parser = _at(top, before)
-    previous = before[-1] if before else ""
-    if previous in ("-o", "--output"):
-        found: list[str] = ["text", "json"]
-    elif previous == "--image" or before[:1] == ["image"] and len(before) == 2:
-        found = _images()
+    action = parser._option_string_actions.get(before[-1]) if before else None
+    if action and action.nargs != 0:
+        found = _images() if action.dest == "image" else [str(one) for one in action.choices or ()]
     else:
         found = [word for action in parser._actions for word in _offers(action)]
+        if any(action.dest == "name" and not action.choices for action in parser._actions):
+            found += _images()
     return sorted(word for word in found if word.startswith(last))
 
 

@@ -26,6 +26,7 @@ def run(options: argparse.Namespace) -> int:
     problems: list[str] = []
     found: dict[str, Any] = {
         "versions": _versions(),
+        "features": _features(problems),
         "kernel": _kernel(problems),
         "page": _page(problems),
         "mirror": _mirror(),
@@ -48,6 +49,20 @@ def _versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             versions[name] = "not installed"
     return versions
+
+
+def _features(problems: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {"processors": os.cpu_count()}
+    try:
+        from .wasmtime_kernel import REQUIRED, engine_features
+
+        found |= engine_features()
+    except Exception as error:  # whatever it is, the user must hear of it
+        problems.append(f"the engine does not start: {error}; reinstall wasmtime 50")
+        return found
+    lacking = [name for name in REQUIRED if not found[name]]
+    problems += [f"the engine has no {name}; reinstall wasmtime 50" for name in lacking]
+    return found
 
 
 def _kernel(problems: list[str]) -> dict[str, Any]:
@@ -114,6 +129,11 @@ def _images(problems: list[str]) -> list[dict[str, Any]]:
 def _print(found: dict[str, Any]) -> None:
     for name, version in found["versions"].items():
         print(f"{name:10} {version}")
+    features = {name: value for name, value in found["features"].items() if name != "processors"}
+    print(f"{'processors':10} {found['features']['processors']}")
+    print(f"{'features':10} {', '.join(name for name, there in features.items() if there)}")
+    if lacking := [name for name, there in features.items() if not there]:
+        print(f"{'lacking':10} {', '.join(lacking)}")
     kernel, page = found["kernel"], found["page"]
     print(f"{'kernel':10} {kernel['path']} {(kernel['sha256'] or 'missing')[:16]}")
     print(f"{'page':10} {page['path']}{'' if page['there'] else ' (missing)'}")

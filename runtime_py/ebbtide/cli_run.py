@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import select
@@ -16,12 +17,13 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from . import linux
+from .cli_terminal import Screen, printable, raw, window
 from .errors import EbbError, JitDiffers, MachinePanic
 from .events import Log
 from .machine import Machine
@@ -36,6 +38,14 @@ T = TypeVar("T")
 EXIT_DIFFERS = 4  # --jit=verify found a difference
 EXIT_TIMEOUT = 124  # as timeout(1) has it
 EXIT_FAILED = 125  # we, not the program, failed; as container tools have it
+EXIT_OUTPUT = 128 + 25  # as SIGXFSZ, which ends who writes too much to a file
+CTRL_C, ECHO = b"\x03", b"^C"
+LIMITS = ("timeout", "pids", "files", "disk")  # max_output is ours to count
+MET = {
+    "memory": "--memory: a process was killed, for the machine had no memory left",
+    "pids": "--pids: a process or thread was refused (EAGAIN)",
+    "disk": "--disk: a write was refused (ENOSPC)",
+}
 
 
 def run(options: argparse.Namespace) -> int:
@@ -48,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     except JitDiffers as error:
         print(f"ebb: {error}", file=sys.stderr)
         return EXIT_DIFFERS
-    except (EbbError, LookupError, ValueError) as error:
+    except (EbbError, LookupError, OSError, ValueError) as error:
         print(f"ebb: {error}", file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt:
@@ -65,14 +75,14 @@ def _save(panic: MachinePanic) -> str:
 
 async def _run(options: argparse.Namespace) -> int:
     tty = not options.no_tty and (options.tty or (sys.stdin.isatty() and sys.stdout.isatty()))
-    rows, cols = _window() if tty else (0, 0)
+    rows, cols = window() if tty else (0, 0)
     args = tuple(options.args)
     machine = await Machine.boot(
         options.image,
         harts=options.harts,
         memory=options.memory,
         user=options.user,
-        limits=dict(options.limit),
+        limits={name: getattr(options, name) for name in LIMITS if getattr(options, name)},
         policy=dict(options.policy) or None,
         strace=options.strace,
         time=options.time,
@@ -97,8 +107,11 @@ async def _run(options: argparse.Namespace) -> int:
                 code, message = await machine.not_started(args, options.workdir, error)
                 print(message, file=sys.stderr)
                 return code
-            with _raw() if tty else contextlib.nullcontext():
-                code = await _attached(process, options.timeout)
+            with raw() if tty else contextlib.nullcontext():
+                code, said = await _attached(process, options)
+            met = [text for name, text in MET.items() if name in machine.limits_met]
+            for text in [said, *met] if said else met:
+                print(f"ebb: {text}", file=sys.stderr)
         if options.stats:
             print(f"\n{await machine.stats()}", file=sys.stderr)
         tape: Tape | None = getattr(machine.placement, "tape", None)
@@ -117,70 +130,120 @@ def _log(record: Log, *, everything: bool) -> None:
     if not everything and record.level not in ("STRACE", "ERROR"):
         return
     lines = record.text.rstrip("\n")
+    if sys.stderr.isatty():
+        lines = printable(lines)
     end = "\r\n" if sys.stderr.isatty() else "\n"  # the terminal may be raw
     print(lines if record.level == "STRACE" else f"ebb: {lines}", file=sys.stderr, end=end)
 
 
-async def _attached(process: Process, timeout: float | None) -> int:
-    """Pass streams through until the program has ended."""
+async def _attached(process: Process, options: argparse.Namespace) -> tuple[int, str]:
+    """Pass streams through until the program has ended; give the exit code and what to say."""
     signals = _Signals()
-    interrupts = 0
-    enough = asyncio.Event()
-
-    async def interrupt() -> None:
-        """The first goes to the guest's foreground group, the second ends the machine."""
-        nonlocal interrupts
-        interrupts += 1
-        if interrupts > 1:
-            enough.set()
-        else:
-            await process.kill(linux.SIGINT, tree=True)
-
+    enough: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    twice = _Twice(enough)
+    budget = _Budget(options.max_output)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signals.on(number, partial(twice.signalled, process, int(number)))
     readers: list[tuple[ByteReader | Pty, int]]
     if process.pty:
         pty = process.pty
         readers = [(pty, 1)]
-        feed = asyncio.ensure_future(_feed_pty(pty))
+        feed = asyncio.ensure_future(_feed_pty(pty, twice))
         signals.on(signal.SIGWINCH, lambda: _resize(pty))
     else:
         assert process.stdin and process.stdout and process.stderr
         readers = [(process.stdout, 1), (process.stderr, 2)]
         feed = asyncio.ensure_future(_feed(process.stdin))
-        signals.on(signal.SIGINT, interrupt)
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signals.on(number, partial(process.kill, int(number), tree=True))
-    outputs = [asyncio.ensure_future(_copy(reader, fd)) for reader, fd in readers]
+    outputs = [
+        asyncio.ensure_future(_copy(reader, fd, budget, twice.wrote)) for reader, fd in readers
+    ]
+    name = process.args[0]
     try:
-        try:
-            exit = await asyncio.wait_for(_unless(enough, process.wait()), timeout)
-            if exit is None:
-                print("ebb: interrupted twice; the machine is ended", file=sys.stderr)
-                return 128 + linux.SIGINT
-        except TimeoutError:
-            print(f"ebb: {process.args[0]} did not end within {timeout:g} s", file=sys.stderr)
+        exit = await _first(process.wait(), enough, budget.spent)
+        if enough.done():
+            return 128 + enough.result(), "interrupted twice; the machine is ended"
+        if exit is None:
             await end(process)
-            return EXIT_TIMEOUT
         # A background job may hold the streams open: take what is there, then go.
         for reader, _ in readers:
             with contextlib.suppress(OSError):
                 await reader.stop_waiting()
         await asyncio.gather(*outputs)
-        return exit.exit_code
+        if budget.spent.done():
+            return EXIT_OUTPUT, f"--max-output: {name} wrote more than {options.max_output} bytes"
+        if process.limit == "timeout":
+            return EXIT_TIMEOUT, f"--timeout: {name} did not end within {options.timeout:g} s"
+        assert exit
+        return exit.exit_code, ""
     finally:
         for task in [feed, *outputs]:
             task.cancel()
         await asyncio.gather(feed, *outputs, return_exceptions=True)
 
 
-async def _unless(event: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
-    """Wait for `work`, or give None as soon as the event is set."""
-    working, given_up = asyncio.ensure_future(work), asyncio.ensure_future(event.wait())
+async def _first(work: Coroutine[Any, Any, T], *events: asyncio.Future[Any]) -> T | None:
+    """Wait for `work`, or give None as soon as one of the events is there."""
+    working = asyncio.ensure_future(work)
     try:
-        await asyncio.wait({working, given_up}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({working, *events}, return_when=asyncio.FIRST_COMPLETED)
         return working.result() if working.done() else None
     finally:
         working.cancel()
-        given_up.cancel()
+
+
+class _Budget:
+    """The bytes that both outputs together may still have."""
+
+    def __init__(self, most: int | None) -> None:
+        self._left = most
+        self.spent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def take(self, data: bytes) -> bytes:
+        """Return as much of the data as there is room for."""
+        if self._left is None:
+            return data
+        taken = data[: self._left]
+        self._left -= len(taken)
+        if len(taken) < len(data) and not self.spent.done():
+            self.spent.set_result(None)
+        return taken
+
+
+class _Twice:
+    """Interrupts: the first is the guest's, a second one ends the machine.
+
+    On a terminal Ctrl-C is a key of the guest's, which a shell takes any number of times; there the
+    second one counts if the guest has shown nothing but the echo of the first.
+    """
+
+    def __init__(self, enough: asyncio.Future[int]) -> None:
+        self._enough = enough
+        self._seen: set[int] = set()
+        self._shown: bytes | None = None  # since a Ctrl-C that nothing has answered
+
+    async def signalled(self, process: Process, number: int) -> None:
+        """A signal has come: pass it on to the guest's foreground, or end the machine."""
+        if number not in self._seen:
+            self._seen.add(number)
+            await process.kill(number, tree=True)
+        elif not self._enough.done():
+            self._enough.set_result(number)
+
+    def typed(self, keys: bytes) -> None:
+        """Keys are on their way to the guest's terminal."""
+        if keys.strip(CTRL_C):
+            self._shown = None
+        elif self._shown is None:
+            self._shown = b""
+        elif not self._enough.done():
+            self._enough.set_result(linux.SIGINT)
+
+    def wrote(self, data: bytes) -> None:
+        """The guest's terminal has shown something."""
+        if self._shown is not None:
+            self._shown += data[: len(ECHO) + 1]
+            if self._shown != ECHO[: len(self._shown)]:
+                self._shown = None
 
 
 class _Signals:
@@ -201,13 +264,22 @@ class _Signals:
             asyncio.get_running_loop().add_signal_handler(number, begin)
 
 
-async def _copy(reader: ByteReader | Pty, fd: int) -> None:
-    while data := await reader.read(READ_SIZE):
-        try:
-            await asyncio.to_thread(_write_all, fd, data)
-        except BrokenPipeError:
-            await reader.close()  # nobody reads us: the guest's writer gets SIGPIPE
-            return
+async def _copy(
+    reader: ByteReader | Pty, fd: int, budget: _Budget, wrote: Callable[[bytes], None]
+) -> None:
+    screen = Screen() if os.isatty(fd) else None
+    try:
+        while data := budget.take(await reader.read(READ_SIZE)):
+            wrote(data)
+            await asyncio.to_thread(_write_all, fd, screen.let(data) if screen else data)
+    except OSError as error:
+        await reader.close()  # the guest's writer gets SIGPIPE
+        if error.errno not in (errno.EPIPE, errno.EIO):  # nobody reads us any more
+            print(f"ebb: the output cannot be written: {error.strerror}", file=sys.stderr)
+    finally:
+        if screen and (back := screen.reset()):
+            with contextlib.suppress(OSError):
+                _write_all(fd, back)
 
 
 def _write_all(fd: int, data: bytes) -> None:
@@ -263,41 +335,19 @@ async def _feed(stdin: ByteWriter) -> None:
             await asyncio.shield(stdin.close())
 
 
-async def _feed_pty(pty: Pty) -> None:
+async def _feed_pty(pty: Pty, twice: _Twice) -> None:
+    async def typed(keys: bytes) -> None:
+        twice.typed(keys)
+        await pty.write(keys)
+
     with contextlib.suppress(OSError):
-        await _host_input(pty.write)
+        await _host_input(typed)
         await pty.write(b"\x04")  # the end of our input is the end of the terminal's
 
 
 async def _resize(pty: Pty) -> None:
     with contextlib.suppress(OSError, EbbError):
-        await pty.resize(*_window())
-
-
-def _window() -> tuple[int, int]:
-    try:
-        size = os.get_terminal_size(sys.stdout.fileno())
-    except (OSError, ValueError):
-        return 24, 80
-    return size.lines or 24, size.columns or 80
-
-
-@contextlib.contextmanager
-def _raw() -> Iterator[None]:
-    """Hold the terminal in raw mode."""
-    if not sys.stdin.isatty():
-        yield
-        return
-    import termios
-    import tty
-
-    fd = sys.stdin.fileno()
-    before = termios.tcgetattr(fd)
-    tty.setraw(fd)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(fd, termios.TCSADRAIN, before)
+        await pty.resize(*window())
 
 
 @contextlib.asynccontextmanager

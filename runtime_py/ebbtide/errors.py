@@ -8,6 +8,7 @@
     ├── InternalError         the runtime met what only it can cause
     ├── JitDiffers            jit="verify" found that compiled code did something else
     ├── MemoryRefused         the host would not give the memory asked for
+    ├── UserUnknown           the image has no user of that name
     ├── ImageError
     │   ├── ImageMissing      no image of that name; names the command that builds it
     │   ├── ImageCorrupt      a blob's bytes do not have its hash; names the blob
@@ -95,8 +96,16 @@ class FetchFailed(ImageError):
     code = "network"
 
 
+class UserUnknown(EbbError, LookupError):
+    """The image has no user of that name or number."""
+
+    code = "user-unknown"
+
+
 class ProcessError(EbbError):
     """A guest process did not do what was asked; `stdout` and `stderr` hold its output so far."""
+
+    limit: str | None = None  # which ended it
 
     def __init__(
         self,
@@ -123,6 +132,7 @@ class CommandFailed(ProcessError):
 class ProcessTimeout(ProcessError):
     """The time given was over; the process group was killed."""
 
+    limit = "timeout"
     code = "timeout"
 
 
@@ -135,6 +145,7 @@ class ProcessAborted(ProcessError):
 class OutputLimit(ProcessError):
     """More output came than `max_output` allows; the process group was killed."""
 
+    limit = "max_output"
     code = "output-limit"
 
 

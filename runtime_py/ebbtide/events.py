@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from .abi import Abi, Buffer, Value
 from .errors import AbiError
+from .policy import Limits
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,10 @@ class Log:
 
 @dataclass(frozen=True)
 class Notice:
-    """A process was made, ran exec, or ended; `what` is SPAWNED, EXEC or EXITED."""
+    """A process was made, ran exec, ended, or met a limit; `what` is SPAWNED, EXEC, EXITED, LIMIT.
+
+    Of LIMIT, `ppid` is the session and `status` the limit.
+    """
 
     what: str
     pid: int
@@ -77,6 +81,7 @@ class Events:
         self.abi = abi
         self._levels = _named(abi, "LOG_")
         self._notices = _named(abi, "NOTICE_")
+        self.limits_met = _named(abi, "LIMIT_")
 
     def _event(self, kind: str, struct: str, data: Buffer = b"", **values: Value) -> bytes:
         layout = self.abi.structs[struct]
@@ -154,12 +159,21 @@ class Events:
         """Answer an admission status with 0 or a negative errno."""
         return self._event("ADMIT", "event_admit", tid=tid, seq=seq, error=error)
 
-    def limits(self, *, tasks: int = 0, files: int = 0, clone: bool, exec: bool) -> bytes:
+    def limits(self, limits: Limits, *, clone: bool, exec: bool) -> bytes:
         """Set kernel limits and choose which admission statuses are raised."""
         admit = (self.abi.const["ADMIT_CLONE"] if clone else 0) | (
             self.abi.const["ADMIT_EXEC"] if exec else 0
         )
-        return self._event("LIMITS", "event_limits", tasks=tasks, files=files, admit=admit)
+        page = self.abi.const["PAGE_SIZE"]
+        disk = min(-(-limits.disk // page), 0xFFFFFFFF)
+        return self._event(
+            "LIMITS",
+            "event_limits",
+            tasks=limits.pids,
+            files=limits.files,
+            disk=disk,
+            admit=admit,
+        )
 
     def block(self, chunk: int, data: Buffer = b"", error: int = 0) -> bytes:
         """Bring a chunk of the image, or say why it cannot come."""

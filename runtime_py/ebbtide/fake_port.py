@@ -22,8 +22,9 @@ def fake_abi_text() -> str:
         "event": "BOOT CLOCK CALL CANCEL ADMIT LIMITS BLOCK_IN HOSTFS RESEED",
         "out": "CALL BLOCK HOSTFS LOG NOTICE",
         "const": "BOOT_STRACE CALL_OUT_RESULT ADMIT_CLONE ADMIT_EXEC LOG_INFO LOG_WARN LOG_STRACE "
-        "NOTICE_SPAWNED NOTICE_EXEC NOTICE_EXITED SPAWN_PTY SPAWN_STDERR_TO_STDOUT "
-        "SPAWN_NEW_SESSION JIT_TAIL_CALLS JIT_RELAXED_MADD",
+        "NOTICE_SPAWNED NOTICE_EXEC NOTICE_EXITED NOTICE_LIMIT LIMIT_MEMORY LIMIT_PIDS LIMIT_DISK "
+        "PAGE_SIZE SPAWN_PTY SPAWN_STDERR_TO_STDOUT SPAWN_NEW_SESSION JIT_TAIL_CALLS "
+        "JIT_RELAXED_MADD",
         "agent_call": "SPAWN SETCRED KILL_TREE",
         "nr": "read write close openat kill ioctl socket connect shutdown fcntl",
         "errno": "EPERM ENOENT EINTR EIO EAGAIN ENOMEM EACCES EEXIST EPIPE",
@@ -44,7 +45,7 @@ def fake_abi_text() -> str:
         "data_len:4 pad:4",
         "event_cancel": "event:8 id:4 pad:4",
         "event_admit": "event:8 tid:4 seq:4 error:4 pad:4",
-        "event_limits": "event:8 tasks:4 files:4 admit:4 pad:4",
+        "event_limits": "event:8 tasks:4 files:4 admit:4 disk:4",
         "event_block": "event:8 chunk:4 error:4 data_len:4 pad:4",
         "event_hostfs": "event:8 id:4 error:4 data_len:4 pad:4 value:8",
         "out": event,

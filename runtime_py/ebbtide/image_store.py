@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import re
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from .meant import meant
 
 FORMAT = 1
 ARCH = "riscv64"
+ID = re.compile(r"[0-9a-f]{4,64}")
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,8 @@ class ImageStore:
         return sorted(path.parent.name for path in self.root.glob("*/manifest.json"))
 
     def load(self, name: str) -> Image:
-        """Load an image's manifest and index."""
+        """Load an image's manifest and index; the beginning of its id names it, too."""
+        name = self._named(name)
         path = self.root / name / "manifest.json"
         try:
             manifest = json.loads(path.read_bytes())
@@ -66,6 +70,19 @@ class ImageStore:
             raise ImageError(f"image {name} is for {manifest.get('arch')}, this machine is {ARCH}")
         index = self.blob(manifest["index"])
         return Image(name, manifest["index"], index, manifest)
+
+    def _named(self, word: str) -> str:
+        if not ID.fullmatch(word) or (self.root / word / "manifest.json").is_file():
+            return word
+        found = []
+        for name in self.names():
+            with suppress(OSError, ValueError, KeyError):
+                manifest = json.loads((self.root / name / "manifest.json").read_bytes())
+                if manifest["index"].startswith(word):
+                    found.append(name)
+        if len(found) > 1:
+            raise ImageMissing(f"{word} begins the ids of {', '.join(found)}; give more of it")
+        return found[0] if found else word
 
     def blob(self, hash: str) -> bytes:
         """Return the bytes of a blob, verified."""

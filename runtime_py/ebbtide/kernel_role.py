@@ -41,6 +41,9 @@ class Listener(Protocol):
     def notice(self, record: Notice) -> None:
         """A process was made, ran exec, or ended."""
 
+    def limit(self, name: str) -> None:
+        """The host refused more, for a limit of the machine's."""
+
     def trouble(self, error: Exception) -> None:
         """The host could not give what the guest needed; the guest has its errno."""
 

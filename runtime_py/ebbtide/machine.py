@@ -13,20 +13,22 @@ import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, Self
+from weakref import WeakValueDictionary
 
 from . import http, linux
 from .agent import Agent
-from .errors import EbbError, MachineClosed
+from .errors import EbbError, MachineClosed, UserUnknown
 from .events import CallEnded, Events, Log, Notice
 from .filesystem import FileSystem
 from .meant import keywords, refuse_unknown
 from .owner_role import ROOT, OwnerRole, Process, User, environment
 from .placement import Options, Placement
 from .policy import limits_from, policy_from
-from .process import MAX_OUTPUT, CompletedProcess, complete
+from .process import MAX_OUTPUT, CompletedProcess, complete, end
 from .stats import Stats
 from .stream import Descriptor, SocketStream
 
+SESSIONS_KEPT = 4096  # of the guest's own, that have met a limit
 LOOPBACK = bytes((127, 0, 0, 1))
 
 
@@ -46,6 +48,10 @@ class Machine:
         self._closed = False
         self.panic: EbbError | None = None
         self.trouble_seen: list[Exception] = []
+        self.limits_met: set[str] = set()  # by anything since boot
+        self._met: dict[int, str] = {}  # by session, of those not in _spawned
+        self._spawned: WeakValueDictionary[int, Process] = WeakValueDictionary()
+        self._watching: set[asyncio.Task[None]] = set()
 
     @classmethod
     async def boot(
@@ -80,7 +86,7 @@ class Machine:
     async def _mount_host_directories(self) -> None:
         for number, mount in enumerate(self.options.mounts):
             await self.fs.mkdir(mount.guest, parents=True)
-            flags = linux.MS_RDONLY if mount.read_only else 0
+            flags = linux.MS_NOSUID | linux.MS_NODEV | (linux.MS_RDONLY if mount.read_only else 0)
             await self.agent.call(
                 "mount", mount.host, mount.guest, "hostfs", flags, f"mount={number}"
             )
@@ -118,11 +124,16 @@ class Machine:
         timeout: float | None = None,
         user: str | None = None,
         encoding: str | None = "utf-8",
-        max_output: int = MAX_OUTPUT,
+        max_output: int | None = None,
         check: bool = False,
         abort: asyncio.Event | None = None,
     ) -> CompletedProcess:
-        """Run a program to its end. A name that is not found gives exit code 127, as in a shell."""
+        """Run a program to its end. A name that is not found gives exit code 127, as in a shell.
+
+        The machine's limits hold where none is given here, and where a larger one is.
+        """
+        limits = self.options.limits
+        most = limits.max_output or MAX_OUTPUT
         encoding = encoding or "bytes"
         data = stdin.encode() if isinstance(stdin, str) else stdin
         try:
@@ -133,9 +144,11 @@ class Machine:
             completed = await complete(
                 process,
                 stdin=data or b"",
-                timeout=timeout,
+                timeout=min(filter(None, (timeout, limits.timeout)), default=timeout),
                 encoding=encoding,
-                max_output=max_output,
+                max_output=most
+                if max_output is None
+                else min(max_output, limits.max_output or max_output),
                 abort=abort,
             )
         if check:
@@ -154,7 +167,20 @@ class Machine:
         stderr_to_stdout: bool = False,
     ) -> Process:
         """Start a program with streams, or on a terminal of (rows, cols)."""
-        return await self._spawn(args, env, cwd, user, stdin, pty, stderr_to_stdout)
+        process = await self._spawn(args, env, cwd, user, stdin, pty, stderr_to_stdout)
+        if self.options.limits.timeout:
+            task = asyncio.ensure_future(self._end_in_time(process, self.options.limits.timeout))
+            self._watching.add(task)
+            task.add_done_callback(self._watching.discard)
+        return process
+
+    async def _end_in_time(self, process: Process, seconds: float) -> None:
+        with contextlib.suppress(EbbError):  # the machine was closed
+            try:
+                await asyncio.wait_for(process.wait(), seconds)
+            except TimeoutError:
+                process.limit = "timeout"
+                await end(process)
 
     async def _spawn(
         self,
@@ -169,7 +195,7 @@ class Machine:
         if not args:
             raise ValueError("no program was named")
         who = await self.user(user or self.options.user)
-        return await self.owner.spawn(
+        process = await self.owner.spawn(
             args,
             env=environment(who, pty is not None, self.options.env, env),
             cwd=cwd or "/",
@@ -178,6 +204,9 @@ class Machine:
             pty=pty,
             stderr_to_stdout=stderr_to_stdout,
         )
+        process.limit = self._met.pop(process.pid, None)
+        self._spawned[process.pid] = process
+        return process
 
     async def not_started(
         self, args: tuple[str, ...], cwd: str | None, error: OSError
@@ -212,7 +241,7 @@ class Machine:
                     self._users[name] = User(fields[0], int(fields[2]), int(fields[3]), fields[5])
                     break
             else:
-                raise LookupError(f"the image has no user {name!r}")
+                raise UserUnknown(f"the image has no user {name!r}")
         return self._users[name]
 
     # ---- Network ---------------------------------------------------------------------------------
@@ -264,8 +293,22 @@ class Machine:
             self.on_log(record)
 
     def notice(self, record: Notice) -> None:
+        if record.what == "LIMIT":
+            self._limit_met(record.ppid, self.events.limits_met[record.status].lower())
         if self.on_notice:
             self.on_notice(record)
+
+    def _limit_met(self, session: int, limit: str) -> None:
+        """Remember what a program met, perhaps before it is known that it was started."""
+        self.limits_met.add(limit)
+        if process := self._spawned.get(session):
+            if limit == "memory" or process.limit is None:
+                process.limit = limit
+        elif len(self._met) < SESSIONS_KEPT:
+            self._met[session] = limit
+
+    def limit(self, name: str) -> None:
+        self.limits_met.add(name)
 
     def trouble(self, error: Exception) -> None:
         self.trouble_seen.append(error)

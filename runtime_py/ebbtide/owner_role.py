@@ -69,6 +69,7 @@ class Process:
         self.stdout = stdout
         self.stderr = stderr
         self.pty = pty
+        self.limit: str | None = None  # which of the machine's limits it met
         self._agent = agent
         self._exit: asyncio.Task[Exit] = asyncio.ensure_future(self._reap())
         self._exit.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -87,8 +88,8 @@ class Process:
         return self._exit.result() if self._exit.done() else None
 
     async def kill(self, signal: int | str = linux.SIGTERM, *, tree: bool = False) -> None:
-        """Send a signal; with `tree`, to its group and descendants too. A process that is gone is
-        fine.
+        """Send a signal to its process group; with `tree`, to all its descendants too. A process that
+        is gone is fine.
         """
         number = linux.signal_number(signal)
         if self._exit.done() and not tree:
@@ -97,7 +98,7 @@ class Process:
             if tree:
                 await self._agent.call("KILL_TREE", self.pid, number)
             else:
-                await self._agent.call("kill", self.pid, number)
+                await self._agent.call("kill", -self.pid, number)
         except ProcessLookupError:
             pass
 

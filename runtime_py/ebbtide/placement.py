@@ -80,16 +80,18 @@ class Options:
             raise ValueError(f"harts is a whole number from 1 to {harts_most}, not {harts!r}")
         if self.jit not in JIT_MODES:
             raise ValueError(f"jit is on, off or verify, not {self.jit!r}")
-        if self.memory < MEMORY_MIN:
+        memory = min(self.memory, self.limits.memory or self.memory)
+        if memory < MEMORY_MIN:
             raise ValueError(
-                f"memory is at least {MEMORY_MIN >> 20}M, not {self.memory} bytes"
+                f"memory is at least {MEMORY_MIN >> 20}M, not {memory} bytes"
                 + (
-                    f"; a bare number is bytes: did you mean {self.memory}M?"
-                    if MEMORY_MIN >> 20 <= self.memory <= 4096
+                    f"; a bare number is bytes: did you mean {memory}M?"
+                    if MEMORY_MIN >> 20 <= memory <= 4096
                     else ""
                 )
             )
-        return replace(self, mounts=tuple(mount.checked() for mount in self.mounts))
+        mounts = tuple(mount.checked() for mount in self.mounts)
+        return replace(self, memory=memory, mounts=mounts)
 
     def harts_wanted(self, cores: int) -> int:
         """Return how many harts step: one when recorded (to verify, too) or in virtual time."""

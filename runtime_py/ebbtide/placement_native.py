@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 from . import assets, verify
@@ -42,13 +43,13 @@ SWITCH_INTERVAL_S = 1e-4  # with the default, a hart's 40 us call takes 5 ms whi
 def _build_known(name: str, store: ImageStore, options: Options) -> bool:
     """Build an image that has a list and was not built yet; False if it is not known."""
     from .image import ImageError as BuildError
-    from .image import build_image
+    from .image import ensure_image
     from .image.lock import known_images
 
     if name not in known_images():
         return False
     try:
-        build_image(name, store.root, options.on_progress or (lambda what, done, total: None))
+        ensure_image(name, store.root, options.on_progress or (lambda what, done, total: None))
     except BuildError as error:
         raise ImageError(str(error)) from error
     return True
@@ -66,6 +67,7 @@ class NativePlacement(Placement):
         self.tape: Tape | None = None
         self.memory_bytes = 0
         self._role: KernelRole | None = None
+        self._mounts: HostDirectories | None = None
         self._harts: list[HartThread] = []
         self._seats: list[Seat] = []
         self._compiler: Compiler | None = None
@@ -87,8 +89,10 @@ class NativePlacement(Placement):
         self.memory_bytes = ram
         self.port = WasmtimeHostPort(self.kernel, self.memory)
         self.port.attach(ram // self.abi.const["PAGE_SIZE"], harts)
-        mounts = HostDirectories(self.abi, options.mounts) if options.mounts else None
-        self._role = KernelRole(self.port, listener, self._store, mounts)
+        if options.mounts:
+            self._mounts = HostDirectories(self.abi, options.mounts, options.limits.disk)
+            self._mounts.on_full = partial(listener.limit, "disk")
+        self._role = KernelRole(self.port, listener, self._store, self._mounts)
         self._seats = [self.port.seat(hart) for hart in range(harts)]
         host = HostTime()
         self._boot(options, image, ram, harts)
@@ -122,8 +126,7 @@ class NativePlacement(Placement):
         )
         self.post(events.clock(0, VIRTUAL_MUL))  # a guess, until a hart has measured
         clone, exec = asked_kinds(options.policy)
-        limits = options.limits
-        self.post(events.limits(tasks=limits.tasks, files=limits.files, clone=clone, exec=exec))
+        self.post(events.limits(options.limits, clone=clone, exec=exec))
 
     def _hart(self, seat: Seat, clock: Timekeeper, options: Options) -> None:
         tape, kernel, memory, compiler = self.tape, self.kernel, self.memory, self._compiler
@@ -263,6 +266,8 @@ class NativePlacement(Placement):
         threads = [*self._harts, *([self._watcher] if self._watcher else [])]
         for thread in threads:
             await asyncio.to_thread(thread.join, 10.0)
+        if self._mounts:
+            self._mounts.close()
         if any(thread.is_alive() for thread in threads):
             raise InternalError("a hart did not stop")
         if self._compiler is not None:

@@ -13,10 +13,11 @@ SPAWN statuses are not raised. What the host itself starts is never asked about.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Protocol, TypeAlias
 
+from .meant import meant
 from .port import Report
 
 ADMIT = "admit"
@@ -38,10 +39,14 @@ class Policy(Protocol):
 
 @dataclass(frozen=True)
 class Limits:
-    """Kernel limits; 0 keeps the kernel's default."""
+    """What a machine may use at most; 0: no limit but the default. The same names everywhere."""
 
-    tasks: int = 0
-    files: int = 0
+    timeout: float = 0  # seconds from the start of each program that the host starts
+    memory: int = 0  # bytes of the machine; what needs more is killed
+    pids: int = 0  # tasks, processes and their threads alike (EAGAIN)
+    files: int = 0  # open files of a process (EMFILE)
+    disk: int = 0  # bytes of files beyond the image's, and so many in mounts (ENOSPC)
+    max_output: int = 0  # bytes of both outputs of a run
 
 
 @dataclass(frozen=True)
@@ -103,14 +108,17 @@ def _rule(what: str, form: str | Mapping[str, Any]) -> Rule:
     return rule
 
 
-def limits_from(asked: Limits | Mapping[str, int] | None) -> Limits:
+def limits_from(asked: Limits | Mapping[str, Any] | None) -> Limits:
     """Return the limits that plain data describes."""
     if isinstance(asked, Limits):
         return asked
     form = asked or {}
     _known("limits", form, [field.name for field in fields(Limits)])
     for name, value in form.items():
-        _count(f"limits: {name}", value)
+        if name == "timeout":
+            _seconds(f"limits: {name}", value)
+        else:
+            _count(f"limits: {name}", value, 1 << (32 if name in ("pids", "files") else 53))
     return Limits(**form)
 
 
@@ -121,12 +129,18 @@ def asked_kinds(policy: Policy | None) -> tuple[bool, bool]:
     return policy is not None, policy is not None
 
 
-def _known(what: str, form: Mapping[str, Any], names: Container[str]) -> None:
+def _known(what: str, form: Mapping[str, Any], names: Collection[str]) -> None:
     for name in form:
         if name not in names:
-            raise ValueError(f"{what}: {name!r} is not known")
+            hint = meant(name, sorted(names))
+            raise ValueError(f"{what}: {name!r} is not known" + (f"; {hint}" if hint else ""))
 
 
-def _count(what: str, value: Any) -> None:
-    if type(value) is not int or not 0 <= value < 1 << 32:
+def _count(what: str, value: Any, end: int = 1 << 32) -> None:
+    if type(value) is not int or not 0 <= value < end:
         raise ValueError(f"{what} is a whole number, not {value!r}")
+
+
+def _seconds(what: str, value: Any) -> None:
+    if type(value) not in (int, float) or not 0 <= value < float("inf"):
+        raise ValueError(f"{what} is a number of seconds, not {value!r}")

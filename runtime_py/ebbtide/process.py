@@ -30,6 +30,7 @@ class CompletedProcess:
     signal: int | None
     stdout: Output
     stderr: Output
+    limit: str | None = None  # of the machine's, that it met: memory, pids or disk
 
     def check_returncode(self) -> None:
         """Raise CommandFailed if the exit code is not 0."""
@@ -112,7 +113,12 @@ async def complete(
         if work.done():
             exit = work.result()
             return CompletedProcess(
-                process.args, exit.exit_code, exit.signal, collector.output(0), collector.output(1)
+                process.args,
+                exit.exit_code,
+                exit.signal,
+                collector.output(0),
+                collector.output(1),
+                process.limit,
             )
         await end(process)
         # What the process wrote before it died still stands in its pipes.

@@ -359,12 +359,19 @@ def serve(options: argparse.Namespace, mounts: Sequence[Mount]) -> int:
     return 0
 
 
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of `ebb serve`."""
+    from .cli import Parser
+
+    made = Parser(prog="ebb serve", description="Serve the page with a shell.")
+    add_arguments(made)
+    return made
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     from . import assets
 
-    parser = argparse.ArgumentParser(prog="ebb serve", description="Serve the page with a shell.")
-    add_arguments(parser)
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     web = assets.web_folder()
     if not (web / "index.html").is_file():
         print(f"ebb serve: no page in {web}; mend: python3 build.py web", file=sys.stderr)

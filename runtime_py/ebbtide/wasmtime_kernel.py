@@ -50,19 +50,47 @@ def kernel_path() -> Path:
     return path
 
 
+def new_engine() -> wasmtime.Engine:
+    """Make an engine as a machine needs it."""
+    config = wasmtime.Config()
+    config.wasm_threads = True
+    config.shared_memory = True
+    config.wasm_tail_call = True
+    config.wasm_relaxed_simd = True
+    config.wasm_relaxed_simd_deterministic = False  # fused where the processor can
+    config.cranelift_opt_level = "speed"
+    config.max_wasm_stack = STACK_MAX
+    return wasmtime.Engine(config)
+
+
+# What an engine must accept, and what it may: a module that uses each.
+FEATURES = {
+    "shared memory": "(memory 1 1 shared)",
+    "atomics": "(memory 1 1 shared) (func (drop (i32.atomic.load (i32.const 0))))",
+    "tail calls": "(func $f (return_call $f))",
+    "simd": "(func (drop (v128.const i64x2 0 0)))",
+    "relaxed simd": "(func (param v128) (drop (i8x16.relaxed_swizzle (local.get 0) (local.get 0))))",
+}
+REQUIRED = ("shared memory", "atomics")
+
+
+def engine_features() -> dict[str, bool]:
+    """Ask the engine which of them it accepts."""
+    engine, found = new_engine(), {}
+    for name, body in FEATURES.items():
+        try:
+            wasmtime.Module.validate(engine, wasmtime.wat2wasm(f"(module {body})"))
+            found[name] = True
+        except wasmtime.WasmtimeError:
+            found[name] = False
+    return found
+
+
 class KernelModule:
     """A compiled kernel.wasm, the engine it belongs to, and its constants."""
 
     def __init__(self, path: Path | None = None) -> None:
-        config = wasmtime.Config()
-        config.wasm_threads = True
-        config.shared_memory = True
-        config.wasm_tail_call = True
-        config.wasm_relaxed_simd = True
-        config.wasm_relaxed_simd_deterministic = False  # fused where the processor can
-        config.cranelift_opt_level = "speed"
-        config.max_wasm_stack = STACK_MAX
-        self.engine = wasmtime.Engine(config)
+        self.engine = new_engine()
         self.path = path or kernel_path()
         code = self.path.read_bytes()
         self.hash = hashlib.sha256(code).hexdigest()
@@ -100,25 +128,11 @@ class KernelModule:
         return Abi(memory.text(instance.call("k_abi"), 1 << 20))
 
 
-class SharedMemory:
-    """One machine's linear memory, as bytes for Python; created at its full size."""
+class MemoryBytes:
+    """A machine's linear memory as Python reads and writes it."""
 
-    def __init__(self, kernel: KernelModule, pages: int) -> None:
-        limits = wasmtime.Limits(max(pages, kernel.memory_min), kernel.memory_max)
-        if limits.min > kernel.memory_max:
-            raise MemoryRefused(
-                f"a machine of {limits.min * WASM_PAGE >> 20} MiB does not fit into "
-                f"{kernel.memory_max * WASM_PAGE >> 20} MiB"
-            )
-        try:
-            self.memory = wasmtime.SharedMemory(
-                kernel.engine, wasmtime.MemoryType(limits, is_64=False, shared=True)
-            )
-        except wasmtime.WasmtimeError as error:
-            raise MemoryRefused(f"{limits.min * WASM_PAGE >> 20} MiB: {error}") from error
-        address = ctypes.addressof(self.memory.data_ptr().contents)
-        self.bytes = memoryview((ctypes.c_ubyte * self.memory.data_len()).from_address(address))
-        self.bytes = self.bytes.cast("B")
+    def __init__(self, view: memoryview) -> None:
+        self.bytes = view
 
     def read(self, address: int, length: int) -> bytes:
         """Copy bytes out."""
@@ -135,6 +149,27 @@ class SharedMemory:
     def text(self, address: int, longest: int) -> str:
         """Read NUL-terminated text."""
         return self.read(address, longest).partition(b"\0")[0].decode(errors="replace")
+
+
+class SharedMemory(MemoryBytes):
+    """One machine's linear memory, created at its full size."""
+
+    def __init__(self, kernel: KernelModule, pages: int) -> None:
+        limits = wasmtime.Limits(max(pages, kernel.memory_min), kernel.memory_max)
+        if limits.min > kernel.memory_max:
+            raise MemoryRefused(
+                f"a machine of {limits.min * WASM_PAGE >> 20} MiB does not fit into "
+                f"{kernel.memory_max * WASM_PAGE >> 20} MiB"
+            )
+        try:
+            self.memory = wasmtime.SharedMemory(
+                kernel.engine, wasmtime.MemoryType(limits, is_64=False, shared=True)
+            )
+        except wasmtime.WasmtimeError as error:
+            raise MemoryRefused(f"{limits.min * WASM_PAGE >> 20} MiB: {error}") from error
+        address = ctypes.addressof(self.memory.data_ptr().contents)
+        view = memoryview((ctypes.c_ubyte * self.memory.data_len()).from_address(address))
+        super().__init__(view.cast("B"))
 
 
 class Instance:

@@ -5,7 +5,7 @@ import { connectClient } from "./client.js";
 import { BrowserError, EbbError, PanicError } from "./errors.js";
 import { requireBrowser } from "./features.js";
 import { openMachine, type Sdk } from "./machine.js";
-import { parseSize, reserveMemory } from "./memory.js";
+import { parseBytes, parseSize, reserveMemory } from "./memory.js";
 import type { JitMode, Limits, Log, MachineConfig, Policy, Progress } from "./messages.js";
 import { refuseUnknown } from "./options.js";
 import { makeClock } from "./worker/clock.js";
@@ -23,7 +23,7 @@ export interface BootOptions {
   env?: Readonly<Record<string, string>>;
   /** Who runs what the page starts: `"root"` unless given. */
   user?: string;
-  /** Limits of the whole machine. */
+  /** What the machine may use at most. */
   limits?: Limits;
   /** Who may make processes and start programs; nobody is asked unless given. */
   policy?: Policy;
@@ -50,6 +50,8 @@ const OPTIONS = {
   onFailure: 0, baseURL: 0,
 } satisfies Record<keyof BootOptions, 0>;
 
+const LIMITS = { timeout: 0, memory: 0, pids: 0, files: 0, disk: 0, maxOutput: 0 } satisfies Record<keyof Limits, 0>;
+
 /** Boot a machine. Rejects with a typed error that says what is wrong and what mends it. */
 export async function boot(options: BootOptions = {}): Promise<Sdk> {
   refuseUnknown("boot", options, OPTIONS);
@@ -61,7 +63,9 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
   }
   const base = new URL(options.baseURL ?? ".", options.baseURL === undefined ? import.meta.url : location.href);
   const onProgress = options.onProgress ?? (() => undefined);
-  const asked = parseSize(options.memory ?? "1G");
+  const limits = options.limits ?? {};
+  refuseUnknown("limits", limits, LIMITS);
+  const asked = Math.min(parseSize(options.memory ?? "1G"), parseSize(limits.memory ?? Infinity));
   const { memory, ramBytes } = reserveMemory(asked);
   if (ramBytes < asked) {
     options.onLog?.({
@@ -77,7 +81,13 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
     cpus: harts,
     env: options.env ?? {},
     user: options.user ?? "root",
-    limits: options.limits ?? {},
+    limits: {
+      timeout: (limits.timeout ?? 0) / 1000,
+      pids: limits.pids ?? 0,
+      files: limits.files ?? 0,
+      disk: parseBytes(limits.disk ?? 0),
+      max_output: parseBytes(limits.maxOutput ?? 0),
+    },
     policy: options.policy ?? null,
     record,
     jit: jitMode(options.jit),

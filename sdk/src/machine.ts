@@ -28,7 +28,7 @@ export interface RunOptions extends CommandOptions {
   timeout?: number;
   /** Aborting has the effect of a timeout. */
   signal?: AbortSignal;
-  /** Bytes of stdout and stderr together; a command that writes more is ended. 64 MiB unless given. */
+  /** Bytes of stdout and stderr together; a command that writes more is ended. 64 MiB unless given, here or to `boot`. */
   maxOutput?: number;
 }
 
@@ -88,7 +88,6 @@ const RUN_OPTIONS = {
 } satisfies Record<keyof RunOptions | "encoding", 0>;
 const SPAWN_OPTIONS = { ...COMMAND_OPTIONS, pty: 0 } satisfies Record<keyof SpawnOptions, 0>;
 
-const OUTPUT_MOST = 64 << 20;
 /** A machine that does not come to rest within this time is ended all the same. */
 const CLOSE_MS = 3000;
 
@@ -111,7 +110,7 @@ export function openMachine(client: Client, cluster: Cluster, parts: Parts): Sdk
     options: RunOptions & { encoding?: "utf8" | "bytes" } = {},
   ): Promise<RunResult<string> | RunResult<Uint8Array>> {
     refuseUnknown("run", options, RUN_OPTIONS);
-    const { stdin, timeout, signal, encoding = "utf8", maxOutput = OUTPUT_MOST } = options;
+    const { stdin, timeout, signal, encoding = "utf8", maxOutput = null } = options;
     const input = stdin === undefined ? null : copyBuffer(stdin);
     const result = await client.request(
       "run",

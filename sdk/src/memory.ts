@@ -18,13 +18,16 @@ const MOST = RESERVATIONS[0] - PRIVATE;
 
 const UNITS: Readonly<Record<string, number>> = { "": 1, K: 1024, M: MIB, G: 1024 * MIB };
 
-/** Bytes of a size such as `"512M"`, `"1G"` or a number of bytes, rounded down to whole pages. */
+/** Bytes of a size such as `"512M"`, `"1G"` or a number of bytes. */
+export function parseBytes(size: number | string): number {
+  if (typeof size === "number") return size;
+  const [, digits, unit] = /^([0-9.]+)([KMG]?)(?:i?B)?$/i.exec(size) ?? [];
+  return Math.floor(Number(digits) * (UNITS[(unit ?? "?").toUpperCase()] ?? NaN));
+}
+
+/** The same for memory: at least what an image needs, rounded down to whole pages. */
 export function parseSize(size: number | string): number {
-  let bytes = size;
-  if (typeof bytes === "string") {
-    const [, digits, unit] = /^([0-9.]+)([KMG]?)(?:i?B)?$/i.exec(bytes) ?? [];
-    bytes = Number(digits) * (UNITS[(unit ?? "?").toUpperCase()] ?? NaN);
-  }
+  const bytes = parseBytes(size);
   if (!(bytes >= MIN)) {
     const meant = bytes >= MIN / MIB && bytes <= 4096 ? `; a bare number is bytes: did you mean "${bytes}M"?` : "";
     throw new RangeError(`memory must be at least 16 MiB, such as "512M"; got ${String(size)}${meant}`);

@@ -39,7 +39,7 @@ export interface MachineConfig {
   readonly cpus: number;
   readonly env: Readonly<Record<string, string>>;
   readonly user: string;
-  readonly limits: Readonly<Limits>;
+  readonly limits: LimitNumbers;
   readonly policy: Policy | null;
   readonly record: boolean;
   readonly jit: JitMode | null;
@@ -48,13 +48,33 @@ export interface MachineConfig {
 /** Whether hot guest code is compiled to WebAssembly. */
 export type JitMode = "on" | "off";
 
-/** Limits of the whole machine. A limit that is absent is the default of the runtime. */
+/** What a machine may use at most. A limit that is absent is the default of the runtime. */
 export interface Limits {
-  /** Guest tasks (threads) at most; more is EAGAIN. */
-  tasks?: number;
+  /** Milliseconds from the start of each program that the page starts; then TERM and, 2 s later, KILL to it and all it started. */
+  timeout?: number;
+  /** Bytes of the machine's memory, or `"512M"`; the largest program is killed when there is no more. */
+  memory?: number | string;
+  /** Guest tasks at most, processes and their threads alike; more is EAGAIN. */
+  pids?: number;
   /** Open files of one process at most; more is EMFILE. */
   files?: number;
+  /** Bytes that files may hold beyond the image's, or `"100M"`; more is ENOSPC. */
+  disk?: number | string;
+  /** Bytes of both outputs of a `run`, or `"1M"`; a program that writes more is ended. */
+  maxOutput?: number | string;
 }
+
+/** The same, as `Limits` of ebbtide/policy.py takes them: seconds and bytes. */
+export interface LimitNumbers {
+  readonly timeout: number;
+  readonly pids: number;
+  readonly files: number;
+  readonly disk: number;
+  readonly max_output: number;
+}
+
+/** A limit that a program has met; memory: it, or one of its own, was killed. */
+export type LimitMet = "timeout" | "memory" | "pids" | "disk";
 
 /**
  * Who may make processes (clone, fork, vfork, threads) and start programs (exec) inside the guest. A kind that is
@@ -254,6 +274,8 @@ export interface Size {
 export interface ExitStatus {
   readonly exitCode: number;
   readonly signal: string | null;
+  /** The limit of the machine that it met, if it did. */
+  readonly limit?: LimitMet;
 }
 
 export interface StatShape {
@@ -282,7 +304,7 @@ export interface Methods {
     params: CommandParams & {
       readonly stdin: ArrayBuffer | null;
       readonly timeoutMs: number | null;
-      readonly maxOutput: number;
+      readonly maxOutput: number | null;
     };
     value: ExitStatus & { readonly stdout: ArrayBuffer; readonly stderr: ArrayBuffer };
   };

@@ -18,7 +18,7 @@ export interface Process {
   readonly exit: Promise<ExitStatus>;
   /** Whether it runs on a pseudo-terminal. */
   readonly pty: boolean;
-  /** Send a signal (`"SIGTERM"` unless named) to this one process; one that has ended is fine. */
+  /** Send a signal (`"SIGTERM"` unless named) to its process group, as Ctrl-C does; one that has ended is fine. */
   kill(signal?: string | number): Promise<void>;
   /** Tell the pty its new size. */
   resize(size: Size): Promise<void>;

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import platform
 import pty
 import select
 import signal
 import socket
 import subprocess
 import sys
+import termios
+import time
 import urllib.request
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -70,7 +75,24 @@ def test_input_that_never_ends_does_not_hold_the_command() -> None:
 def test_a_reader_that_goes_away_ends_the_writer() -> None:
     command = f"{' '.join(EBB)} run -- yes | head -2"
     ended = subprocess.run(["sh", "-c", command], capture_output=True, timeout=120)
-    assert ended.stdout == b"y\ny\n"
+    assert (ended.stdout, ended.stderr) == (b"y\ny\n", b"")
+
+
+def test_a_reader_of_a_listing_may_go_away() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    for words in (["doctor"], ["image", "ls"], ["completion", "bash"], ["__complete", "image", ""]):
+        ended = subprocess.run([*EBB, *words], stdout=writer, stderr=subprocess.PIPE, timeout=120)
+        assert (ended.returncode, ended.stderr) == (141, b""), words
+    os.close(writer)
+
+
+def test_output_that_cannot_be_written_ends_the_writer() -> None:
+    with open("/dev/full", "wb") as full:
+        command = [*EBB, "run", "--", "yes"]
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=120)
+    assert ended.returncode == 141
+    assert ended.stderr == b"ebb: the output cannot be written: No space left on device\n"
 
 
 @pytest.mark.parametrize(
@@ -151,6 +173,80 @@ def test_interrupt_of_a_published_port_is_silent():
     assert (running.returncode, said) == (130, b"")
 
 
+@pytest.mark.parametrize(
+    ("limit", "script", "code", "said"),
+    [
+        ("--timeout 200ms", "echo out; sleep 1000", 124, "--timeout: sh did not end within 0.2 s"),
+        ("--timeout 200ms", "trap '' TERM; echo out; while :; do :; done", 124, "--timeout: sh did"),
+        ("--memory 64M", "echo out; exec tail /dev/zero", 137, "--memory: a process was killed"),
+        ("--pids 5", "echo out; for i in 1 2 3 4 5; do sleep 1000 & done; exit 0", 2, "--pids: "),
+        ("--disk 1M", "echo out; head -c 2M /dev/zero > /tmp/file", 1, "--disk: a write was refused"),
+        ("--max-output 4", "echo out; yes", 153, "--max-output: sh wrote more than 4 bytes"),
+        ("--files 4", "echo out; exec 3<&0; cat /etc/hostname", 127, "Error 24"),  # EMFILE
+    ],
+)  # fmt: skip
+def test_a_limit_that_ends_a_run_is_named(limit: str, script: str, code: int, said: str) -> None:
+    ended = ebb("run", *limit.split(), "--", "sh", "-c", script)
+    assert (ended.returncode, ended.stdout[:4]) == (code, b"out\n"), ended
+    assert len(ended.stdout) == 4 and said in ended.stderr.decode()
+
+
+def test_limits_that_are_not_met_are_silent() -> None:
+    limits = [
+        "--timeout",
+        "1m",
+        "--memory",
+        "128M",
+        "--pids",
+        "9",
+        "--disk",
+        "1M",
+        "--max-output",
+        "1M",
+        "--files",
+        "99",
+    ]
+    ended = ebb("run", *limits, "--", "sh", "-c", "echo x > /tmp/f; cat /tmp/f")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"x\n", b"")
+
+
+def test_a_guest_is_shown_nothing_of_the_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOST_SECRET", "unmistakable-secret")
+    (tmp_path / "unmistakable-file").touch()
+    monkeypatch.chdir(tmp_path)
+    script = """
+        env; set; pwd; hostname; uname -a; id; groups; cat /proc/version /proc/mounts /proc/cmdline
+        cat /proc/1/environ /proc/self/environ /proc/*/cmdline | tr '\\0' '\\n'
+        ls -a / /root /home /tmp /mnt /srv /run; cat /etc/passwd /etc/hosts /etc/resolv.conf
+        cat /proc/cpuinfo /proc/net/dev /proc/net/route; ls /sys/class/net /dev /dev/disk 2>&1
+        find / -xdev -name 'unmistakable*'; ls -l /proc/*/fd; dmesg"""
+    ended = ebb("run", "--", "bash", "-c", f"{{ {script}\n}} 2>&1")
+    seen = ended.stdout.decode()
+    hidden = ["unmistakable-s", str(tmp_path), platform.release(), str(Path(sys.executable).parent)]
+    if platform.node() not in ("", "ebb", "localhost"):
+        hidden.append(platform.node())
+    for word in hidden:
+        assert word not in seen.replace("'unmistakable*'", ""), word
+    environment = ebb("run", "--", "env").stdout.split()
+    assert {line.partition(b"=")[0] for line in environment} == {b"PATH", b"HOME", b"USER", b"LANG"}
+    devices = set(ebb("run", "--", "find", "/dev", "-type", "b").stdout.split())
+    assert devices == set()
+
+
+def test_a_guest_has_no_network_of_the_host() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        script = f"for to in 127.0.0.1 192.0.2.1 8.8.8.8; do (: > /dev/tcp/$to/{port}); done"
+        ended = ebb("run", "--", "bash", "-c", script)
+        server.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+    said = [line.rpartition(b": ")[2] for line in ended.stderr.splitlines() if b"/dev/tcp" in line]
+    assert said == [b"Connection refused", b"Network is unreachable", b"Network is unreachable"]
+
+
 def test_timeout_takes_a_unit() -> None:
     ended = ebb("run", "--timeout", "200ms", "--", "sleep", "1000")
     assert (ended.returncode, ended.stdout) == (124, b"")
@@ -161,28 +257,175 @@ def test_strace_names_the_calls() -> None:
     assert ended.returncode == 0 and b"exit_group(0)" in ended.stderr
 
 
-def test_on_a_terminal_the_guest_has_one() -> None:
-    child, master = pty.fork()
-    if child == 0:
-        os.execv(EBB[0], [*EBB, "run", "-e", "PS1=PROMPT ", "--", "bash", "--norc", "-i"])
-    seen = b""
+class Seat:
+    """`ebb run` on a terminal of this machine, and who sits at it."""
 
-    def until(wanted: bytes) -> None:
-        nonlocal seen
-        while wanted not in seen:
-            assert select.select([master], [], [], 60)[0], seen
-            seen += os.read(master, 4096)
-        seen = seen.partition(wanted)[2]
+    def __init__(self, *args: str) -> None:
+        self.master, self.slave = pty.openpty()
+        self.before = termios.tcgetattr(self.slave)
+        self.all = self.seen = b""
+        self.ebb = subprocess.Popen(
+            [*EBB, "run", "-e", "PS1=PROMPT ", *args],
+            stdin=self.slave, stdout=self.slave, stderr=self.slave,
+            start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )  # fmt: skip
 
-    until(b"PROMPT ")
-    os.write(master, b"sh -c 'tty; exec sleep 1000'\r")
-    until(b"/dev/pts/0")
-    os.write(master, b"\x03")
-    until(b"PROMPT ")
-    os.write(master, b"exit 9\r")
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 9
-    os.close(master)
+    def type(self, keys: bytes) -> None:
+        os.write(self.master, keys)
+
+    def until(self, wanted: bytes) -> None:
+        while wanted not in self.seen:
+            assert select.select([self.master], [], [], 60)[0], self.all
+            self._read()
+        self.seen = self.seen.partition(wanted)[2]
+
+    def _read(self) -> None:
+        data = os.read(self.master, 65536)
+        self.seen += data
+        self.all += data
+
+    def end(self) -> int:
+        """Wait for the end, reading what is still shown; return the exit code."""
+        while self.ebb.poll() is None:
+            if select.select([self.master], [], [], 0.05)[0]:
+                self._read()
+        while select.select([self.master], [], [], 0)[0]:
+            self._read()
+        return self.ebb.returncode
+
+    def restored(self) -> bool:
+        return termios.tcgetattr(self.slave) == self.before
+
+
+@pytest.fixture
+def seat() -> Iterator[Callable[..., Seat]]:
+    seats: list[Seat] = []
+
+    def sit(*args: str) -> Seat:
+        seats.append(Seat(*args))
+        return seats[-1]
+
+    yield sit
+    for one in seats:
+        one.ebb.kill()
+        one.ebb.wait()
+        os.close(one.master)
+        os.close(one.slave)
+
+
+SHELL = ("--", "bash", "--norc", "-i")
+
+
+def test_on_a_terminal_the_guest_has_one(seat: Callable[..., Seat]) -> None:
+    at = seat("-it", *SHELL)
+    at.until(b"PROMPT ")
+    assert not at.restored()  # raw: every key is the guest's
+    at.type(b"sh -c 'tty; exec sleep 1000'\r")
+    at.until(b"/dev/pts/0")
+    at.type(b"\x03")
+    at.until(b"PROMPT ")
+    at.type(b"exit 9\r")
+    assert at.end() == 9 and at.restored()
+
+
+def test_on_a_terminal_control_c_is_the_foregrounds(seat: Callable[..., Seat]) -> None:
+    at = seat("-it", *SHELL)
+    at.until(b"PROMPT ")
+    for _ in range(3):  # a shell may be interrupted for ever
+        at.type(b"\x03")
+        at.until(b"PROMPT ")
+    at.type(b"trap 'echo mine' INT; bash -c 'trap \"echo child; exit 7\" INT; echo up; read'\r")
+    at.until(b"up\r\n")
+    at.type(b"\x03")
+    at.until(b"child\r\n")
+    at.until(b"PROMPT ")
+    at.type(b"exit $?\r")
+    assert at.end() == 7
+
+
+def test_on_a_terminal_a_second_control_c_ends_what_does_not_answer(
+    seat: Callable[..., Seat],
+) -> None:
+    at = seat("-it", "--", "bash", "-c", "trap '' INT; echo ready; while :; do :; done")
+    at.until(b"ready")
+    at.type(b"\x03")
+    at.until(b"^C")
+    at.type(b"\x03")
+    assert at.end() == 130 and at.restored()
+    assert b"ebb: interrupted twice; the machine is ended\r\n" in at.all
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_to_us_ends_the_guest_and_restores_the_terminal(
+    seat: Callable[..., Seat], number: signal.Signals
+) -> None:
+    at = seat("-it", "--", "sh", "-c", "printf '\\033[?1049h\\033[?1000h'; echo ready; sleep 1000")
+    at.until(b"ready")
+    at.ebb.send_signal(number)
+    assert at.end() == 128 + number and at.restored()
+    assert b"\x1b[?1000l" in at.all and b"\x1b[?1049l" in at.all
+
+
+def test_the_terminal_is_restored_even_if_we_are_killed(seat: Callable[..., Seat]) -> None:
+    at = seat("-it", "--", "sh", "-c", "echo ready; sleep 1000")
+    at.until(b"ready")
+    at.ebb.kill()
+    at.ebb.wait()
+    end = time.monotonic() + 60
+    while not at.restored() and time.monotonic() < end:
+        os.sched_yield()
+    assert at.restored()
+
+
+def test_a_terminal_that_goes_away_ends_the_guest(seat: Callable[..., Seat]) -> None:
+    at = seat("-it", "--", "sh", "-c", "echo ready; while :; do echo more; done")
+    at.until(b"ready")
+    os.close(at.master)
+    at.master = os.open("/dev/null", os.O_RDWR)
+    assert at.ebb.wait(60) != 0
+
+
+def test_the_terminal_is_restored_after_a_failure_of_ours(
+    seat: Callable[..., Seat], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import ebbtide.cli_run as run\n"
+        "def broken(*_): raise RuntimeError('broken on purpose')\n"
+        "run._Twice.wrote = broken\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ['PYTHONPATH']}")
+    at = seat("-it", "--", "sh", "-c", "echo ready; exit 3")
+    assert at.end() and at.restored() and b"broken on purpose" in at.all
+
+
+def test_what_was_typed_for_the_guest_is_not_left_to_the_shell(seat: Callable[..., Seat]) -> None:
+    at = seat(
+        "-it", "--", "sh", "-c", "stty raw -echo; echo ready; dd bs=1 count=1 2>/dev/null; exit 0"
+    )
+    at.until(b"ready")
+    at.type(b"x" + b"rm -rf everything\r")
+    assert at.end() == 0
+    os.set_blocking(at.slave, False)
+    with pytest.raises(BlockingIOError):
+        os.read(at.slave, 100)
+
+
+ASKING = b"\033[c\033[6n\033]52;c;aGVsbG8=\007\033]0;title\007\005\033P$qm\033\\\\seen"
+
+
+@pytest.mark.parametrize("how", [("-it",), ("-T",)])
+def test_output_on_a_terminal_asks_and_takes_nothing(
+    seat: Callable[..., Seat], how: tuple[str, ...]
+) -> None:
+    at = seat(*how, "--", "printf", ASKING.decode().replace("\x1b", "\\033"))
+    assert at.end() == 0
+    assert at.all.startswith(b"seen") and b"52;" not in at.all and b"title" not in at.all
+
+
+def test_output_elsewhere_is_untouched() -> None:
+    assert ebb("run", "--", "printf", "\\033[c\\033]0;t\\007").stdout == b"\x1b[c\x1b]0;t\x07"
+    ended = ebb("run", "-t", "--", "printf", "\\033[c\\033]0;t\\007")
+    assert ended.stdout == b"\x1b[c\x1b]0;t\x07"
 
 
 def interrupted(script: str, times: int) -> tuple[int, bytes, bytes]:
@@ -221,6 +464,11 @@ def test_unknown_names_get_a_suggestion() -> None:
         (["rnu"], b"did you mean run?"),
         (["run", "--imgae", "base", "--", "true"], b"did you mean --image?"),
         (["image", "check", "bsae"], b"Did you mean base?"),
+        (["image", "biuld"], b"did you mean build?"),
+        (["serve", "--prot", "1"], b"did you mean --port?"),
+        (["run", "--timeuot", "1", "--", "true"], b"did you mean --timeout?"),
+        (["run", "--policy", "clon=EAGAIN", "--", "true"], b"did you mean clone?"),
+        (["completion", "bsh"], b"did you mean bash?"),
     ):
         ended = ebb(*words)
         assert ended.returncode != 0 and meant in ended.stderr, ended.stderr
@@ -228,6 +476,11 @@ def test_unknown_names_get_a_suggestion() -> None:
 
 def test_doctor_says_what_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     found = json.loads(ebb("doctor", "-o", "json").stdout)
+    assert found["features"]["shared memory"] and found["features"]["processors"] == os.cpu_count()
+    assert found["mirror"]["from"] and {row["use"] for row in found["folders"]} == {
+        "cache",
+        "images",
+    }
     assert found["kernel"]["runs"] and found["versions"]["wasmtime"].startswith("50.")
     assert "base" in [image["name"] for image in found["images"] if image["built"]]
     monkeypatch.setenv("EBB_KERNEL", str(tmp_path / "kernel.wasm"))
@@ -257,6 +510,44 @@ def test_completion_knows_commands_options_and_images() -> None:
         ["bash", "-c", script.decode() + "complete -p ebb"], capture_output=True, check=True
     )
     assert b"-F _ebb ebb" in asked.stdout
+
+
+def test_completion_knows_the_words_of_every_command() -> None:
+    for words, wanted in (
+        (["image", "b"], b"build\n"),
+        (["image", "check", "ba"], b"base\n"),
+        (["image", "ls", "-o", "j"], b"json\n"),
+        (["serve", "--po"], b"--port\n"),
+        (["run", "--time", "v"], b"virtual\n"),
+        (["run", "--dis"], b"--disk\n"),
+        (["doctor", "--output", ""], b"json\ntext\n"),
+    ):
+        assert ebb("__complete", *words).stdout == wanted, words
+
+
+def test_an_image_runs_by_the_beginning_of_its_id() -> None:
+    rows = json.loads(ebb("image", "ls", "-o", "json").stdout)
+    (id,) = [row["id"] for row in rows if row["name"] == "base"]
+    assert ebb("run", "--image", id[:6], "--", "echo", "hi").stdout == b"hi\n"
+    ended = ebb("run", "--image", "ffffffff", "--", "true")
+    assert ended.returncode == 125 and b"there is no image ffffffff" in ended.stderr
+
+
+def test_processes_share_an_empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both compile the kernel, at the same time; a third one finds it compiled, and nothing else."""
+    monkeypatch.setenv("EBB_IMAGES", str(images_folder()))
+    monkeypatch.setenv("EBB_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("EBB_CACHE", raising=False)
+    command = [*EBB, "run", "--", "echo", "hi"]
+    pipe = subprocess.PIPE
+    running = [subprocess.Popen(command, stdout=pipe, stderr=pipe) for _ in range(2)]
+    for one in running:
+        assert one.communicate(timeout=120) == (b"hi\n", b"") and one.returncode == 0
+    compiled = list((tmp_path / "home" / "cache" / "compiled").iterdir())
+    assert [path.suffix for path in compiled] == [".cwasm"]
+    before = compiled[0].stat().st_ino, compiled[0].stat().st_mtime_ns
+    assert ebb("run", "--", "echo", "hi").stdout == b"hi\n"
+    assert (compiled[0].stat().st_ino, compiled[0].stat().st_mtime_ns) == before
 
 
 def test_help_loads_nothing_heavy() -> None:

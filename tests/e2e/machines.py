@@ -1,4 +1,7 @@
-"""A booted machine in a page, as tests hold it: script runs in the page, typing goes to the terminal."""
+"""A booted machine in a page, as tests hold it: script runs in the page, typing goes to the terminal.
+
+Whoever waits must wait for what only the last action can have brought: what stood there before is seen at once.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ from typing import Any
 from playwright.sync_api import Page
 
 BOOT_MS = 60_000
-SEE_MS = 20_000
+SEE_MS = 60_000
+PROMPT = r"[#$]$"
 
 
 class MachinePage:
@@ -26,6 +30,14 @@ class MachinePage:
         """Run the body of an async function with `sdk` and `arg` in the page."""
         return self.page.evaluate(
             f"async (arg) => {{ const sdk = window.sdk; {_HELPERS} {body} }}", arg
+        )
+
+    def until(self, body: str, arg: Any = None) -> None:
+        """Run the body of an async function in the page again and again until it gives something true."""
+        self.page.wait_for_function(
+            f"async (arg) => {{ const sdk = window.sdk; {_HELPERS} {body} }}",
+            arg=arg,
+            timeout=SEE_MS,
         )
 
     def error(self, body: str, arg: Any = None) -> dict[str, Any]:
@@ -54,14 +66,25 @@ class MachinePage:
         self.page.keyboard.type(text)
 
     def see(self, pattern: str) -> str:
-        """Wait until the terminal shows a regular expression; return the whole screen."""
-        self.page.wait_for_function(
-            "(pattern) => new RegExp(pattern, 'm').test(window.screenText?.() ?? '')",
+        """Wait until the terminal shows a regular expression; return the whole screen of that moment."""
+        seen = self.page.wait_for_function(
+            """(pattern) => {
+                const screen = window.screenText?.() ?? "";
+                return new RegExp(pattern, "m").test(screen) && { screen };
+            }""",
             arg=pattern,
             timeout=SEE_MS,
         )
-        screen: str = self.page.evaluate("window.screenText()")
+        screen: str = seen.json_value()["screen"]
         return screen
+
+    def clear(self) -> None:
+        """Leave nothing in the terminal in front but a prompt that has just been shown."""
+        self.see(PROMPT)
+        self.type("clear")
+        self.see(r"[#$] clear$")
+        self.page.keyboard.press("Enter")
+        self.see(r"(?<![\s\S])[^\n]*[#$](?![\s\S])")
 
 
 _HELPERS = """

@@ -6,35 +6,46 @@ from playwright.sync_api import Browser, Route
 
 from e2e.machines import MachinePage
 
+LOOP = 'sdk.spawn("sh", ["-c", "while :; do :; done"])'
+
+
+def test_counters_are_told_before_every_hart_has_come(machine: MachinePage) -> None:
+    counters = machine.js(
+        """const { boot } = await import("./ebbtide.js");
+        const other = await boot({ harts: 4, memory: "256M" });
+        const counters = await other.counters();
+        await other.close();
+        return counters;"""
+    )
+    assert len(counters["steps"]) == len(counters["retired"]) == 4
+
 
 def test_page_stays_free_while_the_guest_loops(machine: MachinePage) -> None:
+    machine.js(
+        f"""window.loops = await Promise.all([{LOOP}, {LOOP}]);
+        window.before = await sdk.counters();
+        window.turns = 0; // of a task of the page, which goes on while the guest does
+        const turn = () => void (++turns < 50 && setTimeout(turn));
+        turn();"""
+    )
+    machine.until("return turns === 50 && (await sdk.counters()).retired[0] > before.retired[0];")
     seen = machine.js(
-        """const loops = await Promise.all([1, 2].map(() => sdk.spawn("sh", ["-c", "while :; do :; done"])));
-        let turns = 0, longest = 0, last = performance.now();
-        while (turns < 50) { // a task of the page, in many turns of its event loop
-            await new Promise((resolve) => setTimeout(resolve));
-            const now = performance.now();
-            longest = Math.max(longest, now - last);
-            last = now;
-            turns++;
-        }
-        const running = await Promise.race([...loops.map((p) => p.exit), sdk.run("true").then(() => "running")]);
+        """const running = await Promise.race([...loops.map((p) => p.exit), sdk.run("true").then(() => "running")]);
         for (const p of loops) await p.kill("SIGKILL");
         const ends = await Promise.all(loops.map((p) => p.exit));
-        return { turns, longest, running, ends: ends.map((e) => e.signal) };"""
+        return [running, ...ends.map((e) => e.signal)];"""
     )
-    assert seen["turns"] == 50 and seen["running"] == "running"
-    assert seen["ends"] == ["SIGKILL", "SIGKILL"]
-    assert seen["longest"] < 1000
+    assert seen == ["running", "SIGKILL", "SIGKILL"]
 
 
 def test_two_busy_processes_keep_two_harts_in_guest_code_at_once(machine: MachinePage) -> None:
-    counters = machine.js(
-        """await Promise.all([1, 2].map(() => sdk.run("sh", ["-c", "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done"])));
-        return sdk.counters();"""
+    """They run until they have been seen there: when the second hart comes is the browser's affair."""
+    machine.js(f"window.loops = await Promise.all([{LOOP}, {LOOP}]);")
+    machine.until(
+        """const { hartsInsideMax, guestInsideMax, retired } = await sdk.counters();
+        return hartsInsideMax >= 2 && guestInsideMax >= 2 && retired.every((count) => count > 1_000_000);"""
     )
-    assert counters["hartsInsideMax"] >= 2 and counters["guestInsideMax"] >= 2
-    assert min(counters["retired"]) > 1_000_000
+    machine.js("for (const p of loops) await p.kill('SIGKILL');")
 
 
 def test_endless_loop_dies_by_its_timeout(machine: MachinePage) -> None:
@@ -43,21 +54,19 @@ def test_endless_loop_dies_by_its_timeout(machine: MachinePage) -> None:
 
 
 def test_idle_machine_does_nothing(machine: MachinePage) -> None:
-    before, after = machine.js(
-        """await sdk.run("true");
-        let before = await sdk.counters(), again = await sdk.counters();
-        while (String(again.steps) !== String(before.steps)) { // until the shell has gone to rest
-            before = again;
-            await new Promise((resolve) => setTimeout(resolve, 100));
-            again = await sdk.counters();
-        }
+    """It comes to rest: sooner or later there is a second in which no hart steps and no message is sent.
+
+    When that is, a busy host decides: a hart that has been rung, or is starting, may get its turn late.
+    """
+    machine.run("true")
+    machine.until(
+        """const before = await sdk.counters();
         await new Promise((resolve) => setTimeout(resolve, 1000));
-        return [again, await sdk.counters()];"""
+        const after = await sdk.counters();
+        const still = (name) => String(after[name]) === String(before[name]);
+        // The two messages are the question for the counters and its answer.
+        return still("steps") && still("retired") && after.messages === before.messages + 2;"""
     )
-    assert after["steps"] == before["steps"]
-    assert after["retired"] == before["retired"]
-    # The question for the counters and its answer.
-    assert after["messages"] == before["messages"] + 2
 
 
 def test_processors_and_memory_are_what_was_asked_for(machine: MachinePage) -> None:
@@ -137,7 +146,7 @@ def test_twenty_machines_in_turn_leave_nothing_behind(machine: MachinePage) -> N
 def test_fork_bomb_meets_the_limit_and_can_be_stopped(machine: MachinePage) -> None:
     outcome = machine.js(
         """const { boot } = await import("./ebbtide.js");
-        const other = await boot({ limits: { tasks: 64 } });
+        const other = await boot({ limits: { pids: 64 } });
         const bomb = "f() { f | f & wait; }; f";
         const p = await other.spawn("bash", ["-c", bomb], { pty: { rows: 24, cols: 80 } });
         const reader = p.stdout.getReader(), writer = p.stdin.getWriter();
@@ -151,6 +160,53 @@ def test_fork_bomb_meets_the_limit_and_can_be_stopped(machine: MachinePage) -> N
         return after.stdout;"""
     )
     assert outcome == "alive\n"
+
+
+def test_limits_hold_and_are_named(machine: MachinePage) -> None:
+    seen = machine.js(
+        """const { boot } = await import("./ebbtide.js");
+        const limits = { memory: "96M", pids: 8, files: 40, disk: "1M", maxOutput: 100 };
+        let other = await boot({ harts: 1, limits });
+        const seen = { memory: other.memory };
+        const run = async (...argv) => {
+            try {
+                const { exitCode, limit, stdout } = await other.run(argv[0], argv.slice(1));
+                return [exitCode, limit ?? null, stdout];
+            } catch (error) {
+                return [error.code, text(error.stdout)];
+            }
+        };
+        seen.plain = await run("sh", "-c", "ulimit -n");
+        seen.eater = await run("tail", "/dev/zero");
+        seen.disk = (await run("sh", "-c", "head -c 3M /dev/zero > /tmp/x; rm /tmp/x")).slice(0, 2);
+        seen.output = [await run("yes"), await run("sh", "-c", "yes | head -c 100")].map((r) => [r[0], r.at(-1).length]);
+        const many = "for i in 1 2 3 4 5 6 7 8 9; do sleep 1000 > /dev/null 2>&1 & done";
+        seen.bomb = (await run("sh", "-c", many))[1];
+        await other.close();
+        other = await boot({ harts: 1, memory: "96M", limits: { timeout: 300 } });
+        seen.timeout = await run("sleep", "1000");
+        seen.spawned = await (await other.spawn("sleep", ["1000"])).exit;
+        await other.close();
+        return seen;"""
+    )
+    assert seen == {
+        "memory": 96 << 20,
+        "plain": [0, None, "40\n"],
+        "eater": [137, "memory", ""],
+        "bomb": "pids",
+        "disk": [0, "disk"],
+        "output": [["output-limit", 100], [0, 100]],
+        "timeout": ["timeout", ""],
+        "spawned": {"exitCode": 143, "signal": "SIGTERM", "limit": "timeout"},
+    }
+
+
+def test_a_limit_that_does_not_exist_is_refused(machine: MachinePage) -> None:
+    error = machine.error(
+        """const { boot } = await import("./ebbtide.js");
+        await boot({ limits: { timout: 5 } });"""
+    )
+    assert 'did you mean "timeout"' in error["message"]
 
 
 def test_out_of_memory_ends_the_guests_program_and_nothing_else(machine: MachinePage) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from e2e.machines import MachinePage
-
-PROMPT = r"[#$]$"
+from e2e.machines import PROMPT, MachinePage
 
 
 def test_page_boots_to_a_prompt_and_ls_lists_the_root(machine: MachinePage) -> None:
@@ -19,8 +17,8 @@ def test_page_boots_to_a_prompt_and_ls_lists_the_root(machine: MachinePage) -> N
 
 
 def test_control_c_ends_what_runs_and_returns_to_the_prompt(machine: MachinePage) -> None:
-    machine.see(PROMPT)
-    machine.type("clear; echo go; cat\n")
+    machine.clear()
+    machine.type("echo go; cat\n")
     machine.see(r"^go$")
     machine.type("typed\n")
     machine.see(r"^typed\ntyped$")
@@ -31,15 +29,16 @@ def test_control_c_ends_what_runs_and_returns_to_the_prompt(machine: MachinePage
 
 
 def test_terminal_follows_the_size_of_the_window(machine: MachinePage) -> None:
-    machine.see(PROMPT)
-    machine.type("clear; stty size\n")
+    machine.clear()
+    machine.type("stty size\n")
     before = re.search(r"^(\d+) (\d+)$", machine.see(r"^\d+ \d+\n.*" + PROMPT), re.M)
+    machine.clear()
     machine.page.set_viewport_size({"width": 640, "height": 400})
     machine.page.wait_for_function(
         "document.querySelector('#terminal .xterm-screen').clientWidth < 640"
     )
-    machine.type("clear; stty size\n")
-    after = re.search(r"^(\d+) (\d+)$", machine.see(r"^\d\d? \d\d\n.*" + PROMPT), re.M)
+    machine.type("stty size\n")
+    after = re.search(r"^(\d+) (\d+)$", machine.see(r"^\d+ \d+\n.*" + PROMPT), re.M)
     machine.page.set_viewport_size({"width": 1280, "height": 720})
     assert before and after
     assert int(after[1]) < int(before[1]) and int(after[2]) < int(before[2])

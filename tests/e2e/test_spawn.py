@@ -46,6 +46,18 @@ def test_kill_sends_the_signal(machine: MachinePage) -> None:
     ]
 
 
+def test_kill_is_for_the_whole_group(machine: MachinePage) -> None:
+    rest = machine.js(
+        """const p = await sdk.spawn("sh", ["-c", "sleep 1000 & echo begun; wait"]);
+        const reader = p.stdout.getReader();
+        await readUntil(reader, /begun/);
+        await p.kill();
+        return (await reader.read()).done; // nobody holds the pipe any more
+        """
+    )
+    assert rest is True
+
+
 def test_slow_reader_holds_the_writer_back(machine: MachinePage) -> None:
     counts = machine.js(
         """const p = await sdk.spawn("sh", ["-c", "yes | head -c 5000000 | tee /tmp/all | cat"]);

@@ -20,8 +20,8 @@ import pytest
 from ebbtide import placement_native, wasmtime_port
 from ebbtide.abi import Abi
 from ebbtide.errors import InternalError
+from ebbtide.wasmtime_kernel import WASM_PAGE, MemoryBytes
 
-WASM_PAGE = 65536
 MEMORY_PAGES_MAX = 0x60000000 // WASM_PAGE  # above it stand the sanitizer's shadows
 REQUEST = struct.Struct("<32s3I")
 SANITIZERS = {
@@ -45,7 +45,7 @@ class KernelModule:
         memory.close()
 
 
-class SharedMemory:
+class SharedMemory(MemoryBytes):
     """One machine's memory, and the process that runs the kernel over it."""
 
     def __init__(self, kernel: KernelModule, pages: int) -> None:
@@ -53,7 +53,7 @@ class SharedMemory:
         file = os.memfd_create("ebb-memory")
         os.ftruncate(file, size)
         self._map = mmap.mmap(file, size)
-        self.bytes = memoryview(self._map)
+        super().__init__(memoryview(self._map))
         self._errors = os.memfd_create("ebb-errors")
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind("")  # a name of the kernel's choice
@@ -92,18 +92,6 @@ class SharedMemory:
 
     def __del__(self) -> None:
         self.close()
-
-    def read(self, address: int, length: int) -> bytes:
-        return bytes(self.bytes[address : address + length])
-
-    def write(self, address: int, data: bytes) -> None:
-        self.bytes[address : address + len(data)] = data
-
-    def word(self, address: int) -> int:
-        return int.from_bytes(self.bytes[address : address + 4], "little")
-
-    def text(self, address: int, longest: int) -> str:
-        return self.read(address, longest).partition(b"\0")[0].decode(errors="replace")
 
 
 class Instance:

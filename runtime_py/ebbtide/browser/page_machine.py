@@ -11,11 +11,21 @@ from dataclasses import fields
 from typing import Any, Self
 
 from .. import http
-from ..process import MAX_OUTPUT, CompletedProcess
+from ..process import CompletedProcess
 from ..stats import Stats, camel
 from .page_process import Process
 from .page_sdk import asked, bytes_of, exit_of, js_value, sdk_folder
 from .page_streams import Duplex
+
+
+def _limits(limits: Mapping[str, Any]) -> dict[str, Any]:
+    """Return limits as the SDK names and measures them."""
+    given = dict(limits)
+    if "timeout" in given:
+        given["timeout"] *= 1000
+    if "max_output" in given:
+        given["maxOutput"] = given.pop("max_output")
+    return given
 
 
 class Machine:
@@ -32,6 +42,8 @@ class Machine:
         """Boot a machine; options are those of the SDK's `boot`: harts, memory, env, user, ..."""
         from pyodide.code import run_js
 
+        if limits := options.get("limits"):
+            options["limits"] = _limits(limits)
         base = base_url or sdk_folder()
         load = run_js("(url) => import(url)")
         module = await asked(load(base.rstrip("/") + "/ebbtide.js"))
@@ -40,36 +52,29 @@ class Machine:
     async def run(
         self,
         *args: str,
-        env: Mapping[str, str] | None = None,
-        cwd: str | None = None,
-        stdin: bytes | str | None = None,
         timeout: float | None = None,
-        user: str | None = None,
         encoding: str | None = "utf-8",
-        max_output: int = MAX_OUTPUT,
         check: bool = False,
+        **options: Any,
     ) -> CompletedProcess:
-        """Run a program to its end. A name that is not found gives exit code 127, as in a shell."""
+        """Run a program to its end; the options are those of `machine.Machine.run`."""
         if not args:
             raise ValueError("no program was named")
-        wanted = {
-            "env": dict(env) if env else None,
-            "cwd": cwd,
-            "stdin": stdin,
-            "timeout": None if timeout is None else timeout * 1000,
-            "user": user,
-            "maxOutput": max_output,
-            "encoding": "bytes",
-        }
-        given = js_value({name: value for name, value in wanted.items() if value is not None})
+        if "max_output" in options:
+            options["maxOutput"] = options.pop("max_output")
+        if timeout is not None:
+            options["timeout"] = timeout * 1000
+        wanted = {name: value for name, value in options.items() if value is not None}
+        given = js_value({**wanted, "encoding": "bytes"})
         done = await asked(self.sdk.run(args[0], js_value(list(args[1:])), given))
         code, signal = exit_of(done)
+        limit = getattr(done, "limit", None)
         output, trouble = bytes_of(done, "stdout"), bytes_of(done, "stderr")
         if encoding in (None, "bytes"):
-            completed = CompletedProcess(args, code, signal, output, trouble)
+            completed = CompletedProcess(args, code, signal, output, trouble, limit)
         else:
             words = [data.decode(encoding, "replace") for data in (output, trouble)]
-            completed = CompletedProcess(args, code, signal, *words)
+            completed = CompletedProcess(args, code, signal, words[0], words[1], limit)
         if check:
             completed.check_returncode()
         return completed

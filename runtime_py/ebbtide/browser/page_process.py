@@ -33,12 +33,15 @@ class Process:
         self.stdin = None if process.pty else Writer(process.stdin)
         self.stdout = None if process.pty else Reader(process.stdout)
         self.stderr = None if process.pty else Reader(process.stderr)
+        self.limit: str | None = None  # which of the machine's limits it met
         self._process = process
         self._exit = asyncio.ensure_future(self._reap())
         self._exit.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def _reap(self) -> Exit:
-        return Exit(*exit_of(await asked(self._process.exit)))
+        status = await asked(self._process.exit)
+        self.limit = getattr(status, "limit", None)
+        return Exit(*exit_of(status))
 
     async def wait(self) -> Exit:
         """Wait until the process has ended."""

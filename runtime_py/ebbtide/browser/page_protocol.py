@@ -18,7 +18,8 @@ from pyodide.ffi import jsnull
 
 from .. import errors, linux
 from ..machine import Machine
-from ..owner_role import Process
+from ..owner_role import Exit, Process
+from ..process import CompletedProcess
 from ..stats import camel
 
 Message = Mapping[str, Any]
@@ -81,8 +82,11 @@ def _plain_value(value: Any) -> Any:
     return None if value is jsnull else value
 
 
-def _signal(number: int | None) -> str | None:
-    return None if number is None else linux.signal_name(number)
+def _ended(end: Exit | CompletedProcess, limit: str | None) -> dict[str, Any]:
+    """Give the page's `ExitStatus`."""
+    signal = None if end.signal is None else linux.signal_name(end.signal)
+    met = {} if limit is None else {"limit": limit}
+    return {"exitCode": end.exit_code, "signal": signal, **met}
 
 
 class Reader(Protocol):
@@ -230,7 +234,7 @@ class PageProtocol:
         user: str | None,
         stdin: bytes | None,
         timeoutMs: float | None,
-        maxOutput: int,
+        maxOutput: int | None,
         abort: asyncio.Event,
     ) -> dict[str, Any]:
         result = await self._machine.run(
@@ -245,8 +249,7 @@ class PageProtocol:
             abort=abort,
         )
         return {
-            "exitCode": result.exit_code,
-            "signal": _signal(result.signal),
+            **_ended(result, result.limit),
             "stdout": result.stdout,
             "stderr": result.stderr,
         }
@@ -282,7 +285,7 @@ class PageProtocol:
 
     async def _on_wait(self, process: int) -> dict[str, Any]:
         end = await self._processes[process].wait()
-        return {"exitCode": end.exit_code, "signal": _signal(end.signal)}
+        return _ended(end, self._processes[process].limit)
 
     async def _on_kill(self, process: int, signal: str | int) -> None:
         await self._processes[process].kill(signal)

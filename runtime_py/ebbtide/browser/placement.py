@@ -19,7 +19,7 @@ from ..events import Events
 from ..kernel_role import KernelRole, Listener
 from ..placement import Options
 from ..policy import asked_kinds
-from ..port import Control, Report, Seat
+from ..port import Control, Seat
 from ..stats import Stats, read_stats
 from .images import HttpImage
 from .pyodide_port import PyodideHostPort
@@ -66,9 +66,8 @@ class BrowserPlacement:
             strace=options.strace,
         )
         self.post(boot)
-        limits = options.limits
         clone, exec = asked_kinds(options.policy)
-        self.post(events.limits(tasks=limits.tasks, files=limits.files, clone=clone, exec=exec))
+        self.post(events.limits(options.limits, clone=clone, exec=exec))
 
     def post(self, event: bytes) -> None:
         """Append an event to the inbox."""
@@ -82,14 +81,13 @@ class BrowserPlacement:
     def counters(self) -> dict[str, Any]:
         """Return what the harts have done: their reports, and the kernel's own counters."""
         layout = self.abi.structs["report"]
-        reports = [
-            Report.read(self.abi, layout, self._port.read(seat.report, layout.size))
-            for seat in self._seats
+        reports = [  # plain numbers: a hart that has not come yet has no status
+            layout.integers(self._port.read(seat.report, layout.size)) for seat in self._seats
         ]
         inside = self._port.counters()
         return {
-            "steps": [report.steps for report in reports],
-            "retired": [report.retired for report in reports],
+            "steps": [report["steps"] for report in reports],
+            "retired": [report["retired"] for report in reports],
             "hartsInsideMax": inside["harts_inside_max"],
             "guestInsideMax": inside["guest_inside_max"],
         }

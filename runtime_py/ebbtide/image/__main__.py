@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..assets import images_folder
+from ..cli import Parser
 from .build import (
     build_from,
     build_image,
@@ -36,6 +37,7 @@ from .lock import (
     write_lock,
 )  # fmt: skip
 
+DRAFT = ".draft-"
 ID_LEAST = 4  # letters of an id that may stand for all of it
 
 
@@ -67,8 +69,9 @@ def print_progress() -> Progress:
     return show
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="ebb image", description="Make and look at images.")
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of `ebb image`."""
+    parser = Parser(prog="ebb image", description="Make and look at images.")
     commands = parser.add_subparsers(dest="command", required=True)
 
     def command(name: str, text: str) -> argparse.ArgumentParser:
@@ -130,6 +133,7 @@ def _build(args: argparse.Namespace) -> None:
 def listing(out: Path) -> list[dict[str, Any]]:
     """Return what is known of every image that is built or could be."""
     built = {path.parent.name for path in out.glob("*/manifest.json")}
+    built = {name for name in built if DRAFT not in name}  # one being built
     rows: list[dict[str, Any]] = []
     for name in sorted(built | set(known_images())):
         row: dict[str, Any] = {"name": name, "built": name in built}
@@ -175,7 +179,7 @@ def _print(rows: list[dict[str, Any]] | list[str], output: str) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; return its exit code."""
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
     try:
         if args.command in ("check", "commands", "extract"):
             args.name = _named(args.out, args.name)
@@ -205,6 +209,8 @@ def main(argv: list[str] | None = None) -> int:
             "\nebb image: interrupted. The same command goes on where it stopped", file=sys.stderr
         )
         return 130
+    except BrokenPipeError:
+        raise  # nobody reads on: `ebb` ends
     except (ImageError, OSError) as error:
         print(f"ebb image: {error}", file=sys.stderr)
         return 1

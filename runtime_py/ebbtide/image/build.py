@@ -7,12 +7,14 @@ built.
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import hashlib
 import json
+import os
 import stat
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from .index import CHUNK_SIZE, Index, read_index, write_index
 from .lock import Lock, known_images, lock_path, read_list, read_lock
 from .mirror import ARCH, find_mirror
 from .settle import settle
-from .store import BlobStore
+from .store import BlobStore, locked
 from .tree import Tree
 from .unpack import unpack_deb, unpack_directory, unpack_tar
 
@@ -41,12 +43,31 @@ def manifest_path(out: Path, name: str) -> Path:
     return out / name / "manifest.json"
 
 
+@contextlib.contextmanager
+def _building(out: Path, name: str) -> Iterator[None]:
+    """Let no other process build the same image now, and none delete blobs of a tree half made."""
+    with locked(out / "locks" / "blobs", shared=True), locked(out / "locks" / f"image-{name}"):
+        yield
+
+
 def build_image(
     source: str | Lock, out: Path, progress: Progress = no_progress, *,
     mirror: str | None = None, cache: Cache | None = None, packs: Packs | None = None,
     bytecode: Sequence[str] | None = None, compile: _bytecode.Compile | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Build a known image, or the one a lock describes, below out; return its manifest."""
+    with _building(out, source if isinstance(source, str) else source.name):
+        return _build_image(
+            source, out, progress, mirror=mirror, cache=cache, packs=packs, bytecode=bytecode,
+            compile=compile,
+        )  # fmt: skip
+
+
+def _build_image(
+    source: str | Lock, out: Path, progress: Progress = no_progress, *,
+    mirror: str | None = None, cache: Cache | None = None, packs: Packs | None = None,
+    bytecode: Sequence[str] | None = None, compile: _bytecode.Compile | None = None,
+) -> dict[str, Any]:  # fmt: skip
     more: dict[str, Any] = {}
     if isinstance(source, str):
         wanted = read_list(source)
@@ -122,16 +143,28 @@ def ensure_image(name: str, out: Path, progress: Progress = no_progress) -> dict
     """Return an image's manifest; a known image that is not built, or built otherwise, is built."""
     if name not in known_images():
         return read_manifest(out, name)
-    if manifest_path(out, name).exists():
-        manifest = read_manifest(out, name)
-        lacks = manifest.get("bytecode") == 0 and _bytecode.at_hand()
-        if manifest.get("recipe") == recipe(name) and not lacks:
-            return manifest
-    return build_image(name, out, progress)
+    manifest = _current(name, out)
+    if manifest:
+        return manifest
+    with _building(out, name):  # which may have waited for one who built it
+        return _current(name, out) or _build_image(name, out, progress)
+
+
+def _current(name: str, out: Path) -> dict[str, Any] | None:
+    if not manifest_path(out, name).exists():
+        return None
+    manifest = read_manifest(out, name)
+    lacks = manifest.get("bytecode") == 0 and _bytecode.at_hand()
+    return None if lacks or manifest.get("recipe") != recipe(name) else manifest
 
 
 def build_from(path: Path, name: str, out: Path, packs: Packs | None = None) -> dict[str, Any]:
     """Build an image from a directory or a tar archive."""
+    with _building(out, name):
+        return _build_from(path, name, out, packs)
+
+
+def _build_from(path: Path, name: str, out: Path, packs: Packs | None) -> dict[str, Any]:
     tree = Tree(BlobStore(out / "blobs"))
     if path.is_dir():
         unpack_directory(tree, path)
@@ -164,7 +197,7 @@ def finish(
     }  # fmt: skip
     path = manifest_path(out, name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".part")
+    draft = path.with_suffix(f".{os.getpid()}.part")
     draft.write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
     draft.replace(path)
     return manifest
@@ -226,6 +259,11 @@ def read_manifest(out: Path, name: str) -> dict[str, Any]:
 
 def prune(out: Path) -> tuple[int, int]:
     """Delete the blobs that no built image needs; return how many and their bytes."""
+    with locked(out / "locks" / "blobs"):
+        return _prune(out)
+
+
+def _prune(out: Path) -> tuple[int, int]:
     store = BlobStore(out / "blobs")
     needed: set[str] = set()
     for path in out.glob("*/manifest.json"):

@@ -22,6 +22,7 @@ from typing import Any
 
 from ..assets import cache_folder
 from .errors import ImageError
+from .store import locked
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done and how many bytes (or items) of how many are done."""
@@ -137,8 +138,16 @@ class Cache:
 
     def _fetch(self, base: str, wanted: Wanted, meter: _Meter, gone: str) -> None:
         path = self.path(wanted.sha256)
-        path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(wanted.sha256 + ".part")
+        with locked(part):
+            if not self.has(wanted):
+                self._fetch_into(part, base, wanted, meter, gone)
+                return
+            part.unlink(missing_ok=True)  # another process has brought it meanwhile
+            meter.add(wanted.size)
+
+    def _fetch_into(self, part: Path, base: str, wanted: Wanted, meter: _Meter, gone: str) -> None:
+        path = self.path(wanted.sha256)
         url = f"{base.rstrip('/')}/{urllib.parse.quote(wanted.filename)}"
         shown = without_secret(url)
         failure, failures, reached = "", 0, 0

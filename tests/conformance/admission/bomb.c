@@ -1,6 +1,6 @@
 // args: 20
-// Makes so many children that wait, ends them. With no argument: forks for ever, each child too, and says once that
-// it has met a limit.
+// Makes so many children that wait, ends them; where a limit does not let it, it ends those it has made, and fails.
+// With no argument: forks for ever, each child too, and says once that it has met a limit.
 #include "watched.h"
 
 // fork(3) may block all signals meanwhile; then one for the whole group would miss the child.
@@ -26,16 +26,17 @@ static void forever(void) {
 int main(int argc, char **argv) {
     if (argc < 2)
         forever();
-    int status, count = atoi(argv[1]);
+    int status, made = 0, count = atoi(argv[1]);
     pid_t child[count];
-    for (int i = 0; i < count; i++) {
-        child[i] = fork();
-        if (!child[i])
-            for (;;)
-                pause();
-        CHECK(child[i] > 0);
-    }
-    for (int i = 0; i < count; i++)
+    while (made < count && (child[made] = fork()) > 0)
+        made++;
+    if (made < count && !child[made])
+        for (;;)
+            pause();
+    int error = errno;
+    for (int i = 0; i < made; i++)
         CHECK(kill(child[i], SIGKILL) == 0 && waitpid(child[i], &status, 0) == child[i] && WTERMSIG(status) == SIGKILL);
+    errno = error;
+    CHECK(made == count);
     return done();
 }

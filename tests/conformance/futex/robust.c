@@ -1,4 +1,4 @@
-// Robust mutexes: a lock whose owner has died is handed on, and the next owner is told.
+// Robust mutexes, plain and priority-inheriting: a lock whose owner has died is handed on, and the next owner is told.
 // linux: native
 #include "../check.h"
 #include <pthread.h>
@@ -9,11 +9,12 @@
 
 static pthread_mutex_t *mutex;
 
-static void make(int shared) {
+static void make(int shared, int protocol) {
     pthread_mutexattr_t attributes;
     CHECK(pthread_mutexattr_init(&attributes) == 0);
     CHECK(pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST) == 0);
     CHECK(pthread_mutexattr_setpshared(&attributes, shared) == 0);
+    CHECK(pthread_mutexattr_setprotocol(&attributes, protocol) == 0);
     CHECK(pthread_mutex_init(mutex, &attributes) == 0);
 }
 
@@ -22,17 +23,15 @@ static void *locks_and_ends(void *arg) {
     return NULL;
 }
 
-int main(void) {
-    mutex = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    CHECK(mutex != MAP_FAILED);
+static void hands_on(int protocol) {
     pthread_t thread;
-    make(PTHREAD_PROCESS_PRIVATE);
+    make(PTHREAD_PROCESS_PRIVATE, protocol);
     CHECK(pthread_create(&thread, NULL, locks_and_ends, NULL) == 0 && pthread_join(thread, NULL) == 0);
     CHECK(pthread_mutex_lock(mutex) == EOWNERDEAD);
     CHECK(pthread_mutex_consistent(mutex) == 0 && pthread_mutex_unlock(mutex) == 0);
     CHECK(pthread_mutex_lock(mutex) == 0 && pthread_mutex_unlock(mutex) == 0);
 
-    make(PTHREAD_PROCESS_SHARED);
+    make(PTHREAD_PROCESS_SHARED, protocol);
     int fds[2], status;
     char byte;
     CHECK(pipe(fds) == 0);
@@ -55,6 +54,13 @@ int main(void) {
         CHECK(waitpid(pid, &status, 0) == pid && WTERMSIG(status) == SIGKILL);
         CHECK(waitpid(waiter, &status, 0) == waiter && status == 0);
     }
+}
+
+int main(void) {
+    mutex = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(mutex != MAP_FAILED);
+    hands_on(PTHREAD_PRIO_NONE);
+    hands_on(PTHREAD_PRIO_INHERIT);
     void *head;
     size_t size;
     CHECK(syscall(SYS_get_robust_list, 0, &head, &size) == 0 && size == 24);

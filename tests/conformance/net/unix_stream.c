@@ -1,4 +1,5 @@
 // Streams between two sockets of a pair: bytes, ends, limits.
+// linux: native
 #include "net.h"
 
 static volatile sig_atomic_t pipes;

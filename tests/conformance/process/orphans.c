@@ -69,6 +69,7 @@ static void orphaned_group(void) {
     CHECK(pipe(fds) == 0);
     pid_t child = fork();
     if (!child) {
+        setsid(); // no heir may be in its session
         pid_t pid = fork();
         if (!pid) {
             close(fds[0]);
@@ -113,7 +114,7 @@ int main(void) {
     subreaper();
     sessions();
     death_signal();
-    CHECK(prctl(PR_SET_CHILD_SUBREAPER, 0) == 0); // else the group would have a parent in our session
+    CHECK(prctl(PR_SET_CHILD_SUBREAPER, 0) == 0);
     orphaned_group();
     return done();
 }

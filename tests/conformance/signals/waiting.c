@@ -32,13 +32,14 @@ static sigset_t only(int number) {
     return mask;
 }
 
-// Signals us as soon as we wait: it sees us sleeping only by time, so it signals until told to stop.
+// Signals us so often, or (0 times) until calm() ends it: nobody sees when we have begun to wait, so where the signal
+// must find us waiting once is not enough.
 static pid_t pesters(int number, int times) {
     pid_t pid = fork(), parent = getppid();
     if (pid)
         return pid;
     parent = getppid();
-    for (int i = 0; i < times; i++) {
+    for (int i = 0; i < times || !times; i++) {
         nanosleep(&(struct timespec){0, 5000000}, NULL);
         kill(parent, number);
     }
@@ -49,6 +50,11 @@ static void reap(pid_t pid) {
     int status;
     while (waitpid(pid, &status, 0) == -1)
         CHECK(errno == EINTR);
+}
+
+static void calm(pid_t pid) {
+    kill(pid, SIGKILL);
+    reap(pid);
 }
 
 static void suspend(void) {
@@ -90,10 +96,10 @@ static void timed_wait(void) {
     // A signal with a handler that is not waited for ends it.
     set(SIGUSR1, handler, SA_RESTART);
     mask = only(SIGHUP);
-    pid = pesters(SIGUSR1, 1);
+    pid = pesters(SIGUSR1, 0);
     FAILS(syscall(SYS_rt_sigtimedwait, &mask, &info, &never, 8), EINTR);
-    CHECK(count == 1);
-    reap(pid);
+    CHECK(count >= 1);
+    calm(pid);
     sigset_t none;
     sigemptyset(&none);
     CHECK(sigprocmask(SIG_SETMASK, &none, NULL) == 0);
@@ -104,10 +110,10 @@ static void restarts(void) {
     int silent[2];
     CHECK(pipe(answers) == 0 && pipe(silent) == 0);
     set(SIGUSR1, handler, 0);
-    pid_t pid = pesters(SIGUSR1, 1);
+    pid_t pid = pesters(SIGUSR1, 0);
     FAILS(read(silent[0], &byte, 1), EINTR);
-    CHECK(count == 1);
-    reap(pid);
+    CHECK(count >= 1);
+    calm(pid);
     set(SIGUSR1, feeds, SA_RESTART);
     pid = pesters(SIGUSR1, 1);
     CHECK(read(answers[0], &byte, 1) == 1 && byte == 'x' && count == 1);
@@ -115,14 +121,12 @@ static void restarts(void) {
     // poll never restarts after a handler, whatever its flags.
     struct pollfd poll_fd = {.fd = silent[0], .events = POLLIN};
     set(SIGUSR1, handler, SA_RESTART);
-    pid = pesters(SIGUSR1, 1);
+    pid = pesters(SIGUSR1, 0);
     FAILS(poll(&poll_fd, 1, 100000), EINTR);
-    reap(pid);
-    pid = pesters(SIGUSR1, 1);
     struct timespec rest, hour = {3600, 0};
     FAILS(nanosleep(&hour, &rest), EINTR);
-    CHECK(rest.tv_sec <= 3600 && rest.tv_sec >= 3590);
-    reap(pid);
+    CHECK(rest.tv_sec <= 3600 && rest.tv_sec >= 3500);
+    calm(pid);
     // A signal without handler interrupts nothing.
     pid = pesters(SIGCONT, 3);
     CHECK(poll(&poll_fd, 1, 40) == 0);

@@ -18,8 +18,9 @@ static long long now(clockid_t clock) {
 static struct timespec from(long long ns) {
     return (struct timespec){ns / 1000000000, ns % 1000000000};
 }
-static void alarm_in(long us) {
-    struct itimerval v = {{0, 0}, {0, us}};
+// Again and again: the first may come before there is anything to interrupt.
+static void alarm_every(long us) {
+    struct itimerval v = {{0, us}, {0, us}};
     CHECK(setitimer(ITIMER_REAL, &v, NULL) == 0);
 }
 
@@ -50,16 +51,16 @@ int main(void) {
     // A handler interrupts, even with SA_RESTART; what is left is told.
     struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     CHECK(sigaction(SIGALRM, &sa, NULL) == 0);
-    alarm_in(3000);
-    t = (struct timespec){20, 0};
+    alarm_every(3000);
+    t = (struct timespec){1000, 0};
     FAILS(nanosleep(&t, &left), EINTR);
-    CHECK(signals == 1 && left.tv_sec == 19 && left.tv_nsec > 0);
+    CHECK(signals >= 1 && left.tv_sec >= 900 && left.tv_sec < 1000);
     // A signal without a handler does not: the sleep goes on to its end.
     signal(SIGALRM, SIG_IGN);
-    alarm_in(1000);
     t = (struct timespec){0, 4000000};
     before = now(CLOCK_MONOTONIC);
     CHECK(nanosleep(&t, NULL) == 0 && now(CLOCK_MONOTONIC) - before >= 4000000);
+    alarm_every(0);
     // Nor does being stopped and continued.
     int status;
     pid_t pid = fork();

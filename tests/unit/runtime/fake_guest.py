@@ -178,13 +178,15 @@ class FakeGuest:
         return args[0]
 
     async def do_kill(self, args, window) -> int:
+        assert args[0] >> 63, "a process alone is never meant"
+        return await self.do_KILL_TREE([(1 << 64) - args[0], args[1]], window)
+
+    async def do_KILL_TREE(self, args, window) -> int:
         self.signals.append((args[0], args[1]))
         if self._processes[args[0]].done():
             raise ProcessLookupError
         self._processes[args[0]].cancel()
         return 0
-
-    do_KILL_TREE = do_kill
 
     async def do_read(self, args, window) -> int:
         data = await self._fds[args[0]][0].read(args[2])

@@ -40,7 +40,7 @@ def test_only_what_is_named_is_asked_about() -> None:
 
 def test_limits_are_plain_data_too() -> None:
     assert limits_from(None) == limits_from({}) == Limits()
-    assert limits_from({"tasks": 7}) == Limits(tasks=7)
+    assert limits_from({"pids": 7}) == Limits(pids=7)
     assert limits_from(Limits(files=9)) == Limits(files=9)
 
 

@@ -206,3 +206,19 @@ def test_native_placement_carries_events_in_and_records_out_and_stops(kernel):
         asyncio.run(run())
     finally:
         sys.setswitchinterval(interval)
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        '(import "env" "memory" (memory 1 1 shared)) (import "env" "now" (func (result i32)))',
+        '(import "wasi_snapshot_preview1" "proc_exit" (func (param i32)))',
+        "",
+    ],
+)
+def test_a_kernel_that_asks_for_more_than_its_memory_is_refused(imports, tmp_path, monkeypatch):
+    monkeypatch.setenv("EBB_CACHE", str(tmp_path / "cache"))
+    kernel = tmp_path / "kernel.wasm"
+    kernel.write_bytes(wasmtime.wat2wasm(f"(module {imports})"))
+    with pytest.raises(InternalError, match="its memory and nothing else"):
+        KernelModule(kernel)
