@@ -522,6 +522,10 @@ static i32 interpret_for(struct jit_context *context, i32 fuel, u64 pc, i32 dept
     struct cpu_cache *cache = hart_cache((u32)((u64 *)context - register_file) / CONTEXT_WORDS);
     struct session *s = cache->session, before = *s;
     struct run *run = &cache->run;
+    if (s->unwinding) {
+        context->pc = ~0ull;
+        return fuel;
+    }
     u32 epochs = cache->epochs;
     u64 fuel_before = s->left + (u64)(i64)fuel;
     enum end end = context->reason ? END_INTERPRET : END_ENTRY;

@@ -569,16 +569,37 @@ static void go(struct translation *t, u16 from, u32 k) {
         tree(t, to);
 }
 
-// Return to the caller's code in this region, or on to whoever called this region.
-static void returned(struct translation *t, i32 off) {
-    set(t, L_FUEL);
+static void unless_at(struct translation *t, i32 off) {
     get(t, L_CONTEXT);
     mem(t, W_I64_LOAD, 3, CONTEXT(pc));
     get_pc(t, off);
     op(t, W_I64_NE);
     op_u(t, W_IF, T_NONE);
+}
+
+static void expect(struct translation *t, i32 off) {
+    get(t, L_CONTEXT);
+    get_pc(t, off);
+    mem(t, W_I64_STORE, 3, CONTEXT(expect));
+}
+
+// A call has come back, with its fuel on the stack, and should be at `off`. If it is elsewhere, as when what was
+// called has gone on in other regions, the kernel sees to it; if that fails all calls return.
+static void returned(struct translation *t, i32 off) {
+    set(t, L_FUEL);
+    unless_at(t, off);
+    expect(t, off);
+    get(t, L_CONTEXT);
+    get(t, L_FUEL);
+    get(t, L_DEPTH);
+    get(t, L_CONTEXT);
+    mem(t, W_I64_LOAD, 3, CONTEXT(pc));
+    op_u(t, W_CALL, FUNCTION_CALL);
+    set(t, L_FUEL);
+    unless_at(t, off);
     get(t, L_FUEL);
     op(t, W_RETURN);
+    op(t, W_END);
     op(t, W_END);
     get(t, L_CONTEXT);
     get(t, temp(t, TEMP_EXPECT));
@@ -613,14 +634,12 @@ static void jump(struct translation *t, const struct block *block) {
     }
     registers_store(t, block->dirty_out);
     if (block->term == TERM_CALL) {
-        get(t, L_CONTEXT);
-        get_pc(t, next);
-        mem(t, W_I64_STORE, 3, CONTEXT(expect));
+        expect(t, block->exit[0].off);
         if (last->calls_entry)
             call_self(t);
         else
             transfer(t, true);
-        returned(t, next);
+        returned(t, block->exit[0].off);
     } else if (!insn->rd && (insn->rs1 == 1 || insn->rs1 == 5)) {
         return_to(t);
     } else {

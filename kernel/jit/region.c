@@ -232,9 +232,10 @@ static void block_make(struct translation *t, struct place at) {
             return;
         }
         if (insn->id == JALR) {
-            bool back = at.context && !insn->rd && insn->rs1 == context->link;
-            block->term = back ? TERM_RETURN : TERM_INDIRECT;
-            if (back)
+            // The last call of a copy: it returns to where the copy does.
+            bool back = !insn->rd && insn->rs1 == context->link;
+            block->term = !at.context ? TERM_INDIRECT : back ? TERM_RETURN : TERM_CALL;
+            if (at.context)
                 block->exit[0] = (struct place){context->back, context->parent};
             return;
         }
