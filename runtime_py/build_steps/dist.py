@@ -1,7 +1,7 @@
 """The site as static files in build/dist, for any server and any path: nothing in it is absolute.
 
 A file that others name carries the hash of its content in its name, so caches may keep it for
-ever; what a person or a page of theirs names (index.html, ebbtide.js, ...) keeps its name.
+ever; what a person or a page of theirs names (index.html, bench.html, ebbtide.js, ...) keeps its name.
 Brotli twins (.br) are for servers that send those.
 """
 
@@ -39,7 +39,7 @@ from .common import (
 DIST = BUILD / "dist"
 EXAMPLES = ROOT / "web" / "examples"
 # Named from outside: by people, by pages that embed, by the browser's update of a service worker.
-STABLE = ("index.html", "ebbtide.js", "isolate.js", "service_worker.js")
+STABLE = ("index.html", "bench.html", "ebbtide.js", "isolate.js", "service_worker.js")
 LEAVE_OUT = (".map", ".br")
 STOCK = (
     "pyodide.mjs",
@@ -68,6 +68,8 @@ def dist(images: Sequence[str]) -> None:
     _hashed()
     shutil.copytree(site.PYODIDE, DIST / "pyodide")
     shutil.copytree(site.WEB / "types", DIST / "types")
+    if site.BENCH.is_dir():
+        shutil.copytree(site.BENCH, DIST / "bench")
     if EXAMPLES.is_dir():
         shutil.copytree(EXAMPLES, DIST / "examples")
     wheel = site.thin_wheel(DIST)

@@ -270,23 +270,25 @@ def guest_sources() -> list[Path]:
     return [file for file in files(tests, "*.c", "*.S") if tests / "unit" not in file.parents]
 
 
-def guests(names: Sequence[str] = (), bench: bool = False) -> None:
+def guests(names: Sequence[str] = (), bench: bool = False, twins: bool = True) -> None:
     """Build the guest programs of the tests, static, into build/guests/.
 
     With `bench`, those of tests/bench too. These, and files that say `// linux: native`, get x86-64
-    twins in build/native-guests/. A comment that ends in `flags: …` in the first five lines of a
-    file adds compiler flags. Files that are included by others are named *.inc or *.h.
+    twins in build/native-guests/, if they are asked for. A comment that ends in `flags: …` in the
+    first five lines of a file adds compiler flags. Files that are included by others are named
+    *.inc or *.h. `names` are of files, with their folder or without.
     """
     start = time.monotonic()
-    sources = [file for file in guest_sources() if not names or file.stem in names]
     jobs: list[tuple[Path, Path, tuple[str, ...]]] = []
-    for source in sources:
+    for source in guest_sources():
         within = source.relative_to(ROOT / "tests").with_suffix("")
-        if within.parts[0] == "bench" and not bench and source.stem not in names:
+        if names and not {source.stem, str(within)} & {*names}:
+            continue
+        if within.parts[0] == "bench" and not bench and not names:
             continue
         own = _own_flags(source)
         jobs.append((source, GUESTS / within, (*GUEST_TARGETS["riscv64"], *own)))
-        if within.parts[0] == "bench" or _directive(source, "linux") == "native":
+        if twins and (within.parts[0] == "bench" or _directive(source, "linux") == "native"):
             jobs.append(
                 (source, BUILD / "native-guests" / within, (*GUEST_TARGETS["x86_64"], *own))
             )

@@ -32,6 +32,7 @@ def build_all(install: bool = False) -> None:
     kernel.guests()
     site.pyodide()
     site.web()
+    site.bench()
     site.images(["base"])
     dist.dist(["base"])
 
@@ -88,6 +89,7 @@ def _npm(options: argparse.Namespace, rest: list[str]) -> None:
 
 def _dist(options: argparse.Namespace, rest: list[str]) -> None:
     _web(options, rest)
+    site.bench()
     site.images(options.images or ["base"])
     dist.dist(options.images or ["base"])
 

@@ -111,7 +111,7 @@ TABLE = (
     Part(
         "musl",
         _none,
-        "inside Pyodide: the C library",
+        "inside Pyodide, and in the programs of bench/: the C library",
         "MIT",
         _zig("lib/libc/musl/COPYRIGHT"),
     ),

@@ -7,6 +7,7 @@ import fnmatch
 import json
 import os
 import platform
+import runpy
 import shutil
 import subprocess
 import time
@@ -38,6 +39,7 @@ from .common import (
 SDK = ROOT / "sdk"
 WEB = BUILD / "web"
 PYODIDE = WEB / "pyodide"
+BENCH = WEB / "bench"
 RUNTIME = ROOT / "runtime_py"
 PREPARE = SDK / "pyodide" / "prepare.mjs"
 COMPILE = SDK / "pyodide" / "compile.py"
@@ -162,6 +164,18 @@ def web() -> None:
             compress([target])
 
 
+def bench() -> None:
+    """Put the programs of tests/bench beside bench.html, with how often each repeats its work."""
+    groups = runpy.run_path(str(ROOT / "tests" / "bench" / "workloads.py"))["PROGRAMS"]
+    programs = {name: count for group in groups.values() for name, count in group.items()}
+    kernel.guests([f"bench/{name}" for name in programs], twins=False)
+    for name in programs:
+        source, target = kernel.GUESTS / "bench" / name, BENCH / name
+        if not (target.exists() and file_digest(target) == file_digest(source)):
+            write(target, source.read_bytes())
+    write(BENCH / "programs.json", json.dumps(programs))
+
+
 def compress(paths: Sequence[Path], quality: int = 9) -> None:
     """Write compressed twins beside files."""
     for at in range(0, len(paths), 500):  # command lines have an end
@@ -219,7 +233,7 @@ def wheel(out: Path = BUILD / "wheel") -> Path:
     shutil.rmtree(out, ignore_errors=True)
     _stage(stage, notices.WHEEL)
     built = stage / "runtime_py" / "ebbtide" / "_built"
-    shutil.copytree(WEB, built / "web", ignore=shutil.ignore_patterns("*.map"))
+    shutil.copytree(WEB, built / "web", ignore=shutil.ignore_patterns("*.map", "bench*"))
     shutil.copy(kernel.KERNEL_WASM, built / "kernel.wasm")
     made = _pack(stage, out)
     done("wheel", os.path.relpath(made, ROOT), start, made)

@@ -1,0 +1,37 @@
+"""web/bench.html: a workload of tests/bench runs compiled and interpreted, and both bars are drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from playwright.sync_api import Page
+
+from conftest import built
+from e2e.machines import BOOT_MS
+
+AXE = "sdk/node_modules/axe-core/axe.min.js"
+BARS = """() => [...document.querySelectorAll("tbody td div")].map(
+    (bar) => [bar.className, Number(bar.textContent), getComputedStyle(bar, "::before").width])"""
+
+
+def test_both_bars_are_drawn(page: Page, watch, root: Path, build_folder: Path) -> None:
+    built(build_folder / "web" / "bench" / "programs.json", "dist")
+    page.goto("/bench.html?only=fib&runs=1")
+    page.click("#run")
+    page.get_by_text("done", exact=True).wait_for(timeout=4 * BOOT_MS)
+    assert page.inner_text("tbody th") == "fib"
+    bars = page.evaluate(BARS)
+    print(bars, page.inner_text("#counters"))
+    assert [name for name, _, _ in bars] == ["on", "off"]
+    longest = max(float(width.removesuffix("px")) for _, _, width in bars)
+    slowest = max(ms for _, ms, _ in bars)
+    for _, ms, width in bars:
+        assert ms > 0
+        assert abs(float(width.removesuffix("px")) / longest - ms / slowest) < 0.02
+    assert page.inner_text("#mean") == page.inner_text("tbody tr > :last-child")
+    assert "million instructions ran in compiled code" in page.inner_text("#counters")
+    assert watch.errors == []
+    page.evaluate((root / AXE).read_text("utf-8"))
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        assert page.evaluate("axe.run().then(({ violations }) => violations)") == []
