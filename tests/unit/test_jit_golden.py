@@ -1,7 +1,8 @@
 """Golden tests of code generation: a few guest instructions beside the WebAssembly made of them.
 
 A file of jit_golden/ says what it shows, then `hex assembly` lines, an empty line and the text expected.
-EBB_GOLDEN=write writes the text anew; read the difference before it is committed.
+EBB_GOLDEN=write writes the text anew; read the difference before it is committed. `support/region.py` shows the same
+for a function of a program.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import pytest
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from support import wat  # noqa: E402
+from support import region, wat  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -41,3 +42,19 @@ def test_code_generation(golden: Path, build_folder: Path, tmp_path: Path) -> No
         golden.write_text(f"{head.rstrip()}\n\n{text}")
     else:
         assert text == expected
+
+
+def test_a_region_of_a_program_is_shown_with_its_instructions(
+    build_folder: Path, guest_folder: Path
+) -> None:
+    native, program = build_folder / "native" / "test_jit", guest_folder / "fuzz" / "hot"
+    with program.open("rb") as file:
+        entry = region.ELFFile(file).header["e_entry"]
+    text = region.show(program, f"{entry:x}", native)
+    shown = [line for line in text.splitlines() if line.startswith(";; ")]
+    assert shown[0].startswith(f";; {entry:x} ") and len(shown) > 3
+    assert text.index(shown[0]) > text.index("local.get")
+    with pytest.raises(region.Unknown, match="no function here"):
+        region.show(program, "nowhere", native)
+    with pytest.raises(region.Unknown, match="no code at 0x10"):
+        region.show(program, "10", native)

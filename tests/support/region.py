@@ -1,0 +1,112 @@
+"""What the translator makes of a function: its WebAssembly as text, each block's instructions before it.
+
+    python tests/support/region.py PROGRAM FUNCTION|ADDRESS
+
+PROGRAM is a riscv64 ELF file, ADDRESS hexadecimal. All code around the entry is taken as executed before, so what never
+ran in a real run is there as well. Needs build/native/test_jit (`python3 build.py kernel --native`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+
+ROOT = Path(__file__).resolve().parents[2]
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT / "tests"))
+
+from support import wat  # noqa: E402
+
+PAGE = 4096
+BEFORE, AFTER = 4, 8  # pages of code that the translator is shown
+FUEL = re.compile(r"\s*local\.get 1\n\s*i32\.const (\w+)\n\s*i32\.sub")  # a block begins so
+
+
+class Unknown(Exception):
+    """There is no such code."""
+
+
+def entry_of(elf: ELFFile, name: str) -> int:
+    """Give the address of a function, or the number that the name is."""
+    for section in elf.iter_sections():
+        if isinstance(section, SymbolTableSection):
+            for symbol in section.get_symbol_by_name(name) or ():
+                return int(symbol["st_value"])
+    try:
+        return int(name, 16)
+    except ValueError:
+        raise Unknown(f"{name} is no function here, nor an address") from None
+
+
+def code_around(elf: ELFFile, entry: int) -> tuple[int, bytes]:
+    """Give the address of a page before the entry, and the code from there on."""
+    for segment in elf.iter_segments("PT_LOAD"):
+        first, data = segment["p_vaddr"], segment.data()
+        if segment["p_flags"] & 1 and first <= entry < first + len(data):
+            start = max(first & -PAGE, (entry & -PAGE) - BEFORE * PAGE)
+            end = (entry & -PAGE) + AFTER * PAGE
+            return start, bytes(max(0, first - start)) + data[max(0, start - first) : end - first]
+    raise Unknown(f"there is no code at {entry:#x}")
+
+
+def translate(test_jit: Path, code: bytes, offset: int, page: int) -> tuple[list[str], bytes]:
+    """Run the translator; gives its listing of blocks, and the module."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "module")
+        command = [test_jit, file, "code", code.hex(), f"{offset:x}", f"{page:x}"]
+        env = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
+        done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=60)
+        if done.returncode:
+            raise Unknown(f"no region begins there: {done.stdout}{done.stderr}")
+        return done.stdout.splitlines(), file.read_bytes()[4:]
+
+
+def blocks(listing: Sequence[str]) -> Iterator[list[str]]:
+    """Cut the listing into blocks."""
+    at = 0
+    while at < len(listing):
+        count = int(listing[at].split()[1])
+        yield list(listing[at + 1 : at + 1 + count])
+        at += 1 + count
+
+
+def side_by_side(listing: Sequence[str], body: Sequence[str]) -> str:
+    """Put each block's instructions before the line where it takes its fuel."""
+    rest = blocks(listing)
+
+    def with_block(match: re.Match[str]) -> str:
+        block = next(rest)
+        assert len(block) == int(match[1], 16), "blocks are listed in the order they are written"
+        return "".join(f"\n;; {line}" for line in block) + "\n" + match[0].lstrip("\n")
+
+    text = FUEL.sub(with_block, "\n".join(body))
+    assert not list(rest), "each block takes its fuel"
+    return text
+
+
+def show(program: Path, name: str, test_jit: Path) -> str:
+    """Give the text for a function or address of a program."""
+    with program.open("rb") as file:
+        elf = ELFFile(file)
+        entry = entry_of(elf, name)
+        page, code = code_around(elf, entry)
+    listing, module = translate(test_jit, code, entry - page, page)
+    return side_by_side(listing, wat.functions(module)[-1])
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit((__doc__ or "").strip())
+    native = Path(os.environ.get("EBB_BUILD") or ROOT / "build") / "native" / "test_jit"
+    try:
+        print(show(Path(sys.argv[1]), sys.argv[2], native))
+    except (Unknown, OSError) as error:
+        sys.exit(f"region: {error}")
