@@ -24,7 +24,10 @@ def npm(out: Path = NPM) -> Path:
     stage = out / "package"
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(
-        site.WEB, stage, ignore=shutil.ignore_patterns(*LEAVE_OUT, "examples", "bench*"), symlinks=True
+        site.WEB,
+        stage,
+        ignore=shutil.ignore_patterns(*LEAVE_OUT, "examples", "bench*"),
+        symlinks=True,
     )
     manifest = json.loads((ROOT / "sdk" / "package.json").read_bytes())
     for name in ("private", "devDependencies", "engines"):
