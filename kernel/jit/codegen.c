@@ -77,7 +77,15 @@ void where(struct translation *t, const struct block *block, u32 k) {
     set(t, temp32(t, TEMP_WHERE));
 }
 
-void leave_if(struct translation *t) { op_u(t, W_BR_IF, label_depth(t, LABEL_STUB)); }
+void hint(struct translation *t, bool likely) {
+    if (t->hint_count < HINTS)
+        t->hint[t->hint_count++] = (struct hint){(u32)(t->code.at - t->body), (u8)t->member_count, likely};
+}
+
+void leave_if(struct translation *t) {
+    hint(t, false);
+    op_u(t, W_BR_IF, label_depth(t, LABEL_STUB));
+}
 
 // The interpreter goes on for us; the arguments are on the stack.
 static void continue_for_us(struct translation *t) {
@@ -180,6 +188,7 @@ static void transfer(struct translation *t, bool call) {
         op(t, W_I32_EQZ);
         op(t, W_I32_OR);
     }
+    hint(t, false);
     op_u(t, W_IF, call ? T_I32 : T_NONE);
     get(t, L_CONTEXT);
     get(t, L_FUEL);
@@ -510,6 +519,7 @@ static void body(struct translation *t, const struct block *block) {
         tee(t, L_FUEL);
         const32(t, more);
         op(t, W_I32_LT_S);
+        hint(t, false);
         nest(t, W_IF, T_NONE);
         // Nothing lives across the call: engines would keep it in memory all around the loop.
         registers_store(t, block->dirty);
@@ -574,6 +584,7 @@ static void unless_at(struct translation *t, i32 off) {
     mem(t, W_I64_LOAD, 3, CONTEXT(pc));
     get_pc(t, off);
     op(t, W_I64_NE);
+    hint(t, false);
     op_u(t, W_IF, T_NONE);
 }
 

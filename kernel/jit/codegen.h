@@ -59,6 +59,9 @@ static inline void get_pc(struct translation *t, i64 off) {
     }
 }
 
+// The branch or if that is written next is likely, or not.
+void hint(struct translation *t, bool likely);
+
 // codegen.c. Structures that branches may name, or not.
 enum { LABEL_NONE = 0xffff, LABEL_STUB = 0xfffe, LABEL_LOOP = 0x8000 };
 void nest_as(struct translation *t, u32 byte, u32 type, u32 label);

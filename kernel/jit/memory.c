@@ -151,6 +151,7 @@ u32 translate(struct translation *t, const struct block *block, u32 k, const str
     group->begun = true;
     if (!first) {
         get(t, temp32(t, TEMP_GROUP + number));
+        hint(t, true);
         nest(t, W_IF, T_I32);
         get(t, temp32(t, TEMP_GROUP + number));
     } else {
@@ -163,6 +164,7 @@ u32 translate(struct translation *t, const struct block *block, u32 k, const str
         const32(t, (i32)PAGE_SIZE - (group->high - low));
         op(t, W_I32_LE_U);
         op(t, W_I32_AND);
+        hint(t, true);
         nest(t, W_IF, T_I32);
         host_address(t, group->write);
         tee(t, temp32(t, TEMP_GROUP + number));
