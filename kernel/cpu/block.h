@@ -212,3 +212,9 @@ struct op *code_scratch(struct cpu_cache *cache, u32 word, u32 off);
 
 // Give the branch or jump `op` at `base` its target's op, or mark it as one that leaves the page.
 void code_resolve(struct hart *hart, struct cpu_cache *cache, struct op *op, u64 base);
+
+// run.c. Compiled code, which may be deep in calls, cannot go on at pc by itself, or leaves the instruction there
+// (context->reason). Interpret until what was called last has returned to context->expect; so those calls
+// stand. `stops`: come back at the next compiled code, context->slot, too. If neither comes to be, all of
+// them return: run.pc and run.fuel say what is next.
+i32 interpret_for(struct cpu_cache *cache, i32 fuel, u64 pc, i32 depth, bool stops);

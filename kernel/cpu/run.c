@@ -515,11 +515,8 @@ static bool run_slice(struct session *s) {
 }
 
 // ---- On behalf of compiled code ----------------------------------------------------------------
-// Compiled code, which may be deep in calls, cannot go on at pc by itself. Interpret until what was called last
-// has returned to context->expect; so all those calls stand. If that does not come to be, all of them return:
-// run.pc and run.fuel say what is next.
-static i32 interpret_for(struct jit_context *context, i32 fuel, u64 pc, i32 depth, bool stops) {
-    struct cpu_cache *cache = hart_cache((u32)((u64 *)context - register_file) / CONTEXT_WORDS);
+i32 interpret_for(struct cpu_cache *cache, i32 fuel, u64 pc, i32 depth, bool stops) {
+    struct jit_context *context = cache->context;
     struct session *s = cache->session, before = *s;
     struct run *run = &cache->run;
     if (s->unwinding) {
@@ -545,7 +542,7 @@ static i32 interpret_for(struct jit_context *context, i32 fuel, u64 pc, i32 dept
             stands = short_fuel;
         if (!stands || s->slot || run->pc == s->expect)
             break;
-        i32 more = j_refill(context, run->fuel);
+        i32 more = jit_refill(s->hart, run->fuel);
         if (more == run->fuel)
             break;
         run->fuel = more;
@@ -553,6 +550,7 @@ static i32 interpret_for(struct jit_context *context, i32 fuel, u64 pc, i32 dept
     }
     jit_retired(cache->jit, (i64)(s->left + (u64)(i64)run->fuel - fuel_before));
     context->slot = s->slot;
+    s->slot = 0;
     s->expect = before.expect;
     s->depth = before.depth;
     s->stops = before.stops;
@@ -566,19 +564,6 @@ static i32 interpret_for(struct jit_context *context, i32 fuel, u64 pc, i32 dept
         context->pc = ~0ull;
     }
     return run->fuel;
-}
-
-// A call of what has no compiled code.
-__attribute__((export_name("j_call"))) i32 j_call(struct jit_context *context, i32 fuel, i32 depth, u64 pc) {
-    context->pc = pc;
-    return depth < 1 ? fuel : interpret_for(context, fuel, pc, depth - 1, false);
-}
-
-// The function under way goes on where there is no compiled code, or with an instruction that is left to the
-// interpreter (context->reason). Comes back where it can go on compiled, at context->slot, or, if that is 0,
-// to return to its caller.
-__attribute__((export_name("j_continue"))) i32 j_continue(struct jit_context *context, i32 fuel, i32 depth, u64 pc) {
-    return interpret_for(context, fuel, pc, 0, true);
 }
 
 // 32 registers. Written out, because a bulk copy is a call of the host's runtime.

@@ -47,17 +47,17 @@ static void locals(struct translation *t, u32 count, u32 type) {
 static void label_push(struct translation *t, u32 label) { t->label[t->label_count++] = (u16)label; }
 static void label_pop(struct translation *t) { t->label_count--; }
 
-void open_as(struct translation *t, u32 byte, u32 type, u32 label) {
+void nest_as(struct translation *t, u32 byte, u32 type, u32 label) {
     op_u(t, byte, type);
     label_push(t, label);
 }
-void close(struct translation *t) {
+void unnest(struct translation *t) {
     op(t, W_END);
     label_pop(t);
 }
 
-void if_begin(struct translation *t) { open(t, W_IF, T_NONE); }
-void if_end(struct translation *t) { close(t); }
+void if_begin(struct translation *t) { nest(t, W_IF, T_NONE); }
+void if_end(struct translation *t) { unnest(t); }
 
 static u32 label_depth(const struct translation *t, u32 label) {
     for (u32 i = t->label_count; i-- > 0;)
@@ -77,7 +77,15 @@ void where(struct translation *t, const struct block *block, u32 k) {
     set(t, temp32(t, TEMP_WHERE));
 }
 
-void leave_if(struct translation *t) { op_u(t, W_BR_IF, label_depth(t, LABEL_STUB)); }
+void hint(struct translation *t, bool likely) {
+    if (t->hint_count < HINTS)
+        t->hint[t->hint_count++] = (struct hint){(u32)(t->code.at - t->body), (u8)t->member_count, likely};
+}
+
+void leave_if(struct translation *t) {
+    hint(t, false);
+    op_u(t, W_BR_IF, label_depth(t, LABEL_STUB));
+}
 
 // The interpreter goes on for us; the arguments are on the stack.
 static void continue_for_us(struct translation *t) {
@@ -180,6 +188,7 @@ static void transfer(struct translation *t, bool call) {
         op(t, W_I32_EQZ);
         op(t, W_I32_OR);
     }
+    hint(t, false);
     op_u(t, W_IF, call ? T_I32 : T_NONE);
     get(t, L_CONTEXT);
     get(t, L_FUEL);
@@ -499,8 +508,8 @@ static void condition(struct translation *t, const struct insn *insn) {
 static void body(struct translation *t, const struct block *block) {
     bool guarded = block->leaves || block->check;
     if (guarded) {
-        open(t, W_BLOCK, T_NONE);
-        open_as(t, W_BLOCK, T_NONE, LABEL_STUB);
+        nest(t, W_BLOCK, T_NONE);
+        nest_as(t, W_BLOCK, T_NONE, LABEL_STUB);
     }
     get(t, L_FUEL);
     const32(t, block->count);
@@ -510,7 +519,8 @@ static void body(struct translation *t, const struct block *block) {
         tee(t, L_FUEL);
         const32(t, more);
         op(t, W_I32_LT_S);
-        open(t, W_IF, T_NONE);
+        hint(t, false);
+        nest(t, W_IF, T_NONE);
         // Nothing lives across the call: engines would keep it in memory all around the loop.
         registers_store(t, block->dirty);
         get(t, L_CONTEXT);
@@ -522,11 +532,11 @@ static void body(struct translation *t, const struct block *block) {
         get(t, L_FUEL);
         const32(t, more);
         op(t, W_I32_LT_S);
-        open(t, W_IF, T_NONE);
+        nest(t, W_IF, T_NONE);
         where(t, block, 0);
         op_u(t, W_BR, label_depth(t, LABEL_STUB));
-        close(t);
-        close(t);
+        unnest(t);
+        unnest(t);
     } else {
         set(t, L_FUEL);
     }
@@ -536,9 +546,9 @@ static void body(struct translation *t, const struct block *block) {
         instruction(t, block, k);
     if (guarded) {
         op_u(t, W_BR, 1);
-        close(t);
+        unnest(t);
         stub(t, block);
-        close(t);
+        unnest(t);
     }
 }
 
@@ -574,6 +584,7 @@ static void unless_at(struct translation *t, i32 off) {
     mem(t, W_I64_LOAD, 3, CONTEXT(pc));
     get_pc(t, off);
     op(t, W_I64_NE);
+    hint(t, false);
     op_u(t, W_IF, T_NONE);
 }
 
@@ -671,9 +682,9 @@ static void terminator(struct translation *t, u16 index) {
             if (by_label(t, index, block->succ[0])) {
                 op_u(t, W_BR_IF, label_of(t, index, block->succ[0]));
             } else {
-                open(t, W_IF, T_NONE);
+                nest(t, W_IF, T_NONE);
                 go(t, index, 0);
-                close(t);
+                unnest(t);
             }
         }
         registers_store(t, block->dirty_out);
@@ -704,9 +715,9 @@ static void terminator(struct translation *t, u16 index) {
             op_u(t, W_BR_IF, label_of(t, index, not_taken));
             go(t, index, 0);
         } else {
-            open(t, W_IF, T_NONE);
+            nest(t, W_IF, T_NONE);
             go(t, index, 0);
-            close(t);
+            unnest(t);
             go(t, index, 1);
         }
         break;
@@ -721,9 +732,9 @@ static void within(struct translation *t, u16 index, u32 after) {
         u16 child = t->order[i];
         if (t->block[child].idom != index || !t->block[child].merge)
             continue;
-        open_as(t, W_BLOCK, T_NONE, child);
+        nest_as(t, W_BLOCK, T_NONE, child);
         within(t, index, i);
-        close(t);
+        unnest(t);
         tree(t, child);
         return;
     }
@@ -733,9 +744,9 @@ static void within(struct translation *t, u16 index, u32 after) {
 
 static void tree(struct translation *t, u16 index) {
     if (t->block[index].header) {
-        open_as(t, W_LOOP, T_NONE, index | LABEL_LOOP);
+        nest_as(t, W_LOOP, T_NONE, index | LABEL_LOOP);
         within(t, index, t->order_count);
-        close(t);
+        unnest(t);
     } else {
         within(t, index, t->order_count);
     }

@@ -59,11 +59,14 @@ static inline void get_pc(struct translation *t, i64 off) {
     }
 }
 
+// The branch or if that is written next is likely, or not.
+void hint(struct translation *t, bool likely);
+
 // codegen.c. Structures that branches may name, or not.
 enum { LABEL_NONE = 0xffff, LABEL_STUB = 0xfffe, LABEL_LOOP = 0x8000 };
-void open_as(struct translation *t, u32 byte, u32 type, u32 label);
-void close(struct translation *t);
-static inline void open(struct translation *t, u32 byte, u32 type) { open_as(t, byte, type, LABEL_NONE); }
+void nest_as(struct translation *t, u32 byte, u32 type, u32 label);
+void unnest(struct translation *t);
+static inline void nest(struct translation *t, u32 byte, u32 type) { nest_as(t, byte, type, LABEL_NONE); }
 
 // The interpreter must execute instruction `k` of the block: say where, then leave, if the i32 on
 // the stack is not 0. Of the instruction nothing may have been done.

@@ -154,18 +154,33 @@ u32 jit_slot(struct jit *jit, u32 index, u64 pc) {
 
 void jit_retired(struct jit *jit, i64 ticks) { jit->counters.instructions += (u64)ticks; }
 
-struct cpu_cache *hart_cache(u32 id) { return host.hart[id]->cpu; }
+// ---- What compiled code calls ------------------------------------------------------------------
+static struct hart *hart_of(const struct jit_context *context) {
+    return host.hart[(u32)((const u64 *)context - register_file) / CONTEXT_WORDS];
+}
 
-// More fuel for compiled code whose slice is nearly spent; none if the hart must look around.
-__attribute__((export_name("j_refill"))) i32 j_refill(struct jit_context *context, i32 fuel) {
-    struct hart *hart = host.hart[(u32)((u64 *)context - register_file) / CONTEXT_WORDS];
-    u64 *left = hart->cpu->left;
+i32 jit_refill(struct hart *hart, i32 fuel) {
     const struct jit *jit = hart->cpu->jit;
     if (atomic_load(&hart->attn) || (jit->queue_count && !jit->pending))
         return fuel;
-    i32 slice = (i32)min(*left, (u64)JIT_SLICE);
-    *left -= (u64)slice;
+    i32 slice = (i32)min(*hart->cpu->left, (u64)JIT_SLICE);
+    *hart->cpu->left -= (u64)slice;
     return fuel + slice;
+}
+
+__attribute__((export_name("j_refill"))) i32 j_refill(struct jit_context *context, i32 fuel) {
+    return jit_refill(hart_of(context), fuel);
+}
+
+// A call of what has no compiled code, or one that has come back elsewhere.
+__attribute__((export_name("j_call"))) i32 j_call(struct jit_context *context, i32 fuel, i32 depth, u64 pc) {
+    context->pc = pc;
+    return depth < 1 ? fuel : interpret_for(hart_of(context)->cpu, fuel, pc, depth - 1, false);
+}
+
+// The function under way goes on where there is no compiled code.
+__attribute__((export_name("j_continue"))) i32 j_continue(struct jit_context *context, i32 fuel, i32 depth, u64 pc) {
+    return interpret_for(hart_of(context)->cpu, fuel, pc, 0, true);
 }
 
 // ---- The host ----------------------------------------------------------------------------------

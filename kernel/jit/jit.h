@@ -78,8 +78,8 @@ void jit_forget(struct jit *jit); // a new epoch: no jump's target is known
 // The slot of region `index`, to run it with its entry mapped at pc. 0: it is not what is mapped now.
 u32 jit_slot(struct jit *jit, u32 index, u64 pc);
 void jit_retired(struct jit *jit, i64 ticks); // in compiled code
-i32 j_refill(struct jit_context *context, i32 fuel);
-struct cpu_cache *hart_cache(u32 id);
+// More fuel for compiled code whose slice is nearly spent; none if the hart must look around.
+i32 jit_refill(struct hart *hart, i32 fuel);
 u32 jit_find(struct jit *jit, maddr frame, u32 offset, u32 generation); // 0: no such region
 struct region *jit_region(struct jit *jit, struct code_page *page, u32 offset); // made if need be; or NULL
 

@@ -151,7 +151,8 @@ u32 translate(struct translation *t, const struct block *block, u32 k, const str
     group->begun = true;
     if (!first) {
         get(t, temp32(t, TEMP_GROUP + number));
-        open(t, W_IF, T_I32);
+        hint(t, true);
+        nest(t, W_IF, T_I32);
         get(t, temp32(t, TEMP_GROUP + number));
     } else {
         address(t, insn->rs1, (i64)insn->imm - offset);
@@ -163,7 +164,8 @@ u32 translate(struct translation *t, const struct block *block, u32 k, const str
         const32(t, (i32)PAGE_SIZE - (group->high - low));
         op(t, W_I32_LE_U);
         op(t, W_I32_AND);
-        open(t, W_IF, T_I32);
+        hint(t, true);
+        nest(t, W_IF, T_I32);
         host_address(t, group->write);
         tee(t, temp32(t, TEMP_GROUP + number));
     }
@@ -175,7 +177,7 @@ u32 translate(struct translation *t, const struct block *block, u32 k, const str
     translate_alone(t, block, k, insn->imm, size, write);
     const32(t, (i32)offset);
     op(t, W_I32_SUB);
-    close(t);
+    unnest(t);
     return offset;
 }
 
@@ -281,14 +283,14 @@ static void store_reserved(struct translation *t, const struct block *block, u32
     get(t, temp32(t, TEMP_HOST));
     mem(t, W_I64_LOAD, 3, offsetof(struct cpu, lr_value));
     op(t, W_I64_EQ);
-    open(t, W_IF, T_I32);
+    nest(t, W_IF, T_I32);
     get(t, temp32(t, TEMP_ENTRY));
     get_x(t, insn->rs2);
     mem(t, size == 4 ? W_I64_STORE32 : W_I64_STORE, 0, 0);
     const32(t, 1);
     op(t, W_ELSE);
     const32(t, 0);
-    close(t);
+    unnest(t);
 }
 
 static void store_conditional(struct translation *t, const struct block *block, u32 k, u32 size) {
@@ -310,14 +312,14 @@ static void store_conditional(struct translation *t, const struct block *block, 
     get_x(t, insn->rs1);
     op(t, W_I64_EQ);
     op(t, W_I32_AND);
-    open(t, W_IF, T_I32);
+    nest(t, W_IF, T_I32);
     store_reserved(t, block, k, size);
     op(t, W_ELSE);
     get(t, temp32(t, TEMP_HOST));
     const32(t, 0);
     mem(t, W_I32_STORE, 2, offsetof(struct cpu, lr_size));
     const32(t, 0);
-    close(t);
+    unnest(t);
     op(t, W_I32_EQZ);
     op(t, W_I64_EXTEND_I32_U);
     set_x(t, insn->rd);

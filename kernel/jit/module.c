@@ -83,7 +83,31 @@ static void sections_head(struct code *code, u32 members) {
 
 // More make whoever waits for the first of them wait for long.
 #define MODULE_INSNS 1200u
-#define HEAD_ROOM 1024u // sections before the code
+#define HEAD_ROOM (1024u + HINTS * 5) // sections before the code
+
+// The custom section metadata.code.branch_hint (proposal "branch hinting"), which engines may know.
+static void section_hints(struct code *code, const struct translation *t) {
+    u32 functions = 0;
+    for (u32 i = 0; i < t->hint_count; i++)
+        functions += !i || t->hint[i].member != t->hint[i - 1].member;
+    put(code, 0);
+    u8 *length = length_begin(code);
+    put_name(code, "metadata.code.branch_hint");
+    put_u(code, functions);
+    for (u32 i = 0; i < t->hint_count;) {
+        u32 end = i;
+        while (end < t->hint_count && t->hint[end].member == t->hint[i].member)
+            end++;
+        put_u(code, FUNCTIONS + t->hint[i].member);
+        put_u(code, end - i);
+        for (; i < end; i++) {
+            put_u(code, t->hint[i].offset);
+            put_u(code, 1);
+            put(code, t->hint[i].likely);
+        }
+    }
+    length_end(code, length);
+}
 
 static bool member_write(struct translation *t, u32 index) {
     struct jit *jit = t->jit;
@@ -94,7 +118,10 @@ static bool member_write(struct translation *t, u32 index) {
         return false;
     t->careful = region->careful || !jit->cache->run.nx_near;
     u8 *length = length_begin(&t->code);
+    u32 hints = t->hint_count;
+    t->body = t->code.at;
     if (!region_write(t)) {
+        t->hint_count = hints;
         t->code = before;
         return false;
     }
@@ -112,7 +139,7 @@ bool translate_module(struct jit *jit) {
     t->jit = jit;
     u8 *bytes = jit->bytes;
     t->code = (struct code){bytes + HEAD_ROOM, bytes + HEAD_ROOM, bytes + JIT_MODULE_BYTES, false};
-    t->member_count = 0;
+    t->member_count = t->hint_count = 0;
     u8 *length = length_begin(&t->code);
     go_on_write(t);
     length_end(&t->code, length);
@@ -146,6 +173,8 @@ bool translate_module(struct jit *jit) {
     u32 bodies_length = (u32)(t->code.at - bodies);
     struct code head = {bytes, bytes, bytes + HEAD_ROOM, false};
     sections_head(&head, t->member_count);
+    section_hints(&head, t);
+    assert(!head.full);
     put(&head, 10);
     u8 counted[5];
     struct code count = {counted, counted, counted + 5, false};

@@ -76,7 +76,7 @@ static bool target_of(const struct jit_insn *at, const struct jit_insn *before, 
 // ---- Inlining ----------------------------------------------------------------------------------
 // A call of a small function becomes a jump into a copy of it: its blocks in a context of their own, whose
 // return is a compare of the return address with the one this call has left.
-enum { INLINE_INSNS = 30, INLINE_DEPTH = 2, INLINE_TOTAL = 200 };
+enum { INLINE_INSNS = 40, INLINE_DEPTH = 3, INLINE_TOTAL = 600 };
 
 // Is what begins there small, as far as it was ever decoded?
 static bool is_small(struct translation *t, i32 target) {

@@ -8,6 +8,7 @@
 #define BLOCK_INSNS 200u // so that an index in a block fits 8 bits
 
 #define CONTEXTS 60u
+#define HINTS 4096u
 #define REACH 0x400000 // bytes from the entry: an offset fits 24 bits
 
 // An instruction's distance from the region's entry, and the copy of its function that is meant.
@@ -97,6 +98,13 @@ struct translation {
     u64 not_nan, boxed; // registers of which this is known, in the block
     u16 label[REGION_BLOCKS * 3]; // open blocks, outermost first: what a branch to each means
     u32 label_count;
+    // Branches that hardly ever, or nearly always, are taken: for the engine. In order.
+    struct hint {
+        u32 offset; // in the function's body
+        u8 member, likely;
+    } hint[HINTS];
+    u32 hint_count;
+    u8 *body; // of the function under way
     // module.c: regions of the module under way
     u16 member[JIT_QUEUE];
     u32 member_count;

@@ -22,7 +22,7 @@ MEMORY_LEAST = 256 << 20  # of what a host refuses, half is asked for, down to t
 MEMORY_MIN = 16 << 20  # less holds no image
 HARTS_MOST = 4
 JIT_MODES = ("on", "off", "verify")
-JIT = "off"  # unless a machine is booted otherwise
+JIT = "on"  # unless a machine is booted otherwise
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@
 // fill the TLB afterwards, and a fetch takes such entries away again.
 #define _GNU_SOURCE
 #include "../../../kernel/cpu/cpu.h"
+#include "../../../kernel/jit/jit.h"
 #include "../../../kernel/lib/heap.h"
 
 #define GUEST_PAGES 0x2000u // guest addresses below 32 MiB
@@ -120,6 +121,31 @@ u32 fetch_generation(const struct hart *hart) {
     return fetches;
 }
 void tlb_acknowledge(struct hart *hart) { __atomic_and_fetch(&hart->attn, ~(u32)ATTN_SHOOTDOWN, __ATOMIC_SEQ_CST); }
+
+// ---- Compiled code: none here --------------------------------------------------------------------
+maddr tlb_peek(struct hart *hart, u64 va) {
+    (void)hart, (void)va;
+    return 0;
+}
+bool jit_attention(struct jit *jit) {
+    (void)jit;
+    return false;
+}
+void jit_hot(struct jit *jit, u64 pc) { (void)jit, (void)pc; }
+u32 jit_slot(struct jit *jit, u32 index, u64 pc) {
+    (void)jit, (void)index, (void)pc;
+    return 0;
+}
+void jit_retired(struct jit *jit, i64 ticks) { (void)jit, (void)ticks; }
+void jit_forget(struct jit *jit) { (void)jit; }
+u32 jit_find(struct jit *jit, maddr frame, u32 offset, u32 generation) {
+    (void)jit, (void)frame, (void)offset, (void)generation;
+    return 0;
+}
+i32 jit_refill(struct hart *hart, i32 fuel) {
+    (void)hart;
+    return fuel;
+}
 
 // ---- The machine -------------------------------------------------------------------------------
 static struct hart *hart;
