@@ -14,7 +14,7 @@ typedef i32 region_fn(struct jit_context *context, i32 fuel, i32 depth, u64 pc);
 #define JIT_REGIONS 4096u
 #define JIT_MODULE_BYTES 0x60000u
 #define JIT_QUEUE 64u
-#define JIT_JUMPS 4096u // a power of two
+#define JIT_JUMPS 16384u // a power of two
 #define JIT_PAGES 8u    // that one region's code may lie in
 #define JIT_DEPTH 160
 #define JIT_SLICE 4096u // ticks between two looks at hart->attn
