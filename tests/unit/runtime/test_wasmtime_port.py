@@ -187,7 +187,7 @@ def test_native_placement_carries_events_in_and_records_out_and_stops(kernel):
         for _ in range(3):
             told = Told()
             placement = NativePlacement(kernel)
-            await placement.start(Options(image=None, harts=2, memory=1 << 20), told)
+            await placement.start(Options(image=None, harts=2, memory=1 << 20, jit="off"), told)
             text = "x" * 100_000
             head = kernel.abi.structs["out_log"]
             event = bytearray(head.size) + text.encode()
