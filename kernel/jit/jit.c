@@ -1,14 +1,17 @@
 // What is compiled, and what may run.
 //
-// An entry that was reached often is queued; between two slices what is queued is translated into one module;
-// JIT_READY hands it to the host, and k_jit_done makes its regions known to the interpreter. A region runs
-// only if every page it was translated from is mapped now where it was then, with the same bytes.
+// An entry that was reached often is queued; between two slices what is queued is translated into
+// one module; JIT_READY hands it to the host, and k_jit_done makes its regions known to the
+// interpreter. A region runs only if every page it was translated from is mapped now where it was
+// then, with the same bytes.
 #include "translate.h"
 #include "../kernel.h"
 
 #define NX_MISSES_MAX 32
 
-static struct jit *jit_of(u32 id) { return host.hart[id]->cpu ? host.hart[id]->cpu->jit : NULL; }
+static struct jit *jit_of(u32 id) {
+    return host.hart[id]->cpu ? host.hart[id]->cpu->jit : NULL;
+}
 
 // ---- Regions -----------------------------------------------------------------------------------
 static u32 bucket(const struct jit *jit, maddr frame, u32 offset) {
@@ -31,7 +34,8 @@ struct region *jit_region(struct jit *jit, struct code_page *page, u32 offset) {
         return NULL;
     u16 *head = &jit->hash[bucket(jit, page->frame, offset)];
     struct region *region = &jit->region[jit->region_count];
-    *region = (struct region){.frame = page->frame, .offset = offset, .generation = page->generation, .next = *head};
+    *region = (struct region){
+        .frame = page->frame, .offset = offset, .generation = page->generation, .next = *head};
     *head = (u16)jit->region_count++;
     return region;
 }
@@ -100,19 +104,21 @@ static bool stands(struct jit *jit, u32 index, u64 pc) {
         if (!page_stands(jit, pc + ((u64)(i64)page->delta << PAGE_SHIFT), page))
             return false;
     }
-    if (jit->valid[index] == epoch) // now at another address: whoever knows the old one must look again
+    if (jit->valid[index] ==
+        epoch) // now at another address: whoever knows the old one must look again
         cpu_cache_new_epoch(jit->cache);
     region->pc = pc;
     jit->valid[index] = jit->cache->epochs;
     return true;
 }
 
-// A region with floating point that was compiled when fcsr.NX was set, as it soon is in most programs: where it
-// is clear often, it is compiled anew for both.
+// A region with floating point that was compiled when fcsr.NX was set, as it soon is in most
+// programs: where it is clear often, it is compiled anew for both.
 static bool misses_nx(struct jit *jit, struct region *region, u64 pc) {
     if (region->careful || jit->cache->context->nx_near)
         return false;
-    if (++region->misses < NX_MISSES_MAX || jit->queue_count == JIT_QUEUE || !code_page_known(jit->hart, jit->cache, pc))
+    if (++region->misses < NX_MISSES_MAX || jit->queue_count == JIT_QUEUE ||
+        !code_page_known(jit->hart, jit->cache, pc))
         return true;
     region->careful = true;
     region->state = REGION_NONE;
@@ -152,7 +158,9 @@ u32 jit_slot(struct jit *jit, u32 index, u64 pc) {
     return jit->region[index].slot;
 }
 
-void jit_retired(struct jit *jit, i64 ticks) { jit->counters.instructions += (u64)ticks; }
+void jit_retired(struct jit *jit, i64 ticks) {
+    jit->counters.instructions += (u64)ticks;
+}
 
 // ---- What compiled code calls ------------------------------------------------------------------
 static struct hart *hart_of(const struct jit_context *context) {
@@ -173,13 +181,15 @@ __attribute__((export_name("j_refill"))) i32 j_refill(struct jit_context *contex
 }
 
 // A call of what has no compiled code, or one that has come back elsewhere.
-__attribute__((export_name("j_call"))) i32 j_call(struct jit_context *context, i32 fuel, i32 depth, u64 pc) {
+__attribute__((export_name("j_call"))) i32 j_call(struct jit_context *context, i32 fuel, i32 depth,
+                                                  u64 pc) {
     context->pc = pc;
     return depth < 1 ? fuel : interpret_for(hart_of(context)->cpu, fuel, pc, depth - 1, false);
 }
 
 // The function under way goes on where there is no compiled code.
-__attribute__((export_name("j_continue"))) i32 j_continue(struct jit_context *context, i32 fuel, i32 depth, u64 pc) {
+__attribute__((export_name("j_continue"))) i32 j_continue(struct jit_context *context, i32 fuel,
+                                                          i32 depth, u64 pc) {
     return interpret_for(hart_of(context)->cpu, fuel, pc, 0, true);
 }
 
@@ -192,7 +202,8 @@ __attribute__((export_name("k_jit_start"))) u32 k_jit_start(u32 id, u32 slot, u3
     struct jit *jit = palloc(sizeof *jit);
     if (!jit)
         return (u32)-ENOMEM;
-    *jit = (struct jit){.hart = hart, .cache = hart->cpu, .threshold = max(threshold, 1u), .features = features};
+    *jit = (struct jit){
+        .hart = hart, .cache = hart->cpu, .threshold = max(threshold, 1u), .features = features};
     jit->slot_first = jit->slot_next = slot;
     jit->slot_end = slot + count;
     jit->region_count = 1;

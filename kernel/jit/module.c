@@ -1,9 +1,11 @@
-// A module of regions: types, imports, an element segment that puts the functions where the kernel calls
-// them, and their bodies.
+// A module of regions: types, imports, an element segment that puts the functions where the kernel
+// calls them, and their bodies.
 #include "codegen.h"
 #include "../lib/heap.h"
 
-u32 translation_size(void) { return sizeof(struct translation); }
+u32 translation_size(void) {
+    return sizeof(struct translation);
+}
 
 static const struct {
     const char *name;
@@ -42,9 +44,9 @@ static void section_import(struct code *code) {
 
 static void section_type(struct code *code) {
     static const u8 types[] = {
-        2,                                              // of them
+        2,                                             // of them
         0x60, 4, T_I32, T_I32, T_I32, T_I64, 1, T_I32, // 0: a region
-        0x60, 2, T_I32, T_I32, 1, T_I32,               // 1: j_refill
+        0x60, 2, T_I32, T_I32, 1,     T_I32,           // 1: j_refill
     };
     put(code, 1);
     u8 *length = length_begin(code);
@@ -183,8 +185,8 @@ bool translate_module(struct jit *jit) {
     put_u(&head, 1 + t->member_count);
     u32 head_length = (u32)(head.at - bytes);
     __builtin_memmove(bodies - head_length, bytes, head_length);
-    jit->module = (struct jit_module){jit->module.id + 1, MADDR(bodies - head_length), head_length + bodies_length,
-                                      jit->slot_next, t->member_count};
+    jit->module = (struct jit_module){jit->module.id + 1, MADDR(bodies - head_length),
+                                      head_length + bodies_length, jit->slot_next, t->member_count};
     jit->slot_next += t->member_count;
     jit->counters.regions += t->member_count;
     jit->counters.module_bytes += jit->module.len;

@@ -1,13 +1,14 @@
-// Finding a region: the blocks that are reachable from its entry, without what has never been decoded, and
-// the facts that code generation needs of them. The graph made here is reducible: edges that would make
-// it otherwise leave the region instead.
+// Finding a region: the blocks that are reachable from its entry, without what has never been
+// decoded, and the facts that code generation needs of them. The graph made here is reducible:
+// edges that would make it otherwise leave the region instead.
 #include "translate.h"
 #include "../mem/tlb.h"
 
 // ---- Instructions ------------------------------------------------------------------------------
 static u16 *slot_of(struct translation *t, struct place at) {
     u32 h = ((u32)(at.off >> 1) + at.context * 0x5bd1u) * 0x9e3779b1u >> 20;
-    while (t->at[h] && (t->insn[t->at[h] - 1].off != at.off || t->insn[t->at[h] - 1].context != at.context))
+    while (t->at[h] &&
+           (t->insn[t->at[h] - 1].off != at.off || t->insn[t->at[h] - 1].context != at.context))
         h = (h + 1) % lengthof(t->at);
     return &t->at[h];
 }
@@ -55,10 +56,16 @@ static bool fetch(struct translation *t, i32 off, struct insn *insn) {
 
 bool codegen_knows(const struct translation *t, const struct insn *insn); // codegen.c
 
-static bool is_jump(const struct insn *insn) { return insn->id == JAL || insn->id == JALR; }
-static bool is_link(u32 rd) { return rd == 1 || rd == 5; }
+static bool is_jump(const struct insn *insn) {
+    return insn->id == JAL || insn->id == JALR;
+}
+static bool is_link(u32 rd) {
+    return rd == 1 || rd == 5;
+}
 
-static bool is_call(const struct insn *insn) { return is_jump(insn) && is_link(insn->rd); }
+static bool is_call(const struct insn *insn) {
+    return is_jump(insn) && is_link(insn->rd);
+}
 
 // Where a jump leads if that is known: by its own immediate, or by the auipc right before it.
 static bool target_of(const struct jit_insn *at, const struct jit_insn *before, i32 *target) {
@@ -66,7 +73,8 @@ static bool target_of(const struct jit_insn *at, const struct jit_insn *before, 
         *target = at->off + at->insn.imm;
         return true;
     }
-    if (at->insn.id != JALR || !before || before->insn.id != AUIPC || !at->insn.rs1 || before->insn.rd != at->insn.rs1)
+    if (at->insn.id != JALR || !before || before->insn.id != AUIPC || !at->insn.rs1 ||
+        before->insn.rd != at->insn.rs1)
         return false;
     i64 to = (i64)before->off + before->insn.imm + at->insn.imm;
     *target = (i32)to;
@@ -74,8 +82,8 @@ static bool target_of(const struct jit_insn *at, const struct jit_insn *before, 
 }
 
 // ---- Inlining ----------------------------------------------------------------------------------
-// A call of a small function becomes a jump into a copy of it: its blocks in a context of their own, whose
-// return is a compare of the return address with the one this call has left.
+// A call of a small function becomes a jump into a copy of it: its blocks in a context of their
+// own, whose return is a compare of the return address with the one this call has left.
 enum { INLINE_INSNS = 40, INLINE_DEPTH = 3, INLINE_TOTAL = 600 };
 
 // Is what begins there small, as far as it was ever decoded?
@@ -109,15 +117,17 @@ static bool is_small(struct translation *t, i32 target) {
 // The context of a copy for this call, or 0.
 static u8 inlined(struct translation *t, const struct jit_insn *call, i32 target) {
     const struct context *from = &t->context[call->context];
-    if (from->depth == INLINE_DEPTH || t->insn_count > INLINE_TOTAL || t->context_count == CONTEXTS ||
-        target > REACH || target < -REACH || !is_small(t, target))
+    if (from->depth == INLINE_DEPTH || t->insn_count > INLINE_TOTAL ||
+        t->context_count == CONTEXTS || target > REACH || target < -REACH || !is_small(t, target))
         return 0;
-    t->context[t->context_count] = (struct context){call->context, from->depth + 1, call->insn.rd, call->off + call->insn.len};
+    t->context[t->context_count] =
+        (struct context){call->context, from->depth + 1, call->insn.rd, call->off + call->insn.len};
     return (u8)t->context_count++;
 }
 
 // Walk from `at` until control leaves, and remember what else is to be walked.
-static void walk(struct translation *t, struct place at, struct place *todo, u32 *todo_count, u32 todo_max) {
+static void walk(struct translation *t, struct place at, struct place *todo, u32 *todo_count,
+                 u32 todo_max) {
     const struct jit_insn *before = NULL;
     for (bool leader = true;; leader = false) {
         struct jit_insn *known = insn_at(t, at);
@@ -126,11 +136,12 @@ static void walk(struct translation *t, struct place at, struct place *todo, u32
             return;
         }
         struct insn insn;
-        if (t->insn_count == REGION_INSNS || at.off > REACH || at.off < -REACH || *todo_count + 2 > todo_max ||
-            !fetch(t, at.off, &insn) || !codegen_knows(t, &insn))
+        if (t->insn_count == REGION_INSNS || at.off > REACH || at.off < -REACH ||
+            *todo_count + 2 > todo_max || !fetch(t, at.off, &insn) || !codegen_knows(t, &insn))
             return;
         struct jit_insn *here = &t->insn[t->insn_count];
-        *here = (struct jit_insn){.insn = insn, .off = at.off, .context = at.context, .leader = leader};
+        *here =
+            (struct jit_insn){.insn = insn, .off = at.off, .context = at.context, .leader = leader};
         *slot_of(t, at) = (u16)++t->insn_count;
         struct place next = {at.off + insn.len, at.context};
         i32 target;
@@ -144,7 +155,8 @@ static void walk(struct translation *t, struct place at, struct place *todo, u32
             todo[(*todo_count)++] = next;
             return;
         }
-        here->jumps = insn.id == JALR && !insn.rd && static_target; // as linkers write far tail calls
+        here->jumps =
+            insn.id == JALR && !insn.rd && static_target; // as linkers write far tail calls
         here->target = static_target ? target : 0;
         if (insn.id == JAL || insn.flags & BRANCH)
             todo[(*todo_count)++] = (struct place){at.off + insn.imm, at.context};
@@ -160,18 +172,29 @@ static void walk(struct translation *t, struct place at, struct place *todo, u32
 }
 
 // ---- Blocks ------------------------------------------------------------------------------------
-static u64 bit(u32 reg) { return reg ? 1ull << reg : 0; }
+static u64 bit(u32 reg) {
+    return reg ? 1ull << reg : 0;
+}
 
 // Registers read and written, as bits; x0 never counts.
 void insn_registers(const struct insn *insn, u64 *reads, u64 *writes) {
     *reads = *writes = 0;
     for (const char *c = insn_format_text[insn_row[insn->id].format]; *c; c++) {
         switch (*c) {
-        case 'd': *writes |= bit(insn->rd); break;
-        case 's': *reads |= bit(insn->rs1); break;
-        case 't': *reads |= bit(insn->rs2); break;
-        case 'r': *reads |= bit(insn->rs3); break;
-        default: break;
+        case 'd':
+            *writes |= bit(insn->rd);
+            break;
+        case 's':
+            *reads |= bit(insn->rs1);
+            break;
+        case 't':
+            *reads |= bit(insn->rs2);
+            break;
+        case 'r':
+            *reads |= bit(insn->rs3);
+            break;
+        default:
+            break;
         }
     }
 }
@@ -186,7 +209,8 @@ static u16 block_of(const struct translation *t, struct place at) {
 }
 
 bool codegen_leaves(const struct insn *insn); // codegen.c: this one may leave the region
-bool float_assumes(const struct insn *insn);  // float.c: this one is right only in some states of fcsr
+bool float_assumes(
+    const struct insn *insn); // float.c: this one is right only in some states of fcsr
 
 // The block that begins at `at`; its instructions are copied to t->row, where they stand in order.
 static void block_make(struct translation *t, struct place at) {
@@ -362,8 +386,8 @@ static void needs(struct translation *t) {
     }
 }
 
-// Which registers differ from the context, forwards; which are wanted in locals, backwards. A block that may
-// leave writes back all that is or gets dirty in it, so those are wanted too.
+// Which registers differ from the context, forwards; which are wanted in locals, backwards. A block
+// that may leave writes back all that is or gets dirty in it, so those are wanted too.
 static void registers(struct translation *t) {
     for (bool changed = true; changed;) {
         changed = false;
@@ -385,7 +409,8 @@ static void registers(struct translation *t) {
         for (u32 i = t->order_count; i-- > 0;) {
             struct block *block = &t->block[t->order[i]];
             u64 after = 0;
-            bool ends = block->term == TERM_CALL || block->term == TERM_INDIRECT || block->term == TERM_STOP;
+            bool ends = block->term == TERM_CALL || block->term == TERM_INDIRECT ||
+                        block->term == TERM_STOP;
             bool returns = block->term == TERM_RETURN;
             for (u32 k = 0; k < 2; k++) {
                 bool edge = k == 0 ? !ends : block->term == TERM_BRANCH;
@@ -410,7 +435,8 @@ static void registers(struct translation *t) {
     }
 }
 
-// An entry that is a loop's head is for a loop that goes on for long: what follows the loop is not compiled with it.
+// An entry that is a loop's head is for a loop that goes on for long: what follows the loop is not
+// compiled with it.
 static void keep_loop(struct translation *t) {
     bool within[REGION_BLOCKS] = {false}, any = false;
     for (bool changed = true; changed;) {
@@ -443,7 +469,8 @@ bool region_find(struct translation *t) {
     }
     if (!t->insn_count)
         return false;
-    // In the order in which they were found, so the entry's is the first. One that grows too long adds another.
+    // In the order in which they were found, so the entry's is the first. One that grows too long
+    // adds another.
     for (u32 i = 0; i < t->insn_count && t->block_count < REGION_BLOCKS; i++)
         if (t->insn[i].leader)
             block_make(t, (struct place){t->insn[i].off, t->insn[i].context});

@@ -12,11 +12,11 @@ void atomic_notify(u32 *p, u32 count) {
 
 // Spin a little, then sleep on the word. 2 says that somebody may be asleep.
 void lock_slow(struct lock *lock) {
-    for (int i = 0; i < 100; i++)
+    for (int i = 0; i < 1000; i++)
         if (atomic_load(&lock->word) == 0 && atomic_cas(&lock->word, 0, 1))
             return;
     while (atomic_swap(&lock->word, 2) != 0) {
-        atomic_wait(&lock->word, 2, 100000000);
+        atomic_wait(&lock->word, 2, 2000000000);
         if (atomic_load(&host.panicked))
             __builtin_trap(); // the holder will not come back
     }
