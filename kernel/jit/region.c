@@ -155,13 +155,8 @@ static void walk(struct translation *t, struct place at, struct place *todo, u32
             todo[(*todo_count)++] = next;
             return;
         }
-        here->jumps =
-            insn.id == JALR && !insn.rd && static_target; // as linkers write far tail calls
-        here->target = static_target ? target : 0;
         if (insn.id == JAL || insn.flags & BRANCH)
             todo[(*todo_count)++] = (struct place){at.off + insn.imm, at.context};
-        else if (here->jumps)
-            todo[(*todo_count)++] = (struct place){target, at.context};
         if (insn.flags & BRANCH)
             todo[(*todo_count)++] = next;
         if (insn.flags & BRANCH || is_jump(&insn))
@@ -254,9 +249,9 @@ static void block_make(struct translation *t, struct place at) {
             block->exit[0] = copy ? (struct place){here->target, here->callee} : next;
             return;
         }
-        if (insn->id == JAL || (here->jumps && block->count > 1)) {
+        if (insn->id == JAL) {
             block->term = TERM_NEXT;
-            block->exit[0] = insn->id == JAL ? target : (struct place){here->target, at.context};
+            block->exit[0] = target;
             return;
         }
         if (insn->id == JALR) {

@@ -27,10 +27,9 @@ struct context {
 struct jit_insn {
     struct insn insn;
     i32 off;
-    i32 target; // of a call whose function is copied, or of a jump
+    i32 target; // of a call whose function is copied
     u8 context, callee;
     bool leader; // a block begins here
-    bool jumps;       // a jalr that is a jump to `target`
     bool calls_entry; // a call of the region's own entry
 };
 
