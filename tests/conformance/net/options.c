@@ -1,4 +1,5 @@
 // setsockopt and getsockopt: what is stored, what is checked, what is answered.
+// linux: native
 #include "net.h"
 
 int main(void) {
