@@ -37,7 +37,7 @@ void cpu_cache_flush(struct cpu_cache *cache) {
 }
 
 void cpu_cache_new_epoch(struct cpu_cache *cache) {
-    cache->context->epoch = ++cache->epochs;
+    cache->epochs++;
     if (cache->jit)
         jit_forget(cache->jit);
     if (++cache->run.epoch > PAGE_MASK) {

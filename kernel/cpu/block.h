@@ -107,10 +107,8 @@ struct jit_context {
     u64 expect;    // where the function that runs returns to, in compiled code or what waits for it
     u32 reason;    // 1: the interpreter must execute the instruction at pc
     u32 slot;      // where the interpreter comes back to compiled code
-    u32 epoch;     // what valid[] is compared with
     maddr tlb;     // struct tlb
     maddr jump;    // struct jit_jump[]
-    maddr valid;   // u32[], by region
     u32 nx_near;   // as run.nx_near
     maddr cpu;     // struct cpu of the task, for its reservation
     u32 nearest;   // as run.nearest
@@ -141,6 +139,8 @@ struct code_way {
     u64 mm_id;
     u32 fetch_generation;
 };
+
+#define SLICE 4096u // ticks between two looks at hart->attn
 
 enum leave {
     LEAVE_LOOKUP, // continue at run.pc, whose op is not at hand; no fuel taken for it

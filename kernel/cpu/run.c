@@ -5,8 +5,6 @@
 #include "../jit/jit.h"
 #include "muldiv.h"
 
-#define SLICE 4096u // ticks between two looks at hart->attn
-
 enum { CSR_CYCLE = 0xc00, CSR_TIME, CSR_INSTRET };
 
 // How an op ended.

@@ -97,14 +97,29 @@ static void continue_for_us(struct translation *t) {
     }
 }
 
+// The first arguments of a region: context, fuel, and depth, one less for a call that nests.
+static void arguments(struct translation *t, bool nests) {
+    get(t, L_CONTEXT);
+    get(t, L_FUEL);
+    get(t, L_DEPTH);
+    if (nests) {
+        const32(t, 1);
+        op(t, W_I32_SUB);
+    }
+}
+
+// Call the region at the slot on the stack, behind its arguments, or go on there in our place.
+static void enter(struct translation *t, bool tail) {
+    op_u(t, tail ? W_RETURN_CALL_INDIRECT : W_CALL_INDIRECT, 0);
+    put_u(&t->code, 0);
+}
+
 // The function that does it: interprets as long as it must, then goes on in the region reached, in our place.
 void go_on_write(struct translation *t) {
     bool tail = t->jit->features & JIT_TAIL_CALLS;
     put_u(&t->code, 1);
     locals(t, 1, T_I32);
-    get(t, L_CONTEXT);
-    get(t, L_FUEL);
-    get(t, L_DEPTH);
+    arguments(t, false);
     get(t, L_PC);
     op_u(t, W_CALL, FUNCTION_CONTINUE);
     set(t, L_FUEL);
@@ -121,18 +136,11 @@ void go_on_write(struct translation *t) {
     get(t, L_FUEL);
     op(t, W_RETURN);
     op(t, W_END);
-    get(t, L_CONTEXT);
-    get(t, L_FUEL);
-    get(t, L_DEPTH);
-    if (!tail) {
-        const32(t, 1);
-        op(t, W_I32_SUB);
-    }
+    arguments(t, !tail);
     get(t, L_CONTEXT);
     mem(t, W_I64_LOAD, 3, CONTEXT(pc));
     get(t, LOCALS);
-    op_u(t, tail ? W_RETURN_CALL_INDIRECT : W_CALL_INDIRECT, 0);
-    put_u(&t->code, 0);
+    enter(t, tail);
     op(t, W_END);
 }
 
@@ -190,9 +198,7 @@ static void transfer(struct translation *t, bool call) {
     }
     hint(t, false);
     op_u(t, W_IF, call ? T_I32 : T_NONE);
-    get(t, L_CONTEXT);
-    get(t, L_FUEL);
-    get(t, L_DEPTH);
+    arguments(t, false);
     get(t, temp(t, TEMP_A));
     if (call) {
         op_u(t, W_CALL, FUNCTION_CALL);
@@ -201,18 +207,11 @@ static void transfer(struct translation *t, bool call) {
         continue_for_us(t);
         op(t, W_END);
     }
-    get(t, L_CONTEXT);
-    get(t, L_FUEL);
-    get(t, L_DEPTH);
-    if (!tail) {
-        const32(t, 1);
-        op(t, W_I32_SUB);
-    }
+    arguments(t, !tail);
     get(t, temp(t, TEMP_A));
     get(t, temp32(t, TEMP_ENTRY));
     mem(t, W_I32_LOAD, 2, offsetof(struct jit_jump, slot));
-    op_u(t, tail ? W_RETURN_CALL_INDIRECT : W_CALL_INDIRECT, 0);
-    put_u(&t->code, 0);
+    enter(t, tail);
     if (call)
         op(t, W_END);
     else if (!tail)
@@ -226,11 +225,7 @@ static void call_self(struct translation *t) {
     op_u(t, W_IF, T_NONE);
     return_to(t);
     op(t, W_END);
-    get(t, L_CONTEXT);
-    get(t, L_FUEL);
-    get(t, L_DEPTH);
-    const32(t, 1);
-    op(t, W_I32_SUB);
+    arguments(t, true);
     get(t, L_PC);
     op_u(t, W_CALL, FUNCTIONS + t->member_count);
 }
@@ -600,9 +595,7 @@ static void returned(struct translation *t, i32 off) {
     set(t, L_FUEL);
     unless_at(t, off);
     expect(t, off);
-    get(t, L_CONTEXT);
-    get(t, L_FUEL);
-    get(t, L_DEPTH);
+    arguments(t, false);
     get(t, L_CONTEXT);
     mem(t, W_I64_LOAD, 3, CONTEXT(pc));
     op_u(t, W_CALL, FUNCTION_CALL);

@@ -4,7 +4,6 @@
 
 enum { L_CONTEXT, L_FUEL, L_DEPTH, L_PC, LOCALS };               // parameters
 enum { TEMP_A, TEMP_B, TEMP_C, TEMP_EXPECT, TEMPS };                          // i64
-enum { GROUPS = 8 };                                             // of memory accesses, in one block
 enum { TEMP_TLB, TEMP_ENTRY, TEMP_WHERE, TEMP_HOST, TEMP_NX, TEMP_GROUP, TEMPS_I32 = TEMP_GROUP + GROUPS }; // i32, behind all others
 enum { TEMPS_F64 = 12, TEMPS_F32 = 5 };                          // of float.c, behind the f64 registers
 // Imported, see module.c; then one of each module's own, then its regions.

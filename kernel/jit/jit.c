@@ -26,7 +26,8 @@ u32 jit_find(struct jit *jit, maddr frame, u32 offset, u32 generation) {
     return i;
 }
 
-struct region *jit_region(struct jit *jit, struct code_page *page, u32 offset) {
+// Made if need be; NULL if there are too many.
+static struct region *region_of(struct jit *jit, const struct code_page *page, u32 offset) {
     u32 i = jit_find(jit, page->frame, offset, page->generation);
     if (i)
         return &jit->region[i];
@@ -54,7 +55,7 @@ static void evict_all(struct jit *jit) {
 // ---- Making code -------------------------------------------------------------------------------
 void jit_hot(struct jit *jit, u64 pc) {
     struct code_page *page = code_page_known(jit->hart, jit->cache, pc);
-    struct region *region = page ? jit_region(jit, page, pc & PAGE_MASK) : NULL;
+    struct region *region = page ? region_of(jit, page, pc & PAGE_MASK) : NULL;
     if (!region || region->state != REGION_NONE || jit->queue_count == JIT_QUEUE)
         return;
     region->state = REGION_QUEUED;
@@ -171,7 +172,7 @@ i32 jit_refill(struct hart *hart, i32 fuel) {
     const struct jit *jit = hart->cpu->jit;
     if (atomic_load(&hart->attn) || (jit->queue_count && !jit->pending))
         return fuel;
-    i32 slice = (i32)min(*hart->cpu->left, (u64)JIT_SLICE);
+    i32 slice = (i32)min(*hart->cpu->left, (u64)SLICE);
     *hart->cpu->left -= (u64)slice;
     return fuel + slice;
 }
@@ -216,7 +217,6 @@ __attribute__((export_name("k_jit_start"))) u32 k_jit_start(u32 id, u32 slot, u3
         return (u32)-ENOMEM;
     hart->cpu->context->jump = MADDR(jit->jump);
     jit->jump_count = JIT_JUMPS; // so that all are emptied
-    hart->cpu->context->valid = MADDR(jit->valid);
     hart->cpu->jit = jit;
     cpu_cache_flush(hart->cpu);
     cpu_cache_new_epoch(hart->cpu);

@@ -17,7 +17,6 @@ typedef i32 region_fn(struct jit_context *context, i32 fuel, i32 depth, u64 pc);
 #define JIT_JUMPS 16384u // a power of two
 #define JIT_PAGES 8u    // that one region's code may lie in
 #define JIT_DEPTH 160
-#define JIT_SLICE 4096u // ticks between two looks at hart->attn
 
 // Where an indirect jump leads: to the region at this pc, in this epoch. Empty again when it ends.
 struct jit_jump {
@@ -81,7 +80,6 @@ void jit_retired(struct jit *jit, i64 ticks); // in compiled code
 // More fuel for compiled code whose slice is nearly spent; none if the hart must look around.
 i32 jit_refill(struct hart *hart, i32 fuel);
 u32 jit_find(struct jit *jit, maddr frame, u32 offset, u32 generation); // 0: no such region
-struct region *jit_region(struct jit *jit, struct code_page *page, u32 offset); // made if need be; or NULL
 
 static inline u32 jit_state(const struct jit *jit, u32 index) { return jit->region[index].state; }
 

@@ -9,6 +9,7 @@
 
 #define CONTEXTS 60u
 #define HINTS 4096u
+#define GROUPS 8 // of memory accesses, in one block
 #define REACH 0x400000 // bytes from the entry: an offset fits 24 bits
 
 // An instruction's distance from the region's entry, and the copy of its function that is meant.
@@ -92,7 +93,7 @@ struct translation {
         i8 residue[4]; // of the offsets modulo 1, 2, 4, 8, for accesses of that size; -1: none
         u8 count;
         bool write, begun;
-    } groups[8];
+    } groups[GROUPS];
     u32 group_count;
     u32 temp, temp_f64, temp_f32, temp_i32; // first of the temporary locals
     u64 not_nan, boxed; // registers of which this is known, in the block
@@ -105,9 +106,7 @@ struct translation {
     } hint[HINTS];
     u32 hint_count;
     u8 *body; // of the function under way
-    // module.c: regions of the module under way
-    u16 member[JIT_QUEUE];
-    u32 member_count;
+    u32 member_count; // regions of the module under way
 };
 
 u32 translation_size(void);
@@ -122,6 +121,3 @@ void insn_registers(const struct insn *insn, u64 *reads, u64 *writes);
 // Write the function's body. False: no room.
 bool region_write(struct translation *t);
 void go_on_write(struct translation *t); // the body of the function that every region leaves by
-
-// The member number of the region at this distance from the entry, or -1.
-i32 module_member(struct translation *t, i32 off);
