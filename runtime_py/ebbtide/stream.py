@@ -39,7 +39,29 @@ class Descriptor:
             self.agent.close_later(self.fd)
 
 
-class ByteReader:
+class Chunked:
+    """What all readers are to whoever iterates: chunks, or lines."""
+
+    async def read(self, size: int = -1) -> bytes:
+        """Read at most `size` bytes, b"" at the end; without a size, everything up to the end."""
+        raise NotImplementedError
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while chunk := await self.read(READ_SIZE):
+            yield chunk
+
+    async def lines(self) -> AsyncIterator[bytes]:
+        """Yield lines with their newline; the last one may lack it."""
+        rest = b""
+        async for chunk in self:
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                yield line + b"\n"
+        if rest:
+            yield rest
+
+
+class ByteReader(Chunked):
     """The reading end of a stream; a pipe's is closed when its end has been read."""
 
     def __init__(self, descriptor: Descriptor, *, close_at_end: bool = True) -> None:
@@ -96,20 +118,6 @@ class ByteReader:
                 data = b""  # the other side of a terminal is gone
             self._kept += data[size:]
             return data[:size]
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while chunk := await self.read(READ_SIZE):
-            yield chunk
-
-    async def lines(self) -> AsyncIterator[bytes]:
-        """Yield lines with their newline; the last one may lack it."""
-        rest = b""
-        async for chunk in self:
-            *lines, rest = (rest + chunk).split(b"\n")
-            for line in lines:
-                yield line + b"\n"
-        if rest:
-            yield rest
 
     async def stop_waiting(self) -> None:
         """Make reads find the end where they would wait: a read under way, too."""

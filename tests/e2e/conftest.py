@@ -112,6 +112,18 @@ def machine(page: Page) -> MachinePage:
     return MachinePage(page)
 
 
+@pytest.fixture
+def alone(browser: Browser) -> Iterator[Page]:
+    """A page in a profile of its own, outside the rules for pages that share one."""
+    context = browser.new_context()
+    context.set_default_timeout(TIMEOUT_MS)
+    page = context.new_page()
+    page.on("console", lambda message: print(message.type, message.text))
+    page.on("pageerror", lambda error: print("uncaught:", error))
+    yield page
+    context.close()
+
+
 @pytest.fixture(autouse=True)
 def quiet_page(request: pytest.FixtureRequest) -> Iterator[None]:
     """Hold each test to the rules of this file, if it uses a page."""

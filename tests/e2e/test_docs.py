@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 
 from conftest import ROOT, built
-from e2e.conftest import TIMEOUT_MS
 from e2e.machines import BOOT_MS
 from ebbtide import serve
 from ebbtide.serve import Mount, Server
@@ -128,17 +127,6 @@ def test_shell(page: str, tmp_path: Path, empty: dict[str, str]) -> None:
 
 
 # ---- in a page ----------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def alone(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context()
-    context.set_default_timeout(TIMEOUT_MS)
-    page = context.new_page()
-    page.on("console", lambda message: print(message.type, message.text))
-    page.on("pageerror", lambda error: print("uncaught:", error))
-    yield page
-    context.close()
 
 
 @pytest.fixture

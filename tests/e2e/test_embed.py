@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserType, Frame, Page, Route
+from playwright.sync_api import BrowserType, Frame, Page, Route
 
 from conftest import built
-from e2e.conftest import TIMEOUT_MS
 from e2e.machines import BOOT_MS
 from ebbtide import serve
 from ebbtide.assets import images_folder
@@ -74,18 +73,6 @@ def plain(tmp_path: Path) -> Iterator[Callable[..., tuple[str, list[str]]]]:
     for server in servers:
         server.shutdown()
         server.server_close()
-
-
-@pytest.fixture
-def alone(browser: Browser) -> Iterator[Page]:
-    """A page in a profile of its own."""
-    context = browser.new_context()
-    context.set_default_timeout(TIMEOUT_MS)
-    page = context.new_page()
-    page.on("console", lambda message: print(message.type, message.text))
-    page.on("pageerror", lambda error: print("uncaught:", error))
-    yield page
-    context.close()
 
 
 def lists_root(frame: Page | Frame) -> None:

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 
 from conftest import built
-from e2e.conftest import TIMEOUT_MS
 from e2e.machines import BOOT_MS
 from ebbtide.serve import Server, site
 
@@ -21,17 +20,6 @@ def dist_url(build_folder: Path) -> Iterator[str]:
     dist = built(build_folder / "dist" / "index.html", "dist").parent
     with Server(site(dist, dist / "images"), port=0) as server:
         yield server.url
-
-
-@pytest.fixture
-def alone(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context()
-    context.set_default_timeout(TIMEOUT_MS)
-    page = context.new_page()
-    page.on("console", lambda message: print(message.type, message.text))
-    page.on("pageerror", lambda error: print("uncaught:", error))
-    yield page
-    context.close()
 
 
 def test_examples_are_short(root: Path) -> None:

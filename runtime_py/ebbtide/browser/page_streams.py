@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator
 from typing import Any
 
+from ..stream import Chunked
 from .page_sdk import asked, js_value
 
-READ_SIZE = 65536
 
-
-class Reader:
+class Reader(Chunked):
     """The reading end of a stream."""
 
     def __init__(self, stream: Any) -> None:
@@ -43,20 +41,6 @@ class Reader:
         reading, self._reading = self._reading, None
         part = reading.result()
         return b"" if part.done else bytes(part.value.to_bytes())
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while chunk := await self.read(READ_SIZE):
-            yield chunk
-
-    async def lines(self) -> AsyncIterator[bytes]:
-        """Yield lines with their newline; the last one may lack it."""
-        rest = b""
-        async for chunk in self:
-            *lines, rest = (rest + chunk).split(b"\n")
-            for line in lines:
-                yield line + b"\n"
-        if rest:
-            yield rest
 
     async def close(self) -> None:
         """Close this end; a read that waits, and later ones, find the end."""
