@@ -185,6 +185,11 @@ class WasmtimeHostPort(HostPort):
         """Hash each machine page in use; only while frozen, or when no hart runs any more."""
         return page_hashes(self._instance, self.abi)
 
+    def span(self) -> tuple[int, int, int]:
+        """Return the extent of machine memory in use, in pages: end of the heap, first frame, end."""
+        heap, low, end = (self._instance.call("k_span", which) for which in range(3))
+        return heap, low, end
+
     def private_alloc(self, size: int) -> int:
         """Take private memory; nothing in the machine may depend on where things lie there."""
         return self._instance.call("k_mail_alloc", size)

@@ -33,7 +33,7 @@ def tape(kernel_wasm: Path, base_store: ImageStore) -> Tape:
             assert result.stdout == "300\n", result
             assert (await machine.stats()).refused == 0
             await machine.digest()
-            return machine.placement.tape
+            return machine.placement.recorder
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EBB_KERNEL", str(kernel_wasm))
