@@ -93,7 +93,9 @@ def test_names_and_output_are_text_everywhere(prompt: MachinePage) -> None:
         list(NAMES),
     )
     prompt.type(f"cd /tmp/bad; PS1='{HTML} # '; clear; cat html; echo '{HTML}'\n")
-    prompt.see(r"(?<![\s\S])<img[\s\S]*<svg onload=owned=3>\s#(?![\s\S])")  # the echo of what is typed shows it too
+    prompt.see(
+        r"(?<![\s\S])<img[\s\S]*<svg onload=owned=3>\s#(?![\s\S])"
+    )  # the echo of what is typed shows it too
     # The panel, its crumbs, a download, a failure's notice.
     page.keyboard.press("Control+Shift+E")
     for name in NAMES:
