@@ -60,7 +60,7 @@ class BrowserPlacement:
         events = Events(self.abi)
         boot = events.boot(
             ram_bytes=ram_bytes,
-            realtime_ns=time.time_ns(),
+            realtime_ns=time.time_ns() - int(self._host.time.now()),  # when the harts' clock began
             cpus=options.cpus or harts,
             harts=harts,
             seed=options.seed or os.urandom(32),
