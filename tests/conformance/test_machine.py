@@ -41,7 +41,7 @@ async def booted(**options: Any) -> AsyncIterator[Machine]:
 def in_machine(work: Callable[[Machine], Awaitable[None]], **options: Any) -> None:
     async def run() -> None:
         async with booted(**options) as machine:
-            await asyncio.wait_for(work(machine), 60)
+            await asyncio.wait_for(work(machine), 600)
             assert machine.panic is None
 
     asyncio.run(run())

@@ -40,7 +40,7 @@ def session(kernel_wasm: Path, base_store: ImageStore) -> tuple[Tape, str]:
     async def record() -> tuple[Tape, str]:
         machine = await Machine.boot("base", memory=RAM, record=True, seed=SEED)
         async with machine:
-            result = await machine.run("bash", "-s", stdin=SCRIPT, timeout=120)
+            result = await machine.run("bash", "-s", stdin=SCRIPT, timeout=300)
             assert result.exit_code == 7, result
             await machine.digest()
             return machine.placement.tape, result.stdout
