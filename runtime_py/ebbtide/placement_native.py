@@ -36,9 +36,11 @@ from .stats import Stats, read_stats
 from .thread_role import HartThread
 from .wasmtime_jit import Compiler
 from .wasmtime_kernel import WASM_PAGE, KernelModule, SharedMemory
-from .wasmtime_port import OutboxWatcher, WasmtimeHostPort, WasmtimePort, frozen
+from .wasmtime_port import OutboxWatcher, WasmtimeHostPort, WasmtimePort
 
 SWITCH_INTERVAL_S = 1e-4  # with the default, a hart's 40 us call takes 5 ms while other Python runs
+PATIENCE_S = 60.0  # with a hart that is to leave its step, or to end
+FREEZE_LOOK_S = 0.0005
 
 
 def _build_known(name: str, store: ImageStore, options: Options) -> bool:
@@ -253,13 +255,21 @@ class NativePlacement(Placement):
             for seat in self._seats:
                 self.port.control_set(seat, Control.FREEZE)
             try:
-                if not await asyncio.to_thread(frozen, self.port):
-                    raise InternalError("a hart does not leave its step")
+                await self._freeze()
                 yield
             finally:
-                self.port.freeze(False)
-                for seat in self._seats:
-                    self.port.control_set(seat, Control.RUN)
+                if not self._closing:
+                    self.port.freeze(False)
+                    for seat in self._seats:
+                        self.port.control_set(seat, Control.RUN)
+
+    async def _freeze(self) -> None:
+        """Wait until no hart is inside a step: here, for no other thread may be in our instance."""
+        end = time.monotonic() + PATIENCE_S
+        while self.port.freeze(True):
+            if time.monotonic() > end:
+                raise InternalError("a hart does not leave its step")
+            await asyncio.sleep(FREEZE_LOOK_S)
 
     async def stats(self) -> Stats:
         async with self._at_rest():  # a hart's report is that of its last step
@@ -292,7 +302,7 @@ class NativePlacement(Placement):
         self.port.bell_ring()
         threads = [*self._harts, *([self._watcher] if self._watcher else [])]
         for thread in threads:
-            await asyncio.to_thread(thread.join, 10.0)
+            await asyncio.to_thread(thread.join, PATIENCE_S)
         if self._mounts:
             self._mounts.close()
         if any(thread.is_alive() for thread in threads):

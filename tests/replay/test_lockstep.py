@@ -80,7 +80,7 @@ def test_conformance_program(name, kernel, guest_folder, kernel_wasm, monkeypatc
             stdin=stdin,
             cwd="/tmp",
             encoding="bytes",
-            timeout=60,
+            timeout=300,
         )
 
     recorded = record(body)
@@ -94,7 +94,7 @@ def test_shell_script(name, kernel, base_store, kernel_wasm, monkeypatch):
 
     async def body(machine, mark):
         mark(name)
-        await machine.run("bash", "-c", SCRIPTS[name], timeout=120)
+        await machine.run("bash", "-c", SCRIPTS[name], timeout=300)
 
     recorded = record(body, image="base", ram=256 << 20)
     outcome = lockstep(kernel, recorded, lambda: 400_000, threshold=2 if ALL else 400)

@@ -41,7 +41,7 @@ def session(kernel_wasm: Path, base_store: ImageStore) -> tuple[Tape, str]:
         tape = Tape()
         machine = await Machine.boot("base", memory=RAM, record=tape, seed=SEED)
         async with machine:
-            result = await machine.run("bash", "-s", stdin=SCRIPT, timeout=120)
+            result = await machine.run("bash", "-s", stdin=SCRIPT, timeout=300)
             assert result.exit_code == 7, result
             await machine.digest()
             return tape, result.stdout
