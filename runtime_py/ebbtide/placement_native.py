@@ -21,6 +21,7 @@ from pathlib import Path
 from . import assets, verify
 from .abi import Abi
 from .clock import VIRTUAL_MUL, Clock, HostTime, Timekeeper, VirtualClock
+from .code_store import CodeStore
 from .errors import EbbError, ImageError, ImageMissing, InternalError, MemoryRefused
 from .events import Log
 from .host_directories import HostDirectories
@@ -33,7 +34,7 @@ from .port import JIT_THRESHOLD, Control, Port, Seat
 from .recording import DIGEST, Entry, RecordingPort, Tape
 from .stats import Stats, read_stats
 from .thread_role import HartThread
-from .wasmtime_jit import Compiler
+from .wasmtime_jit import Compiler, store_folder
 from .wasmtime_kernel import WASM_PAGE, KernelModule, SharedMemory
 from .wasmtime_port import OutboxWatcher, WasmtimeHostPort, WasmtimePort, frozen
 
@@ -104,7 +105,12 @@ class NativePlacement(Placement):
             threshold = options.jit_threshold or (
                 verify.THRESHOLD if self._verify else JIT_THRESHOLD
             )
-            self._compiler = Compiler(self.kernel, threshold=threshold, on_refused=self._refused)
+            store = None
+            if options.keep_code and not self._verify:
+                store = CodeStore(store_folder(self.kernel, harts))
+            self._compiler = Compiler(
+                self.kernel, threshold=threshold, store=store, on_refused=self._refused
+            )
         for seat in self._seats:
             clock: Timekeeper = Clock(host) if options.time == "host" else VirtualClock()
             self._hart(seat, clock, options)

@@ -105,7 +105,7 @@ static u64 made, bytes;
 static void translate_some(FILE *out, u64 va, u32 entries) {
     struct jit *jit = cache->jit;
     for (u32 i = 0; i < entries; i++)
-        jit_hot(jit, va + below(sizeof code / 2) * 2);
+        jit_hot(jit, va + below(sizeof code / 2) * 2, 0);
     if (!jit->queue_count)
         return;
     jit->pending = translate_module(jit);
@@ -175,7 +175,7 @@ static void translate_given(FILE *out, const char *hex, u32 offset, u64 va) {
     map_pages(va, MADDR(code), false);
     for (u32 k = size / 2; k < PAGES * PARCELS; k++)
         cache->pages[k / PARCELS].map[k % PARCELS] = 0;
-    jit_hot(cache->jit, va + offset);
+    jit_hot(cache->jit, va + offset, 0);
     check(translate_module(cache->jit), "a module is made");
     list_all(cache->jit->translation, 0, cache->jit->translation->order_count, offset);
     fwrite(&cache->jit->module.len, 4, 1, out);
