@@ -70,8 +70,8 @@ u32 jit_hot(struct jit *jit, u64 pc, u32 early) {
     }
     if (early) // its pages come one by one, as they are executed
         return kept == KEPT_LATER ? min(EARLY_FIRST << min(early, 20u), jit->threshold) : jit->threshold;
-    if (jit->queue_count == JIT_QUEUE)
-        return 0;
+    if (jit->queue_count == JIT_QUEUE) // what is hottest comes by again first
+        return jit->threshold;
     region->state = REGION_QUEUED;
     region->pc = pc;
     jit->queue[jit->queue_count++] = (u16)(region - jit->region);
