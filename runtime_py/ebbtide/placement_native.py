@@ -30,7 +30,7 @@ from .image_store import Image, ImageStore, empty_index
 from .kernel_role import KernelRole, Listener
 from .placement import MEMORY_LEAST, Options, Placement
 from .policy import Rules, asked_kinds
-from .port import JIT_THRESHOLD, Control, Port, Seat
+from .port import JIT_THRESHOLD, JIT_THRESHOLD_KEPT, Control, Port, Seat
 from .recording import DIGEST, Entry, RecordingPort, Tape
 from .stats import Stats, read_stats
 from .thread_role import HartThread
@@ -102,12 +102,13 @@ class NativePlacement(Placement):
         if options.record or self._verify:
             self.tape = Tape(self.kernel.hash)
         if options.jit != "off":
-            threshold = options.jit_threshold or (
-                verify.THRESHOLD if self._verify else JIT_THRESHOLD
-            )
-            store = None
-            if options.keep_code and not self._verify:
+            store, threshold = None, JIT_THRESHOLD
+            if self._verify:
+                threshold = verify.THRESHOLD
+            elif options.keep_code:
                 store = CodeStore(store_folder(self.kernel, harts))
+                threshold = JIT_THRESHOLD_KEPT
+            threshold = options.jit_threshold or threshold
             self._compiler = Compiler(
                 self.kernel, threshold=threshold, store=store, on_refused=self._refused
             )
