@@ -2,6 +2,7 @@
 
 import { fetchAssets } from "./assets.js";
 import { connectClient } from "./client.js";
+import { openCodeStore } from "./code_store.js";
 import { BrowserError, EbbError, PanicError } from "./errors.js";
 import { requireBrowser } from "./features.js";
 import { openMachine, type Sdk } from "./machine.js";
@@ -99,6 +100,9 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
       if (message.type === "log") options.onLog?.(message);
       else client.receive(message);
     },
+    compiled({ record, module }) {
+      void store.then((opened) => opened.add(record, module));
+    },
     panic(panic) {
       const error = new PanicError(panic.hart, panic.report);
       client.end(error);
@@ -111,14 +115,17 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
     },
   });
   const client = connectClient(cluster.kernel);
+  const store = openCodeStore(new URL("kernel.wasm", base));
   try {
     const { module, python } = await fetchAssets(base, onProgress, cluster.prepare);
-    await cluster.start({ module, memory, python, clock: makeClock(), harts, ramBytes });
+    const { kept } = await store;
+    await cluster.start({ module, memory, python, clock: makeClock(), harts, ramBytes, kept });
   } catch (error) {
     cluster.terminate();
     throw startError(error);
   }
-  return openMachine(client, cluster, { image: config.image, harts, memory, ramBytes });
+  const save = async (): Promise<void> => (await store).flush();
+  return openMachine(client, cluster, { image: config.image, harts, memory, ramBytes, save });
 }
 
 function jitMode(asked: string | undefined): JitMode | null {
