@@ -301,7 +301,7 @@ static struct op *entry_make(struct cpu_cache *cache, struct code_page *page, u3
         op[0].code = OP_ENTRY | OP_SLOW;
         op[0].c = loop || is_return(page, off) ? PATIENCE : 1;
         op[0].a = kept_likely(jit, page->frame, off);
-        op[0].imm = op[0].a ? 1 : (i32)(jit->threshold * op[0].c);
+        op[0].imm = op[0].a ? (i32)min(jit->early, jit->threshold) : (i32)(jit->threshold * op[0].c);
     }
     page->map[off / 2] = op_offset(cache, op);
     return op;

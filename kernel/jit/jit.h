@@ -70,6 +70,7 @@ struct jit {
     struct kept *kept; // NULL: nothing is kept from other runs
     struct jit_module load; // of these, is asked of the host
     bool loading, load_raised;
+    u32 early; // entries before kept code is asked for
     u32 module_id; // of the next
     u8 *record; // of `module`
     struct jit_counters counters;

@@ -329,7 +329,8 @@ static void module_enter(struct kept *kept, const struct kept_module *head, u16 
     }
 }
 
-__attribute__((export_name("k_jit_keep"))) u32 k_jit_keep(u32 id, u32 address, u32 len) {
+__attribute__((export_name("k_jit_keep"))) u32 k_jit_keep(u32 id, u32 address, u32 len,
+                                                          u32 early) {
     struct jit *jit = host.hart[id]->cpu ? host.hart[id]->cpu->jit : NULL;
     if (!jit || jit->kept)
         return (u32)-EINVAL;
@@ -359,6 +360,7 @@ __attribute__((export_name("k_jit_keep"))) u32 k_jit_keep(u32 id, u32 address, u
         at += head->len;
     }
     jit->kept = kept;
+    jit->early = max(early, 1u);
     cpu_cache_flush(jit->cache); // entries that were made without it
     cpu_cache_new_epoch(jit->cache);
     return 0;

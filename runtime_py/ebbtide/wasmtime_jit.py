@@ -21,7 +21,7 @@ import wasmtime
 
 from . import assets
 from .code_store import CodeStore
-from .port import JIT_SLOTS
+from .port import JIT_EARLY, JIT_SLOTS
 from .wasmtime_kernel import Instance, KernelModule
 
 PENDING_TICKS = 1_000_000  # of a step while a module is being compiled
@@ -193,7 +193,7 @@ class CompiledCode:
         )
         at, length = compiler.records(self._instance)
         if at:
-            self._instance.call("k_jit_keep", self._hart, at, length)
+            self._instance.call("k_jit_keep", self._hart, at, length, JIT_EARLY)
         return answer == 0
 
     def submit(self, address: int) -> None:

@@ -17,8 +17,8 @@ export interface CompiledCode {
   install(address: number, length: number, slot: number): string;
   /** Let later visits have the module at `address`, whose record lies at `record`. */
   keep(address: number, length: number, record: number, recordLength: number): void;
-  /** Tell the kernel what earlier visits have left; then it may ask for one of these modules. */
-  remember(hart: number): void;
+  /** Tell the kernel what earlier visits have left; then it may ask for one of these modules, after so many entries. */
+  remember(hart: number, early: number): void;
   recall(number: number, slot: number): string;
 }
 
@@ -72,7 +72,7 @@ export function compiledCode(exports: KernelExports, memory: WebAssembly.Memory,
       const parts = { record: copy(record, recordLength).buffer, module: copy(address, length).buffer };
       scope.postMessage({ type: "compiled", ...parts } satisfies FromThread, [parts.record, parts.module]);
     },
-    remember(hart) {
+    remember(hart, early) {
       if (kept === null) return;
       const words = new DataView(kept);
       const count = words.getUint32(0, true);
@@ -81,7 +81,7 @@ export function compiledCode(exports: KernelExports, memory: WebAssembly.Memory,
       const address = exports.k_mail_alloc(length) >>> 0;
       if (address === 0) return;
       bytes.set(new Uint8Array(kept, 4 + 8 * count, length), address);
-      exports.k_jit_keep(hart, address, length);
+      exports.k_jit_keep(hart, address, length, early);
     },
     recall(number, slot) {
       const module = kept === null ? null : moduleOf(kept, number);

@@ -15,7 +15,7 @@ export interface KernelExports {
   readonly k_stack: (hart: number) => number;
   readonly k_out_bell: () => number;
   readonly k_mail_alloc: (length: number) => number;
-  readonly k_jit_keep: (hart: number, address: number, length: number) => number;
+  readonly k_jit_keep: (hart: number, address: number, length: number, early: number) => number;
   readonly [name: string]: unknown;
 }
 
