@@ -88,6 +88,7 @@ async def _run(options: argparse.Namespace) -> int:
         time=options.time,
         record=bool(options.record),
         jit=options.jit or JIT,
+        keep_code=not options.no_keep_code,
         mounts=tuple(Mount(*item) for item in options.volume),
         on_log=partial(_log, everything=options.log),
         on_progress=_progress(),

@@ -32,6 +32,8 @@ export interface BootOptions {
   record?: boolean;
   /** Compile hot guest code to WebAssembly: `"on"` or `"off"`. */
   jit?: JitMode;
+  /** Keep compiled code in this origin's Cache Storage for later visits, and use what they have left. On unless given. */
+  keepCode?: boolean;
   /** Told how far booting has come. */
   onProgress?: (progress: Progress) => void;
   /** Told what the kernel logs. */
@@ -47,7 +49,7 @@ export interface BootOptions {
 const HARTS_MOST = 6; // HART_MAX of the kernel's abi.h
 
 const OPTIONS = {
-  image: 0, harts: 0, memory: 0, env: 0, user: 0, limits: 0, policy: 0, record: 0, jit: 0, onProgress: 0, onLog: 0, onPanic: 0,
+  image: 0, harts: 0, memory: 0, env: 0, user: 0, limits: 0, policy: 0, record: 0, jit: 0, keepCode: 0, onProgress: 0, onLog: 0, onPanic: 0,
   onFailure: 0, baseURL: 0,
 } satisfies Record<keyof BootOptions, 0>;
 
@@ -115,7 +117,7 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
     },
   });
   const client = connectClient(cluster.kernel);
-  const store = openCodeStore(new URL("kernel.wasm", base));
+  const store = openCodeStore((options.keepCode ?? true) ? new URL("kernel.wasm", base) : null);
   try {
     const { module, python } = await fetchAssets(base, onProgress, cluster.prepare);
     const { kept } = await store;

@@ -21,6 +21,7 @@ interface Module {
   readonly module: Uint8Array;
 }
 
+const NOTHING: CodeStore = { kept: null, add: () => undefined, flush: () => Promise.resolve() };
 const PREFIX = "ebb-code-";
 /** Of all modules; of all records, which each hart holds; packs, before they become one. */
 const BYTES_MOST = 64 << 20;
@@ -30,8 +31,9 @@ const PACKS_MOST = 8;
 const FLUSH_AFTER = 2000;
 const HASH = 32;
 
-/** Open the store of this kernel; the other kernels' go. */
-export async function openCodeStore(kernelURL: URL): Promise<CodeStore> {
+/** Open the store of this kernel; the other kernels' go. Null: nothing is kept. */
+export async function openCodeStore(kernelURL: URL | null): Promise<CodeStore> {
+  if (kernelURL === null) return NOTHING;
   try {
     const name = PREFIX + (await kernelHash(kernelURL));
     for (const other of await caches.keys()) {
@@ -39,7 +41,7 @@ export async function openCodeStore(kernelURL: URL): Promise<CodeStore> {
     }
     return await openCache(await caches.open(name));
   } catch {
-    return { kept: null, add: () => undefined, flush: () => Promise.resolve() };
+    return NOTHING; // no Cache Storage, or none for us
   }
 }
 
