@@ -138,7 +138,7 @@ class Compiler:
 
     def _load(self, code: bytes | None) -> wasmtime.Module | None:
         try:
-            return code and wasmtime.Module.deserialize(self.kernel.engine, code)
+            return wasmtime.Module.deserialize(self.kernel.engine, code) if code else None
         except wasmtime.WasmtimeError:
             return None
 
