@@ -59,7 +59,9 @@ static void evict_all(struct jit *jit) {
 u32 jit_hot(struct jit *jit, u64 pc, u32 early) {
     struct code_page *page = code_page_known(jit->hart, jit->cache, pc);
     struct region *region = page ? region_of(jit, page, pc & PAGE_MASK) : NULL;
-    if (!region || region->state != REGION_NONE)
+    if (!region)
+        return jit->threshold;
+    if (region->state != REGION_NONE)
         return 0;
     enum kept_answer kept = kept_take(jit, region, pc);
     if (kept == KEPT_TAKEN) {
