@@ -336,9 +336,12 @@ static enum end execute_entry(struct session *s, struct op *op) {
     run->ip = op + 1;
     if (--op->imm > 0)
         return END_AGAIN;
-    op->code = OP_GOTO;
-    op->imm = sizeof(struct op);
-    jit_hot(s->cache->jit, run->base + op->off);
+    if (jit_hot(s->cache->jit, run->base + op->off)) {
+        op->code = OP_GOTO;
+        op->imm = sizeof(struct op);
+    } else {
+        op->imm = (i32)s->cache->jit->threshold;
+    }
     return END_AGAIN;
 }
 
