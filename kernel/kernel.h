@@ -148,6 +148,7 @@ void call_abort(struct task *task);
 // strace.c
 // "name(arguments) = result", as far as it fits; `ended` false: without results. Bytes.
 u32 strace_text(struct task *task, u32 nr, i64 result, bool ended, char *out, u32 size);
+bool strace_first(const struct task *task); // it does not come back to its arguments
 void strace_enter(struct task *task);
 void strace_exit(struct task *task, i64 result);
 // proc/agent.c: host operations

@@ -135,7 +135,7 @@ static void line(struct task *task, i64 result, bool ended) {
 }
 
 // Calls that do not come back to their arguments (exit, exec) are shown when they begin, all others when they end.
-static bool shown_first(const struct task *task) {
+bool strace_first(const struct task *task) {
     static const u16 calls[] = {93 /* exit */, 94 /* exit_group */, 221 /* execve */, 281 /* execveat */};
     for (u32 i = 0; i < lengthof(calls); i++)
         if (task->call.nr == calls[i])
@@ -144,12 +144,12 @@ static bool shown_first(const struct task *task) {
 }
 
 void strace_enter(struct task *task) {
-    if (!task->agent && shown_first(task))
+    if (!task->agent && strace_first(task))
         line(task, 0, false);
 }
 
 void strace_exit(struct task *task, i64 result) {
-    if (task->agent || task->call.nr == NR_SPAWN_EXEC || (shown_first(task) && result == E_DONE))
+    if (task->agent || task->call.nr == NR_SPAWN_EXEC || (strace_first(task) && result == E_DONE))
         return;
     line(task, result, true);
 }

@@ -65,7 +65,8 @@ void tap_call(struct task *task) {
 }
 
 void tap_return(struct task *task, u32 nr, i64 result) {
-    if (host.taps >> TAP_RETURN & 1 && !task->agent && nr != NR_SPAWN_EXEC)
+    bool over = result == E_DONE && strace_first(task); // EXEC says it
+    if (host.taps >> TAP_RETURN & 1 && !task->agent && nr != NR_SPAWN_EXEC && !over)
         text_send(TAP_RETURN, task, nr, result, true);
 }
 
