@@ -173,7 +173,10 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--log", action="store_true", help="write the kernel's log to stderr")
     run.add_argument("--strace", action="store_true", help="write every system call to stderr")
     run.add_argument(
-        "--harts", type=int, metavar="N", help="processors (as the host has, at most 4)"
+        "--harts",
+        type=int,
+        metavar="N",
+        help="processors, at most 4 (1; if not recorded, as the host has)",
     )
     run.add_argument("--memory", type=size, default=1 << 30, metavar="SIZE",
                      help="memory, 64M or 1G, at least 16M (1G); the largest process is killed (137) "
