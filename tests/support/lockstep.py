@@ -105,9 +105,9 @@ def record(
     """Run `body(machine, mark)` in a machine that interprets; mark(name) begins a part."""
 
     async def run() -> Recorded:
-        options: dict[str, Any] = {"memory": ram, "seed": SEED, "record": True, "time": "virtual"}
+        tape = Tape()
+        options: dict[str, Any] = {"memory": ram, "seed": SEED, "record": tape, "time": "virtual"}
         async with await Machine.boot(image, jit="off", **options) as machine:
-            tape = machine.placement.tape
             done = Recorded(tape, ram)
             await body(machine, lambda name: done.parts.append((len(tape.entries), name)))
             await machine.digest()  # the tape goes on to here
