@@ -317,7 +317,7 @@ enum { JIT_TAIL_CALLS = 1, JIT_RELAXED_MADD = 2 }; // what the engine has, for k
 // k_jit_start(hart, slot, count, threshold, features) -> the hart compiles what was entered `threshold` times; its code may
 //     use the table's slots [slot, slot + count). Without it a hart only interprets
 // k_jit_keep(hart, address, len, early) -> what is kept from other runs: the records of modules, one behind the other, in
-//     private memory that stays; once, after k_jit_start. They are as they came from the kernel. It is asked for after
-//     `early` entries
+//     private memory that stays; after k_jit_start, and again when there are more. They are as they came from the
+//     kernel. Modules are numbered in the order in which they are named; they are asked for after `early` entries
 // k_jit_done(hart, id, ok)    -> the module of JIT_READY is installed, or was refused
 // k_jit_counters(hart)        -> address of its struct jit_counters

@@ -42,6 +42,8 @@ class WasmtimePort(Port):
             self._code = code if code.start() else None
 
     def step(self, budget: int) -> Status:
+        if self._code is not None:
+            self._code.hear()
         if self._code is not None and self._code.pending:
             self._code.install_ready()
             if self._code.pending:  # where a step ends shows in no machine page
