@@ -73,7 +73,7 @@ void where(struct translation *t, const struct block *block, u32 k) {
     const struct jit_insn *row = &t->row[block->first];
     const struct jit_insn *last = &row[block->count - 1];
     i32 off = k < block->count ? row[k].off : last->off + last->insn.len;
-    const32(t, (i32)((u32)off << 8 | (block->count - k)));
+    const32(t, (i32)((u32)off << 8 | (t->ahead ? 0 : block->count - k)));
     set(t, temp32(t, TEMP_WHERE));
 }
 
@@ -304,6 +304,32 @@ static void instructions(struct translation *t, const struct block *block) {
     }
 }
 
+// Another slice if there is no more than `left` of this one.
+static void refill(struct translation *t, const struct block *block, i32 left) {
+    get(t, L_FUEL);
+    const32(t, left);
+    op(t, W_I32_LT_S);
+    hint(t, false);
+    nest(t, W_IF, T_NONE);
+    // Nothing lives across the call: engines would keep it in memory all around the loop.
+    registers_store(t, block->dirty);
+    get(t, L_CONTEXT);
+    get(t, L_FUEL);
+    op_u(t, W_CALL, FUNCTION_REFILL);
+    set(t, L_FUEL);
+    state_load(t);
+    registers_load(t, block->live);
+    memory_forget(t);
+    get(t, L_FUEL);
+    const32(t, left);
+    op(t, W_I32_LT_S);
+    nest(t, W_IF, T_NONE);
+    where(t, block, 0);
+    op_u(t, W_BR, label_depth(t, LABEL_STUB));
+    unnest(t);
+    unnest(t);
+}
+
 static void body(struct translation *t, const struct block *block) {
     bool guarded = block->leaves || block->check;
     if (guarded) {
@@ -313,33 +339,9 @@ static void body(struct translation *t, const struct block *block) {
     get(t, L_FUEL);
     const32(t, block->count);
     op(t, W_I32_SUB);
-    if (block->check) {
-        i32 more = block->need - block->count;
-        tee(t, L_FUEL);
-        const32(t, more);
-        op(t, W_I32_LT_S);
-        hint(t, false);
-        nest(t, W_IF, T_NONE);
-        // Nothing lives across the call: engines would keep it in memory all around the loop.
-        registers_store(t, block->dirty);
-        get(t, L_CONTEXT);
-        get(t, L_FUEL);
-        op_u(t, W_CALL, FUNCTION_REFILL);
-        set(t, L_FUEL);
-        state_load(t);
-        registers_load(t, block->live);
-        memory_forget(t);
-        get(t, L_FUEL);
-        const32(t, more);
-        op(t, W_I32_LT_S);
-        nest(t, W_IF, T_NONE);
-        where(t, block, 0);
-        op_u(t, W_BR, label_depth(t, LABEL_STUB));
-        unnest(t);
-        unnest(t);
-    } else {
-        set(t, L_FUEL);
-    }
+    set(t, L_FUEL);
+    if (block->check)
+        refill(t, block, block->need - block->count);
     bool slow = memory_begin(t, block);
     instructions(t, block);
     if (slow) {
@@ -529,6 +531,110 @@ static void terminator(struct translation *t, u16 index) {
     }
 }
 
+// ---- Tight loops -------------------------------------------------------------------------------
+// A block that is a loop by itself goes round as often as its fuel and the pages of its accesses allow, without a look at
+// either; then both are looked at again. Nothing but ways out is left in the loop. When an access crosses pages the block
+// is done once, each access by itself.
+
+// Fuel that was taken for the rounds that are not to come.
+static void give_back(struct translation *t, const struct block *block) {
+    get(t, L_FUEL);
+    get(t, temp32(t, TEMP_COUNT));
+    const32(t, 1);
+    op(t, W_I32_SUB);
+    const32(t, block->count);
+    op(t, W_I32_MUL);
+    op(t, W_I32_ADD);
+    set(t, L_FUEL);
+}
+
+// On the stack: does the loop go on?
+static void goes_on(struct translation *t, u16 index) {
+    const struct block *block = &t->block[index];
+    integer_condition(t, &t->row[block->first + block->count - 1].insn);
+    if (block->succ[0] != index)
+        op(t, W_I32_EQZ);
+}
+
+static bool may_leave(const struct translation *t, const struct block *block) {
+    for (u32 k = 0; k < block->count; k++) {
+        const struct insn *insn = &t->row[block->first + k].insn;
+        bool access = insn->flags & (LOAD | STORE | AMO);
+        if (access ? memory_leaves(t, block, k) : codegen_leaves(insn))
+            return true;
+    }
+    return false;
+}
+
+static void tight_rounds(struct translation *t, u16 index) {
+    const struct block *block = &t->block[index];
+    bool leaves = may_leave(t, block);
+    nest(t, W_LOOP, T_NONE);
+    memory_clear(t, block);
+    if (leaves) {
+        nest_as(t, W_BLOCK, T_NONE, LABEL_DONE);
+        nest_as(t, W_BLOCK, T_NONE, LABEL_STUB);
+    }
+    instructions(t, block);
+    if (leaves) {
+        op_u(t, W_BR, label_depth(t, LABEL_DONE));
+        unnest(t);
+        give_back(t, block);
+        stub(t, block);
+        unnest(t);
+    }
+    goes_on(t, index);
+    op(t, W_I32_EQZ);
+    nest(t, W_IF, T_NONE);
+    give_back(t, block);
+    go(t, index, block->succ[0] == index);
+    unnest(t);
+    get(t, temp32(t, TEMP_COUNT));
+    const32(t, 1);
+    op(t, W_I32_SUB);
+    tee(t, temp32(t, TEMP_COUNT));
+    op_u(t, W_BR_IF, 0);
+    unnest(t);
+    op_u(t, W_BR, label_depth(t, index | LABEL_LOOP));
+}
+
+static void tight(struct translation *t, u16 index) {
+    const struct block *block = &t->block[index];
+    nest_as(t, W_BLOCK, T_NONE, LABEL_STUB);
+    nest_as(t, W_BLOCK, T_NONE, LABEL_SLOW);
+    t->ahead = true;
+    refill(t, block, block->need);
+    get(t, L_FUEL);
+    const32(t, block->need - block->count);
+    op(t, W_I32_SUB);
+    const32(t, block->count);
+    op(t, W_I32_DIV_U);
+    set(t, temp32(t, TEMP_COUNT));
+    where(t, block, 0);
+    memory_strides(t, block);
+    t->ahead = false;
+    get(t, L_FUEL);
+    get(t, temp32(t, TEMP_COUNT));
+    const32(t, block->count);
+    op(t, W_I32_MUL);
+    op(t, W_I32_SUB);
+    set(t, L_FUEL);
+    tight_rounds(t, index);
+    unnest(t);
+    get(t, L_FUEL);
+    const32(t, block->count);
+    op(t, W_I32_SUB);
+    set(t, L_FUEL);
+    t->slow = true;
+    instructions(t, block);
+    t->slow = false;
+    goes_on(t, index);
+    op_u(t, W_BR_IF, label_depth(t, index | LABEL_LOOP));
+    leave_to(t, block, block->exit[block->succ[0] == index].off);
+    unnest(t);
+    stub(t, block);
+}
+
 // The block and, around it, one wasm block for each place where paths meet that it dominates.
 static void within(struct translation *t, u16 index, u32 after) {
     // Of its children, the merge with the highest order below `after` is the outermost.
@@ -542,8 +648,12 @@ static void within(struct translation *t, u16 index, u32 after) {
         tree(t, child);
         return;
     }
-    body(t, &t->block[index]);
-    terminator(t, index);
+    if (t->block[index].tight) {
+        tight(t, index);
+    } else {
+        body(t, &t->block[index]);
+        terminator(t, index);
+    }
 }
 
 static void tree(struct translation *t, u16 index) {
@@ -572,7 +682,7 @@ bool region_write(struct translation *t) {
             t->local[reg] = (u8)next++;
     memory_find(t);
     words_find(t);
-    t->slow = false;
+    t->slow = t->ahead = false;
     t->temp = next;
     next += TEMPS + 2 * t->last_count;
     for (u32 reg = REG_F; reg < 64; reg++)

@@ -4,7 +4,7 @@
 
 enum { L_CONTEXT, L_FUEL, L_DEPTH, L_PC, LOCALS };               // parameters
 enum { TEMP_A, TEMP_B, TEMP_C, TEMP_EXPECT, TEMPS };                          // i64
-enum { TEMP_TLB, TEMP_ENTRY, TEMP_WHERE, TEMP_HOST, TEMP_NX, TEMPS_I32 }; // i32, behind all others
+enum { TEMP_TLB, TEMP_ENTRY, TEMP_WHERE, TEMP_HOST, TEMP_NX, TEMP_COUNT, TEMPS_I32 }; // i32, behind all others
 enum { TEMPS_F64 = 12, TEMPS_F32 = 5 };                          // of float.c, behind the f64 registers
 // Imported, see module.c; then one of each module's own, then its regions.
 enum { FUNCTION_REFILL, FUNCTION_CALL, FUNCTION_CONTINUE, FUNCTION_GO_ON, FUNCTIONS };
@@ -92,8 +92,10 @@ void integer_condition(struct translation *t, const struct insn *insn);
 // memory.c
 void memory_find(struct translation *t); // before anything is written
 void memory_forget(struct translation *t); // behind a call
+void memory_strides(struct translation *t, const struct block *block); // of a tight loop, before it
+void memory_clear(struct translation *t, const struct block *block);
+bool memory_leaves(const struct translation *t, const struct block *block, u32 k); // in the version being written
 bool memory_begin(struct translation *t, const struct block *block); // true: LABEL_SLOW is open
-bool memory_leaves(const struct translation *t, const struct block *block, u32 k);
 // Leaves a host address on the stack that, with the offset returned, is that of rs1 + imm; or the region. Says
 // where itself.
 u32 translate(struct translation *t, const struct block *block, u32 k, const struct insn *insn, u32 size,

@@ -175,9 +175,9 @@ static void divide(struct translation *t, const struct insn *insn, bool word) {
 }
 
 // ---- Simple instructions -----------------------------------------------------------------------
-// One operator of rs1 and rs2 or the immediate: `whole` on i64, `word` on i32. WHOLE: i64. WORD: i32, taking the
-// low halves. BITS: i32 if the result is a word, which it is if both operands are. BOOLEAN: a comparison, which is the
-// same on words.
+// One operator of rs1 and rs2 or the immediate: `whole` on i64, `word` on i32. WHOLE: i64.
+// WORD: i32, taking the low halves. BITS: i32, too, if the result is a word, which it is if both operands are. BOOLEAN: a
+// comparison, which is the same on words.
 enum kind { WHOLE, WORD, BITS, BOOLEAN };
 struct simple {
     u8 id, whole, word, kind;
@@ -223,26 +223,35 @@ static const struct simple *simple_of(u32 id) {
     return NULL;
 }
 
+static void move(struct translation *t, const struct insn *insn, u32 from) {
+    get_x(t, from);
+    set_x(t, insn->rd);
+}
+
 static void simple(struct translation *t, const struct insn *insn, const struct simple *s) {
     bool words = is_word(t->word, insn->rs1) && (s->immediate || is_word(t->word, insn->rs2));
-    bool as_word = s->kind == WORD || (s->kind == BITS && makes_word(insn, t->word)) || (s->kind == BOOLEAN && words);
-    bool move = s->immediate && !insn->imm &&
-                (insn->id == ADDI || (insn->id == ADDIW && is_word(t->word, insn->rs1)));
-    if (move || (s->immediate && !insn->rs1 && (insn->id == ADDI || insn->id == ADDIW))) {
-        if (insn->rs1)
-            get_x(t, insn->rs1);
-        else
-            const64(t, insn->imm);
+    bool adds = insn->id == ADDI || insn->id == ADDIW;
+    if (adds && !insn->rs1) {
+        const64(t, insn->imm);
         set_x(t, insn->rd);
         return;
     }
+    if (adds && !insn->imm && (insn->id == ADDI || words)) {
+        move(t, insn, insn->rs1);
+        return;
+    }
+    if (insn->id == ADD && (!insn->rs1 || !insn->rs2)) {
+        move(t, insn, insn->rs1 | insn->rs2);
+        return;
+    }
+    bool as_word = s->kind == WORD || (s->kind == BITS && makes_word(insn, t->word)) || (s->kind == BOOLEAN && words);
     if (as_word) {
         get_word(t, insn->rs1);
         if (!s->immediate)
             get_word(t, insn->rs2);
-        else if (insn->imm || insn->id != ADDIW)
+        else if (insn->imm || !adds)
             const32(t, insn->imm);
-        if (!s->immediate || insn->imm || insn->id != ADDIW)
+        if (!s->immediate || insn->imm || !adds)
             op(t, s->word);
     } else {
         get_x(t, insn->rs1);

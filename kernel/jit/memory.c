@@ -51,6 +51,11 @@ static void loop_find(struct translation *t, u16 head) {
         if (within[t->order[i]])
             writes |= block->term == TERM_CALL ? ~0ull : block->def;
     }
+    struct block *block = &t->block[head];
+    u32 inside = 0;
+    for (u32 i = 0; i < t->order_count; i++)
+        inside += within[t->order[i]];
+    block->tight = inside == 1 && block->term == TERM_BRANCH && (block->succ[0] == head) != (block->succ[1] == head);
     u32 wild = writes == ~0ull ? ~0u : 0;
     for (u32 i = 0; i < t->order_count && !wild; i++) {
         const struct block *block = &t->block[t->order[i]];
@@ -113,6 +118,7 @@ static u8 group_join(struct translation *t, u16 index, u32 row, u32 root, i32 of
         return NO_GROUP;
     struct group *group = &t->groups[t->group_count];
     *group = (struct group){.root = (u16)root, .home = index, .low = off, .high = end, .first = (u16)row};
+    group->low_imm = (i16)insn->imm;
     group->size = (u8)(end - off);
     group->write = write;
     return (u8)t->group_count++;
@@ -150,22 +156,36 @@ static void block_find(struct translation *t, u16 index, struct value *value, u3
     }
     for (u32 i = own; i < t->group_count; i++) {
         struct group *group = &t->groups[i];
-        add_group(t->known[index], i);
-        for (u32 reg = 1; reg < REG_F && !group->base; reg++)
-            if (before[reg].root == group->root && (block->in_loop || group->crosses)) {
-                group->base = (u8)reg;
-                group->base_off = before[reg].off;
-            }
-        if (group->base && block->steady >> group->base & 1 && t->last_count < LAST_PAGES)
+        u32 reg = 1;
+        while (reg < REG_F && before[reg].root != group->root)
+            reg++;
+        if (reg < REG_F && block->tight && value[reg].root == group->root) {
+            i32 step = value[reg].off - before[reg].off;
+            group->strides = step <= STRIDE && step >= -STRIDE;
+            group->step = (i16)step;
+        }
+        bool early = block->tight ? group->strides : block->in_loop;
+        if (reg < REG_F && early) {
+            group->base = (u8)reg;
+            group->base_off = before[reg].off;
+        }
+        if (group->base && !block->tight && block->steady >> group->base & 1 && t->last_count < LAST_PAGES)
             group->last = (u8)++t->last_count;
+        if (!group->strides)
+            add_group(t->known[index], i);
     }
+    for (u32 row = block->first; row < (u32)block->first + block->count; row++)
+        if (t->group[row] != NO_GROUP) {
+            struct group *group = &t->groups[t->group[row]];
+            group->low_imm = (i16)min((i32)group->low_imm, t->row[row].insn.imm);
+        }
 }
 
 void memory_find(struct translation *t) {
     u32 roots = REG_F;
     t->group_count = t->last_count = 0;
     for (u32 i = 0; i < t->order_count; i++) {
-        t->block[t->order[i]].in_loop = false;
+        t->block[t->order[i]].in_loop = t->block[t->order[i]].tight = false;
         t->block[t->order[i]].steady = 0;
         t->block[t->order[i]].loop_writes = 0;
     }
@@ -265,7 +285,8 @@ static u32 group_local(const struct translation *t, const struct group *group) {
 }
 
 // ---- At the start of a block -------------------------------------------------------------------
-// A last page: an address is in it if less than `limit` above `page`; none if that is 0.
+// The last page of a single access: its address with the bits set that do not matter, which is never 0. Of what may
+// cross pages: an address is good if less than `limit` above `page`; none is if that is 0.
 static u32 last_page(const struct translation *t, u32 last) { return t->temp + TEMPS + 2 * (last - 1); }
 static u32 last_limit(const struct translation *t, u32 last) { return last_page(t, last) + 1; }
 static u32 last_delta(const struct translation *t, u32 last) {
@@ -273,9 +294,12 @@ static u32 last_delta(const struct translation *t, u32 last) {
 }
 
 void memory_forget(struct translation *t) {
-    for (u32 last = 1; last <= t->last_count; last++) {
+    for (u32 i = 0; i < t->group_count; i++) {
+        const struct group *group = &t->groups[i];
+        if (!group->last)
+            continue;
         const64(t, 0);
-        set(t, last_limit(t, last));
+        set(t, group->crosses ? last_limit(t, group->last) : last_page(t, group->last));
     }
 }
 
@@ -303,21 +327,34 @@ static void check(struct translation *t, const struct block *block, const struct
         set(t, group_local(t, group));
         return;
     }
+    i64 any = PAGE_MASK & ~(span - 1); // of a single access
     get(t, temp(t, TEMP_A));
-    get(t, last_page(t, group->last));
-    op(t, W_I64_SUB);
-    get(t, last_limit(t, group->last));
-    op(t, W_I64_GE_U);
+    if (group->crosses) {
+        get(t, last_page(t, group->last));
+        op(t, W_I64_SUB);
+        get(t, last_limit(t, group->last));
+        op(t, W_I64_GE_U);
+    } else {
+        const64(t, any);
+        op(t, W_I64_OR);
+        get(t, last_page(t, group->last));
+        op(t, W_I64_NE);
+    }
     hint(t, false);
     nest(t, W_IF, T_NONE);
-    probe_span(t, span, group->write);
+    if (group->crosses)
+        probe_span(t, span, group->write);
+    else
+        probe(t, span, group->write);
     fail_if(t, group);
     get(t, temp(t, TEMP_A));
-    const64(t, ~(i64)PAGE_MASK);
-    op(t, W_I64_AND);
+    const64(t, group->crosses ? ~(i64)PAGE_MASK : any);
+    op(t, group->crosses ? W_I64_AND : W_I64_OR);
     set(t, last_page(t, group->last));
-    const64(t, (i64)PAGE_SIZE - span + 1);
-    set(t, last_limit(t, group->last));
+    if (group->crosses) {
+        const64(t, (i64)PAGE_SIZE - span + 1);
+        set(t, last_limit(t, group->last));
+    }
     get_delta(t, group->write);
     set(t, last_delta(t, group->last));
     unnest(t);
@@ -328,7 +365,19 @@ static void check(struct translation *t, const struct block *block, const struct
     set(t, group_local(t, group));
 }
 
+// No group that may cross pages is known to be good.
+void memory_clear(struct translation *t, const struct block *block) {
+    for (u32 i = 0; i < t->group_count; i++) {
+        const struct group *group = &t->groups[i];
+        if (block != &t->block[group->home] || !group->crosses || group->strides)
+            continue;
+        const32(t, 0);
+        set(t, group_local(t, group));
+    }
+}
+
 bool memory_begin(struct translation *t, const struct block *block) {
+    memory_clear(t, block);
     u64 used[lengthof(t->known[0])] = {0};
     bool slow = false;
     for (u32 k = 0; k < block->count; k++) {
@@ -339,10 +388,6 @@ bool memory_begin(struct translation *t, const struct block *block) {
         const struct group *group = &t->groups[number];
         bool home = block == &t->block[group->home];
         slow |= group->crosses && (group->base || !home);
-        if (home && group->crosses) {
-            const32(t, 0);
-            set(t, group_local(t, group));
-        }
     }
     if (slow)
         nest_as(t, W_BLOCK, T_NONE, LABEL_SLOW);
@@ -362,6 +407,68 @@ bool memory_begin(struct translation *t, const struct block *block) {
     return slow;
 }
 
+// ---- Tight loops -------------------------------------------------------------------------------
+// TEMP_COUNT is how many times the loop may go round; less if what a group accesses leaves its page before. The group's
+// local is what to add to an address of the page, for the lowest immediate. Nothing is done yet.
+static void stride_check(struct translation *t, const struct group *group) {
+    i32 span = group->high - group->low, step = group->step;
+    address(t, group->base, (i64)group->low - group->base_off);
+    probe(t, 1, group->write);
+    leave_if(t);
+    const32(t, (i32)PAGE_SIZE - span);
+    get(t, temp(t, TEMP_A));
+    op(t, W_I32_WRAP_I64);
+    const32(t, PAGE_MASK);
+    op(t, W_I32_AND);
+    if (step < 0)
+        tee(t, temp32(t, TEMP_HOST));
+    op(t, W_I32_SUB);
+    if (step > 0)
+        tee(t, temp32(t, TEMP_HOST));
+    const32(t, 0);
+    op(t, W_I32_LT_S);
+    hint(t, false);
+    branch_if(t, LABEL_SLOW);
+    get_delta(t, group->write);
+    const32(t, group->low_imm);
+    op(t, W_I32_ADD);
+    set(t, group_local(t, group));
+    if (!step)
+        return;
+    get(t, temp32(t, TEMP_HOST));
+    const32(t, step < 0 ? -step : step);
+    op(t, W_I32_DIV_U);
+    const32(t, 1);
+    op(t, W_I32_ADD);
+    tee(t, temp32(t, TEMP_HOST));
+    get(t, temp32(t, TEMP_COUNT));
+    get(t, temp32(t, TEMP_HOST));
+    get(t, temp32(t, TEMP_COUNT));
+    op(t, W_I32_LT_U);
+    op(t, W_SELECT);
+    set(t, temp32(t, TEMP_COUNT));
+}
+
+void memory_strides(struct translation *t, const struct block *block) {
+    u64 used[lengthof(t->known[0])] = {0};
+    for (u32 k = 0; k < block->count; k++) {
+        u32 number = t->group[block->first + k];
+        if (number == NO_GROUP || has_group(used, number))
+            continue;
+        add_group(used, number);
+        const struct group *group = &t->groups[number];
+        if (block == &t->block[group->home]) {
+            if (group->strides)
+                stride_check(t, group);
+        } else if (group->crosses) {
+            get(t, group_local(t, group));
+            op(t, W_I32_EQZ);
+            hint(t, false);
+            branch_if(t, LABEL_SLOW);
+        }
+    }
+}
+
 // ---- Accesses ----------------------------------------------------------------------------------
 // Has what the instruction accesses been checked before?
 static bool is_checked(const struct translation *t, const struct block *block, u32 row) {
@@ -369,14 +476,13 @@ static bool is_checked(const struct translation *t, const struct block *block, u
         return false;
     const struct group *group = &t->groups[t->group[row]];
     bool home = block == &t->block[group->home];
-    if (group->crosses)
+    if (group->crosses || group->strides)
         return !t->slow && (group->base || !home);
     return group->base || !home || row != group->first;
 }
 
 bool memory_leaves(const struct translation *t, const struct block *block, u32 k) {
-    u32 row = block->first + k;
-    u32 flags = t->row[row].insn.flags;
+    u32 row = block->first + k, flags = t->row[row].insn.flags;
     return flags & AMO || (flags & (LOAD | STORE) && !is_checked(t, block, row));
 }
 
@@ -389,13 +495,20 @@ u32 translate(struct translation *t, const struct block *block, u32 k, const str
     }
     const struct group *group = &t->groups[t->group[row]];
     u32 offset = (u32)(t->group_off[row] - group->low);
+    if (is_checked(t, block, row) && group->strides) {
+        get_x(t, insn->rs1);
+        op(t, W_I32_WRAP_I64);
+        get(t, group_local(t, group));
+        op(t, W_I32_ADD);
+        return (u32)(insn->imm - group->low_imm);
+    }
     if (is_checked(t, block, row)) {
         get(t, group_local(t, group));
         return offset;
     }
     if (!group->crosses || t->slow) {
-        translate_alone(t, block, k, insn->imm, size, group->crosses ? write : group->write);
-        if (!group->crosses && group->local)
+        translate_alone(t, block, k, insn->imm, size, t->slow ? write : group->write);
+        if (!group->crosses && !group->strides && group->local)
             tee(t, group_local(t, group));
         return 0;
     }

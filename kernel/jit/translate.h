@@ -53,6 +53,7 @@ struct block {
     struct place exit[2]; // where succ[] begin
     u8 term;
     bool reached, header, merge, check, leaves;
+    bool tight;   // is a loop by itself
     bool in_loop; // the innermost loop around it calls nothing
     u32 steady;   // registers that may stay in a page there: no unknown or large steps
     u16 order; // in reverse postorder
@@ -101,6 +102,9 @@ struct translation {
         u8 size;       // of the first access
         u8 base;       // register from which the address is known when the block begins
         i16 base_off;  // its distance from the root then
+        bool strides;  // is in a tight loop; `base` changes by `step` each time
+        i16 step;
+        i16 low_imm;   // of its accesses
         u8 last;       // number of the last page to look at first; 0: none
         bool write, shared;
         bool crosses;  // perhaps a page: the local is 0 if it does
@@ -111,6 +115,7 @@ struct translation {
         i16 off;
     } value[REGION_BLOCKS][32]; // of x registers, at each block's end
     u64 known[REGION_BLOCKS][GROUPS / 64]; // groups that have been checked, at its end
+    bool ahead; // writing what comes before a block: its fuel is not taken
     bool slow; // writing the version of a block for groups that cross pages
     u32 temp, temp_f64, temp_f32, temp_i32; // first of the temporary locals
     u32 word; // as in block, at the instruction
