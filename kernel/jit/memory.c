@@ -52,10 +52,7 @@ static void loop_find(struct translation *t, u16 head) {
             writes |= block->term == TERM_CALL ? ~0ull : block->def;
     }
     struct block *block = &t->block[head];
-    u32 inside = 0;
-    for (u32 i = 0; i < t->order_count; i++)
-        inside += within[t->order[i]];
-    block->tight = inside == 1 && block->term == TERM_BRANCH && (block->succ[0] == head) != (block->succ[1] == head);
+    block->tight = block->term == TERM_BRANCH && (block->succ[0] == head) != (block->succ[1] == head);
     u32 wild = writes == ~0ull ? ~0u : 0;
     for (u32 i = 0; i < t->order_count && !wild; i++) {
         const struct block *block = &t->block[t->order[i]];
