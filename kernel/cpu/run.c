@@ -338,7 +338,13 @@ static enum end execute_entry(struct session *s, struct op *op) {
         return END_AGAIN;
     op->code = OP_GOTO;
     op->imm = sizeof(struct op);
-    jit_hot(s->cache->jit, run->base + op->off);
+    struct jit *jit = s->cache->jit;
+    u32 again = jit_hot(jit, run->base + op->off, op->a);
+    if (again) {
+        op->code = OP_ENTRY | OP_SLOW;
+        op->imm = (i32)(again < jit->threshold ? again : jit->threshold * op->c);
+        op->a = again < jit->threshold ? op->a + 1 : 0;
+    }
     return END_AGAIN;
 }
 

@@ -75,7 +75,7 @@ class SharedMemory(MemoryBytes):
     def failure(self) -> InternalError:
         """Say why the process is gone."""
         try:
-            code = self._process.wait(20)
+            code = self._process.wait(120)
         except subprocess.TimeoutExpired:
             code = None
         text = os.pread(self._errors, 12000, 0).decode(errors="replace")

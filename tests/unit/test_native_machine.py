@@ -49,7 +49,7 @@ def test_programs_end_without_a_finding(
     async def scenario() -> tuple[int, str]:
         placement = NativePlacement(native)  # type: ignore[arg-type]
         async with await Machine.boot(placement=placement, harts=2, memory=256 << 20) as machine:
-            result = await machine.run(*program, timeout=120)
+            result = await machine.run(*program, timeout=300)
             return result.exit_code, result.stdout
 
     code, text = asyncio.run(scenario())
