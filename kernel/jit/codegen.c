@@ -298,7 +298,12 @@ static void instructions(struct translation *t, const struct block *block) {
     t->not_nan = t->boxed = 0;
     t->word = block->word;
     for (u32 k = 0, next; k < block->count; k = next) {
-        next = k + instruction(t, block, k);
+        u32 role = t->rounds ? t->role[k] : ROLE_PLAIN;
+        next = k + 1;
+        if (role == ROLE_PLAIN)
+            next = k + instruction(t, block, k);
+        else if (role == ROLE_WIDE)
+            store_wide(t, block, k);
         for (u32 i = k; i < next; i++)
             t->word = words_after(&t->row[block->first + i].insn, t->word);
     }
@@ -566,9 +571,19 @@ static bool may_leave(const struct translation *t, const struct block *block) {
     return false;
 }
 
+// What was not done in each round.
+static void catch_up(struct translation *t, const struct block *block) {
+    for (u32 k = 0; k < block->count && t->rounds; k++)
+        if (t->role[k] == ROLE_LATER)
+            integer_instruction(t, block, k);
+}
+
 static void tight_rounds(struct translation *t, u16 index) {
     const struct block *block = &t->block[index];
     bool leaves = may_leave(t, block);
+    t->rounds = !leaves;
+    if (t->rounds)
+        tight_plan(t, block);
     nest(t, W_LOOP, T_NONE);
     memory_clear(t, block);
     if (leaves) {
@@ -583,11 +598,20 @@ static void tight_rounds(struct translation *t, u16 index) {
         stub(t, block);
         unnest(t);
     }
+    u32 word = t->word;
     goes_on(t, index);
     op(t, W_I32_EQZ);
     nest(t, W_IF, T_NONE);
+    catch_up(t, block);
     give_back(t, block);
+    bool rounds = t->rounds;
+    t->rounds = false;
+    u8 role[BLOCK_INSNS]; // of this loop: there may be others behind it
+    __builtin_memcpy(role, t->role, block->count);
     go(t, index, block->succ[0] == index);
+    __builtin_memcpy(t->role, role, block->count);
+    t->rounds = rounds;
+    t->word = word;
     unnest(t);
     get(t, temp32(t, TEMP_COUNT));
     const32(t, 1);
@@ -595,6 +619,8 @@ static void tight_rounds(struct translation *t, u16 index) {
     tee(t, temp32(t, TEMP_COUNT));
     op_u(t, W_BR_IF, 0);
     unnest(t);
+    catch_up(t, block);
+    t->rounds = false;
     op_u(t, W_BR, label_depth(t, index | LABEL_LOOP));
 }
 
@@ -682,7 +708,7 @@ bool region_write(struct translation *t) {
             t->local[reg] = (u8)next++;
     memory_find(t);
     words_find(t);
-    t->slow = t->ahead = false;
+    t->slow = t->ahead = t->rounds = false;
     t->temp = next;
     next += TEMPS + 2 * t->last_count;
     for (u32 reg = REG_F; reg < 64; reg++)

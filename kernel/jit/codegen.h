@@ -95,6 +95,9 @@ void memory_forget(struct translation *t); // behind a call
 void memory_strides(struct translation *t, const struct block *block); // of a tight loop, before it
 void memory_clear(struct translation *t, const struct block *block);
 bool memory_leaves(const struct translation *t, const struct block *block, u32 k); // in the version being written
+bool memory_strides_at(const struct translation *t, const struct block *block, u32 k);
+bool memory_reaches(const struct translation *t, const struct block *block, u32 k, i32 off); // from that access
+void store_wide(struct translation *t, const struct block *block, u32 k);
 bool memory_begin(struct translation *t, const struct block *block); // true: LABEL_SLOW is open
 // Leaves a host address on the stack that, with the offset returned, is that of rs1 + imm; or the region. Says
 // where itself.
@@ -104,6 +107,9 @@ void load(struct translation *t, const struct block *block, u32 k, u32 size, u32
 void store(struct translation *t, const struct block *block, u32 k, u32 size, u32 byte);
 bool atomic_knows(const struct translation *t, const struct insn *insn);
 void atomic_instruction(struct translation *t, const struct block *block, u32 k);
+
+// tight.c
+void tight_plan(struct translation *t, const struct block *block); // sets roles
 
 // float.c
 bool float_knows(const struct insn *insn);

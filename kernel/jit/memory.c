@@ -544,6 +544,28 @@ void store(struct translation *t, const struct block *block, u32 k, u32 size, u3
     mem(t, byte, 0, offset);
 }
 
+// In a tight loop: has this been checked for as many rounds as it goes?
+bool memory_strides_at(const struct translation *t, const struct block *block, u32 k) {
+    u32 number = t->group[block->first + k];
+    return number != NO_GROUP && t->groups[number].strides;
+}
+
+static i32 wide_offset(const struct translation *t, u32 row, i32 off) {
+    return t->row[row].insn.imm - t->groups[t->group[row]].low_imm - (t->group_off[row] - off);
+}
+
+bool memory_reaches(const struct translation *t, const struct block *block, u32 k, i32 off) {
+    return wide_offset(t, block->first + k, off) >= 0;
+}
+
+void store_wide(struct translation *t, const struct block *block, u32 k) {
+    const struct wide *wide = &t->wide[k];
+    translate(t, block, k, &t->row[block->first + k].insn, 1, true);
+    get_x(t, wide->reg);
+    mem(t, wide->bytes == 8 ? W_I64_STORE : wide->bytes == 4 ? W_I64_STORE32 : W_I64_STORE16, 0,
+        (u32)wide_offset(t, block->first + k, wide->off));
+}
+
 // ---- Atomics -----------------------------------------------------------------------------------
 // One hart: plain loads and stores. Several: wasm's atomics, all sequentially consistent. Each row of the table
 // is for W, then D.

@@ -115,6 +115,13 @@ struct translation {
         i16 off;
     } value[REGION_BLOCKS][32]; // of x registers, at each block's end
     u64 known[REGION_BLOCKS][GROUPS / 64]; // groups that have been checked, at its end
+    // tight.c: by instruction of the loop
+    u8 role[BLOCK_INSNS]; // ROLE_*
+    struct wide {
+        u8 reg, bytes;
+        i16 off; // as group_off
+    } wide[BLOCK_INSNS];
+    bool rounds; // writing a tight loop's rounds
     bool ahead; // writing what comes before a block: its fuel is not taken
     bool slow; // writing the version of a block for groups that cross pages
     u32 temp, temp_f64, temp_f32, temp_i32; // first of the temporary locals
@@ -131,6 +138,8 @@ struct translation {
     u8 *body; // of the function under way
     u32 member_count; // regions of the module under way
 };
+
+enum { ROLE_PLAIN, ROLE_NOTHING, ROLE_WIDE, ROLE_LATER };
 
 u32 translation_size(void);
 bool translate_module(struct jit *jit); // into jit->module; false: nothing came of it
