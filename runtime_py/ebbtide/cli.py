@@ -12,11 +12,14 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
+from .cli_rewind_options import add_trace
+
 COMMANDS = {
     "run": "run a program in a machine",
     "replay": "run a recorded run again, exactly",
     "logs": "print what a recorded run put out",
     "get": "list recorded runs",
+    "trace": "show what the programs of a recorded run did",
     "serve": "serve the browser shell",
     "image": "build and list images",
     "doctor": "say what is installed and what is wrong with it",
@@ -230,6 +233,13 @@ def parser() -> argparse.ArgumentParser:
     logs.set_defaults(goto=None, quiet=False)
     get = commands.add_parser("get", help=COMMANDS["get"], description="List recorded runs.")
     get.add_argument("what", choices=("runs",))
+    trace = commands.add_parser(
+        "trace",
+        help=COMMANDS["trace"],
+        description="Replay a recorded run and show what its programs did. Nothing of this is "
+        "recorded: it works on every run.",
+    )
+    add_trace(trace)
     doctor = commands.add_parser(
         "doctor", help=COMMANDS["doctor"], description="Print versions, places, images, problems."
     )

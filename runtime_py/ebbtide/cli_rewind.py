@@ -37,6 +37,8 @@ def run(options: argparse.Namespace) -> int:
     except TapeDamaged as error:
         print(f"ebb: {error}", file=sys.stderr)
         return EXIT_DAMAGED
+    except BrokenPipeError:
+        raise
     except (EbbError, OSError) as error:
         print(f"ebb: {error}", file=sys.stderr)
         return EXIT_FAILED
@@ -64,10 +66,11 @@ def _replay(store: RunStore, options: argparse.Namespace) -> int:
         replay.seek(options.goto)
         return 0
     replay.run()
-    return _cut(run)
+    return cut_code(run)
 
 
-def _cut(run: Run) -> int:
+def cut_code(run: Run) -> int:
+    """Return the exit code for a run whose replay went well: its tape may be cut short."""
     if run.end is not None:
         return 0
     why = run.reader.cut or "the recording was killed"
@@ -92,4 +95,10 @@ def _get(store: RunStore, options: argparse.Namespace) -> int:
     return 0
 
 
-_COMMANDS = {"replay": _replay, "logs": _replay, "get": _get}
+def _trace(store: RunStore, options: argparse.Namespace) -> int:
+    from .cli_trace import run as trace
+
+    return trace(store, options)
+
+
+_COMMANDS = {"replay": _replay, "logs": _replay, "get": _get, "trace": _trace}
