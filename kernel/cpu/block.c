@@ -1,7 +1,7 @@
 // Decoded code: making runs, finding them, dropping them.
 #include "block.h"
 #include "../jit/jit.h"
-#include "../lib/heap.h"
+#include "../kernel.h"
 
 _Alignas(64) u64 register_file[HART_MAX * CONTEXT_WORDS];
 
@@ -271,7 +271,7 @@ static bool is_return(const struct code_page *page, u32 off) {
 static struct op *entry_make(struct cpu_cache *cache, struct code_page *page, u32 off, bool loop) {
     struct op *target = op_at(cache, page->map[off / 2]);
     struct jit *jit = cache->jit;
-    if (!jit || target->b == OP_ENTRY_MARK)
+    if (!jit || target->b == OP_ENTRY_MARK || unlikely(host.debug.breaks))
         return target;
     struct op *op = &cache->ops[cache->op_count];
     u32 index = jit_find(jit, page->frame, off, page->generation);
@@ -335,6 +335,10 @@ static struct op *decode_run(struct cpu_cache *cache, struct code_page *page, u3
         }
         u32 word = parcel[off / 2];
         page->map[off / 2] = op_offset(cache, op);
+        if (unlikely(host.debug.breaks) && debug_breaks_at(off)) {
+            *op = (struct op){.code = OP_BREAK | OP_SLOW, .off = (u16)off, .n = 1};
+            break;
+        }
         if (insn_length(word) == 4) {
             if (off + 4 > PAGE_SIZE) {
                 *op = (struct op){.code = OP_STRADDLE | OP_SLOW, .off = (u16)off, .n = 1};
