@@ -278,6 +278,8 @@ struct jit_module {
     u32 id;
     u32 bytes, len; // in private memory, there until k_jit_done
     u32 slot, count;
+    u32 record, record_len; // beside it; 0: this one is not worth keeping for other runs
+    u32 kept; // not 0: there are no bytes, but one of those that k_jit_keep has named is wanted; the first is 1
 };
 
 // What a hart's compiler has done; private.
@@ -292,6 +294,7 @@ struct jit_counters {
     u32 evictions; // times that all compiled code was dropped
     u32 stale;     // regions found to belong to other bytes than are mapped now
     u32 queued;
+    u32 kept_regions, kept_modules; // taken from other runs
 };
 enum { JIT_TAIL_CALLS = 1, JIT_RELAXED_MADD = 2 }; // what the engine has, for k_jit_start
 
@@ -374,9 +377,12 @@ struct debug_map {
 // k_span(which)               -> extent of used machine memory, in pages (0: heap end, 1: first frame, 2: end)
 // k_jit_start(hart, slot, count, threshold, features) -> the hart compiles what was entered `threshold` times; its code may
 //     use the table's slots [slot, slot + count). Without it a hart only interprets
+// k_jit_keep(hart, address, len, early) -> what is kept from other runs: the records of modules, one behind the other, in
+//     private memory that stays; once, after k_jit_start. They are as they came from the kernel. It is asked for after
+//     `early` entries
 // k_jit_done(hart, id, ok)    -> the module of JIT_READY is installed, or was refused
 // k_jit_counters(hart)        -> address of its struct jit_counters
-// k_debug_clear() k_debug_add(pid, kind, va_lo, va_hi, len) k_debug_note(kinds, stops) k_debug_until(tid, instret_lo, hi):
+// k_debug_clear() k_debug_add(pid, kind, va_lo, va_hi, len) k_debug_note(kinds, stops, here) k_debug_until(tid, instret_lo, hi):
 //     what to look for; the first answers the address of struct debug_notes. A step that ends for it answers
 //     READY, with report.detail 1
 // k_debug_tasks(pid) k_debug_registers(tid) k_debug_map(pid, va_lo, va_hi) -> address of the struct, or 0

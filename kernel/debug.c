@@ -1,6 +1,5 @@
 // The debugger's side of the border: see debug.h. Reads the machine and never changes it.
 #include "debug.h"
-#include "cpu/block.h"
 #include "fs/inode.h"
 #include "fs/path.h"
 #include "kernel.h"
@@ -90,7 +89,7 @@ bool debug_breaks_at(u32 off) {
 }
 
 bool debug_break(struct task *task, u64 pc, u64 tick, u64 instret) {
-    if (tick <= host.debug.from || (task->tid == host.debug.last_tid && instret == host.debug.last_instret && pc == host.debug.last_pc))
+    if (tick < host.debug.from || (task->tid == host.debug.last_tid && instret == host.debug.last_instret && pc == host.debug.last_pc))
         goto pass; // an instruction that faults begins again
     for (u32 i = 0; i < host.debug.count; i++) {
         struct debug_stop *stop = &host.debug.stop[i];
@@ -111,7 +110,7 @@ pass:
     return false;
 }
 
-bool debug_watches(u32 frame, bool writes) {
+bool debug_watches(maddr frame, bool writes) {
     for (u32 i = 0; i < host.debug.count; i++) {
         struct debug_stop *stop = &host.debug.stop[i];
         if (stop->kind == DEBUG_BREAK || (!writes && stop->kind == DEBUG_WRITE))
@@ -185,17 +184,17 @@ static void arm(void) {
         return;
     for (u32 i = 0; i < TLB_POOL; i++)
         hart->pool[i].mm_gen = ~0ull;
-    cpu_cache_flush(hart->cpu);
-    cpu_cache_new_epoch(hart->cpu);
+    cpu_debug(hart, host.debug.breaks, host.debug.watches);
 }
 
-// What else is noted, by bit, and whether a step ends at the first note. Begins here: a breakpoint at the
-// instruction that is next does not count.
-__attribute__((export_name("k_debug_note"))) u32 k_debug_note(u32 kinds, u32 stops) {
+// What else is noted, by bit, and whether a step ends at the first note. `here`: a breakpoint at the instruction
+// that is next counts.
+__attribute__((export_name("k_debug_note"))) u32 k_debug_note(u32 kinds, u32 stops, u32 here) {
     host.debug.kinds = kinds;
     host.debug.stops = stops;
     host.debug.stopped = false;
-    host.debug.from = kernel->tick;
+    host.debug.from = kernel->tick + !here;
+    host.debug.last_tid = 0;
     host.debug.until_tid = 0;
     host.debug.notes->count = 0;
     host.debug.active = host.debug.count || kinds;
@@ -211,7 +210,7 @@ __attribute__((export_name("k_debug_clear"))) u32 k_debug_clear(void) {
     }
     bool had = host.debug.count;
     host.debug.count = 0;
-    k_debug_note(0, 0);
+    k_debug_note(0, 0, 0);
     if (had)
         arm();
     return MADDR(host.debug.notes);

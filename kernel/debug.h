@@ -17,7 +17,7 @@ struct debug {
     u32 breaks;    // how many of `stop` are breakpoints
     u32 watches;   // and watchpoints
     u32 count;
-    u64 from;      // breakpoints count only after this tick
+    u64 from;      // breakpoints count from this tick on
     u32 until_tid; // a step ends when this task has retired so many instructions
     u64 until_instret;
     // The instruction noted last, which may have to begin again.
@@ -34,10 +34,7 @@ struct debug {
 bool debug_check(void); // at the top of a step's loop: is it to end?
 u64 debug_fuel(const struct task *task); // ticks it may run before debug_check
 void debug_pass(u64 before); // a kernel pass is over, which began at this tick
-// Breakpoints: whether one may be at this offset of a page; whether it holds now.
-bool debug_breaks_at(u32 off);
-bool debug_break(struct task *task, u64 pc, u64 tick, u64 instret);
-// Watchpoints: is any in this frame? A guest access has been done; true: leave guest code now.
-bool debug_watches(u32 frame, bool writes);
-bool debug_accessed(struct task *task, u64 va, u32 size, bool write, u64 pc, u64 tick);
+// A watchpoint is in the frame at this address.
+bool debug_watches(maddr frame, bool writes);
 void debug_exit(struct process *process, u32 status); // the process begins to end
+// What guest code runs into is declared in cpu/cpu.h.

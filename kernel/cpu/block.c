@@ -1,7 +1,7 @@
 // Decoded code: making runs, finding them, dropping them.
 #include "block.h"
-#include "../jit/jit.h"
-#include "../kernel.h"
+#include "../jit/kept.h"
+#include "../lib/heap.h"
 
 _Alignas(64) u64 register_file[HART_MAX * CONTEXT_WORDS];
 
@@ -27,6 +27,13 @@ void cpu_cache_init(struct hart *hart) {
 }
 
 void cpu_smp(struct hart *hart, bool smp) { hart->cpu->smp = smp; }
+
+void cpu_debug(struct hart *hart, bool breaks, bool watches) {
+    hart->cpu->breaks = breaks;
+    hart->cpu->watches = watches;
+    cpu_cache_flush(hart->cpu);
+    cpu_cache_new_epoch(hart->cpu);
+}
 
 void cpu_cache_flush(struct cpu_cache *cache) {
     cache->op_count = 1; // offset 0 means none
@@ -102,6 +109,14 @@ struct code_page *code_page_known(struct hart *hart, struct cpu_cache *cache, u6
             return page;
     }
     return 0;
+}
+
+struct code_page *code_page_there(struct hart *hart, struct cpu_cache *cache, u64 va) {
+    struct code_page *page = code_page_known(hart, cache, va);
+    if (page || cache->page_count == cache->page_max) // whoever asks holds ops that must stay
+        return page;
+    maddr frame = tlb_hold(hart, va);
+    return frame ? page_of_frame(cache, frame) : NULL;
 }
 
 static u16 reg(const struct cpu_cache *cache, u32 index) {
@@ -271,7 +286,7 @@ static bool is_return(const struct code_page *page, u32 off) {
 static struct op *entry_make(struct cpu_cache *cache, struct code_page *page, u32 off, bool loop) {
     struct op *target = op_at(cache, page->map[off / 2]);
     struct jit *jit = cache->jit;
-    if (!jit || target->b == OP_ENTRY_MARK || unlikely(host.debug.breaks))
+    if (!jit || target->b == OP_ENTRY_MARK || unlikely(cache->breaks))
         return target;
     struct op *op = &cache->ops[cache->op_count];
     u32 index = jit_find(jit, page->frame, off, page->generation);
@@ -289,8 +304,11 @@ static struct op *entry_make(struct cpu_cache *cache, struct code_page *page, u3
         op[0].code = OP_GOTO;
         op[0].imm = sizeof(struct op);
     } else {
+        // c: how many thresholds it is worth; a: whether, and how often, kept code was asked for
         op[0].code = OP_ENTRY | OP_SLOW;
-        op[0].imm = (i32)(jit->threshold * (loop || is_return(page, off) ? PATIENCE : 1));
+        op[0].c = loop || is_return(page, off) ? PATIENCE : 1;
+        op[0].a = kept_likely(jit, page->frame, off);
+        op[0].imm = op[0].a ? (i32)min(jit->early, jit->threshold) : (i32)(jit->threshold * op[0].c);
     }
     page->map[off / 2] = op_offset(cache, op);
     return op;
@@ -335,7 +353,7 @@ static struct op *decode_run(struct cpu_cache *cache, struct code_page *page, u3
         }
         u32 word = parcel[off / 2];
         page->map[off / 2] = op_offset(cache, op);
-        if (unlikely(host.debug.breaks) && debug_breaks_at(off)) {
+        if (unlikely(cache->breaks) && debug_breaks_at(off)) {
             *op = (struct op){.code = OP_BREAK | OP_SLOW, .off = (u16)off, .n = 1};
             break;
         }

@@ -3,7 +3,6 @@
 #include "block.h"
 #include "float.h"
 #include "../jit/jit.h"
-#include "../kernel.h"
 #include "muldiv.h"
 
 enum { CSR_CYCLE = 0xc00, CSR_TIME, CSR_INSTRET };
@@ -125,7 +124,7 @@ static enum end accessed(struct session *s, const struct op *op, u64 va, u32 siz
 // After a store: does the code decoded so far still stand?
 static enum end stored(struct session *s, const struct op *op, u64 va, u32 size, u32 fetch_before) {
     struct hart *hart = s->hart;
-    if (unlikely(host.debug.watches) && accessed(s, op, va, size, true) == END_STOP)
+    if (unlikely(s->cache->watches) && accessed(s, op, va, size, true) == END_STOP)
         return END_STOP;
     return hart->code_changed || fetch_generation(hart) != fetch_before ? END_REFETCH : END_NEXT;
 }
@@ -136,7 +135,7 @@ static enum end execute_load(struct session *s, const struct op *op, u32 size, b
         return leave_with(s, CPU_FAULT);
     u32 unused = 64 - size * 8;
     REGISTER(op->a) = is_signed ? (u64)((i64)(value << unused) >> unused) : value;
-    return unlikely(host.debug.watches) ? accessed(s, op, va, size, false) : END_NEXT;
+    return unlikely(s->cache->watches) ? accessed(s, op, va, size, false) : END_NEXT;
 }
 
 static enum end execute_store(struct session *s, const struct op *op, u32 size) {
@@ -164,7 +163,7 @@ static enum end execute_atomic(struct session *s, const struct op *op, u32 id) {
         cpu->lr_size = size;
         cpu->lr_value = amo_load(address, size, smp);
         REGISTER(op->a) = size == 4 ? (u64)(i64)(i32)cpu->lr_value : cpu->lr_value;
-        return unlikely(host.debug.watches) ? accessed(s, op, va, size, false) : END_NEXT;
+        return unlikely(s->cache->watches) ? accessed(s, op, va, size, false) : END_NEXT;
     }
     u32 fetch = fetch_generation(s->hart);
     bool conditional = id == SC_W || id == SC_D;
@@ -353,7 +352,13 @@ static enum end execute_entry(struct session *s, struct op *op) {
         return END_AGAIN;
     op->code = OP_GOTO;
     op->imm = sizeof(struct op);
-    jit_hot(s->cache->jit, run->base + op->off);
+    struct jit *jit = s->cache->jit;
+    u32 again = jit_hot(jit, run->base + op->off, op->a);
+    if (again) {
+        op->code = OP_ENTRY | OP_SLOW;
+        op->imm = (i32)(again < jit->threshold ? again : jit->threshold * op->c);
+        op->a = again < jit->threshold ? op->a + 1 : 0;
+    }
     return END_AGAIN;
 }
 
@@ -549,8 +554,14 @@ i32 interpret_for(struct cpu_cache *cache, i32 fuel, u64 pc, i32 depth, bool sto
     }
     u32 epochs = cache->epochs;
     u64 fuel_before = s->left + (u64)(i64)fuel;
-    enum end end = context->reason ? END_INTERPRET : END_ENTRY;
-    context->reason = 0;
+    enum end end = context->reason == REASON_NONE ? END_ENTRY : END_INTERPRET;
+    if (context->reason == REASON_FUEL) {
+        i32 more = jit_refill(s->hart, fuel);
+        if (more != fuel)
+            end = END_ENTRY;
+        fuel = more;
+    }
+    context->reason = REASON_NONE;
     s->expect = context->expect;
     s->depth = depth;
     s->stops = stops;

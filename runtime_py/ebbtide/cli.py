@@ -197,6 +197,8 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--jit", choices=("on", "off", "verify"),
                      help="compile hot guest code or not; verify: then run all again without, and "
                      "compare the machines")  # fmt: skip
+    run.add_argument("--no-keep-code", action="store_true",
+                     help="neither use compiled code of earlier runs nor leave any")  # fmt: skip
     run.add_argument("--stats", action="store_true",
                      help="at the end, write to stderr what was run and what was compiled")  # fmt: skip
     run.add_argument("--record", action=argparse.BooleanOptionalAction,

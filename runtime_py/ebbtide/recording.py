@@ -52,8 +52,6 @@ class Recorder(Protocol):
 class ReplayDiverged(EbbError):
     """A replay did not do what the tape says."""
 
-    code = "diverged"
-
 
 @dataclass
 class Tape:
@@ -135,6 +133,8 @@ class ReplayDriver:
         self.tick = 0
         self.next = 0  # entry
         self.digests = 0
+        self.watches = False  # a debugger may end a step
+        self.stopped = False  # and has: `advance` did not get where it was told to
         self._entries = entries
         self._budget = budget
         self._describe = describe
@@ -168,14 +168,18 @@ class ReplayDriver:
 
     def advance(self, tick: int) -> None:
         """Step to a tick, at most that of the next entry, or to the end of the pass it falls in."""
-        while self.tick < tick:
+        self.stopped = False
+        while self.tick < tick and not self.stopped:
             status = self.port.step(min(self._budget(), tick - self.tick))
             report = self.port.report()
             self.drain()
             if status is Status.PANIC:
                 raise InternalError(f"the kernel panicked at tick {report.tick}")
+            self.stopped = self.watches and status is Status.READY and bool(report.detail)
             if status is Status.JIT_READY:
                 self.port.jit_install(report.detail)
+            elif self.stopped:
+                pass
             elif report.tick == self.tick and status not in (Status.READY, Status.EXITED):
                 raise ReplayDiverged(
                     f"{status.name} at tick {self.tick}, where the tape runs on to {tick}"

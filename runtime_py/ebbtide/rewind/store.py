@@ -44,8 +44,6 @@ CREATE TABLE IF NOT EXISTS object (hash BLOB PRIMARY KEY, data BLOB NOT NULL) WI
 class RunMissing(EbbError, LookupError):
     """No run has that name."""
 
-    code = "run-missing"
-
 
 @dataclass(frozen=True)
 class RunRow:

@@ -37,8 +37,6 @@ _BY_OBJECT = 1
 class TapeDamaged(EbbError):
     """A tape's bytes are not what was written, or an object it names is missing."""
 
-    code = "tape-damaged"
-
 
 class Objects(Protocol):
     """Bytes by their SHA-256."""

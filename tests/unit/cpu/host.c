@@ -110,6 +110,20 @@ maddr tlb_fetch(struct hart *hart, u64 va) {
     return frame_of((u32)index);
 }
 
+// There is no debugger.
+bool debug_breaks_at(u32 off) {
+    (void)off;
+    return false;
+}
+bool debug_break(struct task *task, u64 pc, u64 tick, u64 instret) {
+    (void)task, (void)pc, (void)tick, (void)instret;
+    return false;
+}
+bool debug_accessed(struct task *task, u64 va, u32 size, bool write, u64 pc, u64 tick) {
+    (void)task, (void)va, (void)size, (void)write, (void)pc, (void)tick;
+    return false;
+}
+
 u32 code_generation(maddr frame) { return page[(frame - frame_of(0)) / PAGE_SIZE].generation; }
 u32 code_drops(void) { return drops; }
 bool ecall_local(struct hart *hart, u64 *x) {
@@ -127,11 +141,22 @@ maddr tlb_peek(struct hart *hart, u64 va) {
     (void)hart, (void)va;
     return 0;
 }
+maddr tlb_hold(struct hart *hart, u64 va) {
+    (void)hart, (void)va;
+    return 0;
+}
+bool kept_likely(const struct jit *jit, maddr frame, u32 offset) {
+    (void)jit, (void)frame, (void)offset;
+    return false;
+}
 bool jit_attention(struct jit *jit) {
     (void)jit;
     return false;
 }
-void jit_hot(struct jit *jit, u64 pc) { (void)jit, (void)pc; }
+u32 jit_hot(struct jit *jit, u64 pc, u32 early) {
+    (void)jit, (void)pc, (void)early;
+    return 0;
+}
 u32 jit_slot(struct jit *jit, u32 index, u64 pc) {
     (void)jit, (void)index, (void)pc;
     return 0;
