@@ -154,6 +154,10 @@ class Replay:
         self._driver = self._drive(checkpoint.tick, checkpoint.next)
         self._marked = time.monotonic()
 
+    def branch(self) -> Stage:
+        """Return another machine that is as this one is now, for whoever wants to go on with it."""
+        return self._new_stage(self.ram, self.stage.pages())
+
     def close(self) -> None:
         """Give the memory back."""
         self.stage.close()

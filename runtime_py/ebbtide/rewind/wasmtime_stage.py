@@ -45,7 +45,10 @@ class WasmtimeStage(Stage):
 
     def pages(self, like: Pages | None = None) -> Pages:
         before = like.pieces if like else {}
-        heap, low, end = (self.base + self.page * number for number in self.host.span())
+        span = self.host.span()
+        if not span[2]:  # not booted yet
+            return Pages({})
+        heap, low, end = (self.base + self.page * number for number in span)
         first = ctypes.addressof(self.memory.memory.data_ptr().contents)
         pieces: dict[int, bytes] = {}
         for at in (*range(self.base, heap, PIECE), *range(low // PIECE * PIECE, end, PIECE)):
