@@ -305,7 +305,8 @@ enum { JIT_TAIL_CALLS = 1, JIT_RELAXED_MADD = 2 }; // what the engine has, for k
     X(READ, 2)   /* they were read */                                                              \
     X(ACCESS, 3) /* either, or the same was written */                                             \
     X(FATAL, 4)  /* a signal ends the process; va: wait status */                                  \
-    X(EXIT, 5)   /* it ends by itself; va: wait status */
+    X(EXIT, 5)   /* it ends by itself; va: wait status */                                          \
+    X(EXEC, 6)   /* it becomes another program */
 enum {
 #define X(name, value) DEBUG_##name = value,
     DEBUG_TABLE(X)

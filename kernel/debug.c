@@ -164,13 +164,20 @@ void debug_pass(u64 before) {
     }
 }
 
-void debug_exit(struct process *process, u32 status) {
-    u32 kind = status & 0x7f ? DEBUG_FATAL : DEBUG_EXIT;
+static void of_process(u32 kind, struct process *process, u64 value) {
     struct task *task = host.running ? kernel->current[host.running->id] : NULL;
     if (host.debug.kinds & 1u << kind)
-        note((struct debug_note){.tick = kernel->tick, .after = kernel->tick, .va = status, .kind = kind,
+        note((struct debug_note){.tick = kernel->tick, .after = kernel->tick + 1, .va = value, .kind = kind,
                                  .pc = task ? task->cpu.pc : 0, .pid = process->pid,
                                  .tid = task ? task->tid : 0});
+}
+
+void debug_exec(struct process *process) {
+    of_process(DEBUG_EXEC, process, 0);
+}
+
+void debug_exit(struct process *process, u32 status) {
+    of_process(status & 0x7f ? DEBUG_FATAL : DEBUG_EXIT, process, status);
 }
 
 // ---- Exports -----------------------------------------------------------------------------------

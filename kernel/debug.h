@@ -36,5 +36,6 @@ u64 debug_fuel(const struct task *task); // ticks it may run before debug_check
 void debug_pass(u64 before); // a kernel pass is over, which began at this tick
 // A watchpoint is in the frame at this address.
 bool debug_watches(maddr frame, bool writes);
+void debug_exec(struct process *process); // it is another program now
 void debug_exit(struct process *process, u32 status); // the process begins to end
 // What guest code runs into is declared in cpu/cpu.h.

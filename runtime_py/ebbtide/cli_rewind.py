@@ -67,6 +67,16 @@ def _replay(store: RunStore, options: argparse.Namespace) -> int:
     return _cut(run)
 
 
+def _gdb(store: RunStore, options: argparse.Namespace) -> int:
+    from .rewind.gdb_command import serve
+
+    replay = open_replay(store.open(options.run))
+    try:
+        return serve(options, replay)
+    finally:
+        replay.close()
+
+
 def _cut(run: Run) -> int:
     if run.end is not None:
         return 0
@@ -92,4 +102,4 @@ def _get(store: RunStore, options: argparse.Namespace) -> int:
     return 0
 
 
-_COMMANDS = {"replay": _replay, "logs": _replay, "get": _get}
+_COMMANDS = {"replay": _replay, "logs": _replay, "get": _get, "gdb": _gdb}

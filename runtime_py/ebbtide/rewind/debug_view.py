@@ -15,7 +15,7 @@ from ..port import split64
 from ..wasmtime_port import WasmtimeHostPort
 
 ROOM = 1 << 16  # bytes read at once
-KINDS = ("BREAK", "WRITE", "READ", "ACCESS", "FATAL", "EXIT")
+RING = 64  # notes that the kernel keeps
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Mapping:
 class Stop:
     """What to look for in a process: an instruction, or an access to some bytes."""
 
-    kind: str  # of KINDS, the first four
+    kind: str  # BREAK, WRITE, READ, ACCESS
     pid: int
     va: int
     length: int
@@ -185,7 +185,7 @@ class DebugView:
         """Return the last notes, oldest first."""
         head, layout = self._structs["debug_notes"], self._structs["debug_note"]
         count = head.integer(self._read(self._notes, head.size), "count")
-        ring = 64
+        ring = RING
         found = []
         for number in range(max(0, count - ring), count):
             at = self._notes + head.size + number % ring * layout.size

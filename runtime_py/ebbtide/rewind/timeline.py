@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from ..errors import EbbError
 from .debug_view import DebugView, Note, Registers, Stop, Task
 from .replay import Replay
 
 BUDGET = 1 << 23  # ticks between two looks at the user
 NEAR = (1 << 20, 1 << 15)  # ticks before a place from where steps back are made
-DEAD = 5  # enum task_state
+# Signals that stand for a mistake of the program: where such a process ended is worth looking at.
+CRASHES = (3, 4, 5, 6, 7, 8, 11, 31)
 
 
 class Interrupted(Exception):
@@ -31,6 +33,15 @@ class Ending:
     signal: int  # 0: by itself
 
 
+@dataclass(frozen=True)
+class Start:
+    """A process became a program, which is there from this tick on."""
+
+    pid: int
+    tick: int
+    name: str
+
+
 @dataclass
 class Timeline:
     """One run under a debugger; `stops` are what continuing stops at."""
@@ -38,6 +49,7 @@ class Timeline:
     replay: Replay
     stops: list[Stop] = field(default_factory=list)
     endings: list[Ending] = field(default_factory=list)
+    starts: list[Start] = field(default_factory=list)
     interrupted: Callable[[], bool] = lambda: False
 
     def __post_init__(self) -> None:
@@ -72,14 +84,40 @@ class Timeline:
         """Run through all of it once, noting how processes ended; leaves checkpoints behind."""
         end = self.replay.end
         while self.tick < end:
-            self.view.look_for(kinds=("FATAL", "EXIT"), halt=True)
+            self.view.look_for(kinds=("FATAL", "EXIT", "EXEC"), halt=True)
             stopped = self.replay.go(end)
             for note in self.view.notes():
-                signal = note.va & 0x7F if note.kind == "FATAL" else 0
-                self.endings.append(Ending(note.pid, note.tid, note.tick, signal))
+                if note.kind == "EXEC":
+                    names = [task.name for task in self.tasks(note.pid)]
+                    self.starts.append(Start(note.pid, note.after, names[0] if names else ""))
+                else:
+                    signal = note.va & 0x7F if note.kind == "FATAL" else 0
+                    self.endings.append(Ending(note.pid, note.tid, note.tick, signal))
             if not stopped:
                 break
         self.view.nothing()
+
+    def start_of(self, pid: int) -> int:
+        """Return the first tick of a process's last program."""
+        return max((start.tick for start in self.starts if start.pid == pid), default=0)
+
+    def choose(self, name: str | None) -> int:
+        """Return the process to look at: by its number, its program's name, or else what crashed
+        last, or else what was started last by the host.
+        """
+        pids = {start.pid: start.name for start in self.starts}
+        if name is not None:
+            found = [pid for pid, of in pids.items() if name in (str(pid), of)]
+            if not found:
+                known = ", ".join(f"{pid} {of}" for pid, of in pids.items())
+                raise EbbError(f"there was no process {name}; there were: {known}")
+            return found[-1]
+        crashed = [one.pid for one in self.endings if one.signal in CRASHES]
+        if crashed:
+            return crashed[-1]
+        if not pids:
+            raise EbbError("no program was run")
+        return min(pids)
 
     def seek(self, tick: int) -> None:
         """Go to a tick."""
