@@ -83,6 +83,16 @@ def booted(run: Run) -> bool:
     return any(entry.kind == EVENT for entry in run.entries)
 
 
+def _gdb(store: RunStore, options: argparse.Namespace) -> int:
+    from .rewind.gdb_command import serve
+
+    replay = open_replay(store.open(options.run))
+    try:
+        return serve(options, replay)
+    finally:
+        replay.close()
+
+
 def cut(run: Run) -> int:
     """Return the exit code of a run that was gone through, and say if it was cut short."""
     if run.end is not None:
@@ -120,6 +130,7 @@ _COMMANDS = {
     "replay": _replay,
     "logs": _replay,
     "trace": _trace,
+    "gdb": _gdb,
     **dict.fromkeys(("get", "describe", "rm", "pin", "unpin", "export", "import"), _runs),
     **dict.fromkeys(("verify", "diff"), _verify),
 }
