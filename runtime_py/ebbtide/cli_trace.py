@@ -7,7 +7,7 @@ import json
 import sys
 from typing import Any
 
-from .cli_rewind import cut_code, open_replay
+from .cli_rewind import cut, open_replay
 from .rewind.http1 import Exchange, exchanges, protocol
 from .rewind.http_show import Style, as_json, har, line, text
 from .rewind.moment import Moment
@@ -27,6 +27,7 @@ from .rewind.syscalls import (
     when,
 )
 from .rewind.taps import Tap, seconds, watch
+
 
 class _Printer:
     """Prints what lies between --from and --to, of the processes asked for."""
@@ -54,7 +55,7 @@ def run(store: RunStore, options: argparse.Namespace) -> int:
         _LAYERS[options.layer](replay, _Printer(options))
     finally:
         replay.close()
-    return cut_code(found)
+    return cut(found)
 
 
 def _syscalls(replay: Replay, printer: _Printer) -> None:

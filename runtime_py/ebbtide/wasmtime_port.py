@@ -42,6 +42,8 @@ class WasmtimePort(Port):
             self._code = code if code.start() else None
 
     def step(self, budget: int) -> Status:
+        if self._code is not None:
+            self._code.hear()
         if self._code is not None and self._code.pending:
             self._code.install_ready()
             if self._code.pending:  # where a step ends shows in no machine page
@@ -194,6 +196,10 @@ class WasmtimeHostPort(HostPort):
     def sample(self, hart: int) -> None:
         """Ask for a record of what a hart's task does; only between its steps."""
         self._instance.call("k_sample", hart)
+
+    def call(self, name: str, *args: int) -> int:
+        """Call an export that only this kernel role uses."""
+        return self._instance.call(name, *args)
 
     def private_alloc(self, size: int) -> int:
         """Take private memory; nothing in the machine may depend on where things lie there."""

@@ -128,7 +128,9 @@ def test_files(run_id: str) -> None:
     text = trace("files", run_id)
     assert "open O_WRONLY|O_CREAT|O_TRUNC /tmp/out" in text
     assert "/nowhere" in text and "ENOENT" in text
-    assert any(one["call"] == "exec" and one["path"] == "/usr/bin/ls" for one in values("files", run_id))
+    assert any(
+        one["call"] == "exec" and one["path"] == "/usr/bin/ls" for one in values("files", run_id)
+    )
 
 
 def test_signals(run_id: str) -> None:
@@ -143,7 +145,9 @@ def test_connections_within_the_guest(run_id: str) -> None:
     events = [one for one in values("network", run_id) if one["kind"] == "tcp"]
     assert [one["event"] for one in events][:2] == ["open", "send"]
     assert {one["event"] for one in events} >= {"accept", "receive", "fin", "close"}
-    sent = "".join(one["data"] for one in events if one["event"] == "send" and one["from"] == "client")
+    sent = "".join(
+        one["data"] for one in events if one["event"] == "send" and one["from"] == "client"
+    )
     assert sent.startswith("GET /hostname HTTP/1.1\r\n")
     assert len({one["pid"] for one in events}) >= 2
     assert ": send " in trace("network", run_id)

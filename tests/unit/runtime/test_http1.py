@@ -131,7 +131,9 @@ def test_the_answer_to_head_has_no_body(wire: Wire) -> None:
 
 def test_204_and_304_have_no_body(wire: Wire) -> None:
     wire.ask(GET % 0 + GET % 1 + GET % 2)
-    wire.answer(b"HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n")
+    wire.answer(
+        b"HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n"
+    )
     wire.answer(ok(b"x"))
     assert [(one.response.status, one.response.body) for one in wire.found] == [
         (204, b""), (304, b""), (200, b"x"),
