@@ -61,3 +61,28 @@ def _add_request(layer: argparse.ArgumentParser) -> None:
                        help="show so much of a body (65536)")  # fmt: skip
     layer.add_argument("--show-secrets", action="store_true",
                        help="show cookies and authorization")  # fmt: skip
+
+
+def exported(text: str) -> tuple[str, str]:
+    """Read cpu:FILE or offcpu:FILE."""
+    kind, colon, path = text.partition(":")
+    if kind not in ("cpu", "offcpu") or not colon or not path:
+        raise argparse.ArgumentTypeError(f"{text!r} is not cpu:FILE or offcpu:FILE")
+    return kind, path
+
+
+def add_profile(command: argparse.ArgumentParser) -> None:
+    """Add what `ebb profile` takes."""
+    add_run(command)
+    add_times(command)
+    command.add_argument("--type", choices=("cpu", "offcpu"), default="cpu",
+                         help="cpu: what ran (the default); offcpu: what was waited for")  # fmt: skip
+    command.add_argument("--period", type=int, default=99_991, metavar="TICKS",
+                         help="look every so many ticks (99991)")  # fmt: skip
+    command.add_argument("-p", "--pid", type=int, action="append", default=[], metavar="PID",
+                         help="only of this process")  # fmt: skip
+    command.add_argument("-o", "--output", choices=("text", "collapsed", "speedscope"),
+                         default="text", help="a table (the default), stacks, or speedscope's JSON")  # fmt: skip
+    command.add_argument("--export", type=exported, action="append", default=[],
+                         metavar="TYPE:FILE", help="write the profile to a file instead: speedscope's for "
+                         ".json, stacks for .txt and .folded, else pprof's")  # fmt: skip
