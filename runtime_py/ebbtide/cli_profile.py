@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from . import assets
-from .cli_rewind import cut_code, open_replay
+from .cli_rewind import cut, open_replay
 from .image_store import ImageStore
 from .rewind.past_files import PastFiles
 from .rewind.pprof import collapsed, pprof, speedscope, table
@@ -37,7 +37,7 @@ def run(store: RunStore, options: argparse.Namespace) -> int:
                 sys.stdout.write(_text(made, options.output, found.id))
             else:
                 Path(path).write_bytes(_file(made, Path(path).suffix, found.id))
-    return cut_code(found)
+    return cut(found)
 
 
 def _text(made: Profile, form: str, name: str) -> str:

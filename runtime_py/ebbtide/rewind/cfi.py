@@ -7,6 +7,7 @@ saved at offsets from it. What is more than that has no rule, and a stack ends t
 from __future__ import annotations
 
 import bisect
+import contextlib
 import struct
 from dataclasses import dataclass, field
 
@@ -58,10 +59,8 @@ class Frames:
             self._base = section.address
         self._common: dict[int, _Common] = {}
         self._all: list[_Function] = []
-        try:
+        with contextlib.suppress(struct.error, IndexError, ValueError):  # what was read holds
             self._read()
-        except (struct.error, IndexError, ValueError):
-            pass  # what was read until then holds
         self._all.sort()
         self._starts = [one.start for one in self._all]
 

@@ -7,6 +7,7 @@ same profile, to the last bit.
 from __future__ import annotations
 
 import bisect
+import contextlib
 import struct
 from collections.abc import Callable, Container
 from dataclasses import dataclass
@@ -128,10 +129,8 @@ class Stacks:
         if key not in self._files:
             data = b""
             if found.path.startswith("/"):
-                try:
+                with contextlib.suppress(OSError, EbbError):  # it has no name any more
                     data = self._read(found.path)
-                except (OSError, EbbError):
-                    pass  # it has no name any more, or its bytes are nowhere
             self._files[key] = _File(found.path or "[anonymous]", data)
         file = self._files[key]
         return file, file.elf.address(pc - found.start + found.offset)
@@ -231,10 +230,8 @@ class Profiler:
     def offcpu(self) -> Profile:
         """Add up how long tasks waited in system calls."""
         self._replay.tap(*PROCESS_TAPS, "BLOCKED", "RESUMED", "MAPS")
-        try:
+        with contextlib.suppress(Enough):
             self._replay.run()
-        except Enough:
-            pass
         for begun, stack in self._waits.values():
             self._add(stack, max(0, self._last[1] - begun.now_ns))
         return self._made("offcpu", "nanoseconds", 0)
