@@ -336,12 +336,9 @@ static enum end execute_entry(struct session *s, struct op *op) {
     run->ip = op + 1;
     if (--op->imm > 0)
         return END_AGAIN;
-    if (jit_hot(s->cache->jit, run->base + op->off)) {
-        op->code = OP_GOTO;
-        op->imm = sizeof(struct op);
-    } else {
-        op->imm = (i32)s->cache->jit->threshold;
-    }
+    // It stays an entry, for somebody may wait for it.
+    op->imm = (i32)s->cache->jit->threshold;
+    jit_hot(s->cache->jit, run->base + op->off);
     return END_AGAIN;
 }
 
@@ -535,6 +532,7 @@ i32 interpret_for(struct cpu_cache *cache, i32 fuel, u64 pc, i32 depth, bool sto
     }
     context->reason = REASON_NONE;
     s->expect = context->expect;
+    code_await(s->hart, cache, s->expect);
     s->depth = depth;
     s->stops = stops;
     s->slot = 0;

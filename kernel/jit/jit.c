@@ -53,18 +53,15 @@ static void evict_all(struct jit *jit) {
 }
 
 // ---- Making code -------------------------------------------------------------------------------
-bool jit_hot(struct jit *jit, u64 pc) {
+void jit_hot(struct jit *jit, u64 pc) {
     struct code_page *page = code_page_known(jit->hart, jit->cache, pc);
     struct region *region = page ? region_of(jit, page, pc & PAGE_MASK) : NULL;
-    if (!region || (region->state == REGION_NONE && jit->queue_count == JIT_QUEUE))
-        return false;
-    if (region->state != REGION_NONE)
-        return true;
+    if (!region || region->state != REGION_NONE || jit->queue_count == JIT_QUEUE)
+        return;
     region->state = REGION_QUEUED;
     region->pc = pc;
     jit->queue[jit->queue_count++] = (u16)(region - jit->region);
     jit->counters.queued++;
-    return true;
 }
 
 bool jit_attention(struct jit *jit) {

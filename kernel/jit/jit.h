@@ -72,7 +72,8 @@ struct jit {
 
 // jit.c
 bool jit_attention(struct jit *jit); // between two slices: translate. True: something waits for the host
-bool jit_hot(struct jit *jit, u64 pc); // this entry has been reached often enough. False: no room now
+// This entry has been reached often enough, again and again until it can be queued.
+void jit_hot(struct jit *jit, u64 pc);
 void jit_forget(struct jit *jit); // a new epoch: no jump's target is known
 // The slot of region `index`, to run it with its entry mapped at pc. 0: it is not what is mapped now.
 u32 jit_slot(struct jit *jit, u32 index, u64 pc);
