@@ -125,7 +125,9 @@ class ReplayDriver:
         digest: Callable[[], bytes],
         drain: Callable[[], None],
         budget: Callable[[], int] = lambda: 1 << 31,
-        describe: Callable[[bytes, bytes], str] = lambda ours, recorded: "the machine differs",
+        describe: Callable[[bytes, bytes], str] = lambda ours, recorded: (
+            f"expected the machine {recorded[:32].hex()}, got {ours[:32].hex()}"
+        ),
     ) -> None:
         self.port = port
         self.digest = digest
@@ -144,7 +146,10 @@ class ReplayDriver:
             entry = self._entries[self.next]
             self.advance(entry.tick)
             if self.tick != entry.tick:
-                raise ReplayDiverged(f"a step went on to {self.tick}, beyond tick {entry.tick}")
+                raise ReplayDiverged(
+                    f"entry {self.next}: expected at tick {entry.tick}, and a step went on to "
+                    f"tick {self.tick}"
+                )
             self.apply(entry)
             self.next += 1
 
@@ -155,7 +160,7 @@ class ReplayDriver:
         elif entry.kind == DIGEST:
             if (digest := self.digest()) != (recorded := entry.data):
                 what = self._describe(digest, recorded)
-                raise ReplayDiverged(f"at tick {entry.tick} {what}")
+                raise ReplayDiverged(f"entry {self.next}, at tick {entry.tick}: {what}")
             self.digests += 1
 
     def ticks_left(self) -> int:
@@ -176,6 +181,7 @@ class ReplayDriver:
                 self.port.jit_install(report.detail)
             elif report.tick == self.tick and status not in (Status.READY, Status.EXITED):
                 raise ReplayDiverged(
-                    f"{status.name} at tick {self.tick}, where the tape runs on to {tick}"
+                    f"entry {self.next}: expected at tick {tick}, and the machine waits "
+                    f"({status.name}) at tick {self.tick}"
                 )
             self.tick = report.tick

@@ -189,6 +189,14 @@ class WasmtimeHostPort(HostPort):
         heap, low, end = (self._instance.call("k_span", which) for which in range(3))
         return heap, low, end
 
+    def tap(self, mask: int) -> None:
+        """Ask for records of taps: bit n for the n-th."""
+        self._instance.call("k_tap", mask)
+
+    def sample(self, hart: int) -> None:
+        """Ask for a record of what a hart's task does; only between its steps."""
+        self._instance.call("k_sample", hart)
+
     def private_alloc(self, size: int) -> int:
         """Take private memory; nothing in the machine may depend on where things lie there."""
         return self._instance.call("k_mail_alloc", size)
