@@ -66,10 +66,12 @@ static const struct line lines[] = {
     O(counters, harts_inside) O(counters, harts_inside_max) O(counters, guest_inside)
     O(counters, guest_inside_max) O(counters, outbox_records)
     O(jit_module, id) O(jit_module, bytes) O(jit_module, len) O(jit_module, slot) O(jit_module, count)
+    O(jit_module, record) O(jit_module, record_len) O(jit_module, kept)
     O(jit_counters, instructions) O(jit_counters, entries) O(jit_counters, compile_ns)
     O(jit_counters, regions) O(jit_counters, modules)
     O(jit_counters, region_instructions) O(jit_counters, module_bytes) O(jit_counters, refused)
     O(jit_counters, evictions) O(jit_counters, stale) O(jit_counters, queued)
+    O(jit_counters, kept_regions) O(jit_counters, kept_modules)
 #undef O
 };
 

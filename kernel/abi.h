@@ -278,6 +278,8 @@ struct jit_module {
     u32 id;
     u32 bytes, len; // in private memory, there until k_jit_done
     u32 slot, count;
+    u32 record, record_len; // beside it; 0: this one is not worth keeping for other runs
+    u32 kept; // not 0: there are no bytes, but one of those that k_jit_keep has named is wanted; the first is 1
 };
 
 // What a hart's compiler has done; private.
@@ -292,6 +294,7 @@ struct jit_counters {
     u32 evictions; // times that all compiled code was dropped
     u32 stale;     // regions found to belong to other bytes than are mapped now
     u32 queued;
+    u32 kept_regions, kept_modules; // taken from other runs
 };
 enum { JIT_TAIL_CALLS = 1, JIT_RELAXED_MADD = 2 }; // what the engine has, for k_jit_start
 
@@ -313,5 +316,8 @@ enum { JIT_TAIL_CALLS = 1, JIT_RELAXED_MADD = 2 }; // what the engine has, for k
 // k_span(which)               -> extent of used machine memory, in pages (0: heap end, 1: first frame, 2: end)
 // k_jit_start(hart, slot, count, threshold, features) -> the hart compiles what was entered `threshold` times; its code may
 //     use the table's slots [slot, slot + count). Without it a hart only interprets
+// k_jit_keep(hart, address, len, early) -> what is kept from other runs: the records of modules, one behind the other, in
+//     private memory that stays; after k_jit_start, and again when there are more. They are as they came from the
+//     kernel. Modules are numbered in the order in which they are named; they are asked for after `early` entries
 // k_jit_done(hart, id, ok)    -> the module of JIT_READY is installed, or was refused
 // k_jit_counters(hart)        -> address of its struct jit_counters

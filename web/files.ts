@@ -34,13 +34,15 @@ export function makeFiles(host: FilesHost): FilesPanel {
       const shown = names.slice(0, SHOWN_MOST);
       const stats = await Promise.all(shown.map((name) => statOf(sdk, join(directory, name))));
       path = directory;
-      find("files-path").replaceChildren(...crumbs(directory));
       const entries = shown.map((name, index) => ({ name, stat: stats[index] ?? null }));
       entries.sort((a, b) => Number(isDirectory(b.stat)) - Number(isDirectory(a.stat)) || (a.name < b.name ? -1 : 1));
       const rows = entries.map(({ name, stat }) => row(sdk, name, stat));
       if (names.length > SHOWN_MOST) rows.push(make("li", { className: "quiet", textContent: `and ${names.length - SHOWN_MOST} more` }));
       if (names.length === 0) rows.push(make("li", { className: "quiet", textContent: "This folder is empty." }));
+      const held = panel.contains(document.activeElement);
+      find("files-path").replaceChildren(...crumbs(directory));
       find("files-list").replaceChildren(...rows);
+      if (held && !panel.contains(document.activeElement)) find("files-list").focus(); // on what is gone now
     } catch (error) {
       notifyError(`${directory} cannot be shown.`, error);
     }

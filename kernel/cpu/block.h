@@ -213,6 +213,9 @@ void code_compiled(struct cpu_cache *cache, maddr frame, u32 off, u32 generation
 // The page that holds va if it is mapped now and was decoded, else 0: never touches the machine.
 struct code_page *code_page_known(struct hart *hart, struct cpu_cache *cache, u64 va);
 
+// The same, decoded or not: from now on the frame counts as holding code. Drops nothing.
+struct code_page *code_page_there(struct hart *hart, struct cpu_cache *cache, u64 va);
+
 // Make cache->scratch execute `word` at base + off and then stop.
 struct op *code_scratch(struct cpu_cache *cache, u32 word, u32 off);
 

@@ -336,9 +336,13 @@ static enum end execute_entry(struct session *s, struct op *op) {
     run->ip = op + 1;
     if (--op->imm > 0)
         return END_AGAIN;
-    // It stays an entry, for somebody may wait for it.
-    op->imm = (i32)s->cache->jit->threshold;
-    jit_hot(s->cache->jit, run->base + op->off);
+    struct jit *jit = s->cache->jit;
+    u32 again = jit_hot(jit, run->base + op->off, op->a);
+    if (op_code(op) == OP_ENTRY) { // it stays one, for somebody may wait for it
+        bool early = again && again < jit->threshold;
+        op->imm = (i32)(early ? again : jit->threshold * op->c);
+        op->a = early ? op->a + 1 : 0;
+    }
     return END_AGAIN;
 }
 

@@ -1,6 +1,7 @@
 // A module of regions: types, imports, an element segment that puts the functions where the kernel
 // calls them, and their bodies.
 #include "codegen.h"
+#include "kept.h"
 #include "../lib/heap.h"
 
 u32 translation_size(void) {
@@ -133,6 +134,7 @@ static bool member_write(struct translation *t, u32 index) {
     for (u32 i = 0; i < t->page_count; i++)
         region->page[i] = t->page[i];
     jit->counters.region_instructions += t->row_count;
+    kept_add(jit, t, region);
     return true;
 }
 
@@ -148,6 +150,7 @@ bool translate_module(struct jit *jit) {
     length = length_begin(&t->code);
     leave_write(t);
     length_end(&t->code, length);
+    kept_begin(jit);
     u32 left = 0, insns = 0;
     for (u32 i = 0; i < jit->queue_count; i++) {
         u32 index = jit->queue[i];
@@ -188,8 +191,12 @@ bool translate_module(struct jit *jit) {
     put_u(&head, OWN + t->member_count);
     u32 head_length = (u32)(head.at - bytes);
     __builtin_memmove(bodies - head_length, bytes, head_length);
-    jit->module = (struct jit_module){jit->module.id + 1, MADDR(bodies - head_length),
-                                      head_length + bodies_length, jit->slot_next, t->member_count};
+    jit->module = (struct jit_module){.id = jit->module_id++,
+                                      .bytes = MADDR(bodies - head_length),
+                                      .len = head_length + bodies_length,
+                                      .slot = jit->slot_next,
+                                      .count = t->member_count};
+    kept_end(jit);
     jit->slot_next += t->member_count;
     jit->counters.regions += t->member_count;
     jit->counters.module_bytes += jit->module.len;

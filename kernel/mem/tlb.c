@@ -227,3 +227,20 @@ maddr tlb_peek(struct hart *hart, u64 va) {
     miss_end(hart);
     return page;
 }
+
+maddr tlb_hold(struct hart *hart, u64 va) {
+    miss_begin(hart);
+    maddr page = mm_peek(hart->mm, va);
+    if (page)
+        code_begin(hart, page);
+    miss_end(hart);
+    return page;
+}
+
+bool tlb_is_text(struct hart *hart, u64 va) {
+    miss_begin(hart);
+    const struct vma *vma = mm_find(hart->mm, va);
+    bool is = vma && vma->object && !(vma->prot & PROT_WRITE);
+    miss_end(hart);
+    return is;
+}

@@ -67,7 +67,7 @@ class Struct:
         numbers = [name for name, field in self.fields.items() if field.width in codes]
         self._names = tuple(numbers)
         self._format = struct.Struct(
-            "<"
+            f"<{order[0][1] if order else 0}x"  # an event's header is no field
             + "".join(codes.get(field.width, f"{field.width}x") for field in self.fields.values())
         )
 

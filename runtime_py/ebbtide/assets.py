@@ -2,7 +2,7 @@
 
 A package that was installed from a wheel holds them in ebbtide/_built; an editable one uses the
 outputs of build.py. Images are never in a wheel: they are built into, or fetched to, $EBB_HOME, else
-the user's folders for data and caches; $EBB_CACHE and $EBB_IMAGES name the two parts each for itself.
+the user's folders for data and caches; $EBB_CACHE, $EBB_IMAGES and $EBB_RUNS name the parts each for itself.
 Files appear there whole or not at all, so several processes may share it.
 """
 
@@ -42,6 +42,12 @@ def images_folder() -> Path:
     if not named and (cache := _folder("EBB_CACHE")):
         named = cache / "images"
     return named or _user("XDG_DATA_HOME", ".local/share", "Application Support") / "images"
+
+
+def runs_folder() -> Path:
+    """Recorded runs."""
+    named = _folder("EBB_RUNS") or _home("runs")
+    return named or _user("XDG_DATA_HOME", ".local/share", "Application Support") / "runs"
 
 
 def _folder(variable: str) -> Path | None:

@@ -14,6 +14,9 @@ from typing import Any, NoReturn
 
 COMMANDS = {
     "run": "run a program in a machine",
+    "replay": "run a recorded run again, exactly",
+    "logs": "print what a recorded run put out",
+    "get": "list recorded runs",
     "serve": "serve the browser shell",
     "image": "build and list images",
     "doctor": "say what is installed and what is wrong with it",
@@ -128,6 +131,11 @@ def _meant(word: str, known: Iterable[str]) -> str:
     return f"; {hint}" if hint else ""
 
 
+def _add_run(command: argparse.ArgumentParser) -> None:
+    command.add_argument("run", nargs="?", default="last", metavar="RUN",
+                         help="a run's id, the beginning of one, or last (the default)")  # fmt: skip
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     top = Parser(
@@ -165,7 +173,10 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--log", action="store_true", help="write the kernel's log to stderr")
     run.add_argument("--strace", action="store_true", help="write every system call to stderr")
     run.add_argument(
-        "--harts", type=int, metavar="N", help="processors (as the host has, at most 4)"
+        "--harts",
+        type=int,
+        metavar="N",
+        help="processors, at most 4 (1; if not recorded, as the host has)",
     )
     run.add_argument("--memory", type=size, default=1 << 30, metavar="SIZE",
                      help="memory, 64M or 1G, at least 16M (1G); the largest process is killed (137) "
@@ -189,12 +200,36 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--jit", choices=("on", "off", "verify"),
                      help="compile hot guest code or not; verify: then run all again without, and "
                      "compare the machines")  # fmt: skip
+    run.add_argument("--no-keep-code", action="store_true",
+                     help="neither use compiled code of earlier runs nor leave any")  # fmt: skip
     run.add_argument("--stats", action="store_true",
                      help="at the end, write to stderr what was run and what was compiled")  # fmt: skip
-    run.add_argument("--record", metavar="TAPE", help="write a tape of the run")
+    run.add_argument("--record", action=argparse.BooleanOptionalAction,
+                     help="record the run, which takes one processor (the default but for --harts "
+                     "above 1 and --jit=verify); its id goes to stderr first")  # fmt: skip
+    run.add_argument("--id-file", metavar="FILE", help="write the run's id there, not to stderr")
+    run.add_argument(
+        "-q", "--quiet", action="store_true", help="write nothing of our own to stderr"
+    )
     run.add_argument(
         "args", nargs=argparse.REMAINDER, metavar="-- CMD…", help="program and arguments"
     )
+    replay = commands.add_parser(
+        "replay",
+        help=COMMANDS["replay"],
+        description="Run a recorded run again, without side effects: its output comes out once more, "
+        "and every difference from the recording ends it (exit code 4).",
+    )
+    _add_run(replay)
+    replay.add_argument("--goto", metavar="TICK", type=count, help="stop at this tick")
+    replay.add_argument("-q", "--quiet", action="store_true", help="write no output, only check")
+    logs = commands.add_parser(
+        "logs", help=COMMANDS["logs"], description="Print what a recorded run put out."
+    )
+    _add_run(logs)
+    logs.set_defaults(goto=None, quiet=False)
+    get = commands.add_parser("get", help=COMMANDS["get"], description="List recorded runs.")
+    get.add_argument("what", choices=("runs",))
     doctor = commands.add_parser(
         "doctor", help=COMMANDS["doctor"], description="Print versions, places, images, problems."
     )
@@ -251,6 +286,10 @@ def _command(words: list[str]) -> int:
 
         print(SCRIPTS[options.shell], end="")
         return 0
+    if options.command != "run":
+        from .cli_rewind import run as rewind
+
+        return rewind(options)
     if options.args[:1] == ["--"]:
         del options.args[0]
     if not options.args:

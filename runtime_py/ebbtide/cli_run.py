@@ -30,7 +30,6 @@ from .machine import Machine
 from .owner_role import Process
 from .placement import JIT, Mount, Progress
 from .process import end
-from .recording import Tape
 from .stream import READ_SIZE, ByteReader, ByteWriter, Pty
 
 T = TypeVar("T")
@@ -77,6 +76,12 @@ async def _run(options: argparse.Namespace) -> int:
     tty = not options.no_tty and (options.tty or (sys.stdin.isatty() and sys.stdout.isatty()))
     rows, cols = window() if tty else (0, 0)
     args = tuple(options.args)
+    several = options.harts not in (None, 1)
+    record = options.record
+    if record is None:
+        record = not several and options.jit != "verify"
+        if several and not options.quiet:
+            print(f"ebb: not recorded: {options.harts} harts", file=sys.stderr)
     machine = await Machine.boot(
         options.image,
         harts=options.harts,
@@ -86,37 +91,59 @@ async def _run(options: argparse.Namespace) -> int:
         policy=dict(options.policy) or None,
         strace=options.strace,
         time=options.time,
-        record=bool(options.record),
+        record=record,
+        about={"args": args, "tty": (rows, cols) if tty else None},
         jit=options.jit or JIT,
+        keep_code=not options.no_keep_code,
         mounts=tuple(Mount(*item) for item in options.volume),
         on_log=partial(_log, everything=options.log),
         on_progress=_progress(),
     )
+    recorder = getattr(machine.placement, "recorder", None)
+    if machine.run_id:
+        _say_id(machine.run_id, options)
     async with machine:
-        async with contextlib.AsyncExitStack() as servers:
-            for host, guest in options.publish:
-                await servers.enter_async_context(_published(machine, host, guest))
-            try:
-                process = await machine.spawn(
-                    *args,
-                    env=dict(filter(None, options.env)),
-                    cwd=options.workdir,
-                    pty=(rows, cols) if tty else None,
-                )
-            except OSError as error:
-                code, message = await machine.not_started(args, options.workdir, error)
-                print(message, file=sys.stderr)
-                return code
-            with raw() if tty else contextlib.nullcontext():
-                code, said = await _attached(process, options)
-            met = [text for name, text in MET.items() if name in machine.limits_met]
-            for text in [said, *met] if said else met:
-                print(f"ebb: {text}", file=sys.stderr)
+        code = await _program(machine, args, tty, (rows, cols), options)
+        if recorder is not None:
+            recorder.exit_code = code
         if options.stats:
             print(f"\n{await machine.stats()}", file=sys.stderr)
-        tape: Tape | None = getattr(machine.placement, "tape", None)
-        if options.record and tape:
-            tape.save(Path(options.record))
+        return code
+
+
+def _say_id(id: str, options: argparse.Namespace) -> None:
+    if options.id_file:
+        Path(options.id_file).write_text(id + "\n")
+    elif not options.quiet:
+        print(id, file=sys.stderr)
+
+
+async def _program(
+    machine: Machine,
+    args: tuple[str, ...],
+    tty: bool,
+    size: tuple[int, int],
+    options: argparse.Namespace,
+) -> int:
+    async with contextlib.AsyncExitStack() as servers:
+        for host, guest in options.publish:
+            await servers.enter_async_context(_published(machine, host, guest))
+        try:
+            process = await machine.spawn(
+                *args,
+                env=dict(filter(None, options.env)),
+                cwd=options.workdir,
+                pty=size if tty else None,
+            )
+        except OSError as error:
+            code, message = await machine.not_started(args, options.workdir, error)
+            print(message, file=sys.stderr)
+            return code
+        with raw() if tty else contextlib.nullcontext():
+            code, said = await _attached(process, options)
+        met = [text for name, text in MET.items() if name in machine.limits_met]
+        for text in [said, *met] if said else met:
+            print(f"ebb: {text}", file=sys.stderr)
         return code
 
 

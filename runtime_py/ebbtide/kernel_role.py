@@ -7,7 +7,7 @@ notices go to the listener. It never enters the machine and takes no kernel lock
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from .errors import EbbError, ImageCorrupt, ImageError
@@ -60,12 +60,14 @@ class KernelRole:
         listener: Listener,
         chunks: ChunkSource | None = None,
         mounts: HostMounts | None = None,
+        seen: Callable[[bytes], None] = lambda record: None,
     ) -> None:
         self.port = port
         self.events = Events(port.abi)
         self._listener = listener
         self._chunks = chunks
         self._mounts = mounts
+        self._seen = seen  # a recorder counts what comes out
         self._working: set[asyncio.Task[None]] = set()
 
     def post(self, event: bytes) -> None:
@@ -75,6 +77,7 @@ class KernelRole:
     def drain(self) -> None:
         """Serve everything that stands in the outbox."""
         for data in self.port.outbox():
+            self._seen(data)
             match self.events.decode(data):
                 case CallEnded() as record:
                     self._listener.ended(record)

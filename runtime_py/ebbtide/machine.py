@@ -104,6 +104,11 @@ class Machine:
             self.agent.fail(MachineClosed("the machine is closed"))
             await self.placement.close()
 
+    @property
+    def run_id(self) -> str | None:
+        """The id under which this machine's run is recorded, if it is."""
+        return getattr(getattr(self.placement, "recorder", None), "id", None)
+
     async def digest(self) -> bytes:
         """Return the SHA-256 over all machine pages at this moment."""
         return await self.placement.digest()

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol, Self, TypeAlias
+from typing import Any, Protocol, Self, TypeAlias
 
 from .abi import Abi
 from .kernel_role import Listener
 from .policy import Limits, Policy
+from .recording import Recorder
 from .stats import Stats
 
 Progress: TypeAlias = Callable[[str, int, int], None]
@@ -61,7 +62,8 @@ class Options:
     env: Mapping[str, str] = field(default_factory=dict)
     user: str = "root"
     limits: Limits = field(default_factory=Limits)
-    record: bool = False
+    record: bool | Recorder = False  # into the store of runs, or into something of the caller's
+    about: Mapping[str, Any] = field(default_factory=dict)  # goes to the tape's first entry
     strace: bool = False
     time: str = "host"
     hostname: str = "ebb"
@@ -71,6 +73,7 @@ class Options:
     budget: int | None = None
     jit: str = JIT
     jit_threshold: int | None = None  # entries that make code worth compiling
+    keep_code: bool = True  # compiled code is kept for later machines
     on_progress: Progress | None = None
 
     def checked(self, harts_most: int) -> Self:
@@ -95,7 +98,7 @@ class Options:
 
     def harts_wanted(self, cores: int) -> int:
         """Return how many harts step: one when recorded (to verify, too) or in virtual time."""
-        one = self.record or self.jit == "verify" or self.time == "virtual"
+        one = bool(self.record) or self.jit == "verify" or self.time == "virtual"
         if self.time not in ("host", "virtual"):
             raise ValueError(f"time is host or virtual, not {self.time!r}")
         if one and self.harts not in (None, 1):

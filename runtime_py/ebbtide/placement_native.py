@@ -14,13 +14,14 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 
 from . import assets, verify
 from .abi import Abi
 from .clock import VIRTUAL_MUL, Clock, HostTime, Timekeeper, VirtualClock
+from .code_store import CodeStore
 from .errors import EbbError, ImageError, ImageMissing, InternalError, MemoryRefused
 from .events import Log
 from .host_directories import HostDirectories
@@ -29,15 +30,18 @@ from .image_store import Image, ImageStore, empty_index
 from .kernel_role import KernelRole, Listener
 from .placement import MEMORY_LEAST, Options, Placement
 from .policy import Rules, asked_kinds
-from .port import JIT_THRESHOLD, Control, Port, Seat
-from .recording import DIGEST, Entry, RecordingPort, Tape
+from .port import JIT_THRESHOLD, JIT_THRESHOLD_KEPT, Control, Port, Seat
+from .recording import DIGEST, Entry, Recorder, RecordingPort, Tape
+from .rewind.recorder import RunRecorder
 from .stats import Stats, read_stats
 from .thread_role import HartThread
-from .wasmtime_jit import Compiler
+from .wasmtime_jit import Compiler, store_folder
 from .wasmtime_kernel import WASM_PAGE, KernelModule, SharedMemory
-from .wasmtime_port import OutboxWatcher, WasmtimeHostPort, WasmtimePort, frozen
+from .wasmtime_port import OutboxWatcher, WasmtimeHostPort, WasmtimePort
 
 SWITCH_INTERVAL_S = 1e-4  # with the default, a hart's 40 us call takes 5 ms while other Python runs
+PATIENCE_S = 60.0  # with a hart that is to leave its step, or to end
+FREEZE_LOOK_S = 0.0005
 
 
 def _build_known(name: str, store: ImageStore, options: Options) -> bool:
@@ -55,6 +59,10 @@ def _build_known(name: str, store: ImageStore, options: Options) -> bool:
     return True
 
 
+def _unseen(record: bytes) -> None:
+    """Nobody counts the records of a run that is not recorded."""
+
+
 class NativePlacement(Placement):
     """One machine in this process."""
 
@@ -64,7 +72,7 @@ class NativePlacement(Placement):
         self.kernel = kernel or KernelModule()
         self._images = images
         self.abi = self.kernel.abi
-        self.tape: Tape | None = None
+        self.recorder: Recorder | None = None
         self.memory_bytes = 0
         self._role: KernelRole | None = None
         self._mounts: HostDirectories | None = None
@@ -92,22 +100,47 @@ class NativePlacement(Placement):
         if options.mounts:
             self._mounts = HostDirectories(self.abi, options.mounts, options.limits.disk)
             self._mounts.on_full = partial(listener.limit, "disk")
-        self._role = KernelRole(self.port, listener, self._store, self._mounts)
+        self._verify = options.jit == "verify"
+        self.recorder = self._recorder(options, image)
+        self._role = KernelRole(self.port, listener, self._store, self._mounts, self._seen())
         self._seats = [self.port.seat(hart) for hart in range(harts)]
         host = HostTime()
         self._boot(options, image, ram, harts)
         self._watch()
-        self._verify = options.jit == "verify"
-        if options.record or self._verify:
-            self.tape = Tape(self.kernel.hash)
         if options.jit != "off":
-            threshold = options.jit_threshold or (
-                verify.THRESHOLD if self._verify else JIT_THRESHOLD
+            store, threshold = None, JIT_THRESHOLD
+            if self._verify:
+                threshold = verify.THRESHOLD
+            elif options.keep_code:
+                store = CodeStore(store_folder(self.kernel, harts))
+                threshold = JIT_THRESHOLD_KEPT
+            threshold = options.jit_threshold or threshold
+            self._compiler = Compiler(
+                self.kernel, threshold=threshold, store=store, on_refused=self._refused
             )
-            self._compiler = Compiler(self.kernel, threshold=threshold, on_refused=self._refused)
         for seat in self._seats:
             clock: Timekeeper = Clock(host) if options.time == "host" else VirtualClock()
             self._hart(seat, clock, options)
+
+    def _recorder(self, options: Options, image: Image | None) -> Recorder | None:
+        if self._verify:
+            if options.record:
+                raise ValueError('jit="verify" keeps a recording of its own; ask for one of them')
+            return Tape(self.kernel.hash)
+        if options.record is not True:
+            return options.record or None
+        about = {
+            "image": options.image,
+            "image_hash": image.hash if image else None,
+            "started": time.time(),
+            "platform": "native",
+            **options.about,
+        }
+        kernel = self.kernel.hash, self.kernel.path
+        return RunRecorder(assets.runs_folder(), self.abi, kernel, about, self._refused)
+
+    def _seen(self) -> Callable[[bytes], None]:
+        return self.recorder.output if isinstance(self.recorder, RunRecorder) else _unseen
 
     def _boot(self, options: Options, image: Image | None, ram: int, harts: int) -> None:
         assert self._role
@@ -129,15 +162,16 @@ class NativePlacement(Placement):
         self.post(events.limits(options.limits, clone=clone, exec=exec))
 
     def _hart(self, seat: Seat, clock: Timekeeper, options: Options) -> None:
-        tape, kernel, memory, compiler = self.tape, self.kernel, self.memory, self._compiler
+        recorder, kernel = self.recorder, self.kernel
+        memory, compiler = self.memory, self._compiler
 
         def make_port() -> Port:
             port = WasmtimePort(kernel, memory, seat, compiler)
-            if tape is None:
+            if recorder is None:
                 return port
-            if options.jit == "verify":
-                return verify.VerifyPort(port, tape)
-            return RecordingPort(port, tape)
+            if self._verify:
+                return verify.VerifyPort(port, recorder)
+            return RecordingPort(port, recorder)
 
         thread = HartThread(
             f"ebb-hart-{seat.hart}",
@@ -228,13 +262,21 @@ class NativePlacement(Placement):
             for seat in self._seats:
                 self.port.control_set(seat, Control.FREEZE)
             try:
-                if not await asyncio.to_thread(frozen, self.port):
-                    raise InternalError("a hart does not leave its step")
+                await self._freeze()
                 yield
             finally:
-                self.port.freeze(False)
-                for seat in self._seats:
-                    self.port.control_set(seat, Control.RUN)
+                if not self._closing:
+                    self.port.freeze(False)
+                    for seat in self._seats:
+                        self.port.control_set(seat, Control.RUN)
+
+    async def _freeze(self) -> None:
+        """Wait until no hart is inside a step: here, for no other thread may be in our instance."""
+        end = time.monotonic() + PATIENCE_S
+        while self.port.freeze(True):
+            if time.monotonic() > end:
+                raise InternalError("a hart does not leave its step")
+            await asyncio.sleep(FREEZE_LOOK_S)
 
     async def stats(self) -> Stats:
         async with self._at_rest():  # a hart's report is that of its last step
@@ -243,15 +285,17 @@ class NativePlacement(Placement):
     async def digest(self) -> bytes:
         async with self._at_rest():
             digest = self.port.digest()
-            if self.tape is not None:
-                self._note(self.tape, digest)
+            if self.recorder is not None:
+                self._note(self.recorder, digest)
         return digest
 
-    def _note(self, tape: Tape, digest: bytes) -> None:
+    def _tick(self) -> int:
         layout, at = self.abi.structs["report"], self._seats[0].report
-        tick = layout.integer(self.port.read(at, layout.size), "tick")
+        return layout.integer(self.port.read(at, layout.size), "tick")
+
+    def _note(self, recorder: Recorder, digest: bytes) -> None:
         noted = self.port.page_hashes() if self._verify else digest
-        tape.entries.append(Entry(DIGEST, tick, noted))
+        recorder.append(Entry(DIGEST, self._tick(), noted))
 
     async def close(self) -> None:
         if self._closing or self._role is None:
@@ -265,13 +309,18 @@ class NativePlacement(Placement):
         self.port.bell_ring()
         threads = [*self._harts, *([self._watcher] if self._watcher else [])]
         for thread in threads:
-            await asyncio.to_thread(thread.join, 10.0)
+            await asyncio.to_thread(thread.join, PATIENCE_S)
         if self._mounts:
             self._mounts.close()
         if any(thread.is_alive() for thread in threads):
             raise InternalError("a hart did not stop")
         if self._compiler is not None:
             self._compiler.close()
-        if self._verify and self.tape is not None and not self._panicked:
-            self._note(self.tape, b"")
-            await asyncio.to_thread(verify.verify, self.kernel, self.tape, self.memory_bytes)
+        if isinstance(self.recorder, RunRecorder):
+            for record in self.port.outbox():
+                self.recorder.output(record)
+            end = {"reason": "panic" if self._panicked else "closed"}
+            await asyncio.to_thread(self.recorder.close, self._tick(), end)
+        if self._verify and isinstance(self.recorder, Tape) and not self._panicked:
+            self._note(self.recorder, b"")
+            await asyncio.to_thread(verify.verify, self.kernel, self.recorder, self.memory_bytes)

@@ -1,33 +1,52 @@
 """Tapes: every event with the tick at which it was delivered, and digests to compare.
 
 `RecordingPort` wraps any Port and writes; `ReplayDriver` stands in place of a scheduler and reads.
-A tape holds what came in and nothing else: all the rest comes out again by itself.
+A tape holds what came in and nothing else: all the rest comes out again by itself. How a tape lies
+in a file is rewind/tape.py's business.
 """
 
 from __future__ import annotations
 
-import json
-import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Protocol
 
 from .abi import Status
 from .errors import EbbError, InternalError
 from .port import Control, Port, Report, Wake
 
-FORMAT = 1
-EVENT, DIGEST = 1, 2
-_ENTRY = struct.Struct("<BQI")
+EVENT = 1  # an event delivered at this tick
+DIGEST = 2  # what the machine's pages were at this tick
+OUTPUT = 3  # how many records had come out, and the hash of them; says nothing of the tick
+META = 4  # JSON: whose run this is; the first entry
+END = 5  # JSON: how it ended; the last entry
 
 
 @dataclass(frozen=True)
 class Entry:
-    """An event delivered, or a digest taken, at a tick."""
+    """Something that stands on a tape at a tick."""
 
     kind: int
     tick: int
     data: bytes
+
+
+class Written(Protocol):
+    """An entry as it is read; its data may have to be fetched."""
+
+    @property
+    def kind(self) -> int: ...
+    @property
+    def tick(self) -> int: ...
+    @property
+    def data(self) -> bytes: ...
+
+
+class Recorder(Protocol):
+    """Where a recording goes; called by the hart's thread, and must not make it wait."""
+
+    def append(self, entry: Entry) -> None:
+        """Take the next entry; ticks never go back."""
 
 
 class ReplayDiverged(EbbError):
@@ -36,44 +55,23 @@ class ReplayDiverged(EbbError):
 
 @dataclass
 class Tape:
-    """A recording; `kernel` is the hash of the kernel.wasm that made it."""
+    """A recording in memory; `kernel` is the hash of the kernel.wasm that made it."""
 
     kernel: str = ""
     entries: list[Entry] = field(default_factory=list)
 
-    def save(self, path: Path) -> None:
-        """Write the tape: one line of JSON, then the entries."""
-        with path.open("wb") as file:
-            file.write(json.dumps({"format": FORMAT, "kernel": self.kernel}).encode() + b"\n")
-            for entry in self.entries:
-                file.write(_ENTRY.pack(entry.kind, entry.tick, len(entry.data)) + entry.data)
-
-    @staticmethod
-    def load(path: Path) -> Tape:
-        """Read a tape."""
-        head, _, data = path.read_bytes().partition(b"\n")
-        header = json.loads(head)
-        if header["format"] != FORMAT:
-            raise EbbError(f"{path} has tape format {header['format']}, this reads {FORMAT}")
-        return Tape(header["kernel"], list(_entries(data)))
-
-
-def _entries(data: bytes) -> Iterator[Entry]:
-    at = 0
-    while at < len(data):
-        kind, tick, length = _ENTRY.unpack_from(data, at)
-        at += _ENTRY.size
-        yield Entry(kind, tick, data[at : at + length])
-        at += length
+    def append(self, entry: Entry) -> None:
+        """Take the next entry."""
+        self.entries.append(entry)
 
 
 class RecordingPort(Port):
     """A Port that writes each event it delivers to a tape."""
 
-    def __init__(self, port: Port, tape: Tape) -> None:
+    def __init__(self, port: Port, recorder: Recorder) -> None:
         self.abi = port.abi
         self.hart = port.hart
-        self.tape = tape
+        self.recorder = recorder
         self._port = port
         self._tick = 0
 
@@ -86,12 +84,12 @@ class RecordingPort(Port):
         return self._port.report()
 
     def deliver(self, event: bytes) -> None:
-        self.tape.entries.append(Entry(EVENT, self._tick, event))
+        self.recorder.append(Entry(EVENT, self._tick, event))
         self._port.deliver(event)
 
     def digest(self, digest: bytes) -> None:
         """Note the machine's digest at this tick."""
-        self.tape.entries.append(Entry(DIGEST, self._tick, digest))
+        self.recorder.append(Entry(DIGEST, self._tick, digest))
 
     def mail_take(self) -> bytes | None:
         return self._port.mail_take()
@@ -122,7 +120,7 @@ class ReplayDriver:
     def __init__(
         self,
         port: Port,
-        tape: Tape,
+        entries: Sequence[Written],
         *,
         digest: Callable[[], bytes],
         drain: Callable[[], None],
@@ -133,34 +131,38 @@ class ReplayDriver:
         self.digest = digest
         self.drain = drain
         self.tick = 0
+        self.next = 0  # entry
         self.digests = 0
-        self._tape = tape
+        self._entries = entries
         self._budget = budget
         self._describe = describe
-        self._next = 0
 
     def run(self, stop: int | None = None) -> None:
         """Replay the tape, or up to entry `stop`; raises ReplayDiverged."""
-        end = len(self._tape.entries) if stop is None else stop
-        while self._next < end:
-            entry = self._tape.entries[self._next]
+        end = len(self._entries) if stop is None else stop
+        while self.next < end:
+            entry = self._entries[self.next]
             self.advance(entry.tick)
             if self.tick != entry.tick:
                 raise ReplayDiverged(f"a step went on to {self.tick}, beyond tick {entry.tick}")
-            if entry.kind == EVENT:
-                self.port.deliver(entry.data)
-            elif (digest := self.digest()) == entry.data:
-                self.digests += 1
-            else:
-                what = self._describe(digest, entry.data)
+            self.apply(entry)
+            self.next += 1
+
+    def apply(self, entry: Written) -> None:
+        """Do what stands at this tick."""
+        if entry.kind == EVENT:
+            self.port.deliver(entry.data)
+        elif entry.kind == DIGEST:
+            if (digest := self.digest()) != (recorded := entry.data):
+                what = self._describe(digest, recorded)
                 raise ReplayDiverged(f"at tick {entry.tick} {what}")
-            self._next += 1
+            self.digests += 1
 
     def ticks_left(self) -> int:
         """Return how many ticks lie before the next entry."""
-        if self._next == len(self._tape.entries):
+        if self.next == len(self._entries):
             return 0
-        return self._tape.entries[self._next].tick - self.tick
+        return self._entries[self.next].tick - self.tick
 
     def advance(self, tick: int) -> None:
         """Step to a tick, at most that of the next entry, or to the end of the pass it falls in."""

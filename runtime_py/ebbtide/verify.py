@@ -10,7 +10,7 @@ from __future__ import annotations
 from .abi import Status
 from .errors import InternalError, JitDiffers
 from .machine_pages import first_difference
-from .recording import RecordingPort, ReplayDiverged, ReplayDriver, Tape
+from .recording import Recorder, RecordingPort, ReplayDiverged, ReplayDriver, Tape
 from .wasmtime_kernel import WASM_PAGE, KernelModule, SharedMemory
 from .wasmtime_port import WasmtimeHostPort, WasmtimePort
 
@@ -22,8 +22,8 @@ TICKS_MOST = 100_000_000
 class VerifyPort(RecordingPort):
     """A recording port that also writes down, every so many ticks, what the machine is."""
 
-    def __init__(self, port: WasmtimePort, tape: Tape) -> None:
-        super().__init__(port, tape)
+    def __init__(self, port: WasmtimePort, recorder: Recorder) -> None:
+        super().__init__(port, recorder)
         self._hart = port
         self._next = self._interval = FIRST_TICKS
 
@@ -63,7 +63,9 @@ def verify(kernel: KernelModule, tape: Tape, ram: int) -> int:
         page = first_difference(ours, recorded)
         return f"page {page} of the machine differs (address {base + (page or 0) * size:#x})"
 
-    driver = ReplayDriver(port, tape, digest=port.page_hashes, drain=drain, describe=describe)
+    driver = ReplayDriver(
+        port, tape.entries, digest=port.page_hashes, drain=drain, describe=describe
+    )
     try:
         driver.run()
     except ReplayDiverged as difference:

@@ -6,7 +6,6 @@ waits.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 import wasmtime
@@ -17,8 +16,6 @@ from .machine_pages import page_hashes
 from .port import Control, HostPort, Port, Report, Seat, Wake, signed32, split64
 from .wasmtime_jit import PENDING_TICKS, CompiledCode, Compiler
 from .wasmtime_kernel import Instance, KernelModule, Ringer, SharedMemory
-
-FREEZE_PATIENCE_S = 10.0
 
 
 class WasmtimePort(Port):
@@ -45,6 +42,8 @@ class WasmtimePort(Port):
             self._code = code if code.start() else None
 
     def step(self, budget: int) -> Status:
+        if self._code is not None:
+            self._code.hear()
         if self._code is not None and self._code.pending:
             self._code.install_ready()
             if self._code.pending:  # where a step ends shows in no machine page
@@ -185,6 +184,11 @@ class WasmtimeHostPort(HostPort):
         """Hash each machine page in use; only while frozen, or when no hart runs any more."""
         return page_hashes(self._instance, self.abi)
 
+    def span(self) -> tuple[int, int, int]:
+        """Return the extent of machine memory in use, in pages: end of the heap, first frame, end."""
+        heap, low, end = (self._instance.call("k_span", which) for which in range(3))
+        return heap, low, end
+
     def private_alloc(self, size: int) -> int:
         """Take private memory; nothing in the machine may depend on where things lie there."""
         return self._instance.call("k_mail_alloc", size)
@@ -209,13 +213,3 @@ class OutboxWatcher:
     def wait(self, seen: int) -> None:
         """Return when the bell differs from `seen`."""
         self._instance.call("k_out_wait", seen, *split64(-1))
-
-
-def frozen(port: HostPort) -> bool:
-    """Wait until no hart is inside a step; False if one does not come out."""
-    end = time.monotonic() + FREEZE_PATIENCE_S
-    while port.freeze(True):
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.0005)
-    return True

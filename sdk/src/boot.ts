@@ -2,6 +2,7 @@
 
 import { fetchAssets } from "./assets.js";
 import { connectClient } from "./client.js";
+import { openCodeStore } from "./code_store.js";
 import { BrowserError, EbbError, PanicError } from "./errors.js";
 import { requireBrowser } from "./features.js";
 import { openMachine, type Sdk } from "./machine.js";
@@ -31,6 +32,8 @@ export interface BootOptions {
   record?: boolean;
   /** Compile hot guest code to WebAssembly: `"on"` or `"off"`. */
   jit?: JitMode;
+  /** Keep compiled code in this origin's Cache Storage for later visits, and use what they have left. On unless given. */
+  keepCode?: boolean;
   /** Told how far booting has come. */
   onProgress?: (progress: Progress) => void;
   /** Told what the kernel logs. */
@@ -46,7 +49,7 @@ export interface BootOptions {
 const HARTS_MOST = 6; // HART_MAX of the kernel's abi.h
 
 const OPTIONS = {
-  image: 0, harts: 0, memory: 0, env: 0, user: 0, limits: 0, policy: 0, record: 0, jit: 0, onProgress: 0, onLog: 0, onPanic: 0,
+  image: 0, harts: 0, memory: 0, env: 0, user: 0, limits: 0, policy: 0, record: 0, jit: 0, keepCode: 0, onProgress: 0, onLog: 0, onPanic: 0,
   onFailure: 0, baseURL: 0,
 } satisfies Record<keyof BootOptions, 0>;
 
@@ -99,6 +102,9 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
       if (message.type === "log") options.onLog?.(message);
       else client.receive(message);
     },
+    compiled({ record, module }) {
+      void store.then((opened) => opened.add(record, module));
+    },
     panic(panic) {
       const error = new PanicError(panic.hart, panic.report);
       client.end(error);
@@ -111,14 +117,17 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
     },
   });
   const client = connectClient(cluster.kernel);
+  const store = openCodeStore((options.keepCode ?? true) ? new URL("kernel.wasm", base) : null);
   try {
     const { module, python } = await fetchAssets(base, onProgress, cluster.prepare);
-    await cluster.start({ module, memory, python, clock: makeClock(), harts, ramBytes });
+    const { kept } = await store;
+    await cluster.start({ module, memory, python, clock: makeClock(), harts, ramBytes, kept });
   } catch (error) {
     cluster.terminate();
     throw startError(error);
   }
-  return openMachine(client, cluster, { image: config.image, harts, memory, ramBytes });
+  const save = async (): Promise<void> => (await store).flush();
+  return openMachine(client, cluster, { image: config.image, harts, memory, ramBytes, save });
 }
 
 function jitMode(asked: string | undefined): JitMode | null {

@@ -80,6 +80,8 @@ interface Parts {
   readonly harts: number;
   readonly ramBytes: number;
   readonly memory: WebAssembly.Memory;
+  /** Write away what later visits can use. */
+  save(): Promise<void>;
 }
 
 const COMMAND_OPTIONS = { env: 0, cwd: 0, user: 0 } satisfies Record<keyof CommandOptions, 0>;
@@ -129,6 +131,7 @@ export function openMachine(client: Client, cluster: Cluster, parts: Parts): Sdk
     await Promise.race([client.request("close", {}).catch(() => null), timer]);
     client.end(new EbbError("closed", "The machine has been closed."));
     cluster.terminate();
+    await Promise.race([parts.save(), timer]);
     kept = null;
   }
 

@@ -8,6 +8,7 @@
  * Python reads these shapes in `ebbtide/browser/page_protocol.py`; a change here is a change there.
  */
 
+import type { KeptCode } from "./code_store.js";
 import type { ErrorCode } from "./errors.js";
 import type { RuntimeAssets } from "./runtime_assets.js";
 
@@ -27,6 +28,8 @@ export interface Shared {
   readonly harts: number;
   /** Bytes of guest memory. */
   readonly ramBytes: number;
+  /** Compiled code of earlier visits. */
+  readonly kept: KeptCode | null;
 }
 
 /** What a machine is booted with: the serialisable part of `BootOptions`, all defaults filled in. */
@@ -188,6 +191,13 @@ export interface Panicked {
   readonly report: string;
 }
 
+/** A hart's module of compiled code, for later visits. */
+export interface Compiled {
+  readonly type: "compiled";
+  readonly record: ArrayBuffer;
+  readonly module: ArrayBuffer;
+}
+
 /** The machine answers requests. */
 export interface Booted {
   readonly type: "booted";
@@ -240,7 +250,7 @@ export interface Log {
 }
 
 export type FromKernel = Alive | Started | Attached | Failed | Panicked | Booted | Reply | Refusal | Data | End | Progress | Log;
-export type FromThread = Alive | Started | Failed | Panicked;
+export type FromThread = Alive | Started | Failed | Panicked | Compiled;
 
 /** An error as it crosses. Which fields are set depends on `code`: see errors.ts. */
 export interface ErrorShape {
@@ -384,6 +394,9 @@ export interface Stats {
   readonly refused: number;
   readonly evictions: number;
   readonly stale: number;
+  /** Pieces of guest code that an earlier visit had compiled, and their modules. */
+  readonly keptRegions: number;
+  readonly keptModules: number;
 }
 
 export type Method = keyof Methods;

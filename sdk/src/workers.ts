@@ -6,7 +6,7 @@
 
 import { EbbError, errorFrom } from "./errors.js";
 import { watchLife } from "./life.js";
-import type { FromKernel, FromThread, MachineConfig, Panicked, Progress, Seat, Shared, ToKernel, ToThread } from "./messages.js";
+import type { Compiled, FromKernel, FromThread, MachineConfig, Panicked, Progress, Seat, Shared, ToKernel, ToThread } from "./messages.js";
 
 export interface Cluster {
   readonly kernel: Worker;
@@ -22,6 +22,7 @@ export interface ClusterEvents {
   message(message: FromKernel): void;
   progress(progress: Progress): void;
   panic(panic: Panicked): void;
+  compiled(module: Compiled): void;
   /** A worker has failed, or was ended by the browser, after boot. */
   fail(error: EbbError): void;
 }
@@ -106,6 +107,7 @@ export function openCluster(workerURL: URL, harts: number, config: MachineConfig
       if (data.type === "alive") watch(`ebb hart ${hart}`, data.life);
       else if (data.type === "started") oneStarted();
       else if (data.type === "panic") events.panic(data);
+      else if (data.type === "compiled") events.compiled(data);
       else fail(errorFrom(data.error));
     };
   }

@@ -34,15 +34,16 @@ def places(kernel_wasm: Path, monkeypatch: pytest.MonkeyPatch, root: Path) -> No
         pytest.skip("image base is not built; build it with: ebb image build base")
 
 
+PATIENCE_S = 300  # with each step; a quiet machine takes a second
 EBB = [sys.executable, "-m", "ebbtide.cli"]
 
 
 def ebb(*args: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([*EBB, *args], input=stdin, capture_output=True, timeout=120)
+    return subprocess.run([*EBB, *args], input=stdin, capture_output=True, timeout=PATIENCE_S)
 
 
 def test_streams_and_exit_code_pass_through() -> None:
-    ended = ebb("run", "--", "bash", "-c", "tr a-z A-Z; echo err >&2; exit 3", stdin=b"hi\n")
+    ended = ebb("run", "-q", "--", "bash", "-c", "tr a-z A-Z; echo err >&2; exit 3", stdin=b"hi\n")
     assert (ended.returncode, ended.stdout, ended.stderr) == (3, b"HI\n", b"err\n")
 
 
@@ -65,7 +66,9 @@ def test_a_background_job_does_not_hold_the_command() -> None:
 def test_input_that_never_ends_does_not_hold_the_command() -> None:
     reader, writer = os.pipe()
     try:
-        ended = subprocess.run([*EBB, "run", "--", "sh", "-c", "exit 6"], stdin=reader, timeout=120)
+        ended = subprocess.run(
+            [*EBB, "run", "--", "sh", "-c", "exit 6"], stdin=reader, timeout=PATIENCE_S
+        )
         assert ended.returncode == 6
     finally:
         os.close(reader)
@@ -73,8 +76,8 @@ def test_input_that_never_ends_does_not_hold_the_command() -> None:
 
 
 def test_a_reader_that_goes_away_ends_the_writer() -> None:
-    command = f"{' '.join(EBB)} run -- yes | head -2"
-    ended = subprocess.run(["sh", "-c", command], capture_output=True, timeout=120)
+    command = f"{' '.join(EBB)} run -q -- yes | head -2"
+    ended = subprocess.run(["sh", "-c", command], capture_output=True, timeout=PATIENCE_S)
     assert (ended.stdout, ended.stderr) == (b"y\ny\n", b"")
 
 
@@ -82,15 +85,17 @@ def test_a_reader_of_a_listing_may_go_away() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     for words in (["doctor"], ["image", "ls"], ["completion", "bash"], ["__complete", "image", ""]):
-        ended = subprocess.run([*EBB, *words], stdout=writer, stderr=subprocess.PIPE, timeout=120)
+        ended = subprocess.run(
+            [*EBB, *words], stdout=writer, stderr=subprocess.PIPE, timeout=PATIENCE_S
+        )
         assert (ended.returncode, ended.stderr) == (141, b""), words
     os.close(writer)
 
 
 def test_output_that_cannot_be_written_ends_the_writer() -> None:
     with open("/dev/full", "wb") as full:
-        command = [*EBB, "run", "--", "yes"]
-        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=120)
+        command = [*EBB, "run", "-q", "--", "yes"]
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=PATIENCE_S)
     assert ended.returncode == 141
     assert ended.stderr == b"ebb: the output cannot be written: No space left on device\n"
 
@@ -145,6 +150,7 @@ def test_interrupt_of_a_published_port_is_silent():
         port = free.getsockname()[1]
     words = [
         "run",
+        "-q",
         "-p",
         f"{port}:8080",
         "--",
@@ -161,7 +167,8 @@ def test_interrupt_of_a_published_port_is_silent():
 
     def ask() -> bytes:
         while True:  # until the guest listens
-            with suppress(OSError), urllib.request.urlopen(url, timeout=60) as answer:
+            assert running.poll() is None
+            with suppress(OSError), urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
                 return answer.read()
 
     url = f"http://127.0.0.1:{port}/debian_version"
@@ -169,15 +176,13 @@ def test_interrupt_of_a_published_port_is_silent():
     with socket.create_connection(("127.0.0.1", port)):  # one that is open at the end
         assert ask()
         running.send_signal(signal.SIGINT)
-        _, said = running.communicate(timeout=60)
+        _, said = running.communicate(timeout=PATIENCE_S)
     assert (running.returncode, said) == (130, b"")
 
 
 @pytest.mark.parametrize(
     ("limit", "script", "code", "said"),
     [
-        ("--timeout 200ms", "echo out; sleep 1000", 124, "--timeout: sh did not end within 0.2 s"),
-        ("--timeout 200ms", "trap '' TERM; echo out; while :; do :; done", 124, "--timeout: sh did"),
         ("--memory 64M", "echo out; exec tail /dev/zero", 137, "--memory: a process was killed"),
         ("--pids 5", "echo out; for i in 1 2 3 4 5; do sleep 1000 & done; exit 0", 2, "--pids: "),
         ("--disk 1M", "echo out; head -c 2M /dev/zero > /tmp/file", 1, "--disk: a write was refused"),
@@ -191,10 +196,22 @@ def test_a_limit_that_ends_a_run_is_named(limit: str, script: str, code: int, sa
     assert len(ended.stdout) == 4 and said in ended.stderr.decode()
 
 
+@pytest.mark.parametrize("loop", ["sleep 1000", "trap '' TERM; while :; do :; done"])
+def test_a_timeout_that_ends_a_run_is_named(loop: str) -> None:
+    """It gets longer until a busy host has let the program say something."""
+    ms, said = 200, b""
+    while not said:
+        ended = ebb("run", "--timeout", f"{ms}ms", "--", "sh", "-c", f"echo out; {loop}")
+        assert ended.returncode == 124
+        assert f"--timeout: sh did not end within {ms / 1000:g} s" in ended.stderr.decode()
+        ms, said = 4 * ms, ended.stdout
+    assert said == b"out\n"
+
+
 def test_limits_that_are_not_met_are_silent() -> None:
     limits = [
         "--timeout",
-        "1m",
+        "10m",
         "--memory",
         "128M",
         "--pids",
@@ -206,7 +223,7 @@ def test_limits_that_are_not_met_are_silent() -> None:
         "--files",
         "99",
     ]
-    ended = ebb("run", *limits, "--", "sh", "-c", "echo x > /tmp/f; cat /tmp/f")
+    ended = ebb("run", "-q", *limits, "--", "sh", "-c", "echo x > /tmp/f; cat /tmp/f")
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"x\n", b"")
 
 
@@ -275,7 +292,7 @@ class Seat:
 
     def until(self, wanted: bytes) -> None:
         while wanted not in self.seen:
-            assert select.select([self.master], [], [], 60)[0], self.all
+            assert select.select([self.master], [], [], PATIENCE_S)[0], self.all
             self._read()
         self.seen = self.seen.partition(wanted)[2]
 
@@ -371,7 +388,7 @@ def test_the_terminal_is_restored_even_if_we_are_killed(seat: Callable[..., Seat
     at.until(b"ready")
     at.ebb.kill()
     at.ebb.wait()
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE_S
     while not at.restored() and time.monotonic() < end:
         os.sched_yield()
     assert at.restored()
@@ -382,7 +399,7 @@ def test_a_terminal_that_goes_away_ends_the_guest(seat: Callable[..., Seat]) -> 
     at.until(b"ready")
     os.close(at.master)
     at.master = os.open("/dev/null", os.O_RDWR)
-    assert at.ebb.wait(60) != 0
+    assert at.ebb.wait(PATIENCE_S) != 0
 
 
 def test_the_terminal_is_restored_after_a_failure_of_ours(
@@ -417,7 +434,7 @@ ASKING = b"\033[c\033[6n\033]52;c;aGVsbG8=\007\033]0;title\007\005\033P$qm\033\\
 def test_output_on_a_terminal_asks_and_takes_nothing(
     seat: Callable[..., Seat], how: tuple[str, ...]
 ) -> None:
-    at = seat(*how, "--", "printf", ASKING.decode().replace("\x1b", "\\033"))
+    at = seat("-q", *how, "--", "printf", ASKING.decode().replace("\x1b", "\\033"))
     assert at.end() == 0
     assert at.all.startswith(b"seen") and b"52;" not in at.all and b"title" not in at.all
 
@@ -437,7 +454,7 @@ def interrupted(script: str, times: int) -> tuple[int, bytes, bytes]:
         for _ in range(times):
             assert running.stdout.readline()
             running.send_signal(signal.SIGINT)
-        output, errors = running.communicate(timeout=60)
+        output, errors = running.communicate(timeout=PATIENCE_S)
     return running.returncode, output, errors
 
 
@@ -501,7 +518,7 @@ def test_listings_come_as_json_and_ids_may_be_shortened() -> None:
 
 
 def test_completion_knows_commands_options_and_images() -> None:
-    assert ebb("__complete", "r").stdout == b"run\n"
+    assert ebb("__complete", "ru").stdout == b"run\n"
     assert ebb("__complete", "run", "--im").stdout == b"--image\n"
     assert b"base\n" in ebb("__complete", "run", "--image", "").stdout
     assert ebb("__complete", "run", "--", "l").stdout == b"\n"
@@ -538,11 +555,11 @@ def test_processes_share_an_empty_home(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("EBB_IMAGES", str(images_folder()))
     monkeypatch.setenv("EBB_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("EBB_CACHE", raising=False)
-    command = [*EBB, "run", "--", "echo", "hi"]
+    command = [*EBB, "run", "-q", "--", "echo", "hi"]
     pipe = subprocess.PIPE
     running = [subprocess.Popen(command, stdout=pipe, stderr=pipe) for _ in range(2)]
     for one in running:
-        assert one.communicate(timeout=120) == (b"hi\n", b"") and one.returncode == 0
+        assert one.communicate(timeout=PATIENCE_S) == (b"hi\n", b"") and one.returncode == 0
     compiled = list((tmp_path / "home" / "cache" / "compiled").iterdir())
     assert [path.suffix for path in compiled] == [".cwasm"]
     before = compiled[0].stat().st_ino, compiled[0].stat().st_mtime_ns
@@ -560,5 +577,5 @@ except SystemExit:
     heavy = {"asyncio", "wasmtime", "difflib", "ebbtide.machine"} & set(sys.modules)
     sys.exit(f"loaded: {heavy}" if heavy else 0)
 """
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=PATIENCE_S)
     assert ended.returncode == 0, ended.stderr

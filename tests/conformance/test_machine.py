@@ -6,6 +6,7 @@ import asyncio
 import io
 import subprocess
 import tarfile
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ import ebbtide
 from ebbtide import Machine, OutputLimit, blocking
 from ebbtide.assets import images_folder
 from ebbtide.stream import Pty, SocketStream
+from ebbtide.wasmtime_kernel import Instance
 from support.patience import said_in_time
 
 pytestmark = pytest.mark.native
@@ -39,7 +41,7 @@ async def booted(**options: Any) -> AsyncIterator[Machine]:
 def in_machine(work: Callable[[Machine], Awaitable[None]], **options: Any) -> None:
     async def run() -> None:
         async with booted(**options) as machine:
-            await asyncio.wait_for(work(machine), 60)
+            await asyncio.wait_for(work(machine), 600)
             assert machine.panic is None
 
     asyncio.run(run())
@@ -317,6 +319,31 @@ def test_load_average_is_one_for_what_runs_all_the_time(guests: Any) -> None:
         assert (await m.run("cat", "/proc/loadavg")).stdout.startswith("0.00 0.00 0.00 ")
 
     in_machine(work, time="virtual")
+
+
+def test_no_instance_is_used_by_two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was made for a thread may be handed to it, and is never taken back."""
+    users: dict[Instance, list[int]] = {}
+    call = Instance.call
+
+    def noted(self: Instance, name: str, *args: int) -> int:
+        threads, own = users.setdefault(self, []), threading.get_ident()
+        if threads[-1:] != [own]:
+            threads.append(own)
+        return call(self, name, *args)
+
+    async def work(m: Machine) -> None:
+        await m.run("seq", "100")
+        await m.stats()
+        await m.run("seq", "100")
+        await m.digest()
+        await m.run("true")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Instance, "call", noted)
+        in_machine(work, harts=2)
+    assert len(users) >= 4  # the kernel role's, the outbox's watcher's, two harts'
+    assert max(map(len, users.values())) <= 2, users
 
 
 def test_blocking_twin_and_run() -> None:

@@ -44,7 +44,7 @@ def test_transcript(path: Path, machine: Any) -> None:
     env = {"HOME": folder, "PATH": "/usr/bin:/bin"}
     wrong = []
     for command, expected in blocks(path):
-        result = machine.run("bash", "-c", command, cwd=folder, env=env, timeout=60)
+        result = machine.run("bash", "-c", command, cwd=folder, env=env, timeout=300)
         if result.stdout != expected:
             wrong.append(
                 f"$ {command}\nexpected {expected!r}\n     got {result.stdout!r}\n{result.stderr}"

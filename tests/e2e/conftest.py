@@ -12,9 +12,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect
 
-from e2e.machines import MachinePage
+from e2e.machines import BOOT_MS, MachinePage
 from ebbtide.assets import images_folder
 from ebbtide.serve import Mount, Server, site
 
@@ -27,7 +27,8 @@ CHROMIUM_ARGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-TIMEOUT_MS = 60_000
+TIMEOUT_MS = BOOT_MS  # of each wait; a machine that is busy or slow must pass
+expect.set_options(timeout=TIMEOUT_MS)
 
 
 @pytest.fixture(scope="session")

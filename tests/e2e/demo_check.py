@@ -33,7 +33,7 @@ def check(page: Page, url: str, image: str) -> None:
     names = {line.split()[8] for line in result["stdout"].splitlines()[1:]}
     assert names.issuperset(EXPECTED), result
 
-    page.wait_for_function("screenText().includes('ebb')")  # the prompt names the host
+    page.wait_for_function(r"/ebb.*[#$]$/m.test(screenText())")  # the prompt names the host
     page.keyboard.type("ls -l / | tail -n +2 | wc -l; echo done:$?\n")
     page.wait_for_function("screenText().includes('done:0')")
     counted = [line.strip() for line in page.evaluate("screenText()").splitlines()]

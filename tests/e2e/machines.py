@@ -1,6 +1,7 @@
 """A booted machine in a page, as tests hold it: script runs in the page, typing goes to the terminal.
 
-Whoever waits must wait for what only the last action can have brought: what stood there before is seen at once.
+Whoever waits must wait for what only the last action can have brought: what stood there before is seen at once, and so is
+the echo of what is typed. So commands say `do''ne`, patterns begin a line or end at the next prompt.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from typing import Any
 
 from playwright.sync_api import Page
 
-BOOT_MS = 60_000
-SEE_MS = 60_000
+BOOT_MS = SEE_MS = 240_000  # a quiet machine takes seconds
 PROMPT = r"[#$]$"
+FRAME = "new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))"
 
 
 class MachinePage:
@@ -77,6 +78,10 @@ class MachinePage:
         )
         screen: str = seen.json_value()["screen"]
         return screen
+
+    def drawn(self) -> None:
+        """Wait until what the terminal knows is on the screen, where a mouse finds it."""
+        self.page.evaluate(FRAME)
 
     def clear(self) -> None:
         """Leave nothing in the terminal in front but a prompt that has just been shown."""

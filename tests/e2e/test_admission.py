@@ -47,7 +47,7 @@ def test_programs_say_what_the_policy_makes_of_them(
         f"""{BOOT}
         const seen = {{}};
         for (const name of Object.keys(arg.programs)) {{
-            const {{ stdout, exitCode }} = await other.run(`/t/${{name}}`, [], {{ cwd: "/tmp", timeout: 20000 }});
+            const {{ stdout, exitCode }} = await other.run(`/t/${{name}}`, [], {{ cwd: "/tmp", timeout: 120000 }});
             seen[name] = [stdout, exitCode];
         }}
         await other.close();
@@ -94,7 +94,7 @@ def test_out_of_memory_is_enomem_and_then_the_end_of_the_largest(
         f"""{BOOT}
         const seen = [];
         for (const size of ["8", "200", "200", "8"])
-            seen.push((await other.run("/t/admission-eater", [size], {{ timeout: 20000 }})).stdout);
+            seen.push((await other.run("/t/admission-eater", [size], {{ timeout: 120000 }})).stdout);
         await other.close();
         return seen;""",
         programs("admission/eater", harts=harts, memory="96M"),

@@ -16,10 +16,9 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, BrowserType, Page, expect
 
 from e2e.conftest import CHROMIUM_ARGS, TIMEOUT_MS
-from e2e.machines import BOOT_MS
+from e2e.machines import BOOT_MS, PROMPT
 from support.devtools import Chromium
 
-PROMPT = r"[#$]$"
 READY = "document.body?.dataset.state === 'ready'"
 
 
@@ -220,6 +219,7 @@ def test_two_tabs_at_once_share_nothing_but_wishes_and_need_no_room_to_store_the
     expect(one.locator("html")).to_have_attribute("data-theme", "dark")
     assert two.get_attribute("html", "data-theme") is None
     one.evaluate("localStorage.clear()")
+    two.wait_for_function("localStorage.length === 0")  # it lives in another process
     choose_dark(two)
     expect(two.locator("html")).to_have_attribute("data-theme", "dark")
     stored = two.evaluate(
@@ -253,6 +253,9 @@ def test_reload_while_booting_boots_anew(alone: BrowserContext) -> None:
     has_machine(page)
     assert uncaught == []
     mine = 1 + page.evaluate("sdk.harts")
+    page.wait_for_function(
+        "sdk.counters().then(({ steps }) => steps.every(Boolean))"
+    )  # all have come
     while len(page.workers) > mine:  # the browser tells of their end a little later
         page.wait_for_timeout(10)
     assert len(page.workers) == mine
@@ -265,7 +268,7 @@ def goes_back_and_forward(page: Page, base_url: str, kept: bool) -> None:
     page.evaluate("sdk.fs.writeFile('/tmp/before', 'x').then(() => sdk.spawn('yes'))")
     page.goto(f"{base_url}icon.svg", wait_until="commit")
     for way in ("back", "forward", "back"):
-        page.evaluate(f"history.{way}()")
+        page.evaluate(f"void setTimeout(() => history.{way}())")  # it takes what is asked with it
         there = base_url if way == "back" else f"{base_url}icon.svg"
         page.wait_for_url(there, wait_until="commit")
     has_machine(page)
@@ -310,10 +313,12 @@ def test_tab_that_was_asleep_goes_on(base_url: str, tmp_path: Path) -> None:
             window.counting = await sdk.spawn("seq", ["200000"]);"""
         )
         tab.set_life("frozen")
+        tab.until("life.length === 1")
         before = tab.js("return [performance.now(), turns]")
         tab.until(f"performance.now() > {before[0] + ASLEEP_MS}")
         assert tab.js("return turns") == before[1], "the tab was awake"
         tab.set_life("active")
+        tab.until("life.length > 1")
         assert tab.js("return life") == ["freeze", "resume"]
         assert tab.js("return (await slept).stdout") == "100000\n"
         assert tab.js("return (await new Response(counting.stdout).text()).length") == 1_288_895
@@ -377,9 +382,17 @@ def test_worker_that_ends_while_booting_is_named(alone: BrowserContext) -> None:
 
 def test_worker_that_fails_says_so(alone: BrowserContext) -> None:
     page = alone.new_page()
+    page.add_init_script(
+        """const { Worker } = window;
+        window.Worker = class extends Worker {
+            constructor(url, options) {
+                super(options.name ? `${url}#${options.name.replaceAll(" ", "-")}` : url, options);
+            }
+        };"""
+    )
     page.goto("/")
     has_machine(page)
-    kernel = next(worker for worker in page.workers if worker.evaluate("self.name") == "ebb kernel")
+    kernel = next(worker for worker in page.workers if worker.url.endswith("#ebb-kernel"))
     kernel.evaluate("() => void Promise.reject(new Error('out of luck'))")
     code, message = failure(page)
     assert code == "internal" and "out of luck" in message

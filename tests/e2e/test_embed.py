@@ -202,6 +202,7 @@ def test_the_page_works_with_all_storage_denied(
     (tmp_path / "Default" / "Preferences").write_text(json.dumps(denied))
     context = browser_type.launch_persistent_context(tmp_path, **browser_type_launch_args)
     try:
+        context.set_default_timeout(BOOT_MS)
         page = context.new_page()
         page.goto(base_url)
         assert (

@@ -157,17 +157,19 @@ try:
 except ebbtide.MachineClosed:
     said = "all is as in CPython"
 
-bounded = await ebbtide.Machine.boot(harts=1, limits={"timeout": 0.5, "max_output": 4})
+hurried = await ebbtide.Machine.boot(harts=1, limits={"timeout": 0.5})
 try:
-    await bounded.run("sleep", "1000")
+    await hurried.run("sleep", "1000")
 except ebbtide.ProcessTimeout as late:
     assert late.limit == "timeout"
+nap = await hurried.spawn("sleep", "1000")
+assert (await nap.wait()).exit_code == 143 and nap.limit == "timeout"
+await hurried.close()
+bounded = await ebbtide.Machine.boot(harts=1, limits={"max_output": 4})
 try:
     await bounded.run("yes")
 except ebbtide.OutputLimit as much:
     assert much.stdout == b"y\\ny\\n", much.stdout
-nap = await bounded.spawn("sleep", "1000")
-assert (await nap.wait()).exit_code == 143 and nap.limit == "timeout"
 await bounded.close()
 said
 """,

@@ -10,13 +10,16 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, Route
 
-STARTED_MS = 60_000
+from e2e.machines import BOOT_MS
+
+STARTED_MS = BOOT_MS
 
 
 @pytest.fixture
 def fresh_page(browser: Browser) -> Iterator[Page]:
     """A page in a profile of its own: what a test breaks is broken for it alone."""
     context = browser.new_context(service_workers="block")  # ours would mend what a test breaks
+    context.set_default_timeout(STARTED_MS)
     yield context.new_page()
     context.close()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Browser, Route
 
-from e2e.machines import MachinePage
+from e2e.machines import BOOT_MS, MachinePage
 
 LOOP = 'sdk.spawn("sh", ["-c", "while :; do :; done"])'
 
@@ -83,6 +83,7 @@ def test_processors_and_memory_are_what_was_asked_for(machine: MachinePage) -> N
 
 def test_machine_works_without_wait_async(browser: Browser, base_url: str) -> None:
     context = browser.new_context()
+    context.set_default_timeout(BOOT_MS)
     page = context.new_page()
 
     def handle(route: Route) -> None:
@@ -91,7 +92,7 @@ def test_machine_works_without_wait_async(browser: Browser, base_url: str) -> No
 
     page.route("**/worker.js", handle)
     page.goto(base_url)
-    page.wait_for_function("window.sdk !== undefined", timeout=60_000)
+    page.wait_for_function("window.sdk !== undefined", timeout=BOOT_MS)
     assert page.evaluate("sdk.run('echo', ['rung']).then((r) => r.stdout)") == "rung\n"
     assert any(worker.url.endswith("bell.js") for worker in page.workers)
     context.close()
@@ -124,6 +125,15 @@ def test_close_ends_the_workers_and_rejects_what_waits(machine: MachinePage) -> 
     while len(machine.page.workers) > mine:  # the browser tells of their end a little later
         machine.page.wait_for_timeout(10)
     assert len(machine.page.workers) == mine
+
+
+def test_the_guests_clock_is_the_hosts(machine: MachinePage) -> None:
+    """It follows it; on a busy host it may lag for a while."""
+    machine.until(
+        """const before = Date.now();
+        const told = Number((await sdk.run("date", ["+%s%3N"])).stdout);
+        return before - 100 < told && told < Date.now() + 100;"""
+    )
 
 
 def test_twenty_machines_in_turn_leave_nothing_behind(machine: MachinePage) -> None:

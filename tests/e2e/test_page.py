@@ -33,14 +33,16 @@ def test_terminal_follows_the_size_of_the_window(machine: MachinePage) -> None:
     machine.type("stty size\n")
     before = re.search(r"^(\d+) (\d+)$", machine.see(r"^\d+ \d+\n.*" + PROMPT), re.M)
     machine.clear()
+    assert before
     machine.page.set_viewport_size({"width": 640, "height": 400})
     machine.page.wait_for_function(
         "document.querySelector('#terminal .xterm-screen').clientWidth < 640"
     )
-    machine.type("stty size\n")
+    told = f"[ $rows -lt {before[1]} ] && [ $columns -lt {before[2]} ]"  # a message later
+    machine.type(f"until read rows columns <<<$(stty size); {told}; do :; done; stty size\n")
     after = re.search(r"^(\d+) (\d+)$", machine.see(r"^\d+ \d+\n.*" + PROMPT), re.M)
     machine.page.set_viewport_size({"width": 1280, "height": 720})
-    assert before and after
+    assert after
     assert int(after[1]) < int(before[1]) and int(after[2]) < int(before[2])
 
 

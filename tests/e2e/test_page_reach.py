@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Page
 
-from e2e.machines import PROMPT, MachinePage
+from e2e.machines import FRAME, PROMPT, MachinePage
 
 WIDE = {"width": 1280, "height": 720}
 PHONE = {"width": 360, "height": 640}
 AXE = "sdk/node_modules/axe-core/axe.min.js"
-FRAME = "new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))"
 SECOND = "[role=tab]:nth-child(2)[aria-selected=true]"
 KEYBOARD = 300  # what a phone's keyboard leaves of the height
 
@@ -199,6 +198,7 @@ def test_key_bar_gives_the_keys_a_phone_lacks(phone: MachinePage) -> None:
     press.filter(has_text="Tab").click()
     phone.see(r"# cd /etc/$")
     page.keyboard.press("Control+c")
+    phone.see(r"# cd /etc/\^C\n.*" + PROMPT)  # what is typed before goes with it
 
 
 def test_keyboard_never_covers_the_prompt(phone: MachinePage) -> None:

@@ -11,6 +11,8 @@ import pytest
 from playwright.sync_api import Page
 
 from ebbtide import Machine
+from ebbtide.recording import Tape
+from ebbtide.rewind.tape import Header, TapeWriter
 
 HERE = Path(__file__).resolve().parent
 ESBUILD = HERE.parents[1] / "sdk" / "node_modules" / ".bin" / "esbuild"
@@ -27,12 +29,16 @@ def tape(kernel_wasm: Path, scratch_folder: Path) -> int:
     """Record a shell session with a digest at its end; returns the number of entries."""
 
     async def record() -> int:
-        async with await Machine.boot("base", memory=RAM, record=True) as machine:
+        async with await Machine.boot("base", memory=RAM, record=(tape := Tape())) as machine:
             result = await machine.run("bash", "-s", stdin=SCRIPT)
             assert result.exit_code == 0, result
             await machine.digest()
-            machine.placement.tape.save(scratch_folder / "tape")
-            return len(machine.placement.tape.entries)
+            with (scratch_folder / "tape").open("wb") as file:
+                writer = TapeWriter(file, Header(bytes(16), bytes(32)), None, {})
+                for entry in tape.entries:
+                    writer.append(entry)
+                writer.flush()
+            return len(tape.entries)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EBB_KERNEL", str(kernel_wasm))

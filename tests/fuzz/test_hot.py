@@ -58,19 +58,24 @@ def test_every_page_is_equal_after_every_step(
     async def body(machine, mark):
         await machine.fs.write_file("/hot", program.read_bytes(), mode=0o755)
         mark(f"hot {seed} 1 {ROUNDS} {KINDS[kind]}")
-        result = await machine.run("/hot", str(seed), "1", ROUNDS, str(KINDS[kind]), timeout=60)
+        result = await machine.run("/hot", str(seed), "1", ROUNDS, str(KINDS[kind]), timeout=300)
         assert result.exit_code == 0, result
 
     chance = random.Random(seed)
     recorded = record(body)
-    outcome = lockstep(
-        kernel,
-        recorded,
-        lambda: chance.randrange(1, chance.choice((50, 5000, 50_000))),
-        threshold=1 + seed % 2,
-        start=recorded.parts[0][0],
-    )
-    assert outcome.counters["instructions"] > 10_000, outcome
+    keeps = None
+    for _ in ("cold", "warm"):
+        outcome = lockstep(
+            kernel,
+            recorded,
+            lambda: chance.randrange(1, chance.choice((50, 5000, 50_000))),
+            threshold=1 + seed % 2,
+            start=recorded.parts[0][0],
+            warm=keeps,
+        )
+        assert outcome.counters["instructions"] > 10_000, outcome
+        assert bool(outcome.counters["kept_regions"]) == bool(keeps)
+        keeps = outcome.keeps
 
 
 @pytest.mark.parametrize("kind", [0, FAULTS, FLOATS])  # lr.w, then sc.d, is whatever it is
@@ -79,11 +84,11 @@ def test_the_code_does_what_it_does_in_qemu(kind, program, qemu, kernel_wasm, mo
 
     monkeypatch.setenv("EBB_KERNEL", str(kernel_wasm))
     arguments = ("1", str(2 * SEEDS), "40", str(kind))
-    there = subprocess.run([qemu, program, *arguments], capture_output=True, timeout=60)
+    there = subprocess.run([qemu, program, *arguments], capture_output=True, timeout=300)
     assert there.returncode == 0, there
     with blocking.Machine.boot(None, jit="on", jit_threshold=50, memory=128 << 20) as machine:
         machine.fs.write_file("/hot", program.read_bytes(), mode=0o755)
-        here = machine.run("/hot", *arguments, encoding="bytes", timeout=60)
+        here = machine.run("/hot", *arguments, encoding="bytes", timeout=300)
     assert here.exit_code == 0, here
     assert here.stdout == there.stdout
 
@@ -96,12 +101,12 @@ def test_threads_on_two_harts_do_what_they_do_in_qemu(
 
     monkeypatch.setenv("EBB_KERNEL", str(kernel_wasm))
     arguments = ("1", str(2 * SEEDS), "200", str(kind))
-    there = subprocess.run([qemu, program, *arguments], capture_output=True, timeout=60)
+    there = subprocess.run([qemu, program, *arguments], capture_output=True, timeout=300)
     assert there.returncode == 0, there
     options = {"jit": "on", "jit_threshold": 2, "memory": 128 << 20, "harts": 2}
     with blocking.Machine.boot(None, **options) as machine:
         machine.fs.write_file("/hot", program.read_bytes(), mode=0o755)
-        here = machine.run("/hot", *arguments, encoding="bytes", timeout=60)
+        here = machine.run("/hot", *arguments, encoding="bytes", timeout=300)
         stats = machine.stats()
     assert here.exit_code == 0, here
     assert here.stdout == there.stdout

@@ -38,12 +38,13 @@ def session(kernel_wasm: Path, base_store: ImageStore) -> tuple[Tape, str]:
     """Record a shell session; the tape ends with a digest."""
 
     async def record() -> tuple[Tape, str]:
-        machine = await Machine.boot("base", memory=RAM, record=True, seed=SEED)
+        tape = Tape()
+        machine = await Machine.boot("base", memory=RAM, record=tape, seed=SEED)
         async with machine:
-            result = await machine.run("bash", "-s", stdin=SCRIPT, timeout=120)
+            result = await machine.run("bash", "-s", stdin=SCRIPT, timeout=300)
             assert result.exit_code == 7, result
             await machine.digest()
-            return machine.placement.tape, result.stdout
+            return tape, result.stdout
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EBB_KERNEL", str(kernel_wasm))
@@ -52,7 +53,7 @@ def session(kernel_wasm: Path, base_store: ImageStore) -> tuple[Tape, str]:
 
 def replay(machine: Any, tape: Tape, budget: Callable[[], int]) -> ReplayDriver:
     return ReplayDriver(
-        machine.port, tape, digest=machine.digest, drain=machine.drain, budget=budget
+        machine.port, tape.entries, digest=machine.digest, drain=machine.drain, budget=budget
     )
 
 

@@ -29,11 +29,11 @@ def tape(kernel_wasm: Path, base_store: ImageStore) -> Tape:
 
     async def run() -> Tape:
         async with await Machine.boot("base", memory=RAM, jit="verify") as machine:
-            result = await machine.run("bash", "-c", SCRIPT, timeout=120)
+            result = await machine.run("bash", "-c", SCRIPT, timeout=300)
             assert result.stdout == "300\n", result
             assert (await machine.stats()).refused == 0
             await machine.digest()
-            return machine.placement.tape
+            return machine.placement.recorder
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EBB_KERNEL", str(kernel_wasm))

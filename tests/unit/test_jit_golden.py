@@ -34,7 +34,7 @@ def test_code_generation(golden: Path, build_folder: Path, tmp_path: Path) -> No
         [program, file, "code", code],
         check=True,
         env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"},
-        timeout=60,
+        timeout=300,
     )
     body = wat.functions(file.read_bytes()[4:])[-1]  # behind what every module has
     text = "\n".join(body) + "\n"

@@ -60,7 +60,7 @@ def test_an_installed_wheel_runs_a_guest(
 ) -> None:
     command = [installed, "run", "--", "uname", "-sm"]
     done = subprocess.run(
-        command, cwd=elsewhere, env=environment, capture_output=True, text=True, timeout=120
+        command, cwd=elsewhere, env=environment, capture_output=True, text=True, timeout=300
     )
     assert (done.returncode, done.stdout) == (0, "Linux riscv64\n"), done.stderr
     assert list((elsewhere / "home" / "cache" / "compiled").iterdir()), "compiled code is kept"
@@ -81,7 +81,7 @@ def test_two_processes_share_one_home(
         subprocess.Popen(command, cwd=elsewhere, env=home, stdout=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    assert [one.communicate(timeout=120)[0] for one in running] == ["hello\n"] * 2
+    assert [one.communicate(timeout=300)[0] for one in running] == ["hello\n"] * 2
     (compiled,) = (elsewhere / "shared" / "cache" / "compiled").iterdir()
     assert compiled.suffix == ".cwasm", "no temporary file is left"
 

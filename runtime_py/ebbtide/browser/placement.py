@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
 from typing import Any
 
+from ..errors import InternalError
 from ..events import Events
 from ..kernel_role import KernelRole, Listener
 from ..placement import Options
@@ -24,7 +25,8 @@ from ..stats import Stats, read_stats
 from .images import HttpImage
 from .pyodide_port import PyodideHostPort
 
-FREEZE_PATIENCE_S = 2.0
+PATIENCE_S = 60.0  # with a hart that is to leave its step; when all ends anyway:
+CLOSE_PATIENCE_S = 2.0
 FREEZE_LOOK_S = 0.001
 
 Send = Callable[[dict[str, Any]], None]
@@ -41,6 +43,7 @@ class BrowserPlacement:
         self._role: KernelRole | None = None
         self._seats: list[Seat] = []
         self._resting = asyncio.Lock()
+        self._closing = False
 
     async def start(self, options: Options, listener: Listener) -> None:
         """Let the harts take their seats, deliver BOOT."""
@@ -57,7 +60,7 @@ class BrowserPlacement:
         events = Events(self.abi)
         boot = events.boot(
             ram_bytes=ram_bytes,
-            realtime_ns=time.time_ns(),
+            realtime_ns=time.time_ns() - int(self._host.time.now()),  # when the harts' clock began
             cpus=options.cpus or harts,
             harts=harts,
             seed=options.seed or os.urandom(32),
@@ -96,12 +99,14 @@ class BrowserPlacement:
     async def _at_rest(self) -> AsyncIterator[None]:
         """Hold all harts outside their steps."""
         async with self._resting:
-            await self._freeze()
             try:
+                if not await self._freeze(PATIENCE_S):
+                    raise InternalError("a hart does not leave its step")
                 yield
             finally:
-                self._port.freeze(False)
-                self._control(Control.RUN)
+                if not self._closing:
+                    self._port.freeze(False)
+                    self._control(Control.RUN)
 
     async def stats(self) -> Stats:
         """Freeze, read what the harts have done, thaw: a hart's report is that of its last step."""
@@ -115,13 +120,14 @@ class BrowserPlacement:
 
     async def close(self) -> None:
         """Bring all harts out of the kernel and end their loops; then no worker minds being ended."""
+        self._closing = True
         if self._role is not None:
             self._role.close()
         self._control(Control.STOP)
-        await self._freeze()
+        await self._freeze(CLOSE_PATIENCE_S)
 
-    async def _freeze(self) -> bool:
-        end = time.monotonic() + FREEZE_PATIENCE_S
+    async def _freeze(self, patience_s: float) -> bool:
+        end = time.monotonic() + patience_s
         while self._port.freeze(True):
             if time.monotonic() > end:
                 return False

@@ -16,6 +16,7 @@ export interface KernelHost {
   readonly kernel: Kernel;
   readonly ramBytes: number;
   readonly harts: number;
+  readonly time: HostTime;
   readonly configJson: string;
   post(message: FromKernel): void;
   /** Call back in a microtask; in a task of its own, after what already waits. */
@@ -97,6 +98,7 @@ async function startKernel(shared: Shared): Promise<void> {
     kernel: attachKernel(shared.module, shared.memory, shared.ramBytes, shared.harts),
     ramBytes: shared.ramBytes,
     harts: shared.harts,
+    time: openHostTime(shared.clock),
     configJson: JSON.stringify(config),
     post,
     image,
@@ -116,7 +118,7 @@ async function startThread({ shared, policy, jit }: StartThread): Promise<void> 
   const entry = await loadEntry(shared);
   post({ type: "started" });
   const [seat] = await Promise.all([seated, alive]);
-  const kernel = seatKernel(shared.module, shared.memory, seat.stack);
+  const kernel = seatKernel(shared.module, shared.memory, seat.stack, shared.kept);
   entry.thread_main({ kernel, seat, time: openHostTime(shared.clock), policyJson: JSON.stringify(policy), jit: jit ?? "", post });
 }
 

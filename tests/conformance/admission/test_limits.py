@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -104,18 +105,28 @@ def test_a_mapped_file_beyond_the_limit_is_a_bus_error(
 
 
 def test_timeout_ends_runs_and_spawned_programs(limited: Callable[..., None]) -> None:
+    """It gets longer until a busy host has let programs do what they do before it."""
+    done: list[bool] = []
+
     async def work(m: Machine) -> None:
         with pytest.raises(ProcessTimeout) as caught:
             await m.run("sh", "-c", "echo out; sleep 1000")
-        assert (caught.value.stdout, caught.value.limit) == ("out\n", "timeout")
+        assert caught.value.limit == "timeout"
+        said = caught.value.stdout
+        assert said in ("", "out\n")
         with pytest.raises(ProcessTimeout):
             await m.run("sleep", "1000", timeout=500)  # the smaller of the two
         process = await m.spawn("sleep", "1000")
         assert (await process.wait()).exit_code == 143 and process.limit == "timeout"
         await process.close()
-        assert (await m.run("true")).limit is None
+        with suppress(ProcessTimeout):
+            assert (await m.run("true")).limit is None
+            done.append(bool(said))
 
-    limited(work, limits={"timeout": 0.3})
+    limit = 0.3
+    while not any(done):
+        limited(work, limits={"timeout": limit})
+        limit *= 4
 
 
 def test_max_output_ends_a_run(limited: Callable[..., None]) -> None:

@@ -15,7 +15,8 @@ interface Task {
 const REPLAY = `
 from pathlib import Path
 from ebbtide.browser.pyodide_port import PyodideHostPort, PyodidePort
-from ebbtide.recording import ReplayDriver, Tape
+from ebbtide.recording import ReplayDriver
+from ebbtide.rewind.tape import TapeReader
 
 def machine(made):
     host = PyodideHostPort(made.host)
@@ -24,9 +25,9 @@ def machine(made):
     return port, host.digest, lambda: [None for _ in host.outbox()]
 
 def replay(make, move, move_after):
-    tape = Tape.load(Path("/tmp/tape"))
+    entries = list(TapeReader(Path("/tmp/tape").read_bytes()).entries())
     port, digest, drain = machine(make())
-    driver = ReplayDriver(port, tape, digest=digest, drain=drain)
+    driver = ReplayDriver(port, entries, digest=digest, drain=drain)
     driver.run(stop=move_after)
     driver.port, driver.digest, driver.drain = machine(move())
     driver.run()

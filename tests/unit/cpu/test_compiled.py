@@ -158,7 +158,7 @@ def run(
         jit = {"jit": "off"} if without is None else {"jit": "on", "jit_threshold": 3}
         with blocking.Machine.boot(None, memory=128 << 20, budget=20_000, **jit) as machine:
             machine.fs.write_file("/program", program, mode=0o755)
-            result = machine.run("/program", encoding="bytes", timeout=100)
+            result = machine.run("/program", encoding="bytes", timeout=300)
             stats = machine.stats()
             assert (result.exit_code, stats.refused) == (0, 0)
             assert without is None or stats.compiled_instructions * 10 > stats.instructions

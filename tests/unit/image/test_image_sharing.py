@@ -54,7 +54,7 @@ def together(*programs: list[str]) -> list[str]:
         assert one.stdin
         one.stdin.write("go\n")
         one.stdin.flush()
-    said = [one.communicate(timeout=120)[0] for one in running]
+    said = [one.communicate(timeout=300)[0] for one in running]
     assert [one.returncode for one in running] == [0] * len(running), said
     return said
 

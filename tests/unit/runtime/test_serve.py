@@ -36,7 +36,7 @@ def server(folder: Path) -> Iterator[Server]:
 def get(
     server: Server, path: str, headers: dict[str, str] | None = None, method: str = "GET"
 ) -> tuple[http.client.HTTPResponse, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
     try:
         connection.request(method, path, headers=headers or {})
         response = connection.getresponse()
@@ -88,7 +88,7 @@ def test_head_and_ranges(server: Server) -> None:
 
 
 def test_a_connection_serves_many_requests(server: Server) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
     for _ in range(3):
         connection.request("GET", "/missing")
         assert connection.getresponse().read() == b"404 Not Found\n"
@@ -124,5 +124,5 @@ def test_without_a_port_the_first_free_one_is_used(folder: Path) -> None:
 @pytest.mark.skipif(not os.path.exists("/proc/net/if_inet6"), reason="no IPv6 here")
 def test_both_loopback_addresses_answer(server: Server) -> None:
     for host in ("127.0.0.1", "::1"):
-        with socket.create_connection((host, server.port), timeout=20):
+        with socket.create_connection((host, server.port), timeout=120):
             pass

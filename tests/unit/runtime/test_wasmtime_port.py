@@ -152,7 +152,7 @@ def test_parked_thread_is_woken_by_mail_and_times_out_alone(kernel):
     thread.start()
     event = kernel.abi.structs["event_cancel"].pack()
     host.post(bytes(event))
-    thread.join(10)
+    thread.join(120)
     assert wakes and wakes[0] in (Wake.WOKEN, Wake.MOVED)
 
 
@@ -196,7 +196,7 @@ def test_native_placement_carries_events_in_and_records_out_and_stops(kernel):
             placement.post(bytes(event))
             while not any(log.text == text for log in told.logs):
                 told.some.clear()
-                await asyncio.wait_for(told.some.wait(), 20)
+                await asyncio.wait_for(told.some.wait(), 120)
             await placement.close()
         await asyncio.get_running_loop().shutdown_default_executor()
         assert threading.active_count() <= before + 1

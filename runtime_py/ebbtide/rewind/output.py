@@ -1,0 +1,144 @@
+"""What a machine has put out: a running hash that recording and replay compare, and the streams of
+the programs that the host has started.
+
+Every record of the outbox counts but those that only a replay asks for. One OUTPUT entry is a count
+and the first bytes of the hash over so many records.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..abi import Abi
+from ..events import CallEnded
+from ..recording import EVENT, OUTPUT, ReplayDiverged, Written
+
+_OUTPUT = struct.Struct("<Q16s")
+COUNTED = ("CALL", "BLOCK", "HOSTFS", "NOTICE")
+
+
+class OutputHash:
+    """The hash over all records so far."""
+
+    def __init__(self, abi: Abi) -> None:
+        self.count = 0
+        self._hash = hashlib.sha256()
+        self._counted = {abi.out[name] for name in COUNTED}
+
+    def add(self, record: bytes) -> bool:
+        """Take the next record; False if it is of a kind that does not count."""
+        if int.from_bytes(record[:4], "little") not in self._counted:
+            return False
+        self.count += 1
+        self._hash.update(record)
+        return True
+
+    def entry(self) -> bytes:
+        """Return it as the data of an OUTPUT entry."""
+        return _OUTPUT.pack(self.count, self._hash.digest()[:16])
+
+    def copy(self) -> OutputHash:
+        """Return one that goes on from here by itself."""
+        other = OutputHash.__new__(OutputHash)
+        other.count, other._hash, other._counted = self.count, self._hash.copy(), self._counted
+        return other
+
+
+class OutputCheck:
+    """Compares what a replay puts out with a tape's OUTPUT entries."""
+
+    def __init__(self, abi: Abi, entries: Iterable[Written]) -> None:
+        self.hash = OutputHash(abi)
+        self._expected = deque(entry.data for entry in entries if entry.kind == OUTPUT)
+        self._all = list(self._expected)
+
+    def add(self, record: bytes, tick: int) -> None:
+        """Take the next record; raises ReplayDiverged where the tape has other bytes."""
+        if not self.hash.add(record):
+            return
+        while self._expected and _OUTPUT.unpack(self._expected[0])[0] <= self.hash.count:
+            expected = self._expected.popleft()
+            if _OUTPUT.unpack(expected)[0] == self.hash.count and expected != self.hash.entry():
+                raise ReplayDiverged(
+                    f"the machine's output differs: among the first {self.hash.count} records, "
+                    f"seen at tick {tick}"
+                )
+
+    def finish(self) -> None:
+        """Say that the tape is at its end."""
+        if self._expected:
+            expected, _ = _OUTPUT.unpack(self._expected[-1])
+            raise ReplayDiverged(
+                f"the machine has put out {self.hash.count} records, and the tape {expected}"
+            )
+
+    def restore(self, hash: OutputHash) -> None:
+        """Go on from an earlier moment."""
+        self.hash = hash.copy()
+        self._expected = deque(data for data in self._all if _OUTPUT.unpack(data)[0] > hash.count)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Bytes of a program's output as the host took them; `stream` is stdout, stderr or tty."""
+
+    tick: int
+    pid: int
+    stream: str
+    data: bytes
+
+
+class Streams:
+    """Finds the programs' output among the answers to agent calls."""
+
+    def __init__(self, abi: Abi) -> None:
+        self._abi = abi
+        self._call = abi.structs["event_call"]
+        self._spawn = abi.structs["spawn"]
+        self._calls: dict[
+            int, tuple[int, int, bool]
+        ] = {}  # id -> nr, first argument, on a terminal
+        self._open: dict[int, tuple[int, str]] = {}  # agent descriptor -> pid, stream
+
+    def event(self, entry: Written) -> None:
+        """Note an agent call that begins."""
+        if entry.kind != EVENT:
+            return
+        data = entry.data
+        if self._abi.event_name(data) != "CALL":
+            return
+        words = self._call.integers(data)
+        args = self._call.raw(data, "args")
+        pty = False
+        if words["nr"] == self._abi.nr["SPAWN"]:
+            flags = self._spawn.integer(data[self._call.size :], "flags")
+            pty = bool(flags & self._abi.const["SPAWN_PTY"])
+        first = int.from_bytes(args[:8], "little")
+        self._calls[words["id"]] = words["nr"], first, pty
+
+    def ended(self, tick: int, ended: CallEnded) -> Chunk | None:
+        """Take an agent call's answer; returns the output it brings, if it does."""
+        nr, first, pty = self._calls.pop(ended.id, (0, 0, False))
+        if ended.result < 0:
+            return None
+        if nr == self._abi.nr["SPAWN"]:
+            fds = struct.unpack("<3i", ended.data[:12])
+            names = ("tty", "", "") if pty else ("", "stdout", "stderr")
+            for fd, name in zip(fds, names, strict=True):
+                if name and fd >= 0:
+                    self._open[fd] = ended.result, name
+        elif nr == self._abi.nr["close"]:
+            self._open.pop(first, None)
+        elif nr == self._abi.nr["read"] and first in self._open and ended.data:
+            return Chunk(tick, *self._open[first], ended.data)
+        return None
+
+    def copy(self) -> Streams:
+        """Return one that goes on from here by itself."""
+        other = Streams(self._abi)
+        other._calls, other._open = dict(self._calls), dict(self._open)
+        return other

@@ -1,0 +1,108 @@
+"""What records a run while it runs: entries go from the hart's thread through a queue to a thread
+that writes them, so that no hart waits for a disk.
+
+A leaf is written when it is full, and at least every FLUSH_S seconds: that much is lost at most if
+this process is killed. A store that takes no more ends the recording, never the run.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..abi import Abi
+from ..recording import END, META, OUTPUT, Entry
+from .output import OutputHash
+from .store import RunStore, new_id
+from .tape import Header, TapeWriter, event_heads
+
+FLUSH_S = 1.0
+
+
+class RunRecorder:
+    """Records one run into a store."""
+
+    def __init__(
+        self,
+        root: Path,
+        abi: Abi,
+        kernel: tuple[str, Path],
+        about: dict[str, Any],
+        on_trouble: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self.id = new_id()
+        self.exit_code: int | None = None
+        self._root = root
+        self._abi = abi
+        self._kernel = kernel
+        self._about = about
+        self._trouble = on_trouble
+        self._output = OutputHash(abi)
+        self._output_lock = threading.Lock()
+        self._noted = 0  # records, in the last OUTPUT entry
+        self._queue: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
+        self._queue.put(Entry(META, 0, json.dumps(about).encode()))
+        self._thread = threading.Thread(target=self._run, name="ebb-recorder", daemon=True)
+        self._thread.start()
+
+    def append(self, entry: Entry) -> None:
+        """Take the next entry; never waits."""
+        self._queue.put(entry)
+
+    def output(self, record: bytes) -> None:
+        """Count a record that has come out."""
+        with self._output_lock:
+            self._output.add(record)
+
+    def close(self, tick: int, end: dict[str, Any]) -> None:
+        """Write the end of the tape, at the machine's last tick, and wait until all is written."""
+        self._queue.put(Entry(OUTPUT, tick, self._output.entry()))
+        self._queue.put(Entry(END, tick, json.dumps(end).encode()))
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._write()
+        except (OSError, sqlite3.Error) as error:
+            self._trouble(f"the recording ends here, the run goes on: {error}")
+            while self._queue.get() is not None:
+                pass
+
+    def _write(self) -> None:
+        store = RunStore(self._root)
+        hash, path = self._kernel
+        store.begin(self.id, self._about)
+        store.keep_kernel(hash, path)
+        header = Header(bytes.fromhex(self.id.replace("-", "")), bytes.fromhex(hash))
+        with store.tape_path(self.id).open("wb", buffering=0) as file:
+            writer = TapeWriter(file, header, store.objects, event_heads(self._abi))
+            done = False
+            while not done:
+                done = self._leaf(store, writer)
+            store.finish(self.id, self.exit_code, writer.bytes)
+        store.close()
+
+    def _leaf(self, store: RunStore, writer: TapeWriter) -> bool:
+        """Write what comes within FLUSH_S; True when there is no more."""
+        entries, end = [self._queue.get()], time.monotonic() + FLUSH_S
+        while entries[-1] is not None and (left := end - time.monotonic()) > 0:
+            try:
+                entries.append(self._queue.get(timeout=left))
+            except queue.Empty:
+                break
+        with store.transaction():  # the objects are there before the leaf that names them
+            for entry in filter(None, entries):
+                writer.append(entry)
+            if entries[-1] is not None and self._output.count > self._noted:
+                with self._output_lock:
+                    self._noted = self._output.count
+                    writer.append(Entry(OUTPUT, entries[-1].tick, self._output.entry()))
+        writer.flush()
+        return entries[-1] is None

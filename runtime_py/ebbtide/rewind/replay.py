@@ -1,0 +1,145 @@
+"""A run, run again: any moment of it can be gone to, and what comes out is compared with the tape.
+
+A `Replay` steps a stage of its own; the guest cannot tell. `seek` goes to a tick in either direction:
+backwards by way of a checkpoint, which is a copy of the machine's pages at an earlier tick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ..abi import Abi
+from ..errors import EbbError
+from ..events import CallEnded, Events
+from ..recording import EVENT, ReplayDriver, Written
+from .output import Chunk, OutputCheck, OutputHash, Streams
+from .stage import Pages, Stage
+
+SLICE = 1 << 26  # ticks between two looks at the outbox
+
+NewStage = Callable[[int, Pages | None], Stage]  # bytes of memory, where to continue
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A moment that a replay can return to at once."""
+
+    tick: int
+    next: int  # entry
+    pages: Pages
+    output: OutputHash
+    streams: Streams
+
+
+class Replay:
+    """One replay of a tape. `on_chunk` gets the programs' output, `on_record` every other record."""
+
+    def __init__(
+        self,
+        abi: Abi,
+        entries: Sequence[Written],
+        new_stage: NewStage,
+        *,
+        on_chunk: Callable[[Chunk], None] = lambda chunk: None,
+        on_record: Callable[[int, bytes], None] = lambda tick, record: None,
+    ) -> None:
+        self.abi = abi
+        self.entries = entries
+        self.on_chunk = on_chunk
+        self.on_record = on_record
+        self.budget = SLICE
+        self.ram = _ram(abi, entries)
+        self.checkpoints: list[Checkpoint] = []
+        self._new_stage = new_stage
+        self._events = Events(abi)
+        self._check = OutputCheck(abi, entries)
+        self._streams = Streams(abi)
+        self._seen = 0  # entries that `_streams` knows
+        self.stage = new_stage(self.ram, None)
+        self._driver = self._drive(0, 0)
+        self.checkpoint()
+
+    @property
+    def tick(self) -> int:
+        """Where the replay is."""
+        return self._driver.tick
+
+    @property
+    def end(self) -> int:
+        """The tape's last tick."""
+        return self.entries[-1].tick if self.entries else 0
+
+    def run(self) -> None:
+        """Replay to the end of the tape; raises ReplayDiverged at the first difference."""
+        self._driver.run()
+        self._drain()
+        self._check.finish()
+
+    def seek(self, tick: int) -> None:
+        """Go to a tick: all that the tape has before it is done, nothing that it has there."""
+        if tick < self.tick:
+            self.restore(next(one for one in reversed(self.checkpoints) if one.tick <= tick))
+        driver, end = self._driver, len(self.entries)
+        while driver.next < end and self.entries[driver.next].tick < tick:
+            driver.run(driver.next + 1)
+        driver.advance(min(tick, self.end))
+
+    def checkpoint(self) -> Checkpoint:
+        """Make this moment one to return to."""
+        self._drain()
+        made = Checkpoint(
+            self.tick,
+            self._driver.next,
+            self.stage.pages(),
+            self._check.hash.copy(),
+            self._streams.copy(),
+        )
+        self.checkpoints = [one for one in self.checkpoints if one.tick != made.tick]
+        self.checkpoints.append(made)
+        self.checkpoints.sort(key=lambda one: one.tick)
+        return made
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Return to a moment."""
+        self.stage.close()
+        self.stage = self._new_stage(self.ram, checkpoint.pages)
+        self._check.restore(checkpoint.output)
+        self._streams, self._seen = checkpoint.streams.copy(), checkpoint.next
+        self._driver = self._drive(checkpoint.tick, checkpoint.next)
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self.stage.close()
+
+    def _drive(self, tick: int, next: int) -> ReplayDriver:
+        driver = ReplayDriver(
+            self.stage.port,
+            self.entries,
+            digest=self.stage.digest,
+            drain=self._drain,
+            budget=lambda: self.budget,
+        )
+        driver.tick, driver.next = tick, next
+        return driver
+
+    def _drain(self) -> None:
+        tick = self.stage.port.report().tick if self._driver.next else 0
+        while self._seen < self._driver.next:
+            self._streams.event(self.entries[self._seen])
+            self._seen += 1
+        for record in self.stage.outbox():
+            self._check.add(record, tick)
+            self.on_record(tick, record)
+            if self.abi.out_name(record) == "CALL":
+                ended = self._events.decode(record)
+                assert isinstance(ended, CallEnded)
+                if chunk := self._streams.ended(tick, ended):
+                    self.on_chunk(chunk)
+
+
+def _ram(abi: Abi, entries: Sequence[Written]) -> int:
+    for entry in entries:
+        if entry.kind == EVENT and abi.event_name(data := entry.data) == "BOOT":
+            return abi.structs["event_boot"].integer(data, "ram_bytes")
+    raise EbbError("the tape ends before its machine was booted")

@@ -1,0 +1,62 @@
+"""`ebb run` records, `ebb replay` says the same again: through the command, as a user has it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.native
+
+SCRIPT = "echo $RANDOM; date +%N; seq 2000 | sort -r | tail -1; echo err >&2; exit 3"
+
+
+@pytest.fixture
+def ebb(tmp_path: Path, kernel_wasm: Path):
+    """Run the command with a store of its own."""
+    env = {**os.environ, "EBB_RUNS": str(tmp_path / "runs"), "EBB_KERNEL": str(kernel_wasm)}
+
+    def run(*args: str, input: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        command = [sys.executable, "-m", "ebbtide.cli", *args]
+        return subprocess.run(command, env=env, input=input, capture_output=True, timeout=300)
+
+    return run
+
+
+def test_a_run_prints_its_id_and_replays_with_the_same_output(ebb):
+    ran = ebb("run", "--", "sh", "-c", SCRIPT)
+    id, _, said = ran.stderr.decode().partition("\n")
+    assert ran.returncode == 3 and str(uuid.UUID(id)) == id and said == "err\n"
+    for name in ("last", id, id[:8]):
+        replayed = ebb("replay", name)
+        assert (replayed.returncode, replayed.stdout) == (0, ran.stdout)
+        assert replayed.stderr == b"err\n"
+    assert re.search(rf"^{id} .* 3 .* sh -c echo", ebb("get", "runs").stdout.decode(), re.M)
+
+
+def test_input_and_files_of_the_host_are_on_the_tape(ebb, tmp_path):
+    (shown := tmp_path / "shown").mkdir()
+    (shown / "big").write_bytes(os.urandom(300_000))
+    ran = ebb("run", "-q", "-v", f"{shown}:/mnt", "--", "sh", "-c", "cat; sha256sum /mnt/big",
+              input=b"typed\n" * 3000)  # fmt: skip
+    (shown / "big").write_bytes(b"other")
+    assert ran.returncode == 0 and not ran.stderr
+    assert ebb("replay").stdout == ran.stdout
+
+
+def test_what_is_not_recorded_leaves_nothing(ebb):
+    assert ebb("run", "--no-record", "--", "true").stderr == b""
+    assert b"not recorded: 2 harts" in ebb("run", "--harts", "2", "--", "true").stderr
+    assert ebb("run", "--record", "--harts", "2", "--", "true").returncode == 125
+    none = ebb("replay")
+    assert none.returncode == 125 and b"nothing has been recorded yet" in none.stderr
+
+
+def test_the_id_goes_where_it_is_wanted(ebb, tmp_path):
+    ran = ebb("run", "--id-file", str(tmp_path / "id"), "--", "true")
+    assert ran.stderr == b"" and uuid.UUID((tmp_path / "id").read_text().strip())
