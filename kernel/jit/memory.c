@@ -161,7 +161,7 @@ static void block_find(struct translation *t, u16 index, struct value *value, u3
             group->strides = step <= STRIDE && step >= -STRIDE;
             group->step = (i16)step;
         }
-        bool early = block->tight ? group->strides : block->in_loop;
+        bool early = block->tight ? group->strides : block->in_loop || group->crosses;
         if (reg < REG_F && early) {
             group->base = (u8)reg;
             group->base_off = before[reg].off;
