@@ -28,6 +28,13 @@ void cpu_cache_init(struct hart *hart) {
 
 void cpu_smp(struct hart *hart, bool smp) { hart->cpu->smp = smp; }
 
+void cpu_debug(struct hart *hart, bool breaks, bool watches) {
+    hart->cpu->breaks = breaks;
+    hart->cpu->watches = watches;
+    cpu_cache_flush(hart->cpu);
+    cpu_cache_new_epoch(hart->cpu);
+}
+
 void cpu_cache_flush(struct cpu_cache *cache) {
     cache->op_count = 1; // offset 0 means none
     cache->page_count = 0;
@@ -279,7 +286,7 @@ static bool is_return(const struct code_page *page, u32 off) {
 static struct op *entry_make(struct cpu_cache *cache, struct code_page *page, u32 off, bool loop) {
     struct op *target = op_at(cache, page->map[off / 2]);
     struct jit *jit = cache->jit;
-    if (!jit || target->b == OP_ENTRY_MARK)
+    if (!jit || target->b == OP_ENTRY_MARK || unlikely(cache->breaks))
         return target;
     struct op *op = &cache->ops[cache->op_count];
     u32 index = jit_find(jit, page->frame, off, page->generation);
@@ -346,6 +353,10 @@ static struct op *decode_run(struct cpu_cache *cache, struct code_page *page, u3
         }
         u32 word = parcel[off / 2];
         page->map[off / 2] = op_offset(cache, op);
+        if (unlikely(cache->breaks) && debug_breaks_at(off)) {
+            *op = (struct op){.code = OP_BREAK | OP_SLOW, .off = (u16)off, .n = 1};
+            break;
+        }
         if (insn_length(word) == 4) {
             if (off + 4 > PAGE_SIZE) {
                 *op = (struct op){.code = OP_STRADDLE | OP_SLOW, .off = (u16)off, .n = 1};

@@ -17,6 +17,7 @@
     X(OP_NEXT)      /* continue at pc = base + off; retires nothing */                             \
     X(OP_STOP)      /* as OP_NEXT, but leave interp.c */                                           \
     X(OP_STRADDLE)  /* an instruction that begins in this page and ends in the next */             \
+    X(OP_BREAK)     /* where a breakpoint may be; the rest as OP_STRADDLE */                       \
     X(OP_JUMP_NEAR) /* jal inside the page: imm to its op, a gets base + c */                      \
     X(OP_BEQ_FAR)   /* branch to another page: imm as encoded. Plain BEQ..BGEU are resolved: */    \
     X(OP_BNE_FAR)   /* imm to their op, a = fuel given back less fuel the target takes */          \
@@ -101,11 +102,13 @@ enum { FMA_MINUS_PRODUCT = 1 << 20, FMA_MINUS_ADDEND = 1 << 21 };
 enum { REG_F = 32, REG_SINK = 64, CONTEXT_WORDS = 128 };
 extern u64 register_file[HART_MAX * CONTEXT_WORDS];
 
+enum { REASON_NONE, REASON_INTERPRET, REASON_FUEL }; // the interpreter must execute the instruction at pc; first of all, fuel
+
 struct jit_context {
     u64 reg[REG_SINK + 2];
     u64 pc;        // set by compiled code when it returns
     u64 expect;    // where the function that runs returns to, in compiled code or what waits for it
-    u32 reason;    // 1: the interpreter must execute the instruction at pc
+    u32 reason;    // why compiled code leaves
     u32 slot;      // where the interpreter comes back to compiled code
     maddr tlb;     // struct tlb
     maddr jump;    // struct jit_jump[]
@@ -113,6 +116,7 @@ struct jit_context {
     maddr cpu;     // struct cpu of the task, for its reservation
     u32 nearest;   // as run.nearest
     u32 fcsr;      // as cpu_cache.fcsr
+    u32 where;     // of an instruction left: its distance from the entry << 8 | instructions to give fuel back for
 };
 #define REGISTER(offset) (*(u64 *)((char *)register_file + (offset)))
 
@@ -169,6 +173,7 @@ struct cpu_cache {
     u64 *left;     // its fuel outside the slice
     u32 epochs;    // how many there have been
     bool smp;
+    bool breaks, watches; // a debugger has some
     u32 op_count, op_max;
     u32 page_count, page_max;
     u32 flushes;

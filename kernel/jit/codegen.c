@@ -66,6 +66,17 @@ static u32 label_depth(const struct translation *t, u32 label) {
     return 0; // never: the tree opens what its branches need
 }
 
+// The first arguments of a region: context, fuel, and depth, one less for a call that nests.
+static void arguments(struct translation *t, bool nests) {
+    get(t, L_CONTEXT);
+    get(t, L_FUEL);
+    get(t, L_DEPTH);
+    if (nests) {
+        const32(t, 1);
+        op(t, W_I32_SUB);
+    }
+}
+
 // ---- Leaving -----------------------------------------------------------------------------------
 // Inside a block's body: the interpreter must execute instruction `k` of it. Label: the block's stub.
 
@@ -90,24 +101,21 @@ void leave_if(struct translation *t) {
 }
 
 // The interpreter goes on for us; the arguments are on the stack.
-static void continue_for_us(struct translation *t) {
+static void go_on_in(struct translation *t, u32 function) {
     if (t->jit->features & JIT_TAIL_CALLS) {
-        op_u(t, W_RETURN_CALL, FUNCTION_GO_ON);
+        op_u(t, W_RETURN_CALL, function);
     } else {
-        op_u(t, W_CALL, FUNCTION_GO_ON);
+        op_u(t, W_CALL, function);
         op(t, W_RETURN);
     }
 }
 
-// The first arguments of a region: context, fuel, and depth, one less for a call that nests.
-static void arguments(struct translation *t, bool nests) {
+static void continue_for_us(struct translation *t) { go_on_in(t, FUNCTION_GO_ON); }
+
+static void reason(struct translation *t, i32 why) {
     get(t, L_CONTEXT);
-    get(t, L_FUEL);
-    get(t, L_DEPTH);
-    if (nests) {
-        const32(t, 1);
-        op(t, W_I32_SUB);
-    }
+    const32(t, why);
+    mem(t, W_I32_STORE, 2, CONTEXT(reason));
 }
 
 // Call the region at the slot on the stack, behind its arguments, or go on there in our place.
@@ -149,22 +157,52 @@ void go_on_write(struct translation *t) {
 static void stub(struct translation *t, const struct block *block) {
     registers_store(t, block->dirty | block->def);
     get(t, L_CONTEXT);
-    const32(t, 1);
-    mem(t, W_I32_STORE, 2, CONTEXT(reason));
+    get(t, temp32(t, TEMP_WHERE));
+    mem(t, W_I32_STORE, 2, CONTEXT(where));
+    arguments(t, false);
+    get(t, L_PC);
+    go_on_in(t, FUNCTION_LEAVE);
+}
+
+// What all stubs have in common. (A fifth parameter would be one too many for registers.)
+void leave_write(struct translation *t) {
+    put_u(&t->code, 1);
+    locals(t, 1, T_I32);
+    get(t, L_CONTEXT);
+    mem(t, W_I32_LOAD, 2, CONTEXT(where));
+    set(t, LOCALS);
+    reason(t, REASON_INTERPRET);
     get(t, L_CONTEXT);
     get(t, L_FUEL);
-    get(t, temp32(t, TEMP_WHERE));
+    get(t, LOCALS);
     const32(t, 255);
     op(t, W_I32_AND);
     op(t, W_I32_ADD);
     get(t, L_DEPTH);
     get(t, L_PC);
-    get(t, temp32(t, TEMP_WHERE));
+    get(t, LOCALS);
     const32(t, 8);
     op(t, W_I32_SHR_S);
     op(t, W_I64_EXTEND_I32_S);
     op(t, W_I64_ADD);
     continue_for_us(t);
+    op(t, W_END);
+}
+
+// If fuel does not last as far as `need`; what is inside ends with unnest.
+static void if_short(struct translation *t, i32 need) {
+    get(t, L_FUEL);
+    const32(t, need);
+    op(t, W_I32_LT_S);
+    hint(t, false);
+    nest(t, W_IF, T_NONE);
+}
+
+static void refill(struct translation *t) {
+    get(t, L_CONTEXT);
+    get(t, L_FUEL);
+    op_u(t, W_CALL, FUNCTION_REFILL);
+    set(t, L_FUEL);
 }
 
 // Registers are written back; the pc to go on at is in TEMP_A.
@@ -309,26 +347,16 @@ static void instructions(struct translation *t, const struct block *block) {
     }
 }
 
-// Another slice if there is no more than `left` of this one.
-static void refill(struct translation *t, const struct block *block, i32 left) {
-    get(t, L_FUEL);
-    const32(t, left);
-    op(t, W_I32_LT_S);
-    hint(t, false);
-    nest(t, W_IF, T_NONE);
+// Another slice if there is less than `left` of this one.
+static void refill_block(struct translation *t, const struct block *block, i32 left) {
+    if_short(t, left);
     // Nothing lives across the call: engines would keep it in memory all around the loop.
     registers_store(t, block->dirty);
-    get(t, L_CONTEXT);
-    get(t, L_FUEL);
-    op_u(t, W_CALL, FUNCTION_REFILL);
-    set(t, L_FUEL);
+    refill(t);
     state_load(t);
     registers_load(t, block->live);
     memory_forget(t);
-    get(t, L_FUEL);
-    const32(t, left);
-    op(t, W_I32_LT_S);
-    nest(t, W_IF, T_NONE);
+    if_short(t, left);
     where(t, block, 0);
     op_u(t, W_BR, label_depth(t, LABEL_STUB));
     unnest(t);
@@ -336,7 +364,7 @@ static void refill(struct translation *t, const struct block *block, i32 left) {
 }
 
 static void body(struct translation *t, const struct block *block) {
-    bool guarded = block->leaves || block->check;
+    bool guarded = block->leaves || block->header;
     if (guarded) {
         nest_as(t, W_BLOCK, T_NONE, LABEL_DONE);
         nest_as(t, W_BLOCK, T_NONE, LABEL_STUB);
@@ -345,8 +373,8 @@ static void body(struct translation *t, const struct block *block) {
     const32(t, block->count);
     op(t, W_I32_SUB);
     set(t, L_FUEL);
-    if (block->check)
-        refill(t, block, block->need - block->count);
+    if (block->header)
+        refill_block(t, block, block->need - block->count);
     bool slow = memory_begin(t, block);
     instructions(t, block);
     if (slow) {
@@ -468,6 +496,21 @@ static void jump(struct translation *t, const struct block *block) {
     }
 }
 
+// Enough fuel to go on with block `to`; all registers are in the context.
+static void behind_call(struct translation *t, const struct block *to, i32 off) {
+    if (to->header)
+        return; // asks itself
+    if_short(t, to->need);
+    refill(t);
+    if_short(t, to->need);
+    reason(t, REASON_INTERPRET);
+    arguments(t, false);
+    get_pc(t, off);
+    continue_for_us(t);
+    unnest(t);
+    unnest(t);
+}
+
 static void terminator(struct translation *t, u16 index) {
     const struct block *block = &t->block[index];
     const struct jit_insn *last = &t->row[block->first + block->count - 1];
@@ -507,6 +550,7 @@ static void terminator(struct translation *t, u16 index) {
             set(t, temp(t, TEMP_A));
             transfer(t, false);
         } else {
+            behind_call(t, &t->block[block->succ[0]], block->exit[0].off);
             if (t->floats)
                 float_begin(t, true);
             state_load(t);
@@ -629,7 +673,7 @@ static void tight(struct translation *t, u16 index) {
     nest_as(t, W_BLOCK, T_NONE, LABEL_STUB);
     nest_as(t, W_BLOCK, T_NONE, LABEL_SLOW);
     t->ahead = true;
-    refill(t, block, block->need);
+    refill_block(t, block, block->need);
     get(t, L_FUEL);
     const32(t, block->need - block->count);
     op(t, W_I32_SUB);
@@ -717,6 +761,7 @@ bool region_write(struct translation *t) {
     t->temp_f64 = next;
     t->temp_f32 = next + (floats ? TEMPS_F64 : 0);
     t->temp_i32 = t->temp_f32 + (floats ? TEMPS_F32 : 0);
+    t->label_count = 0;
     put_u(&t->code, floats ? 4 : 2);
     locals(t, ints + TEMPS + 2 * t->last_count, T_I64);
     if (floats) {
@@ -724,6 +769,14 @@ bool region_write(struct translation *t) {
         locals(t, TEMPS_F32, T_F32);
     }
     locals(t, TEMPS_I32 + t->group_locals + t->last_count, T_I32);
+    if (!t->block[0].header) {
+        if_short(t, t->block[0].need);
+        reason(t, REASON_FUEL);
+        arguments(t, false);
+        get(t, L_PC);
+        continue_for_us(t);
+        unnest(t);
+    }
     if (t->floats)
         float_begin(t, false);
     state_load(t);
@@ -733,7 +786,6 @@ bool region_write(struct translation *t) {
         set(t, temp(t, TEMP_EXPECT));
     }
     registers_load(t, t->block[0].live);
-    t->label_count = 0;
     tree(t, 0);
     op(t, W_UNREACHABLE);
     op(t, W_END);

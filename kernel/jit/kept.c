@@ -26,7 +26,7 @@ struct span {
     u32 len;
 };
 
-enum { KEPT_SMP = 1u << 31, SPANS = 255, HEADS = 4096, MODULES_MAX = 4096 };
+enum { KEPT_SMP = 1u << 31, SPANS = 255, HEADS = 4096, MODULES_MAX = 8192 };
 
 struct load {
     u32 slot;
@@ -329,11 +329,35 @@ static void module_enter(struct kept *kept, const struct kept_module *head, u16 
     }
 }
 
+// Room for more, in place of what there is. False: none.
+static bool grow(void **array, u32 size, u32 count, u32 more) {
+    void *old = *array, *new = palloc((count + more) * size);
+    if (!new)
+        return false;
+    if (old)
+        __builtin_memcpy(new, old, count * size);
+    pfree(old);
+    *array = new;
+    return true;
+}
+
+static bool kept_grow(struct kept *kept, u32 regions, u32 modules) {
+    return kept->load_count + modules <= MODULES_MAX &&
+           grow((void **)&kept->found, sizeof *kept->found, kept->found_count, regions) &&
+           grow((void **)&kept->load, sizeof *kept->load, kept->load_count, modules) &&
+           grow((void **)&kept->wanted, sizeof *kept->wanted, kept->load_count, modules);
+}
+
 __attribute__((export_name("k_jit_keep"))) u32 k_jit_keep(u32 id, u32 address, u32 len,
                                                           u32 early) {
     struct jit *jit = host.hart[id]->cpu ? host.hart[id]->cpu->jit : NULL;
-    if (!jit || jit->kept)
+    if (!jit)
         return (u32)-EINVAL;
+    bool first = !jit->kept;
+    if (first && !(jit->kept = palloc(sizeof *jit->kept)))
+        return (u32)-ENOMEM;
+    struct kept *kept = jit->kept;
+    kept->found_count = max(kept->found_count, 1u);
     const u8 *bytes = MPTR(const u8, address);
     const struct kept_module *head;
     u32 modules = 0, regions = 0;
@@ -342,26 +366,20 @@ __attribute__((export_name("k_jit_keep"))) u32 k_jit_keep(u32 id, u32 address, u
         regions += count > 0 ? (u32)count : 0;
         modules++;
     }
-    struct kept *kept = palloc(sizeof *kept);
-    if (!kept)
+    if (!kept_grow(kept, regions + 1, modules))
         return (u32)-ENOMEM;
-    kept->found = palloc((regions + 1) * sizeof *kept->found);
-    kept->load = palloc(modules * sizeof *kept->load + 1);
-    kept->wanted = palloc(modules * sizeof *kept->wanted + 1);
-    if (!kept->found || !kept->load || !kept->wanted)
-        return (u32)-ENOMEM;
-    kept->found_count = 1;
     for (u32 at = 0, i = 0; i < modules; i++) {
         head = module_at(bytes, at, len);
         i32 count = module_regions(jit, head);
-        kept->load[kept->load_count++] = (struct load){.count = (u16)max(count, 0)};
         if (count > 0)
-            module_enter(kept, head, (u16)i);
+            module_enter(kept, head, (u16)kept->load_count);
+        kept->load[kept->load_count++] = (struct load){.count = (u16)max(count, 0)};
         at += head->len;
     }
-    jit->kept = kept;
     jit->early = max(early, 1u);
-    cpu_cache_flush(jit->cache); // entries that were made without it
-    cpu_cache_new_epoch(jit->cache);
+    if (first) { // entries were made without it
+        cpu_cache_flush(jit->cache);
+        cpu_cache_new_epoch(jit->cache);
+    }
     return 0;
 }

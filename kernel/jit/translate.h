@@ -52,14 +52,14 @@ struct block {
     u16 succ[2];      // blocks; NO_BLOCK: leaves to exit[]
     struct place exit[2]; // where succ[] begin
     u8 term;
-    bool reached, header, merge, check, leaves;
+    bool reached, header, merge, leaves;
     bool tight;   // is a loop by itself
     bool in_loop; // the innermost loop around it calls nothing
     u32 steady;   // registers that may stay in a page there: no unknown or large steps
     u16 order; // in reverse postorder
     u16 idom;
     u16 preds; // forward edges that lead here
-    u16 need;  // most instructions until the next check
+    u16 need;  // most instructions until fuel is asked for next: at a loop's head, behind a call
     u64 use, def;   // registers, as bits of the context's numbering: read before written; written
     u64 live;       // needed in locals at the start
     u64 dirty;      // changed since they were loaded, at the start
@@ -152,4 +152,5 @@ void insn_registers(const struct insn *insn, u64 *reads, u64 *writes);
 
 // Write the function's body. False: no room.
 bool region_write(struct translation *t);
-void go_on_write(struct translation *t); // the body of the function that every region leaves by
+void go_on_write(struct translation *t); // the bodies of the functions that every region leaves by
+void leave_write(struct translation *t);

@@ -12,11 +12,23 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
+from .cli_rewind_options import add_trace
+
 COMMANDS = {
     "run": "run a program in a machine",
     "replay": "run a recorded run again, exactly",
     "logs": "print what a recorded run put out",
     "get": "list recorded runs",
+    "trace": "show what the programs of a recorded run did",
+    "describe": "say what is known of a recorded run",
+    "verify": "check a recorded run for damage",
+    "diff": "say where two recorded runs part",
+    "export": "write a recorded run to a file",
+    "import": "take a recorded run from a file",
+    "pin": "keep a recorded run whatever its age",
+    "unpin": "let a recorded run go when it is old",
+    "rm": "remove recorded runs",
+    "gdb": "debug a recorded run with gdb, forwards and backwards",
     "serve": "serve the browser shell",
     "image": "build and list images",
     "doctor": "say what is installed and what is wrong with it",
@@ -46,6 +58,11 @@ def seconds(text: str) -> float:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is no time; write 10, 2s, 500ms or 1m")
     return value
+
+
+def age(text: str) -> float:
+    """Read a time such as 7d, or one that `seconds` reads."""
+    return seconds(text[:-1] + "h") * 24 if text.endswith("d") else seconds(text)
 
 
 def variable(text: str) -> tuple[str, str] | None:
@@ -131,9 +148,58 @@ def _meant(word: str, known: Iterable[str]) -> str:
     return f"; {hint}" if hint else ""
 
 
+RUN = "a run's id, the beginning of one, last, or the path of an exported run"
+
+
 def _add_run(command: argparse.ArgumentParser) -> None:
     command.add_argument("run", nargs="?", default="last", metavar="RUN",
-                         help="a run's id, the beginning of one, or last (the default)")  # fmt: skip
+                         help=f"{RUN} (last)")  # fmt: skip
+
+
+def _add_store(commands: Any) -> None:
+    """Add the commands about the store of runs."""
+
+    def add(name: str, text: str) -> argparse.ArgumentParser:
+        command: argparse.ArgumentParser = commands.add_parser(
+            name, help=COMMANDS[name], description=text
+        )
+        return command
+
+    get = add("get", "List recorded runs.")
+    get.add_argument("what", choices=("runs",))
+    describe = add("describe", "Say what is known of a run, and what its tape is made of.")
+    describe.add_argument("what", choices=("run",))
+    _add_run(describe)
+    for command in (get, describe):
+        command.add_argument("-o", "--output", choices=("text", "json"), default="text")
+    verify = add("verify", "Check a run: checksums and the chain of hashes, and what is asked for. "
+                 "Exit code 0, 3 if bytes are not what was written, 4 if the replay differs, 5 if the "
+                 "recording was cut short.")  # fmt: skip
+    _add_run(verify)
+    verify.add_argument(
+        "--signatures", action="store_true", help="check who signed it, and all of it"
+    )
+    verify.add_argument("--key", metavar="HEX", help="only this key counts (this store's own)")
+    verify.add_argument("--objects", action="store_true", help="hash each object it names")
+    verify.add_argument("--replay", action="store_true", help="run it again and compare")
+    diff = add("diff", "Say in which event two runs first differ, and in which output. Exit code 1 if "
+               "they do.")  # fmt: skip
+    for which in ("run", "other"):
+        diff.add_argument(which, metavar="RUN", help=RUN)
+    export = add("export", "Write a run to one file, with all it takes to replay it elsewhere.")
+    export.add_argument("what", choices=("run",))
+    export.add_argument("run", metavar="RUN", help=RUN)
+    export.add_argument("file", metavar="FILE")
+    export.add_argument("--redact", action="store_true",
+                        help="without typed input, environments, and data of the host's directories; "
+                        "such a file no longer replays")  # fmt: skip
+    taken = add("import", "Take a run from a file that `ebb export` or a page has written.")
+    taken.add_argument("file", metavar="FILE")
+    for name in ("pin", "unpin", "rm"):
+        command = add(name, COMMANDS[name].capitalize() + ".")
+        command.add_argument("runs", nargs="*" if name == "rm" else "+", metavar="RUN", help=RUN)
+    command.add_argument("--older-than", type=age, metavar="TIME",
+                         help="all but pinned ones that are older: 12h, 7d")  # fmt: skip
 
 
 def parser() -> argparse.ArgumentParser:
@@ -173,7 +239,10 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--log", action="store_true", help="write the kernel's log to stderr")
     run.add_argument("--strace", action="store_true", help="write every system call to stderr")
     run.add_argument(
-        "--harts", type=int, metavar="N", help="processors (as the host has, at most 4)"
+        "--harts",
+        type=int,
+        metavar="N",
+        help="processors, at most 4 (1; if not recorded, as the host has)",
     )
     run.add_argument("--memory", type=size, default=1 << 30, metavar="SIZE",
                      help="memory, 64M or 1G, at least 16M (1G); the largest process is killed (137) "
@@ -225,8 +294,28 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_run(logs)
     logs.set_defaults(goto=None, quiet=False)
-    get = commands.add_parser("get", help=COMMANDS["get"], description="List recorded runs.")
-    get.add_argument("what", choices=("runs",))
+    _add_store(commands)
+    trace = commands.add_parser(
+        "trace",
+        help=COMMANDS["trace"],
+        description="Replay a recorded run and show what its programs did. Nothing of this is "
+        "recorded: it works on every run.",
+    )
+    add_trace(trace)
+    gdb = commands.add_parser(
+        "gdb",
+        usage="ebb gdb [RUN] [OPTION…] [-- GDB-ARGUMENT…]",
+        help=COMMANDS["gdb"],
+        description="Open a recorded run in gdb, where a program crashed or else at its end. All that "
+        "gdb can do backwards works: reverse-step, reverse-next, reverse-finish, reverse-continue "
+        "with breakpoints and watchpoints; `monitor help` says what there is besides.",
+    )
+    _add_run(gdb)
+    gdb.add_argument("--pid", metavar="PID|NAME", help="the process, or its program's name (what "
+                     "crashed last, else the first)")  # fmt: skip
+    gdb.add_argument("--port", type=int, metavar="N",
+                     help="start no gdb, wait for one at this port of localhost (0: any)")  # fmt: skip
+    gdb.add_argument("args", nargs="*", metavar="-- ARG…", help="arguments for gdb")
     doctor = commands.add_parser(
         "doctor", help=COMMANDS["doctor"], description="Print versions, places, images, problems."
     )

@@ -1,4 +1,4 @@
-"""The commands about recorded runs: `ebb replay`, `ebb logs`, `ebb get runs`.
+"""The commands about recorded runs; here `ebb replay` and `ebb logs`, the others in modules of their own.
 
 Exit codes: 0 fine, 3 a tape or an object is damaged, 4 the replay diverged, 5 the tape was cut short.
 """
@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 
 from . import assets
 from .errors import EbbError
 from .port import JIT_THRESHOLD
-from .recording import ReplayDiverged
+from .recording import EVENT, ReplayDiverged
 from .rewind.output import Chunk
 from .rewind.replay import Replay
 from .rewind.stage import Pages
@@ -26,6 +25,12 @@ EXIT_DAMAGED, EXIT_DIVERGED, EXIT_CUT = 3, 4, 5
 EXIT_FAILED = 125
 
 
+class RunRedacted(EbbError):
+    """A run lacks what it takes to replay it."""
+
+    code = "run-redacted"
+
+
 def run(options: argparse.Namespace) -> int:
     """Run one of the commands; returns the exit code."""
     store = RunStore(assets.runs_folder())
@@ -37,6 +42,8 @@ def run(options: argparse.Namespace) -> int:
     except TapeDamaged as error:
         print(f"ebb: {error}", file=sys.stderr)
         return EXIT_DAMAGED
+    except BrokenPipeError:
+        raise
     except (EbbError, OSError) as error:
         print(f"ebb: {error}", file=sys.stderr)
         return EXIT_FAILED
@@ -57,6 +64,8 @@ def open_replay(run: Run, *, jit: bool = True) -> Replay:
 
 def _replay(store: RunStore, options: argparse.Namespace) -> int:
     run = store.open(options.run)
+    if not booted(run):
+        return cut(run)
     replay = open_replay(run)
     if not options.quiet:
         replay.on_chunk = _write
@@ -64,13 +73,31 @@ def _replay(store: RunStore, options: argparse.Namespace) -> int:
         replay.seek(options.goto)
         return 0
     replay.run()
-    return _cut(run)
+    return cut(run)
 
 
-def _cut(run: Run) -> int:
+def booted(run: Run) -> bool:
+    """Tell whether there is anything to replay; raises RunRedacted if there was."""
+    if run.about.get("redacted"):
+        raise RunRedacted(f"run {run.id} was exported with --redact; such a run no longer replays")
+    return any(entry.kind == EVENT for entry in run.entries)
+
+
+def _gdb(store: RunStore, options: argparse.Namespace) -> int:
+    from .rewind.gdb_command import serve
+
+    replay = open_replay(store.open(options.run))
+    try:
+        return serve(options, replay)
+    finally:
+        replay.close()
+
+
+def cut(run: Run) -> int:
+    """Return the exit code of a run that was gone through, and say if it was cut short."""
     if run.end is not None:
         return 0
-    why = run.reader.cut or "the recording was killed"
+    why = run.reader.cut or "the recording was killed, or could write no more"
     print(f"ebb: cut short: {why}; all before is right", file=sys.stderr)
     return EXIT_CUT
 
@@ -81,15 +108,29 @@ def _write(chunk: Chunk) -> None:
     stream.flush()
 
 
-def _get(store: RunStore, options: argparse.Namespace) -> int:
-    rows = store.rows()
-    print(f"{'ID':36}  {'STARTED':19}  {'EXIT':>4}  {'BYTES':>9}  COMMAND")
-    for row in rows:
-        started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row.started))
-        code = "" if row.exit_code is None else row.exit_code
-        command = " ".join(row.about.get("args", ()))
-        print(f"{row.id:36}  {started}  {code:>4}  {row.bytes:>9}  {command}")
-    return 0
+def _runs(store: RunStore, options: argparse.Namespace) -> int:
+    from . import cli_runs
+
+    return cli_runs.COMMANDS[options.command](store, options)
 
 
-_COMMANDS = {"replay": _replay, "logs": _replay, "get": _get}
+def _trace(store: RunStore, options: argparse.Namespace) -> int:
+    from .cli_trace import run as trace
+
+    return trace(store, options)
+
+
+def _verify(store: RunStore, options: argparse.Namespace) -> int:
+    from . import cli_verify
+
+    return cli_verify.COMMANDS[options.command](store, options)
+
+
+_COMMANDS = {
+    "replay": _replay,
+    "logs": _replay,
+    "trace": _trace,
+    "gdb": _gdb,
+    **dict.fromkeys(("get", "describe", "rm", "pin", "unpin", "export", "import"), _runs),
+    **dict.fromkeys(("verify", "diff"), _verify),
+}

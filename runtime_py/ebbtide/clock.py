@@ -25,6 +25,7 @@ BUDGET_MAX = 1 << 31
 NOMINAL_GUESS = 2.5  # ns per tick, for the first milliseconds
 MUL_SHIFT = 24
 MUL_MAX = (1 << 32) - 1
+MUL_STEP = 1 << 14  # a rate is a multiple of this, 0.001 ns per tick, which is short on a tape
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,8 @@ class Clock:
         nominal = self._nominal or NOMINAL_GUESS
         slew = 1 + (now - base) / BUSY_INTERVAL_NS
         rate = nominal * min(2.0, max(0.5, slew))
-        self._mul = min(MUL_MAX, max(1, int(rate * (1 << MUL_SHIFT))))
+        steps = max(1, round(rate * (1 << MUL_SHIFT) / MUL_STEP))
+        self._mul = min(MUL_MAX // MUL_STEP, steps) * MUL_STEP
         self._sent_ns = now
         return ClockSetting(base, self._mul, suspended)
 

@@ -52,8 +52,6 @@ class Recorder(Protocol):
 class ReplayDiverged(EbbError):
     """A replay did not do what the tape says."""
 
-    code = "diverged"
-
 
 @dataclass
 class Tape:
@@ -127,7 +125,9 @@ class ReplayDriver:
         digest: Callable[[], bytes],
         drain: Callable[[], None],
         budget: Callable[[], int] = lambda: 1 << 31,
-        describe: Callable[[bytes, bytes], str] = lambda ours, recorded: "the machine differs",
+        describe: Callable[[bytes, bytes], str] = lambda ours, recorded: (
+            f"expected the machine {recorded[:32].hex()}, got {ours[:32].hex()}"
+        ),
     ) -> None:
         self.port = port
         self.digest = digest
@@ -135,6 +135,8 @@ class ReplayDriver:
         self.tick = 0
         self.next = 0  # entry
         self.digests = 0
+        self.watches = False  # a debugger may end a step
+        self.stopped = False  # and has: `advance` did not get where it was told to
         self._entries = entries
         self._budget = budget
         self._describe = describe
@@ -146,7 +148,10 @@ class ReplayDriver:
             entry = self._entries[self.next]
             self.advance(entry.tick)
             if self.tick != entry.tick:
-                raise ReplayDiverged(f"a step went on to {self.tick}, beyond tick {entry.tick}")
+                raise ReplayDiverged(
+                    f"entry {self.next}: expected at tick {entry.tick}, and a step went on to "
+                    f"tick {self.tick}"
+                )
             self.apply(entry)
             self.next += 1
 
@@ -157,7 +162,7 @@ class ReplayDriver:
         elif entry.kind == DIGEST:
             if (digest := self.digest()) != (recorded := entry.data):
                 what = self._describe(digest, recorded)
-                raise ReplayDiverged(f"at tick {entry.tick} {what}")
+                raise ReplayDiverged(f"entry {self.next}, at tick {entry.tick}: {what}")
             self.digests += 1
 
     def ticks_left(self) -> int:
@@ -168,16 +173,21 @@ class ReplayDriver:
 
     def advance(self, tick: int) -> None:
         """Step to a tick, at most that of the next entry, or to the end of the pass it falls in."""
-        while self.tick < tick:
+        self.stopped = False
+        while self.tick < tick and not self.stopped:
             status = self.port.step(min(self._budget(), tick - self.tick))
             report = self.port.report()
             self.drain()
             if status is Status.PANIC:
                 raise InternalError(f"the kernel panicked at tick {report.tick}")
+            self.stopped = self.watches and status is Status.READY and bool(report.detail)
             if status is Status.JIT_READY:
                 self.port.jit_install(report.detail)
+            elif self.stopped:
+                pass
             elif report.tick == self.tick and status not in (Status.READY, Status.EXITED):
                 raise ReplayDiverged(
-                    f"{status.name} at tick {self.tick}, where the tape runs on to {tick}"
+                    f"entry {self.next}: expected at tick {tick}, and the machine waits "
+                    f"({status.name}) at tick {self.tick}"
                 )
             self.tick = report.tick

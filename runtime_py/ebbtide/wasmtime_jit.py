@@ -25,6 +25,7 @@ from .port import JIT_EARLY, JIT_SLOTS
 from .wasmtime_kernel import Instance, KernelModule
 
 PENDING_TICKS = 1_000_000  # of a step while a module is being compiled
+LIVE_MOST = 1000  # modules of one hart that the others are told of: records lie in private memory
 SAVE_MODULES = 64  # so many new ones are written away before the machine ends
 
 TAIL_CALL_WAT = """(module (type $t (func)) (table 1 funcref)
@@ -110,6 +111,8 @@ class Compiler:
         self._new: dict[bytes, bytes] = {}  # modules by record, to be kept
         self._loaded: dict[int, wasmtime.Module | None] = {}
         self._records_at: int | None = None
+        self._harts = 0
+        self.live: list[tuple[int, int]] = []  # records of new modules, for other harts to take
         threading.Thread(target=self._run, name="ebb-compiler", daemon=True).start()
 
     def submit(self, job: Job) -> None:
@@ -130,11 +133,10 @@ class Compiler:
 
     def kept(self, number: int) -> wasmtime.Module | None:
         """Load a module that was kept; None if that cannot be."""
-        assert self.store is not None
         with self._lock:
-            if number not in self._loaded:
+            if number not in self._loaded and self.store is not None:
                 self._loaded[number] = self._load(self.store.code(number))
-            return self._loaded[number]
+            return self._loaded.get(number)
 
     def _load(self, code: bytes | None) -> wasmtime.Module | None:
         try:
@@ -142,8 +144,23 @@ class Compiler:
         except wasmtime.WasmtimeError:
             return None
 
+    def share(self, instance: Instance, record: bytes, module: wasmtime.Module) -> None:
+        """Let the other harts have a module that one has asked for."""
+        with self._lock:
+            if self._harts < 2 or len(self.live) == LIVE_MOST:
+                return
+            if at := instance.call("k_mail_alloc", len(record)):
+                instance.memory.write(at, record)
+                self._loaded[self._first_live + len(self.live)] = module
+                self.live.append((at, len(record)))
+
+    @property
+    def _first_live(self) -> int:
+        return len(self.store.modules) if self._records_at and self.store else 0
+
     def records(self, instance: Instance) -> tuple[int, int]:
         """Put the records of what is kept into private memory, once; where, and how long."""
+        self._harts += 1
         if self.store is None or not (records := self.store.records()):
             return 0, 0
         with self._lock:
@@ -179,6 +196,7 @@ class CompiledCode:
         self._layout = compiler.kernel.abi.structs["jit_module"]
         self._counters = compiler.kernel.abi.structs["jit_counters"]
         self._ready: queue.SimpleQueue[Compiled] = queue.SimpleQueue()
+        self._heard = 0  # of compiler.live
         self.pending = 0
 
     def start(self) -> bool:
@@ -225,6 +243,15 @@ class CompiledCode:
             self._install(self._ready.get())
             self.pending -= 1
 
+    def hear(self) -> None:
+        """Tell the kernel what has been compiled for other harts meanwhile."""
+        live = self._compiler.live
+        while self._heard < len(live):
+            at, length = live[self._heard]
+            if self._instance.call("k_jit_keep", self._hart, at, length, JIT_EARLY):
+                self._heard = LIVE_MOST  # there is no more room
+            self._heard += 1
+
     def install_all(self) -> None:
         """Wait for the compiler and install all that it was given."""
         while self.pending:
@@ -239,6 +266,8 @@ class CompiledCode:
             except (wasmtime.WasmtimeError, wasmtime.Trap, KeyError) as failure:
                 error = str(failure)
         self._instance.call("k_jit_done", self._hart, done.job.id, int(not error))
+        if done.module is not None and done.job.record and not error:
+            self._compiler.share(self._instance, done.job.record, done.module)
         self._spent(done.spent_ns + time.perf_counter_ns() - begin)
         if error:
             self._compiler.on_refused(f"module {done.job.id} of compiled code: {error}")

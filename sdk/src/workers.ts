@@ -11,7 +11,7 @@ import type { Compiled, FromKernel, FromThread, MachineConfig, Panicked, Progres
 export interface Cluster {
   readonly kernel: Worker;
   /** Hand out what the workers share. Settles when the machine answers; rejects with the first fault of any worker. */
-  start(shared: Shared): Promise<void>;
+  start(shared: Shared, runs?: MessagePort | null): Promise<void>;
   /** Let every worker import scripts that it will need. */
   prepare(scripts: readonly string[]): void;
   /** End all workers at once. Only when no hart is inside a step, or nothing matters any more. */
@@ -114,11 +114,11 @@ export function openCluster(workerURL: URL, harts: number, config: MachineConfig
 
   return {
     kernel,
-    start(shared) {
+    start(shared, runs = null) {
       const begin: ToThread = { type: "start", role: "thread", shared, policy: config.policy, jit: config.jit };
       const startHart = (hart: number): void => threads[hart]?.postMessage(begin);
       events.progress({ type: "progress", stage: "workers", done: 0, total: FIRST, unit: "workers" });
-      kernel.postMessage({ type: "start", role: "kernel", shared } satisfies ToKernel);
+      kernel.postMessage({ type: "start", role: "kernel", shared, runs } satisfies ToKernel, runs === null ? [] : [runs]);
       startHart(0);
       startOthers = () => {
         for (let hart = 1; hart < harts; hart++) {

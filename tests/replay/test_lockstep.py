@@ -17,7 +17,7 @@ import pytest
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from support.lockstep import lockstep, record  # noqa: E402
+from support.lockstep import Recorded, lockstep, record  # noqa: E402
 
 pytestmark = pytest.mark.native
 
@@ -62,9 +62,7 @@ def budgets(seed: int):
     return lambda: chance.randrange(1, chance.choice((300, 5000, 200_000)))
 
 
-@pytest.mark.parametrize("name", programs())
-def test_conformance_program(name, kernel, guest_folder, kernel_wasm, monkeypatch):
-    monkeypatch.setenv("EBB_KERNEL", str(kernel_wasm))
+def record_program(name: str, guest_folder: Path) -> Recorded:
     asked = directives(CONFORMANCE / f"{name}.c")
 
     async def body(machine, mark):
@@ -83,13 +81,28 @@ def test_conformance_program(name, kernel, guest_folder, kernel_wasm, monkeypatc
             timeout=300,
         )
 
-    recorded = record(body)
+    return record(body)
+
+
+@pytest.mark.parametrize("name", programs())
+def test_conformance_program(name, kernel, guest_folder, kernel_wasm, monkeypatch):
+    monkeypatch.setenv("EBB_KERNEL", str(kernel_wasm))
+    recorded = record_program(name, guest_folder)
     start = recorded.parts[0][0]
     cold = lockstep(kernel, recorded, budgets(1), threshold=2, start=start)
     assert cold.counters["refused"] == 0
     warm = lockstep(kernel, recorded, budgets(2), threshold=2, start=start, warm=cold.keeps)
     assert warm.counters["refused"] == 0
     assert bool(warm.counters["kept_regions"]) == bool(cold.keeps)
+
+
+def test_what_is_hot_while_the_queue_is_full_is_compiled_later(
+    kernel, guest_folder, kernel_wasm, monkeypatch
+):
+    monkeypatch.setenv("EBB_KERNEL", str(kernel_wasm))
+    recorded = record_program("hot/many", guest_folder)
+    outcome = lockstep(kernel, recorded, lambda: 100_000, threshold=8, every=100)
+    assert outcome.counters["regions"] >= 160
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

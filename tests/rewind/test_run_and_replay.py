@@ -4,28 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 import uuid
-from pathlib import Path
 
 import pytest
 
 pytestmark = pytest.mark.native
 
 SCRIPT = "echo $RANDOM; date +%N; seq 2000 | sort -r | tail -1; echo err >&2; exit 3"
-
-
-@pytest.fixture
-def ebb(tmp_path: Path, kernel_wasm: Path):
-    """Run the command with a store of its own."""
-    env = {**os.environ, "EBB_RUNS": str(tmp_path / "runs"), "EBB_KERNEL": str(kernel_wasm)}
-
-    def run(*args: str, input: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-        command = [sys.executable, "-m", "ebbtide.cli", *args]
-        return subprocess.run(command, env=env, input=input, capture_output=True, timeout=300)
-
-    return run
 
 
 def test_a_run_prints_its_id_and_replays_with_the_same_output(ebb):

@@ -203,6 +203,7 @@ class PyodideHostPort:
         self._out_free = exports.k_out_free
         self._header = self.abi.structs["out"]
         self._counters = self.abi.structs["counters"]
+        self.on_post: Callable[[bytes], None] = lambda event: None  # a recording keeps its bytes
 
     def attach(self, ram_pages: int, harts: int) -> None:
         """JavaScript has done it, before this port could read the kernel's constants."""
@@ -219,6 +220,7 @@ class PyodideHostPort:
         if not address:
             raise InternalError(f"no room in the inbox for {len(event)} bytes")
         self._memory.write(address, event)
+        self.on_post(event)
         self._mail_post(signed32(address))
 
     def outbox(self) -> Iterator[bytes]:

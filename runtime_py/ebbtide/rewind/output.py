@@ -64,8 +64,9 @@ class OutputCheck:
             expected = self._expected.popleft()
             if _OUTPUT.unpack(expected)[0] == self.hash.count and expected != self.hash.entry():
                 raise ReplayDiverged(
-                    f"the machine's output differs: among the first {self.hash.count} records, "
-                    f"seen at tick {tick}"
+                    f"the machine's output differs by tick {tick}: of the first {self.hash.count} "
+                    f"records expected the hash {expected[8:].hex()}, "
+                    f"got {self.hash.entry()[8:].hex()}"
                 )
 
     def finish(self) -> None:

@@ -7,6 +7,7 @@ this process is killed. A store that takes no more ends the recording, never the
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import sqlite3
@@ -19,8 +20,9 @@ from typing import Any
 from ..abi import Abi
 from ..recording import END, META, OUTPUT, Entry
 from .output import OutputHash
-from .store import RunStore, new_id
-from .tape import Header, TapeWriter, event_heads
+from .sign import Signer
+from .store import RunStore, StoreObjects, new_id
+from .tape import OBJECT_LEAST, Header, TapeWriter, event_heads
 
 FLUSH_S = 1.0
 
@@ -76,20 +78,22 @@ class RunRecorder:
                 pass
 
     def _write(self) -> None:
-        store = RunStore(self._root)
-        hash, path = self._kernel
-        store.begin(self.id, self._about)
-        store.keep_kernel(hash, path)
-        header = Header(bytes.fromhex(self.id.replace("-", "")), bytes.fromhex(hash))
-        with store.tape_path(self.id).open("wb", buffering=0) as file:
-            writer = TapeWriter(file, header, store.objects, event_heads(self._abi))
-            done = False
-            while not done:
-                done = self._leaf(store, writer)
-            store.finish(self.id, self.exit_code, writer.bytes)
-        store.close()
+        with contextlib.closing(RunStore(self._root)) as store:
+            hash, _ = self._kernel
+            header = Header(bytes.fromhex(self.id.replace("-", "")), bytes.fromhex(hash))
+            with store.begin(self.id, self._kernel, self._about) as file:
+                objects = StoreObjects(store.database, self.id)
+                writer = TapeWriter(file, header, objects, event_heads(self._abi))
+                signer = Signer.of(store)
+                done = False
+                while not done:
+                    done = self._leaves(store, writer)
+                    if signer is not None and (done or signer.due()):
+                        store.sign(self.id, signer.sign(self.id, writer))
+                store.finish(self.id, self.exit_code, writer.bytes)
+            store.retain()
 
-    def _leaf(self, store: RunStore, writer: TapeWriter) -> bool:
+    def _leaves(self, store: RunStore, writer: TapeWriter) -> bool:
         """Write what comes within FLUSH_S; True when there is no more."""
         entries, end = [self._queue.get()], time.monotonic() + FLUSH_S
         while entries[-1] is not None and (left := end - time.monotonic()) > 0:
@@ -97,12 +101,13 @@ class RunRecorder:
                 entries.append(self._queue.get(timeout=left))
             except queue.Empty:
                 break
-        with store.transaction():  # the objects are there before the leaf that names them
+        big = any(entry is not None and len(entry.data) >= OBJECT_LEAST for entry in entries)
+        with store.transaction() if big else contextlib.nullcontext():
             for entry in filter(None, entries):
                 writer.append(entry)
             if entries[-1] is not None and self._output.count > self._noted:
                 with self._output_lock:
                     self._noted = self._output.count
                     writer.append(Entry(OUTPUT, entries[-1].tick, self._output.entry()))
-        writer.flush()
+        writer.flush()  # the objects are there before the leaf that names them
         return entries[-1] is None

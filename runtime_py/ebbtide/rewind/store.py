@@ -1,17 +1,18 @@
 """The store of runs on the host's disk: one SQLite file for what is known of each run and for the
 objects that tapes name, one file for each tape, and the kernels that made them.
 
-    runs/store.db   table run, table object
-    runs/tapes/ID   rewind/tape.py
+    runs/runs.db    tables below
+    runs/tapes/ID   rewind/tape.py; whoever writes it holds a lock on it
     runs/kernels/SHA256.wasm
 
-Objects are compressed, and dropped when no tape names them any more. Several processes may use a
-store at once.
+What a tape names is noted as used by its run before the tape names it, and what no run uses is
+dropped: so several processes may record into a store while another cleans it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -20,31 +21,46 @@ import tempfile
 import time
 import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ..errors import EbbError
 from ..recording import END, META, Written
+from .bundle import Bundle, Signature, is_bundle
 from .tape import Objects, TapeDamaged, TapeReader
 
 BUSY_S = 10.0
 LAST = "last"
+KEEP_BYTES = 5 << 30
+KEEP_S = 30 * 86400.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS run (
-    id TEXT PRIMARY KEY, started REAL NOT NULL, ended REAL, exit_code INTEGER,
+    id TEXT PRIMARY KEY, started REAL NOT NULL, ended REAL, exit_code INTEGER, kernel TEXT NOT NULL,
     bytes INTEGER NOT NULL DEFAULT 0, pinned INTEGER NOT NULL DEFAULT 0, about TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS run_started ON run (started);
 CREATE TABLE IF NOT EXISTS object (hash BLOB PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS used (
+    run TEXT NOT NULL, hash BLOB NOT NULL, PRIMARY KEY (run, hash)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS used_hash ON used (hash);
+CREATE TABLE IF NOT EXISTS signature (
+    run TEXT NOT NULL, leaves INTEGER NOT NULL, entries INTEGER NOT NULL, head BLOB NOT NULL,
+    time REAL NOT NULL, key BLOB NOT NULL, signature BLOB NOT NULL, PRIMARY KEY (run, leaves)
+) WITHOUT ROWID;
 """
 
 
 class RunMissing(EbbError, LookupError):
     """No run has that name."""
 
-    code = "run-missing"
+
+class RunBusy(EbbError):
+    """A run is still being recorded."""
+
+    code = "run-busy"
 
 
 @dataclass(frozen=True)
@@ -58,13 +74,16 @@ class RunRow:
     bytes: int
     pinned: bool
     about: dict[str, Any]
+    kernel: str
+    state: str  # "running", "ended", or "cut": its recorder was killed, or could write no more
 
 
 class StoreObjects(Objects):
-    """Objects of a store; each thread has its own."""
+    """Objects of a store; each thread has its own. What is put belongs to `run`."""
 
-    def __init__(self, database: sqlite3.Connection) -> None:
+    def __init__(self, database: sqlite3.Connection, run: str = "") -> None:
         self._database = database
+        self._run = run
 
     def put(self, data: bytes) -> bytes:
         hash = hashlib.sha256(data).digest()
@@ -72,6 +91,7 @@ class StoreObjects(Objects):
         if not known:
             row = hash, zlib.compress(data, 1)
             self._database.execute("INSERT OR IGNORE INTO object VALUES (?, ?)", row)
+        self._database.execute("INSERT OR IGNORE INTO used VALUES (?, ?)", (self._run, hash))
         return hash
 
     def get(self, hash: bytes) -> bytes:
@@ -95,6 +115,8 @@ class Run:
     reader: TapeReader
     entries: list[Written]
     kernel: Path
+    row: RunRow | None = None  # of a run that is in the store
+    signatures: tuple[Signature, ...] = ()
 
     @property
     def about(self) -> dict[str, Any]:
@@ -119,7 +141,7 @@ class RunStore:
         self.root = root
         (root / "tapes").mkdir(parents=True, exist_ok=True)
         (root / "kernels").mkdir(exist_ok=True)
-        self.database = sqlite3.connect(root / "store.db", timeout=BUSY_S, isolation_level=None)
+        self.database = sqlite3.connect(root / "runs.db", timeout=BUSY_S, isolation_level=None)
         self.database.execute("PRAGMA journal_mode = WAL")
         self.database.execute("PRAGMA synchronous = NORMAL")
         self.database.executescript(_SCHEMA)
@@ -142,12 +164,17 @@ class RunStore:
 
     # ---- Writing ---------------------------------------------------------------------------------
 
-    def begin(self, id: str, about: dict[str, Any]) -> None:
-        """Note that a run begins."""
+    def begin(self, id: str, kernel: tuple[str, Path], about: dict[str, Any]) -> BinaryIO:
+        """Note that a run begins; returns its tape, to be written and then closed."""
+        hash, path = kernel
         self.database.execute(
-            "INSERT INTO run (id, started, about) VALUES (?, ?, ?)",
-            (id, time.time(), json.dumps(about)),
+            "INSERT INTO run (id, started, kernel, about) VALUES (?, ?, ?, ?)",
+            (id, time.time(), hash, json.dumps(about)),
         )
+        self.keep_kernel(hash, path.read_bytes())
+        file = self.tape_path(id).open("xb", buffering=0)
+        fcntl.flock(file, fcntl.LOCK_EX)
+        return file
 
     def finish(self, id: str, exit_code: int | None, size: int) -> None:
         """Note how a run ended, and the bytes of its tape."""
@@ -156,13 +183,119 @@ class RunStore:
             (time.time(), exit_code, size, id),
         )
 
-    def keep_kernel(self, hash: str, path: Path) -> None:
-        """Keep a copy of the kernel.wasm that makes a tape."""
+    def sign(self, id: str, one: Signature) -> None:
+        """Keep a signature of a tape's head."""
+        self.database.execute(
+            "INSERT OR REPLACE INTO signature VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (id, one.leaves, one.entries, one.head, one.time, one.key, one.signature),
+        )
+
+    def keep_kernel(self, hash: str, code: bytes) -> None:
+        """Keep a kernel.wasm that makes a tape."""
         kept = self.kernel_path(hash)
         if not kept.exists():
             with tempfile.NamedTemporaryFile(dir=kept.parent, delete=False) as file:
-                file.write(path.read_bytes())
+                file.write(code)
             os.replace(file.name, kept)
+
+    def add(self, bundle: Bundle) -> str:
+        """Keep an exported run; returns its id."""
+        info = bundle.info
+        row = info["id"], info["started"], info["ended"], info["exit_code"], bundle.kernel_hash
+        with self.transaction():
+            size = len(bundle.tape), json.dumps({**info["about"], **bundle.marks})
+            try:
+                self.database.execute(
+                    "INSERT INTO run (id, started, ended, exit_code, kernel, bytes, about) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (*row, *size),
+                )
+            except sqlite3.IntegrityError:
+                raise EbbError(f"run {info['id']} is in the store already") from None
+            objects = StoreObjects(self.database, info["id"])
+            for hash in bundle.objects:
+                objects.put(bundle.get(hash))
+            for one in bundle.signatures:
+                self.sign(info["id"], one)
+            self.keep_kernel(bundle.kernel_hash, bundle.kernel())
+            self.tape_path(info["id"]).write_bytes(bundle.tape)
+        return str(info["id"])
+
+    # ---- Dropping --------------------------------------------------------------------------------
+
+    def pin(self, id: str, on: bool) -> None:
+        """Keep a run whatever its age, or no longer so."""
+        self.database.execute("UPDATE run SET pinned = ? WHERE id = ?", (on, id))
+
+    def remove(self, ids: Iterable[str]) -> None:
+        """Drop runs and what only they use; raises RunBusy for one that is being recorded."""
+        ids = list(ids)
+        for id in ids:
+            if self._locked(id):
+                raise RunBusy(f"run {id} is still being recorded")
+        with self.transaction():
+            for id in ids:
+                self.database.execute("DELETE FROM run WHERE id = ?", (id,))
+                self.database.execute("DELETE FROM used WHERE run = ?", (id,))
+                self.database.execute("DELETE FROM signature WHERE run = ?", (id,))
+        self.collect()
+
+    def collect(self) -> None:
+        """Drop what no run uses: objects, kernels, tapes."""
+        with self.transaction():
+            self.database.execute("DELETE FROM object WHERE hash NOT IN (SELECT hash FROM used)")
+            rows = list(self.database.execute("SELECT id, kernel FROM run"))
+            kept = {id for id, _ in rows} | {f"{kernel}.wasm" for _, kernel in rows}
+            for folder in ("tapes", "kernels"):
+                for path in (self.root / folder).iterdir():
+                    if path.name not in kept:
+                        path.unlink(missing_ok=True)
+
+    def retain(self, most: int = KEEP_BYTES, age_s: float = KEEP_S) -> list[str]:
+        """Drop the oldest runs while there are too many bytes, and those too old, but no pinned one;
+        returns which.
+        """
+        size = self.size()
+        old = self.database.execute(
+            "SELECT id, started, bytes FROM run WHERE NOT pinned AND ended IS NOT NULL "
+            "ORDER BY started"
+        )
+        dropped: list[str] = []
+        for id, started, bytes in old.fetchall():
+            if size <= most and started > time.time() - age_s:
+                break
+            objects = self.database.execute(
+                "SELECT SUM(LENGTH(data)) FROM object WHERE hash IN (SELECT hash FROM used "
+                "WHERE run = ?1 EXCEPT SELECT hash FROM used WHERE run != ?1)",
+                (id,),
+            ).fetchone()[0]
+            size -= bytes + (objects or 0)
+            dropped.append(id)
+        if dropped:
+            self.remove(dropped)
+        return dropped
+
+    def size(self) -> int:
+        """Return how many bytes the runs take on the disk, about."""
+        pages, free, page, tapes = (
+            self.database.execute(text).fetchone()[0]
+            for text in ("PRAGMA page_count", "PRAGMA freelist_count", "PRAGMA page_size",
+                         "SELECT TOTAL(bytes) FROM run")
+        )  # fmt: skip
+        return int((pages - free) * page + tapes)
+
+    def _locked(self, id: str) -> bool:
+        """Tell whether somebody writes a run's tape."""
+        try:
+            with self.tape_path(id).open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
+    # ---- Places ----------------------------------------------------------------------------------
 
     def tape_path(self, id: str) -> Path:
         """Where a run's tape is."""
@@ -176,12 +309,22 @@ class RunStore:
 
     def rows(self) -> list[RunRow]:
         """List the runs, the newest first."""
-        names = "id, started, ended, exit_code, bytes, pinned, about"
+        names = "id, started, ended, exit_code, bytes, pinned, about, kernel"
         found = self.database.execute(f"SELECT {names} FROM run ORDER BY started DESC, rowid DESC")
-        return [
-            RunRow(id, started, ended, code, size, bool(pinned), json.loads(about))
-            for id, started, ended, code, size, pinned, about in found
-        ]
+        return [self._row(*row) for row in found]
+
+    def _row(
+        self, id: str, started: float, ended: float | None, code: int | None, size: int,
+        pinned: int, about: str, kernel: str,
+    ) -> RunRow:  # fmt: skip
+        state = "ended"
+        if ended is None:
+            state = "running" if self._locked(id) else "cut"
+            with contextlib.suppress(FileNotFoundError):
+                size = self.tape_path(id).stat().st_size
+        return RunRow(
+            id, started, ended, code, size, bool(pinned), json.loads(about), kernel, state
+        )
 
     def find(self, name: str) -> str:
         """Return the id that a name means: an id, its beginning, or "last"; or raise RunMissing."""
@@ -200,15 +343,48 @@ class RunStore:
         return name if name in found else found[0]
 
     def open(self, name: str) -> Run:
-        """Open a run by any of its names."""
+        """Open a run by any of its names, or an exported one by its path."""
+        if name != LAST and is_bundle(path := Path(name)):
+            return self._exported(path)
         id = self.find(name)
+        row = next(row for row in self.rows() if row.id == id)
         try:
             data = self.tape_path(id).read_bytes()
         except FileNotFoundError:
-            raise TapeDamaged(f"the tape of run {id} is missing") from None
+            if row.ended is not None:
+                raise TapeDamaged(f"the tape of run {id} is missing") from None
+            data = b""  # killed before it began
         reader = TapeReader(data, self.objects)
-        kernel = self.kernel_path(reader.header.kernel.hex())
-        return Run(id, reader, list(reader.entries()), kernel)
+        if reader.leaves and reader.header.run_id != uuid.UUID(id).bytes:
+            raise TapeDamaged(f"the tape of run {id} is that of another run")
+        return Run(id, reader, list(reader.entries()), self._kernel(row.kernel), row,
+                   self.signatures(id))  # fmt: skip
+
+    def signatures(self, id: str) -> tuple[Signature, ...]:
+        """Return the signatures of a tape's heads, in the order of the tape."""
+        names = "leaves, entries, head, time, key, signature"
+        found = self.database.execute(
+            f"SELECT {names} FROM signature WHERE run = ? ORDER BY leaves", (id,)
+        )
+        return tuple(Signature(*row) for row in found)
+
+    def _exported(self, path: Path) -> Run:
+        bundle = Bundle(path.read_bytes())
+        self.keep_kernel(bundle.kernel_hash, bundle.kernel())
+        reader = TapeReader(bundle.tape, bundle)
+        kernel = self._kernel(bundle.kernel_hash)
+        return Run(bundle.info["id"], reader, list(reader.entries()), kernel, None,
+                   bundle.signatures)  # fmt: skip
+
+    def _kernel(self, hash: str) -> Path:
+        path = self.kernel_path(hash)
+        try:
+            found = hashlib.sha256(path.read_bytes()).hexdigest()
+        except FileNotFoundError:
+            raise TapeDamaged(f"the kernel {hash} is missing") from None
+        if found != hash:
+            raise TapeDamaged(f"the kernel {hash} is damaged: its bytes have another hash")
+        return path
 
 
 def new_id() -> str:

@@ -3,9 +3,9 @@
     header   "EBBT", version, hash, codec; run id; SHA-256 of kernel.wasm; head of the parent or 0
     leaf*    header with counts, first and last tick, hash and CRC; then the entries, compressed
 
-A leaf is written whole or it does not count: what a crash left behind reads up to its last whole
-leaf. Data of OBJECT_LEAST bytes and more goes to an object store by its SHA-256; the fixed part of
-an event stays on the tape.
+A leaf is written whole or it does not count: what a crash left behind is the beginning of a tape and
+reads up to its last whole leaf; bytes that no crash explains are TapeDamaged. Data of OBJECT_LEAST
+bytes and more goes to an object store by its SHA-256; the fixed part of an event stays on the tape.
 """
 
 from __future__ import annotations
@@ -28,16 +28,20 @@ OBJECT_LEAST = 4096
 LEAF_MOST = 64 << 10  # bytes of entries; a leaf is closed when it has grown to this
 
 _HEADER = struct.Struct("<4sHBB16s32s32s")
-_LEAF = struct.Struct("<2sHIIIQQQ32s")
+_LEAF = struct.Struct("<2sHIIIQQQ32s")  # then its CRC, the entries, and theirs
 _LEAF_MAGIC = b"LF"
 _CRC = struct.Struct("<I")
 _BY_OBJECT = 1
 
+# A CLOCK event that goes on where the one before it leads: only its rate stands on the tape.
+_SHORT_CLOCK = 7
+_CLOCK = struct.Struct("<IIQIIQ")  # kind, length, base_ns, mul, 0, suspend_ns
+_CLOCK_HEAD = struct.pack("<II", 2, _CLOCK.size)
+_MUL_STEP = 14  # bits; clock.py makes rates that are multiples of this
+
 
 class TapeDamaged(EbbError):
     """A tape's bytes are not what was written, or an object it names is missing."""
-
-    code = "tape-damaged"
 
 
 class Objects(Protocol):
@@ -93,7 +97,12 @@ class Leaf:
     @property
     def end(self) -> int:
         """The offset behind it."""
-        return self.offset + _LEAF.size + self.stored + _CRC.size
+        return self.begin + self.stored + _CRC.size
+
+    @property
+    def begin(self) -> int:
+        """The offset of its entries."""
+        return self.offset + _LEAF.size + _CRC.size
 
 
 def _chain(head: bytes, leaf: Leaf, raw: bytes) -> bytes:
@@ -109,30 +118,81 @@ def event_heads(abi: Abi) -> dict[int, int]:
     return {abi.event[name]: abi.structs[f"event_{one}"].size for name, one in structs.items()}
 
 
-class TapeWriter:
-    """Appends entries to a tape; one thread's. `head` is the hash over all that is written.
+class _ClockLine:
+    """Where virtual time is by the CLOCK events of one leaf; what follows from it is not written."""
 
-    Without objects all data lies in the tape itself.
+    def __init__(self) -> None:
+        self._base: int | None = None
+        self._tick = self._mul = 0
+
+    def _now(self, tick: int) -> int:
+        return (self._base or 0) + ((tick - self._tick) * self._mul >> 24)
+
+    def short(self, tick: int, data: bytes) -> bytes | None:
+        """Return a CLOCK event as it is written in short, if it can be; note it."""
+        if len(data) != _CLOCK.size or data[:8] != _CLOCK_HEAD:
+            return None
+        _, _, base, mul, pad, suspend = _CLOCK.unpack(data)
+        known, jump = self._base is not None, base - self._now(tick)
+        self._set(tick, base, mul)
+        if not known or jump < 0 or mul & ((1 << _MUL_STEP) - 1) or pad or suspend:
+            return None
+        return _varint(mul >> _MUL_STEP << 1 | bool(jump)) + (_varint(jump) if jump else b"")
+
+    def long(self, tick: int, raw: bytes, at: int) -> tuple[bytes, int]:
+        """Read what `short` wrote; returns the event and the offset behind."""
+        coded, at = _read_varint(raw, at)
+        jump, at = _read_varint(raw, at) if coded & 1 else (0, at)
+        base, mul = self._now(tick) + jump, coded >> 1 << _MUL_STEP
+        self._set(tick, base, mul)
+        return _CLOCK.pack(2, _CLOCK.size, base, mul, 0, 0), at
+
+    def _set(self, tick: int, base: int, mul: int) -> None:
+        if self._base is not None:
+            base = max(base, self._now(tick))  # never back, as in the kernel
+        self._base, self._tick, self._mul = base, tick, mul
+
+
+class TapeWriter:
+    """Makes a tape of entries; one thread's. `head` is the hash over all that is in the file.
+
+    Nothing is written before `flush`: so the objects that entries name can be brought to safety
+    between the two. Without objects all data lies in the tape itself.
     """
 
     def __init__(
         self, file: BinaryIO, header: Header, objects: Objects | None, heads: dict[int, int]
     ) -> None:
         self.head = header.genesis()
-        self.bytes = file.write(header.pack())
+        self.bytes = 0
         self.count = 0
+        self.leaves = 0
         self._file = file
         self._objects = objects
         self._heads = heads
         self._raw = bytearray()
         self._held = 0  # entries in `_raw`
         self._first_tick = self._tick = 0
+        self._clock = _ClockLine()
+        self._closed = bytearray()  # leaves that are not in the file yet
+        self._write(header.pack())
 
     def append(self, entry: Entry) -> None:
-        """Write an entry; at the latest `flush` brings it to the file."""
+        """Take an entry."""
         if not self._held:
             self._first_tick = self._tick = entry.tick
+            self._clock = _ClockLine()
+        self._add(entry)
+        self._tick = entry.tick
+        self._held += 1
+        if len(self._raw) >= LEAF_MOST:
+            self._close()
+
+    def _add(self, entry: Entry) -> None:
         data, tail = entry.data, b""
+        if entry.kind == EVENT and (short := self._clock.short(entry.tick, data)) is not None:
+            self._raw += _varint(_SHORT_CLOCK << 1) + _varint(entry.tick - self._tick) + short
+            return
         if self._objects is not None and len(data) >= OBJECT_LEAST:
             split = 0
             if entry.kind == EVENT:
@@ -145,15 +205,23 @@ class TapeWriter:
         if tail:
             assert self._objects is not None
             raw += _varint(len(tail)) + self._objects.put(tail)
-        self._tick = entry.tick
-        self._held += 1
-        if len(raw) >= LEAF_MOST:
-            self.flush()
 
     def flush(self) -> None:
-        """Close the leaf that is being filled and hand it to the system."""
-        if not self._held:
-            return
+        """Hand all leaves to the system, the one that is being filled among them."""
+        if self._held:
+            self._close()
+        if self._closed:
+            self._write(bytes(self._closed))
+            self._closed.clear()
+            self._file.flush()
+
+    def _write(self, data: bytes) -> None:
+        self.bytes += len(data)
+        view = memoryview(data)
+        while view:  # a disk that fills up takes a part, and then nothing
+            view = view[self._file.write(view) :]
+
+    def _close(self) -> None:
         raw = bytes(self._raw)
         stored = zlib.compress(raw, 1)
         leaf = Leaf(
@@ -164,10 +232,10 @@ class TapeWriter:
             _LEAF_MAGIC, 0, leaf.raw, leaf.stored, leaf.count, leaf.first_seq,
             leaf.first_tick, leaf.last_tick, self.head,
         )  # fmt: skip
-        whole = header + stored
-        self.bytes += self._file.write(whole + _CRC.pack(zlib.crc32(whole)))
-        self._file.flush()
+        self._closed += header + _CRC.pack(zlib.crc32(header))
+        self._closed += stored + _CRC.pack(zlib.crc32(stored))
         self.count += self._held
+        self.leaves += 1
         self._raw.clear()
         self._held = 0
 
@@ -189,14 +257,21 @@ class StoredEntry:
 
 
 class TapeReader:
-    """Reads a tape from its bytes. `cut` says why it ends before its end, if it does."""
+    """Reads a tape from its bytes. `cut` says why it ends before its end, if it does.
+
+    Raises TapeDamaged for bytes that are not what was written; it names the leaf.
+    """
 
     def __init__(self, data: bytes, objects: Objects | None = None) -> None:
-        self.header = Header.unpack(data)
+        self.header = Header(bytes(16), bytes(32))
         self.leaves: list[Leaf] = []
         self.cut: str | None = None
-        self._data = data
-        self._objects = objects
+        self.data = data
+        self.objects = objects
+        if len(data) < _HEADER.size and data[:4] == MAGIC[: len(data)]:
+            self.cut = f"the tape breaks off at byte {len(data)}, before anything was recorded"
+            return
+        self.header = Header.unpack(data)
         at = _HEADER.size
         while at < len(data):
             leaf = self._leaf(at)
@@ -207,50 +282,114 @@ class TapeReader:
             at = leaf.end
 
     def _leaf(self, at: int) -> Leaf | None:
-        data = self._data
-        if at + _LEAF.size > len(data) or data[at : at + 2] != _LEAF_MAGIC:
+        """Return the leaf there, or None if the tape was cut inside it."""
+        data = self.data
+        frame = data[at : at + _LEAF.size + _CRC.size]
+        if len(frame) < _LEAF.size + _CRC.size:
+            if frame[:2] != _LEAF_MAGIC[: len(frame)] and frame.strip(b"\0"):
+                raise self._damaged(at, "there is no leaf")
             return None
-        leaf = Leaf(at, *_LEAF.unpack_from(data, at)[2:])
+        leaf = Leaf(at, *_LEAF.unpack_from(frame)[2:])
+        (crc,) = _CRC.unpack_from(frame, _LEAF.size)
+        if zlib.crc32(frame[: _LEAF.size]) != crc or frame[:4] != _LEAF_MAGIC + bytes(2):
+            if not data[at:].strip(b"\0"):
+                return None  # room that the file system gave, and a crash kept from being filled
+            raise self._damaged(at, "the leaf's header does not have its checksum")
         if leaf.end > len(data):
             return None
         (crc,) = _CRC.unpack_from(data, leaf.end - _CRC.size)
-        return leaf if zlib.crc32(data[at : leaf.end - _CRC.size]) == crc else None
+        if zlib.crc32(data[leaf.begin : leaf.end - _CRC.size]) != crc:
+            if not data[leaf.begin :].strip(b"\0"):
+                return None
+            raise self._damaged(at, "the leaf's entries do not have their checksum", leaf)
+        if leaf.first_seq != (self.leaves[-1].first_seq + self.leaves[-1].count if self.leaves else 0):
+            raise self._damaged(at, "the leaf does not continue the one before", leaf)
+        return leaf
+
+    def _damaged(self, at: int, what: str, leaf: Leaf | None = None) -> TapeDamaged:
+        """Say where: the leaf, and which entries and ticks are affected as far as can be known."""
+        number = sum(one.offset < at for one in self.leaves)
+        if leaf is not None:
+            last = leaf.first_seq + leaf.count - 1
+            ticks = f"ticks {leaf.first_tick} to {leaf.last_tick}"
+            return TapeDamaged(
+                f"leaf {number} at byte {at} (entries {leaf.first_seq} to {last}, {ticks}): {what}"
+            )
+        before = self.leaves[-1] if self.leaves else None
+        entry = before.first_seq + before.count if before else 0
+        tick = before.last_tick if before else 0
+        return TapeDamaged(f"leaf {number} at byte {at} (from entry {entry}, tick {tick} on): {what}")
 
     def raw(self, leaf: Leaf) -> bytes:
         """Return a leaf's entries as bytes."""
-        begin = leaf.offset + _LEAF.size
-        return zlib.decompress(self._data[begin : begin + leaf.stored])
+        inflate = zlib.decompressobj()
+        try:
+            raw = inflate.decompress(self.data[leaf.begin : leaf.begin + leaf.stored], leaf.raw + 1)
+        except zlib.error as error:
+            raise self._damaged(leaf.offset, f"its entries do not unpack: {error}", leaf) from None
+        if len(raw) != leaf.raw or not inflate.eof:
+            raise self._damaged(leaf.offset, "its entries have another length", leaf)
+        return raw
 
     def entries(self) -> Iterator[Written]:
-        """Read all entries; the objects they name are fetched when their data is asked for."""
+        """Read all entries and check the chain; what objects hold is fetched when it is asked for."""
+        head = self.header.genesis()
         for leaf in self.leaves:
-            yield from self._entries(leaf)
+            raw = self.raw(leaf)
+            head = self._next(head, leaf, raw)
+            yield from self._entries(leaf, raw)
 
-    def _entries(self, leaf: Leaf) -> Iterator[Written]:
-        raw, at, tick = self.raw(leaf), 0, leaf.first_tick
-        while at < len(raw):
-            tag, at = _read_varint(raw, at)
-            delta, at = _read_varint(raw, at)
-            length, at = _read_varint(raw, at)
-            tick += delta
-            data = raw[at : at + length]
-            at += length
-            if tag & _BY_OBJECT:
-                _, at = _read_varint(raw, at)
-                if self._objects is None:
-                    raise TapeDamaged("the tape names objects, and there are none")
-                yield StoredEntry(tag >> 1, tick, data, raw[at : at + 32], self._objects)
-                at += 32
-            else:
-                yield Entry(tag >> 1, tick, data)
+    def sizes(self) -> Iterator[tuple[Written, int, int]]:
+        """Read all entries with their bytes on the tape, before packing, and beside it."""
+        for leaf in self.leaves:
+            yield from self._sized(leaf, self.raw(leaf))
+
+    def _entries(self, leaf: Leaf, raw: bytes) -> Iterator[Written]:
+        return (entry for entry, _, _ in self._sized(leaf, raw))
+
+    def _sized(self, leaf: Leaf, raw: bytes) -> Iterator[tuple[Written, int, int]]:
+        at, tick, count, clock = 0, leaf.first_tick, 0, _ClockLine()
+        try:
+            while at < len(raw):
+                begin = at
+                tag, at = _read_varint(raw, at)
+                delta, at = _read_varint(raw, at)
+                tick += delta
+                count += 1
+                if tag == _SHORT_CLOCK << 1:
+                    data, at = clock.long(tick, raw, at)
+                    yield Entry(EVENT, tick, data), at - begin, 0
+                    continue
+                length, at = _read_varint(raw, at)
+                data = raw[at : at + length]
+                at += length
+                if tag & _BY_OBJECT:
+                    beside, at = _read_varint(raw, at)
+                    if self.objects is None:
+                        raise TapeDamaged("the tape names objects, and there are none")
+                    hash = raw[at : at + 32]
+                    at += 32
+                    stored = StoredEntry(tag >> 1, tick, data, hash, self.objects)
+                    yield stored, at - begin, beside
+                else:
+                    if tag >> 1 == EVENT:
+                        clock.short(tick, data)
+                    yield Entry(tag >> 1, tick, data), at - begin, 0
+        except IndexError:
+            raise self._damaged(leaf.offset, "its entries break off", leaf) from None
+        if at != len(raw) or count != leaf.count:
+            raise self._damaged(leaf.offset, "it has another number of entries", leaf)
+
+    def _next(self, head: bytes, leaf: Leaf, raw: bytes) -> bytes:
+        if (head := _chain(head, leaf, raw)) != leaf.hash:
+            raise self._damaged(leaf.offset, "it does not continue the chain of hashes", leaf)
+        return head
 
     def head(self) -> bytes:
         """Return the hash over all leaves; raises TapeDamaged at the first that does not fit."""
         head = self.header.genesis()
-        for number, leaf in enumerate(self.leaves):
-            head = _chain(head, leaf, self.raw(leaf))
-            if head != leaf.hash:
-                raise TapeDamaged(f"leaf {number} at byte {leaf.offset} is not what was written")
+        for leaf in self.leaves:
+            head = self._next(head, leaf, self.raw(leaf))
         return head
 
 

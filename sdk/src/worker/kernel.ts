@@ -92,12 +92,21 @@ function wrap(exports: KernelExports, memory: WebAssembly.Memory, kept: KeptCode
 
 /** A constant of the border, from the text that the kernel exports ("const.NAME value", one per line). */
 function constant(exports: KernelExports, memory: WebAssembly.Memory, name: string): number {
-  const bytes = new Uint8Array(memory.buffer);
-  const start = exports.k_abi() >>> 0;
-  const text = new TextDecoder().decode(bytes.slice(start, bytes.indexOf(0, start)));
-  const [, value] = new RegExp(`^const\\.${name} (\\d+)$`, "m").exec(text) ?? [];
+  const [, value] = new RegExp(`^const\\.${name} (\\d+)$`, "m").exec(textOf(exports, memory)) ?? [];
   if (value === undefined) throw new Error(`kernel.wasm does not export the constant ${name}`);
   return Number(value);
+}
+
+function textOf(exports: KernelExports, memory: WebAssembly.Memory): string {
+  const bytes = new Uint8Array(memory.buffer);
+  const start = exports.k_abi() >>> 0;
+  return new TextDecoder().decode(bytes.slice(start, bytes.indexOf(0, start)));
+}
+
+/** The text of a kernel that runs nowhere. */
+export function abiText(module: WebAssembly.Module): string {
+  const memory = new WebAssembly.Memory({ initial: 1280, maximum: 8192, shared: true });
+  return textOf(instantiate(module, memory), memory);
 }
 
 /** Settles when the word is no longer `seen` or was notified. */

@@ -1,0 +1,177 @@
+"""The commands about the store of runs: list, describe, keep, drop, write to a file, take from one."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from .abi import Abi
+from .errors import EbbError
+from .recording import DIGEST, END, EVENT, META, OUTPUT, Written
+from .rewind.bundle import Bundle, write_bundle
+from .rewind.store import Run, RunRow, RunStore
+from .rewind.tape import StoredEntry
+
+_KINDS = {DIGEST: "DIGEST", OUTPUT: "OUTPUT", META: "META", END: "END"}
+
+
+def _get(store: RunStore, options: argparse.Namespace) -> int:
+    rows = store.rows()
+    if options.output == "json":
+        print(json.dumps([_row(row) for row in rows], indent=1))
+        return 0
+    print(f"{'ID':36}  {'STARTED':19}  {'EXIT':>7}  {'BYTES':>9}  COMMAND")
+    for row in rows:
+        code = _outcome(row) + (" pinned" if row.pinned else "")
+        command = " ".join(row.about.get("args", ()))
+        print(f"{row.id:36}  {_moment(row.started)}  {code:>7}  {row.bytes:>9}  {command}")
+    return 0
+
+
+def _row(row: RunRow) -> dict[str, Any]:
+    return asdict(row)
+
+
+def _outcome(row: RunRow) -> str:
+    if row.state != "ended":
+        return row.state
+    return "" if row.exit_code is None else str(row.exit_code)
+
+
+def _moment(when: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when))
+
+
+def _describe(store: RunStore, options: argparse.Namespace) -> int:
+    run = store.open(options.run)
+    known = describe(run, _abi(run))
+    if options.output == "json":
+        print(json.dumps(known, indent=1))
+        return 0
+    kinds = known.pop("kinds")
+    for name, value in known.items():
+        print(f"{name.replace('_', ' '):12} {value}")
+    print(f"\n{'KIND':10} {'COUNT':>8} {'TAPE BYTES':>12} {'OBJECT BYTES':>13}")
+    for name, (count, size, objects) in sorted(kinds.items(), key=lambda item: -item[1][1]):
+        print(f"{name:10} {count:>8} {size:>12} {objects:>13}")
+    return 0
+
+
+def _abi(run: Run) -> Abi:
+    from .wasmtime_kernel import KernelModule
+
+    return KernelModule(run.kernel).abi
+
+
+def describe(run: Run, abi: Abi) -> dict[str, Any]:
+    """Return what is known of a run; sizes are those before packing."""
+    counts: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
+    objects: Counter[str] = Counter()
+    for entry, size, beside in run.reader.sizes():
+        name = kind_name(abi, entry)
+        counts[name] += 1
+        sizes[name] += size
+        objects[name] += beside
+    about, leaves = run.about, run.reader.leaves
+    state = "ended" if run.end else "running" if run.row and run.row.state == "running" else "cut"
+    return {
+        "id": run.id,
+        "command": " ".join(about.get("args", ())),
+        "state": state + (f": {run.reader.cut}" if run.reader.cut and state == "cut" else ""),
+        "exit_code": run.row.exit_code if run.row else None,
+        "started": _moment(about["started"]) if "started" in about else None,
+        "pinned": bool(run.row and run.row.pinned),
+        "redacted": bool(about.get("redacted")),
+        "image": f"{about.get('image')} {about.get('image_hash') or ''}".strip(),
+        "kernel": run.reader.header.kernel.hex(),
+        "entries": len(run.entries),
+        "ticks": run.entries[-1].tick if run.entries else 0,
+        "bytes": leaves[-1].end if leaves else 0,
+        "leaves": len(leaves),
+        "head": run.reader.head().hex(),
+        "signatures": len(run.signatures),
+        "kinds": {name: (counts[name], sizes[name], objects[name]) for name in counts},
+    }
+
+
+def kind_name(abi: Abi, entry: Written) -> str:
+    """Return what kind of entry it is, or of event."""
+    if entry.kind != EVENT:
+        return _KINDS.get(entry.kind, str(entry.kind))
+    data = entry.head if isinstance(entry, StoredEntry) else entry.data
+    return abi.event_name(data) or "?"
+
+
+def _export(store: RunStore, options: argparse.Namespace) -> int:
+    run = store.open(options.run)
+    about, row = run.about, run.row
+    info = {
+        "id": run.id,
+        "started": row.started if row else about.get("started", 0.0),
+        "ended": row.ended if row else None,
+        "exit_code": row.exit_code if row else None,
+        "about": row.about if row else about,
+    }
+    tape, signatures = run.reader.data, run.signatures
+    hashes = {entry.hash for entry in run.entries if isinstance(entry, StoredEntry)}
+    objects = {hash: run.reader.objects.get(hash) for hash in sorted(hashes)}
+    if options.redact:
+        from .rewind.redact import redact
+
+        tape, objects = redact(run, _abi(run))
+        signatures = ()
+        info["redacted"] = True
+    path = Path(options.file)
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        write_bundle(file, info, run.kernel.read_bytes(), tape, objects.values(), signatures)
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, path)
+    if options.redact:
+        print(f"ebb: {path} is redacted; it no longer replays", file=sys.stderr)
+    return 0
+
+
+def _import(store: RunStore, options: argparse.Namespace) -> int:
+    print(store.add(Bundle(Path(options.file).read_bytes())))
+    return 0
+
+
+def _pin(store: RunStore, options: argparse.Namespace) -> int:
+    for id in [store.find(name) for name in options.runs]:
+        store.pin(id, options.command == "pin")
+    return 0
+
+
+def _remove(store: RunStore, options: argparse.Namespace) -> int:
+    ids = {store.find(name) for name in options.runs}
+    if options.older_than is not None:
+        before = time.time() - options.older_than
+        ids |= {
+            row.id
+            for row in store.rows()
+            if row.started < before and row.state != "running" and not row.pinned
+        }
+    elif not ids:
+        raise EbbError("which runs? Name them, or give --older-than")
+    store.remove(sorted(ids))
+    return 0
+
+
+COMMANDS = {
+    "get": _get,
+    "describe": _describe,
+    "export": _export,
+    "import": _import,
+    "pin": _pin,
+    "unpin": _pin,
+    "rm": _remove,
+}

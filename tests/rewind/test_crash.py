@@ -1,0 +1,110 @@
+"""However a recording ends, what is there of it opens, verifies and replays."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ebbtide import cli_rewind
+from ebbtide.recording import EVENT
+from ebbtide.rewind.store import Run, RunStore
+from ebbtide.rewind.tape import TapeReader
+
+pytestmark = pytest.mark.native
+
+SCRIPT = "for i in 1 2 3 4; do echo $i$RANDOM; read line; echo $line | sha256sum; done"
+
+
+def test_every_prefix_of_a_tape_replays_to_the_cut(ebb, tmp_path: Path) -> None:
+    ran = ebb("run", "-q", "--", "sh", "-c", SCRIPT, input=b"a\nb\nc\nd\n")
+    store = RunStore(tmp_path / "runs")
+    whole = store.open("last")
+    data, leaves = whole.reader.data, whole.reader.leaves
+    chance = random.Random(7)
+    lengths = {0, 50, 88, *(leaf.end for leaf in leaves[:-1])}
+    lengths |= {chance.randrange(len(data)) for _ in range(300)}
+    seen = set()
+    for length in sorted(lengths):
+        reader = TapeReader(data[:length], store.objects)
+        entries = list(reader.entries())
+        assert entries == whole.entries[: len(entries)] or length < leaves[0].end
+        run = Run(whole.id, reader, entries, whole.kernel)
+        assert run.end is None and cli_rewind.cut(run) == cli_rewind.EXIT_CUT
+        if len(entries) in seen or not any(entry.kind == EVENT for entry in entries):
+            continue
+        seen.add(len(entries))
+        out = bytearray()
+        replay = cli_rewind.open_replay(run)
+        replay.on_chunk = lambda chunk, out=out: out.extend(chunk.data)
+        replay.run()
+        assert ran.stdout.startswith(out) and replay.tick == entries[-1].tick
+    assert seen
+    store.close()
+
+
+def test_a_recorder_that_is_killed_leaves_a_run_that_is_cut_short(
+    ebb, tmp_path: Path, kernel_wasm: Path
+) -> None:
+    env = {**os.environ, "EBB_RUNS": str(tmp_path / "runs"), "EBB_KERNEL": str(kernel_wasm)}
+    command = [sys.executable, "-m", "ebbtide.cli", "run", "-q", "--", "sh", "-c", "echo hello; cat"]
+    with subprocess.Popen(
+        command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin and process.stdout
+        assert process.stdout.readline() == b"hello\n"
+        tape = next((tmp_path / "runs" / "tapes").iterdir())
+        while not TapeReader(tape.read_bytes()).leaves:  # written within a second
+            process.stdin.write(b"x\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == b"x\n"
+        assert b"running" in ebb("get", "runs").stdout
+        assert ebb("rm", "last").returncode == 125
+        process.send_signal(signal.SIGKILL)
+    assert b" cut " in ebb("get", "runs").stdout
+    assert ebb("verify").returncode == cli_rewind.EXIT_CUT
+    replayed = ebb("replay")
+    assert replayed.returncode == cli_rewind.EXIT_CUT and b"cut short" in replayed.stderr
+    assert ebb("rm", "last").returncode == 0
+
+
+def test_a_full_disk_ends_the_recording_and_not_the_run(ebb) -> None:
+    limit = 64 << 10  # bytes of a file: the store is larger than that when it is made
+
+    def full() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    ebb("doctor")  # what is compiled once is kept elsewhere
+    ran = ebb("run", "-q", "--", "echo", "fine", preexec_fn=full)
+    assert (ran.returncode, ran.stdout) == (0, b"fine\n")
+    assert ran.stderr.count(b"\n") == 1 and b"the recording ends here" in ran.stderr
+
+
+def test_a_locked_store_ends_the_recording_and_not_the_run(ebb, tmp_path: Path) -> None:
+    RunStore(tmp_path / "runs").close()
+    other = sqlite3.connect(tmp_path / "runs" / "runs.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    ran = ebb("run", "-q", "--", "echo", "fine")
+    other.close()
+    assert (ran.returncode, ran.stdout) == (0, b"fine\n")
+    assert ran.stderr.count(b"\n") == 1 and b"the recording ends here" in ran.stderr
+
+
+def test_objects_are_there_before_the_leaf_that_names_them(tmp_path, kernel_wasm, ebb) -> None:
+    ebb("run", "-q", "--", "true")
+    copy = tmp_path / "copy"
+    shutil.copytree(tmp_path / "runs", copy)
+    store = RunStore(copy)
+    used = {hash for (hash,) in store.database.execute("SELECT hash FROM used")}
+    named = {entry.hash for entry in store.open("last").entries if hasattr(entry, "hash")}
+    assert named and named == used
+    store.close()

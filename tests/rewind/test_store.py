@@ -1,0 +1,134 @@
+"""Runs are listed, described, kept, dropped, carried elsewhere, and checked."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from ebbtide.cli_rewind import EXIT_CUT, EXIT_DAMAGED
+from ebbtide.rewind.store import RunStore
+from ebbtide.rewind.tape import TapeReader
+
+pytestmark = pytest.mark.native
+
+SECRET = b"correct horse"
+
+
+@pytest.fixture
+def recorded(ebb, tmp_path: Path):
+    """A run that was typed to, has an environment, and read the host's files."""
+    (shown := tmp_path / "shown").mkdir()
+    (shown / "big").write_bytes(os.urandom(50_000) + SECRET)
+    ran = ebb("run", "--id-file", str(tmp_path / "id"), "-e", f"WORD={SECRET.decode()}", "-v",
+              f"{shown}:/mnt", "--", "sh", "-c", "read a; cksum /mnt/big; echo $RANDOM",
+              input=SECRET + b"\n")  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    return (tmp_path / "id").read_text().strip(), ran.stdout
+
+
+def test_a_run_goes_to_another_store_in_one_file(ebb, recorded, tmp_path, monkeypatch) -> None:
+    id, said = recorded
+    file = tmp_path / "a.ebbrun"
+    assert ebb("export", "run", id[:8], str(file)).returncode == 0
+    assert ebb("rm", id).returncode == 0
+    assert ebb("replay", id).returncode == 125
+    for command, wanted in (("replay", said), ("logs", said)):
+        assert ebb(command, str(file)).stdout == wanted
+    taken = ebb("import", str(file))
+    assert taken.stdout.decode().strip() == id
+    assert b"already" in ebb("import", str(file)).stderr
+    assert ebb("replay", id).stdout == said
+    assert ebb("verify", id, "--objects", "--signatures").returncode == 0
+    assert ebb("verify", str(file), "--objects", "--replay").returncode == 0
+
+
+def test_a_redacted_file_lacks_what_it_should_and_says_so(ebb, recorded, tmp_path) -> None:
+    file = tmp_path / "a.ebbrun"
+    said = ebb("export", "run", "last", str(file), "--redact")
+    assert b"no longer replays" in said.stderr
+    store = RunStore(tmp_path / "other")
+    for name in ("last", str(file)):
+        store.root, whole = (tmp_path / "runs", RunStore(tmp_path / "runs"))
+        run = whole.open(name)
+        assert any(SECRET in entry.data for entry in run.entries) == (name == "last")
+        whole.close()
+    store.close()
+    refused = ebb("replay", str(file))
+    assert refused.returncode == 125 and b"redact" in refused.stderr
+    assert ebb("verify", str(file)).returncode == 0
+
+
+def test_list_and_description_say_what_is_there(ebb, recorded) -> None:
+    id, _ = recorded
+    (row,) = json.loads(ebb("get", "runs", "-o", "json").stdout)
+    assert (row["id"], row["exit_code"], row["state"]) == (id, 0, "ended")
+    known = json.loads(ebb("describe", "run", id, "-o", "json").stdout)
+    assert known["state"] == "ended" and known["ticks"] > 0 and known["signatures"] >= 1
+    assert {"BOOT", "CALL", "BLOCK_IN", "META", "END"} <= set(known["kinds"])
+    assert b"chain" in ebb("verify", id).stdout
+    assert id in ebb("describe", "run").stdout.decode()
+
+
+def test_old_runs_go_and_pinned_ones_stay(ebb, tmp_path) -> None:
+    for word in ("a", "b", "c"):
+        ebb("run", "-q", "--", "echo", word)
+    store = RunStore(tmp_path / "runs")
+    c, b, a = (row.id for row in store.rows())
+    assert ebb("pin", a).returncode == 0
+    assert store.retain(age_s=0) == [b, c] or store.rows()[0].id == a
+    assert [row.id for row in store.rows()] == [a]
+    assert ebb("replay", a).stdout == b"a\n"
+    assert ebb("rm", "--older-than", "1ms").returncode == 0 and len(store.rows()) == 1
+    ebb("unpin", a)
+    assert store.retain(most=0) == [a]
+    left = store.database.execute("SELECT COUNT(*) FROM object").fetchone()
+    assert left == (0,) and not [*(tmp_path / "runs" / "tapes").iterdir()]
+    assert not [*(tmp_path / "runs" / "kernels").iterdir()]
+    store.close()
+
+
+def test_a_changed_byte_anywhere_is_found(ebb, recorded, tmp_path) -> None:
+    id, _ = recorded
+    chance = random.Random(11)
+    file, tape = tmp_path / "a.ebbrun", tmp_path / "runs" / "tapes" / id
+    ebb("export", "run", id, str(file))
+    whole = TapeReader(tape.read_bytes()).leaves
+    for path in (file, tape):
+        data = path.read_bytes()
+        for at in (chance.randrange(len(data)) for _ in range(4)):
+            changed = bytearray(data)
+            changed[at] ^= 1 << chance.randrange(8)
+            path.write_bytes(changed)
+            found = ebb("verify", id if path == tape else str(file), "--objects")
+            assert found.returncode in (EXIT_DAMAGED, 125 if at < 4 else EXIT_DAMAGED), at
+            assert b"byte" in found.stderr or b"leaf" in found.stderr or at < 88
+        path.write_bytes(data)
+    # Cut at a leaf's end nothing is wrong but that it is shorter than what was signed.
+    tape.write_bytes(tape.read_bytes()[: whole[-1].offset])
+    assert ebb("verify", id).returncode == EXIT_CUT
+    found = ebb("verify", id, "--signatures")
+    assert found.returncode == EXIT_DAMAGED and b"was cut after it was signed" in found.stderr
+
+
+def test_a_changed_object_is_found_and_the_entry_named(ebb, recorded, tmp_path) -> None:
+    store = RunStore(tmp_path / "runs")
+    hash, data = store.database.execute("SELECT hash, data FROM object").fetchone()
+    store.database.execute("UPDATE object SET data = ? WHERE hash = ?", (data[:-9] + b"x" * 9, hash))
+    found = ebb("verify", "--objects")
+    assert found.returncode == EXIT_DAMAGED
+    assert b"entry " in found.stderr and b"tick " in found.stderr
+    store.close()
+
+
+def test_two_runs_differ_in_an_event_and_in_their_output(ebb) -> None:
+    for line in (b"one\n", b"two\n"):
+        ebb("run", "-q", "--", "sh", "-c", "echo same; cat", input=line)
+    ids = [row["id"] for row in json.loads(ebb("get", "runs", "-o", "json").stdout)]
+    assert ebb("diff", ids[0], ids[0]).returncode == 0
+    found = ebb("diff", *ids)
+    assert found.returncode == 1 and b"event " in found.stdout
+    assert b"stdout: differs at byte 5, line 2: b'two' and b'one'" in found.stdout
