@@ -291,8 +291,6 @@ static struct op *entry_make(struct cpu_cache *cache, struct code_page *page, u3
     struct op *op = &cache->ops[cache->op_count];
     u32 index = jit_find(jit, page->frame, off, page->generation);
     u32 state = jit_state(jit, index);
-    if (state == REGION_REFUSED)
-        return target;
     cache->op_count += 2;
     op[0] = (struct op){.n = target->n, .off = (u16)off, .b = OP_ENTRY_MARK};
     op[1] = (struct op){.code = OP_GOTO, .n = target->n, .off = (u16)off, .b = OP_ENTRY_MARK};
@@ -300,9 +298,6 @@ static struct op *entry_make(struct cpu_cache *cache, struct code_page *page, u3
     if (state == REGION_READY) {
         op[0].code = OP_COMPILED | OP_SLOW;
         op[0].imm = (i32)index;
-    } else if (state) {
-        op[0].code = OP_GOTO;
-        op[0].imm = sizeof(struct op);
     } else {
         // c: how many thresholds it is worth; a: whether, and how often, kept code was asked for
         op[0].code = OP_ENTRY | OP_SLOW;
@@ -319,6 +314,13 @@ struct op *code_entry(struct hart *hart, struct cpu_cache *cache, u64 pc, bool l
     if (!op || !cache->jit)
         return op;
     return entry_make(cache, code_page_at(hart, cache, pc), pc & PAGE_MASK, loop);
+}
+
+void code_await(struct hart *hart, struct cpu_cache *cache, u64 pc) {
+    struct code_page *page = code_page_known(hart, cache, pc);
+    u32 off = pc & PAGE_MASK;
+    if (page && page->map[off / 2] && cache->op_count + 2 <= cache->op_max)
+        entry_make(cache, page, off, true);
 }
 
 void code_compiled(struct cpu_cache *cache, maddr frame, u32 off, u32 generation, u32 index) {

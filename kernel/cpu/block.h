@@ -206,6 +206,9 @@ struct op *code_at(struct hart *hart, struct cpu_cache *cache, u64 pc);
 // The same for a place where compiled code may begin: how often it is reached is counted.
 struct op *code_entry(struct hart *hart, struct cpu_cache *cache, u64 pc, bool loop);
 
+// The interpreter is to stop at pc: if it is decoded it becomes an entry, else it is looked up when it is reached.
+void code_await(struct hart *hart, struct cpu_cache *cache, u64 pc);
+
 // The region `index`, which begins there, is ready to run; 0: none is, count again.
 void code_compiled(struct cpu_cache *cache, maddr frame, u32 off, u32 generation, u32 index);
 

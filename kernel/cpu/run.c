@@ -350,15 +350,12 @@ static enum end execute_entry(struct session *s, struct op *op) {
     run->ip = op + 1;
     if (--op->imm > 0)
         return END_AGAIN;
-    op->code = OP_GOTO;
-    op->imm = sizeof(struct op);
     struct jit *jit = s->cache->jit;
     u32 again = jit_hot(jit, run->base + op->off, op->a);
-    if (again) {
-        op->code = OP_ENTRY | OP_SLOW;
-        op->imm = (i32)(again < jit->threshold ? again : jit->threshold * op->c);
-        op->a = again < jit->threshold ? op->a + 1 : 0;
-    }
+    bool early = again && again < jit->threshold;
+    // It stays an entry, for somebody may wait for it.
+    op->imm = (i32)(early ? again : again ? jit->threshold * op->c : jit->threshold);
+    op->a = early ? op->a + 1 : 0;
     return END_AGAIN;
 }
 
@@ -563,6 +560,7 @@ i32 interpret_for(struct cpu_cache *cache, i32 fuel, u64 pc, i32 depth, bool sto
     }
     context->reason = REASON_NONE;
     s->expect = context->expect;
+    code_await(s->hart, cache, s->expect);
     s->depth = depth;
     s->stops = stops;
     s->slot = 0;
