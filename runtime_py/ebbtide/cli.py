@@ -172,7 +172,9 @@ def _add_store(commands: Any) -> None:
                  "Exit code 0, 3 if bytes are not what was written, 4 if the replay differs, 5 if the "
                  "recording was cut short.")  # fmt: skip
     _add_run(verify)
-    verify.add_argument("--signatures", action="store_true", help="check who signed it, and all of it")
+    verify.add_argument(
+        "--signatures", action="store_true", help="check who signed it, and all of it"
+    )
     verify.add_argument("--key", metavar="HEX", help="only this key counts (this store's own)")
     verify.add_argument("--objects", action="store_true", help="hash each object it names")
     verify.add_argument("--replay", action="store_true", help="run it again and compare")

@@ -122,8 +122,8 @@ def _export(store: RunStore, options: argparse.Namespace) -> int:
         "about": row.about if row else about,
     }
     tape, signatures = run.reader.data, run.signatures
-    hashes = {entry.hash for entry in run.entries if isinstance(entry, StoredEntry)}
-    objects = {hash: run.reader.objects.get(hash) for hash in sorted(hashes)}
+    stored = {entry.hash: entry for entry in run.entries if isinstance(entry, StoredEntry)}
+    objects = {hash: stored[hash].tail() for hash in sorted(stored)}
     if options.redact:
         from .rewind.redact import redact
 

@@ -125,7 +125,7 @@ class Replay:
         return driver
 
     def _drain(self) -> None:
-        tick = self.stage.port.report().tick if self._driver.next else 0
+        tick = self._driver.tick
         while self._seen < self._driver.next:
             self._streams.event(self.entries[self._seen])
             self._seen += 1
