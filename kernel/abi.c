@@ -17,6 +17,9 @@ static const struct line lines[] = {
 #define X(name, nr) {"out." #name, nr},
     OUT_TABLE(X)
 #undef X
+#define X(name, nr) {"tap." #name, nr},
+    TAP_TABLE(X)
+#undef X
 #define X(name, nr) {"hostfs." #name, nr},
     HOSTFS_TABLE(X)
 #undef X
@@ -35,11 +38,12 @@ static const struct line lines[] = {
     C(SPAWN_FD_NULL) C(SPAWN_FD_PIPE) C(ADMIT_CLONE) C(ADMIT_EXEC) C(LOG_INFO) C(LOG_WARN)
     C(LOG_STRACE) C(JIT_TAIL_CALLS) C(JIT_RELAXED_MADD) C(NOTICE_SPAWNED) C(NOTICE_EXEC) C(NOTICE_EXITED)
     C(NOTICE_LIMIT) C(LIMIT_MEMORY) C(LIMIT_PIDS) C(LIMIT_DISK)
+    C(TAP_END_FIN) C(TAP_END_RESET) C(TAP_END_CLOSE)
 #undef C
 #define S(type) {"size." #type, sizeof(struct type)},
     S(event) S(event_boot) S(event_clock) S(event_call) S(spawn) S(event_cancel) S(event_admit)
     S(event_limits) S(event_block) S(event_hostfs) S(out) S(out_call) S(out_block) S(out_hostfs)
-    S(hostfs_attr) S(out_log) S(out_notice) S(report) S(counters) S(jit_module) S(jit_counters)
+    S(hostfs_attr) S(out_log) S(out_notice) S(out_tap) S(report) S(counters) S(jit_module) S(jit_counters)
 #undef S
 #define O(type, field) {"offset." #type "." #field, offsetof(struct type, field)},
     O(event, kind) O(event, len)
@@ -60,16 +64,20 @@ static const struct line lines[] = {
     O(hostfs_attr, mode) O(hostfs_attr, nlink) O(hostfs_attr, uid) O(hostfs_attr, gid) O(hostfs_attr, ino)
     O(hostfs_attr, size) O(hostfs_attr, atime_ns) O(hostfs_attr, mtime_ns) O(hostfs_attr, ctime_ns)
     O(out_log, level) O(out_notice, what) O(out_notice, pid) O(out_notice, ppid) O(out_notice, status)
+    O(out_tap, what) O(out_tap, data_len) O(out_tap, tick) O(out_tap, now_ns) O(out_tap, real_ns)
+    O(out_tap, pid) O(out_tap, tid) O(out_tap, args)
     O(report, status) O(report, tid) O(report, pid) O(report, nr) O(report, pc) O(report, tick)
     O(report, now_ns) O(report, deadline_ns) O(report, retired) O(report, steps) O(report, seen)
     O(report, call_seq) O(report, outbox) O(report, detail)
     O(counters, harts_inside) O(counters, harts_inside_max) O(counters, guest_inside)
     O(counters, guest_inside_max) O(counters, outbox_records)
     O(jit_module, id) O(jit_module, bytes) O(jit_module, len) O(jit_module, slot) O(jit_module, count)
+    O(jit_module, record) O(jit_module, record_len) O(jit_module, kept)
     O(jit_counters, instructions) O(jit_counters, entries) O(jit_counters, compile_ns)
     O(jit_counters, regions) O(jit_counters, modules)
     O(jit_counters, region_instructions) O(jit_counters, module_bytes) O(jit_counters, refused)
     O(jit_counters, evictions) O(jit_counters, stale) O(jit_counters, queued)
+    O(jit_counters, kept_regions) O(jit_counters, kept_modules)
 #undef O
 };
 

@@ -163,7 +163,8 @@ struct event_hostfs {
     X(BLOCK, 2)  /* struct out_block: a chunk of the image is needed */                            \
     X(HOSTFS, 3) /* struct out_hostfs, then data */                                                \
     X(LOG, 4)    /* struct out_log, then text */                                                   \
-    X(NOTICE, 5) /* struct out_notice: a process was made, ran exec, ended, or met a limit */
+    X(NOTICE, 5) /* struct out_notice: a process was made, ran exec, ended, or met a limit */      \
+    X(TAP, 6)    /* struct out_tap, then data: what k_tap asked to see; only a replay does */
 
 enum {
 #define X(name, value) OUT_##name = value,
@@ -244,6 +245,44 @@ struct out_notice {
 enum { NOTICE_SPAWNED = 1, NOTICE_EXEC = 2, NOTICE_EXITED = 3, NOTICE_LIMIT = 4 };
 enum { LIMIT_MEMORY = 1, LIMIT_PIDS = 2, LIMIT_DISK = 3 }; // which a process has met
 
+// What a replay sees of programs. Of a socket, its number is an address: another one may get it when it is gone.
+#define TAP_TABLE(X)                                                                               \
+    X(CALL, 1)      /* a system call begins: number; data: its text */                             \
+    X(RETURN, 2)    /* it has ended: number, result; data: its text */                             \
+    X(CLONE, 3)     /* by the new task: pid and tid of the caller, flags */                        \
+    X(EXEC, 4)      /* parent's pid, count of arguments; data: path and arguments, each with a NUL */ \
+    X(EXIT, 5)      /* a task ends: wait status, 1 if its process ends with it, ticks of the task */ \
+    X(SENT, 6)      /* a signal, by its target: number, si_code, sender's pid, 1 if for this task alone */ \
+    X(DELIVERED, 7) /* number, si_code, address of the handler (0: default action), si_addr */     \
+    X(CONNECT, 8)   /* client's socket, server's, client's descriptor, family, their ports; data: inet: their     \
+                       addresses, 16 bytes each; unix: the server's path */                        \
+    X(ACCEPT, 9)    /* the server's socket */                                                      \
+    X(SEND, 10)     /* socket, receiving one, descriptor; data: the bytes */                       \
+    X(RECEIVE, 11)  /* socket, sending one or 0, descriptor, bytes taken */                        \
+    X(END, 12)      /* socket, its peer, TAP_END_*, descriptor */                                  \
+    X(OPEN, 13)     /* directory's descriptor, flags, mode, 0 or -errno; data: the path */         \
+    X(SAMPLE, 14)   /* pc, address space, version of its mappings, system call or -1; data: x0 to x31, stack */ \
+    X(BLOCKED, 15)  /* the same, of a task that begins to wait in a system call */                 \
+    X(RESUMED, 16)  /* it runs again */                                                            \
+    X(MAPS, 17)     /* address space, version; data: a line for each executable mapping */
+enum {
+#define X(name, value) TAP_##name = value,
+    TAP_TABLE(X)
+#undef X
+};
+enum { TAP_END_FIN = 1, TAP_END_RESET = 2, TAP_END_CLOSE = 3 };
+#define TAP_ARGS 6
+struct out_tap {
+    struct out out;
+    u32 what; // TAP_*
+    u32 data_len;
+    u64 tick;
+    u64 now_ns;  // CLOCK_MONOTONIC
+    u64 real_ns; // CLOCK_REALTIME
+    u32 pid, tid; // whose doing
+    i64 args[TAP_ARGS];
+};
+
 // ---- Per-hart report, filled before k_step returns ---------------------------------------------
 struct report {
     u32 status;
@@ -278,6 +317,8 @@ struct jit_module {
     u32 id;
     u32 bytes, len; // in private memory, there until k_jit_done
     u32 slot, count;
+    u32 record, record_len; // beside it; 0: this one is not worth keeping for other runs
+    u32 kept; // not 0: there are no bytes, but one of those that k_jit_keep has named is wanted; the first is 1
 };
 
 // What a hart's compiler has done; private.
@@ -292,6 +333,7 @@ struct jit_counters {
     u32 evictions; // times that all compiled code was dropped
     u32 stale;     // regions found to belong to other bytes than are mapped now
     u32 queued;
+    u32 kept_regions, kept_modules; // taken from other runs
 };
 enum { JIT_TAIL_CALLS = 1, JIT_RELAXED_MADD = 2 }; // what the engine has, for k_jit_start
 
@@ -313,5 +355,10 @@ enum { JIT_TAIL_CALLS = 1, JIT_RELAXED_MADD = 2 }; // what the engine has, for k
 // k_span(which)               -> extent of used machine memory, in pages (0: heap end, 1: first frame, 2: end)
 // k_jit_start(hart, slot, count, threshold, features) -> the hart compiles what was entered `threshold` times; its code may
 //     use the table's slots [slot, slot + count). Without it a hart only interprets
+// k_jit_keep(hart, address, len, early) -> what is kept from other runs: the records of modules, one behind the other, in
+//     private memory that stays; after k_jit_start, and again when there are more. They are as they came from the
+//     kernel. Modules are numbered in the order in which they are named; they are asked for after `early` entries
 // k_jit_done(hart, id, ok)    -> the module of JIT_READY is installed, or was refused
+// k_tap(mask)                 -> bit n asks for records of TAP_ n; no machine page changes by it
+// k_sample(hart)              -> sends TAP_SAMPLE of what it runs, between two steps; 0 if it runs nothing
 // k_jit_counters(hart)        -> address of its struct jit_counters

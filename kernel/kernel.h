@@ -8,6 +8,7 @@
 #pragma once
 #include "abi.h"
 #include "outbox.h"
+#include "tap.h"
 #include "lib/clock.h"
 #include "lib/list.h"
 #include "lib/lock.h"
@@ -119,6 +120,9 @@ struct host {
     const char *abi_text;
     struct hart *running; // hart of this kernel pass; belongs to the kernel lock
     u64 pass_ticks;       // tick cost of the current pass
+    u32 taps;             // bits of TAP_*
+    u32 tapped_gen;       // mappings of address space `tapped_mm` were sent last
+    u64 tapped_mm;
 };
 extern struct host host;
 
@@ -142,6 +146,9 @@ const char *syscall_name(u32 nr);
 // The call ends without an answer: its phase is undone and what it held is dropped.
 void call_abort(struct task *task);
 // strace.c
+// "name(arguments) = result", as far as it fits; `ended` false: without results. Bytes.
+u32 strace_text(struct task *task, u32 nr, i64 result, bool ended, char *out, u32 size);
+bool strace_first(const struct task *task); // it does not come back to its arguments
 void strace_enter(struct task *task);
 void strace_exit(struct task *task, i64 result);
 // proc/agent.c: host operations

@@ -139,7 +139,8 @@ static bool task_turn(struct hart *hart, struct task *task, u64 end) {
     } else {
         u64 stop = min(min(end, task->quantum_end), clock_tick(&kernel->clock, timer_next_ns()));
         u64 timed = itimer_fuel(task);
-        bool local_calls = timed == ~0ull && !(kernel->flags & BOOT_STRACE);
+        bool seen = kernel->flags & BOOT_STRACE || host.taps >> TAP_RETURN & 1;
+        bool local_calls = timed == ~0ull && !seen;
         pass = guest_run(hart, task, min(stop - kernel->tick, timed), local_calls);
     }
     if (pass && task->state != TASK_DEAD && !task->agent) {

@@ -77,9 +77,9 @@ static const char *errno_name(i64 error) {
 }
 
 // Arguments of a kind that the call fills in are shown by strace_exit.
-static void put_args(struct task *task, struct text *text, i64 result, bool ended) {
+static void put_args(struct task *task, u32 nr, struct text *text, i64 result, bool ended) {
     struct call *call = &task->call;
-    const char *kinds = syscall_args(call->nr);
+    const char *kinds = syscall_args(nr);
     for (u32 i = 0; *kinds && i < 6; i++) {
         const char *end = strchr(kinds, ',');
         u32 n = end ? (u32)(end - kinds) : (u32)strlen(kinds);
@@ -113,10 +113,10 @@ static void put_args(struct task *task, struct text *text, i64 result, bool ende
     }
 }
 
-static void line(struct task *task, i64 result, bool ended) {
-    struct text text = {};
-    text_printf(&text, "[%u] %s(", task->tid, syscall_name(task->call.nr));
-    put_args(task, &text, result, ended);
+u32 strace_text(struct task *task, u32 nr, i64 result, bool ended, char *out, u32 size) {
+    struct text text = {.data = out, .cap = size, .fixed = true}; // tracing leaves no trace in the machine
+    text_printf(&text, "%s(", syscall_name(nr));
+    put_args(task, nr, &text, result, ended);
     if (!ended)
         text_printf(&text, ") = ?");
     else if (result == E_DONE)
@@ -125,12 +125,17 @@ static void line(struct task *task, i64 result, bool ended) {
         text_printf(&text, ") = -1 %s", errno_name(-result));
     else
         text_printf(&text, result > 0xffff ? ") = %#llx" : ") = %lld", (long long)result);
-    klog(LOG_STRACE, "%.*s", (int)text.len, text.data ? text.data : "");
-    text_free(&text);
+    return text.len;
+}
+
+static void line(struct task *task, i64 result, bool ended) {
+    char text[1000];
+    u32 len = strace_text(task, task->call.nr, result, ended, text, sizeof text);
+    klog(LOG_STRACE, "[%u] %.*s", task->tid, (int)len, text);
 }
 
 // Calls that do not come back to their arguments (exit, exec) are shown when they begin, all others when they end.
-static bool shown_first(const struct task *task) {
+bool strace_first(const struct task *task) {
     static const u16 calls[] = {93 /* exit */, 94 /* exit_group */, 221 /* execve */, 281 /* execveat */};
     for (u32 i = 0; i < lengthof(calls); i++)
         if (task->call.nr == calls[i])
@@ -139,12 +144,12 @@ static bool shown_first(const struct task *task) {
 }
 
 void strace_enter(struct task *task) {
-    if (!task->agent && shown_first(task))
+    if (!task->agent && strace_first(task))
         line(task, 0, false);
 }
 
 void strace_exit(struct task *task, i64 result) {
-    if (task->agent || task->call.nr == NR_SPAWN_EXEC || (shown_first(task) && result == E_DONE))
+    if (task->agent || task->call.nr == NR_SPAWN_EXEC || (strace_first(task) && result == E_DONE))
         return;
     line(task, result, true);
 }

@@ -109,6 +109,8 @@ static void call_end(struct task *task, i64 result) {
     struct call *call = &task->call;
     if (kernel->flags & BOOT_STRACE)
         strace_exit(task, result);
+    if (unlikely(host.taps))
+        tap_return(task, call->nr, result);
     if (task->agent) {
         wait_finish(call);
         call_drop(call);
@@ -177,6 +179,8 @@ static bool local_run(struct task *task) {
     if (!is_local(cpu->x[17]) || kernel->flags & BOOT_STRACE)
         return false;
     cpu->x[10] = (u64)table[cpu->x[17]].handler(task, NULL);
+    if (unlikely(host.taps))
+        tap_return(task, (u32)cpu->x[17], (i64)cpu->x[10]);
     cpu->pc += 4;
     cpu->instret++;
     kernel->tick++;
@@ -193,6 +197,10 @@ void syscall_run(struct task *task) {
         call_begin(task);
         if (kernel->flags & BOOT_STRACE)
             strace_enter(task);
+        if (unlikely(host.taps))
+            tap_call(task);
+    } else {
+        TAP(RESUMED, task, NULL, 0);
     }
     if (task->killed) {
         call_abort(task);
@@ -229,6 +237,8 @@ void syscall_run(struct task *task) {
         agent_abort(task);
         return;
     }
+    if (unlikely(host.taps))
+        tap_stack(TAP_BLOCKED, task);
     task->state = TASK_WAITING;
     load_set(task, signal_only_killable(task));
     if (call->granted || call->timed_out)

@@ -20,6 +20,8 @@ const PAGE = {
 const WORKERS = {
     worker: join(sdk, "src/worker/main.ts"),
     bell: join(sdk, "src/worker/bell.ts"),
+    runs: join(sdk, "src/worker/runs.ts"),
+    rewind: join(sdk, "src/worker/rewind.ts"),
     service_worker: join(sdk, "src/service_worker.ts"),
 };
 

@@ -1,4 +1,4 @@
-/** The page's address as a description of a machine: `?image=NAME&cwd=DIRECTORY&cmd=COMMAND`. */
+/** The page's address as a description of a machine: `?image=NAME&cwd=DIRECTORY&cmd=COMMAND&harts=NUMBER`. */
 
 import { ask, find } from "./dom.js";
 import { notify, notifyError } from "./failure.js";
@@ -7,6 +7,8 @@ export interface Link {
   readonly image: string;
   readonly cwd: string | undefined;
   readonly command: string | undefined;
+  /** More than one: such a machine is not recorded. */
+  readonly harts: number | undefined;
 }
 
 /** A command from an address is only typed: what could run it, or play with the terminal, is left out. */
@@ -15,22 +17,23 @@ const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u20
 export function readLink(): Link {
   const query = new URLSearchParams(location.search);
   const command = query.get("cmd")?.replace(CONTROL, "");
-  return { image: query.get("image") || "base", cwd: query.get("cwd") || undefined, command: command || undefined };
+  return { image: query.get("image") || "base", cwd: query.get("cwd") || undefined, command: command || undefined, harts: Number(query.get("harts")) || undefined };
 }
 
-function linkTo({ image, cwd, command }: Link): string {
+function linkTo({ image, cwd, command, harts }: Link): string {
   const url = new URL(location.href);
   url.search = url.hash = "";
   if (image !== "base") url.searchParams.set("image", image);
   if (cwd) url.searchParams.set("cwd", cwd);
   if (command) url.searchParams.set("cmd", command);
+  if (harts) url.searchParams.set("harts", String(harts));
   return url.href;
 }
 
 /** Ask what the link is to hold, show it, and copy it. */
 export async function offerLink(now: Link): Promise<void> {
   const [cwd, command] = [find<HTMLInputElement>("link-cwd"), find<HTMLInputElement>("link-cmd")];
-  const made = (): string => linkTo({ image: now.image, cwd: cwd.value, command: command.value });
+  const made = (): string => linkTo({ ...now, cwd: cwd.value, command: command.value });
   const show = (): void => void (find("link-url").textContent = made());
   cwd.value = now.cwd ?? "";
   command.value = now.command ?? "";

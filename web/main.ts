@@ -14,6 +14,7 @@ import { makeMenu, type Item } from "./menu.js";
 import { showBoot, showProgress } from "./progress.js";
 import { makeSearch } from "./search.js";
 import { restoreSettings, settings, type Theme } from "./settings.js";
+import { recordingItems, recordingWish, showRecording } from "./recording.js";
 import { openTabs, type Tabs } from "./tabs.js";
 
 declare global {
@@ -132,6 +133,7 @@ const menu = makeMenu(() => {
       ...(several ? [{ label: "Close terminal", act: () => tabs?.closeCurrent() }] : []),
       { label: "Restart the machine", act: () => void restart() },
     ],
+    recordingItems({ restart: () => void restart() }),
     [
       { label: "Larger text", hint: "Ctrl-Shift-↑", act: () => settings.setFontSize(settings.fontSize + 1) },
       { label: "Smaller text", hint: "Ctrl-Shift-↓", act: () => settings.setFontSize(settings.fontSize - 1) },
@@ -145,7 +147,7 @@ const menu = makeMenu(() => {
 
 async function makeLink(): Promise<void> {
   const cwd = await tabs?.current()?.directory().catch(() => undefined);
-  await offerLink({ image: link.image, cwd: cwd === "/" ? undefined : cwd, command: link.command });
+  await offerLink({ ...link, cwd: cwd === "/" ? undefined : cwd });
   toTerminal();
 }
 
@@ -169,16 +171,19 @@ async function start(): Promise<void> {
   tabs?.end();
   tabs = null;
   window.sdk = undefined;
+  showRecording(null);
   showBoot();
   try {
     await before?.close();
     const failed = (error: EbbError): void => showFailure(error, () => void start(), window.sdk);
-    const booting = boot({ image: link.image, onProgress: showProgress, onPanic: failed, onFailure: failed });
+    const wish = recordingWish(link.harts);
+    const booting = boot({ image: link.image, ...wish, onRecording: showRecording, onProgress: showProgress, onPanic: failed, onFailure: failed });
     void preloadTerminal();
     const sdk = await booting;
     window.sdk = sdk;
     find("fact-memory").textContent = memory(sdk.memory);
     find("fact-harts").textContent = String(sdk.harts);
+    if (wish.record) showRecording({ id: "", bytes: 0, ended: null });
     find("boot").hidden = true;
     find("terminal").hidden = false;
     tabs = openTabs(sdk, { key, input });

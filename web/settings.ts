@@ -10,6 +10,7 @@ const SIZE = { least: 8, usual: 14, most: 32 } as const;
 let theme: Theme = "system";
 let fontSize: number = SIZE.usual;
 let screenReader = false;
+let record = true;
 const listeners = new Set<() => void>();
 
 export const settings = {
@@ -21,6 +22,10 @@ export const settings = {
   },
   get screenReader(): boolean {
     return screenReader;
+  },
+  /** Record the next machine. */
+  get record(): boolean {
+    return record;
   },
   /** The same, as a terminal takes it. */
   get terminal(): TerminalSettings {
@@ -41,6 +46,11 @@ export const settings = {
     remember("screenReader", wish ? "on" : null);
     tell();
   },
+  setRecord(wish: boolean): void {
+    record = wish;
+    remember("record", wish ? null : "off");
+    tell();
+  },
   listen(listener: () => void): void {
     listeners.add(listener);
   },
@@ -58,5 +68,6 @@ export function restoreSettings(): void {
   theme = kept === "light" || kept === "dark" ? kept : "system";
   fontSize = Math.min(SIZE.most, Math.max(SIZE.least, Number(recall("fontSize")) || SIZE.usual));
   screenReader = recall("screenReader") === "on";
+  record = recall("record") !== "off";
   tell();
 }

@@ -1,6 +1,6 @@
 // Decoded code: making runs, finding them, dropping them.
 #include "block.h"
-#include "../jit/jit.h"
+#include "../jit/kept.h"
 #include "../lib/heap.h"
 
 _Alignas(64) u64 register_file[HART_MAX * CONTEXT_WORDS];
@@ -102,6 +102,14 @@ struct code_page *code_page_known(struct hart *hart, struct cpu_cache *cache, u6
             return page;
     }
     return 0;
+}
+
+struct code_page *code_page_there(struct hart *hart, struct cpu_cache *cache, u64 va) {
+    struct code_page *page = code_page_known(hart, cache, va);
+    if (page || cache->page_count == cache->page_max) // whoever asks holds ops that must stay
+        return page;
+    maddr frame = tlb_hold(hart, va);
+    return frame ? page_of_frame(cache, frame) : NULL;
 }
 
 static u16 reg(const struct cpu_cache *cache, u32 index) {
@@ -289,8 +297,11 @@ static struct op *entry_make(struct cpu_cache *cache, struct code_page *page, u3
         op[0].code = OP_GOTO;
         op[0].imm = sizeof(struct op);
     } else {
+        // c: how many thresholds it is worth; a: whether, and how often, kept code was asked for
         op[0].code = OP_ENTRY | OP_SLOW;
-        op[0].imm = (i32)(jit->threshold * (loop || is_return(page, off) ? PATIENCE : 1));
+        op[0].c = loop || is_return(page, off) ? PATIENCE : 1;
+        op[0].a = kept_likely(jit, page->frame, off);
+        op[0].imm = op[0].a ? (i32)min(jit->early, jit->threshold) : (i32)(jit->threshold * op[0].c);
     }
     page->map[off / 2] = op_offset(cache, op);
     return op;

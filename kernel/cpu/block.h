@@ -101,11 +101,13 @@ enum { FMA_MINUS_PRODUCT = 1 << 20, FMA_MINUS_ADDEND = 1 << 21 };
 enum { REG_F = 32, REG_SINK = 64, CONTEXT_WORDS = 128 };
 extern u64 register_file[HART_MAX * CONTEXT_WORDS];
 
+enum { REASON_NONE, REASON_INTERPRET, REASON_FUEL }; // the interpreter must execute the instruction at pc; first of all, fuel
+
 struct jit_context {
     u64 reg[REG_SINK + 2];
     u64 pc;        // set by compiled code when it returns
     u64 expect;    // where the function that runs returns to, in compiled code or what waits for it
-    u32 reason;    // 1: the interpreter must execute the instruction at pc
+    u32 reason;    // why compiled code leaves
     u32 slot;      // where the interpreter comes back to compiled code
     maddr tlb;     // struct tlb
     maddr jump;    // struct jit_jump[]
@@ -113,6 +115,7 @@ struct jit_context {
     maddr cpu;     // struct cpu of the task, for its reservation
     u32 nearest;   // as run.nearest
     u32 fcsr;      // as cpu_cache.fcsr
+    u32 where;     // of an instruction left: its distance from the entry << 8 | instructions to give fuel back for
 };
 #define REGISTER(offset) (*(u64 *)((char *)register_file + (offset)))
 
@@ -206,6 +209,9 @@ void code_compiled(struct cpu_cache *cache, maddr frame, u32 off, u32 generation
 
 // The page that holds va if it is mapped now and was decoded, else 0: never touches the machine.
 struct code_page *code_page_known(struct hart *hart, struct cpu_cache *cache, u64 va);
+
+// The same, decoded or not: from now on the frame counts as holding code. Drops nothing.
+struct code_page *code_page_there(struct hart *hart, struct cpu_cache *cache, u64 va);
 
 // Make cache->scratch execute `word` at base + off and then stop.
 struct op *code_scratch(struct cpu_cache *cache, u32 word, u32 off);

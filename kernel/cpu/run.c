@@ -338,7 +338,13 @@ static enum end execute_entry(struct session *s, struct op *op) {
         return END_AGAIN;
     op->code = OP_GOTO;
     op->imm = sizeof(struct op);
-    jit_hot(s->cache->jit, run->base + op->off);
+    struct jit *jit = s->cache->jit;
+    u32 again = jit_hot(jit, run->base + op->off, op->a);
+    if (again) {
+        op->code = OP_ENTRY | OP_SLOW;
+        op->imm = (i32)(again < jit->threshold ? again : jit->threshold * op->c);
+        op->a = again < jit->threshold ? op->a + 1 : 0;
+    }
     return END_AGAIN;
 }
 
@@ -523,8 +529,14 @@ i32 interpret_for(struct cpu_cache *cache, i32 fuel, u64 pc, i32 depth, bool sto
     }
     u32 epochs = cache->epochs;
     u64 fuel_before = s->left + (u64)(i64)fuel;
-    enum end end = context->reason ? END_INTERPRET : END_ENTRY;
-    context->reason = 0;
+    enum end end = context->reason == REASON_NONE ? END_ENTRY : END_INTERPRET;
+    if (context->reason == REASON_FUEL) {
+        i32 more = jit_refill(s->hart, fuel);
+        if (more != fuel)
+            end = END_ENTRY;
+        fuel = more;
+    }
+    context->reason = REASON_NONE;
     s->expect = context->expect;
     s->depth = depth;
     s->stops = stops;

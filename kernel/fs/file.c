@@ -219,8 +219,11 @@ i64 file_open(struct task *task, i32 dirfd, const char *path, u32 flags, u32 mod
         walk_flags |= WALK_DIRECTORY;
     struct walk walk;
     i64 r = path_walk(task, dirfd, path, walk_flags, &walk);
-    if (r < 0)
+    if (r < 0) {
+        if (r != E_WAIT && !task->agent)
+            TAP(OPEN, task, path, strlen(path), dirfd, flags, mode, r);
         return r;
+    }
     if (unnamed) {
         r = open_unnamed(task, walk.inode, flags, mode, out);
     } else if (walk.missing) {
@@ -238,5 +241,7 @@ i64 file_open(struct task *task, i32 dirfd, const char *path, u32 flags, u32 mod
         r = open_checked(task, walk.inode, flags, false, out);
     }
     walk_end(&walk);
+    if (r != E_WAIT && !task->agent)
+        TAP(OPEN, task, path, strlen(path), dirfd, flags, mode, r);
     return r;
 }

@@ -66,37 +66,6 @@ static u32 label_depth(const struct translation *t, u32 label) {
     return 0; // never: the tree opens what its branches need
 }
 
-// ---- Leaving -----------------------------------------------------------------------------------
-// Inside a block's body: the interpreter must execute instruction `k` of it. Label: the block's stub.
-
-void where(struct translation *t, const struct block *block, u32 k) {
-    const struct jit_insn *row = &t->row[block->first];
-    const struct jit_insn *last = &row[block->count - 1];
-    i32 off = k < block->count ? row[k].off : last->off + last->insn.len;
-    const32(t, (i32)((u32)off << 8 | (block->count - k)));
-    set(t, temp32(t, TEMP_WHERE));
-}
-
-void hint(struct translation *t, bool likely) {
-    if (t->hint_count < HINTS)
-        t->hint[t->hint_count++] = (struct hint){(u32)(t->code.at - t->body), (u8)t->member_count, likely};
-}
-
-void leave_if(struct translation *t) {
-    hint(t, false);
-    op_u(t, W_BR_IF, label_depth(t, LABEL_STUB));
-}
-
-// The interpreter goes on for us; the arguments are on the stack.
-static void continue_for_us(struct translation *t) {
-    if (t->jit->features & JIT_TAIL_CALLS) {
-        op_u(t, W_RETURN_CALL, FUNCTION_GO_ON);
-    } else {
-        op_u(t, W_CALL, FUNCTION_GO_ON);
-        op(t, W_RETURN);
-    }
-}
-
 // The first arguments of a region: context, fuel, and depth, one less for a call that nests.
 static void arguments(struct translation *t, bool nests) {
     get(t, L_CONTEXT);
@@ -106,6 +75,47 @@ static void arguments(struct translation *t, bool nests) {
         const32(t, 1);
         op(t, W_I32_SUB);
     }
+}
+
+// ---- Leaving -----------------------------------------------------------------------------------
+// Inside a block's body: the interpreter must execute instruction `k` of it. Label: the block's stub.
+
+void where(struct translation *t, const struct block *block, u32 k) {
+    const struct jit_insn *row = &t->row[block->first];
+    const struct jit_insn *last = &row[block->count - 1];
+    i32 off = k < block->count ? row[k].off : last->off + last->insn.len;
+    const32(t, (i32)((u32)off << 8 | (t->ahead ? 0 : block->count - k)));
+    set(t, temp32(t, TEMP_WHERE));
+}
+
+void hint(struct translation *t, bool likely) {
+    if (t->hint_count < HINTS)
+        t->hint[t->hint_count++] = (struct hint){(u32)(t->code.at - t->body), (u8)t->member_count, likely};
+}
+
+void branch_if(struct translation *t, u32 label) { op_u(t, W_BR_IF, label_depth(t, label)); }
+
+void leave_if(struct translation *t) {
+    hint(t, false);
+    branch_if(t, LABEL_STUB);
+}
+
+// The interpreter goes on for us; the arguments are on the stack.
+static void go_on_in(struct translation *t, u32 function) {
+    if (t->jit->features & JIT_TAIL_CALLS) {
+        op_u(t, W_RETURN_CALL, function);
+    } else {
+        op_u(t, W_CALL, function);
+        op(t, W_RETURN);
+    }
+}
+
+static void continue_for_us(struct translation *t) { go_on_in(t, FUNCTION_GO_ON); }
+
+static void reason(struct translation *t, i32 why) {
+    get(t, L_CONTEXT);
+    const32(t, why);
+    mem(t, W_I32_STORE, 2, CONTEXT(reason));
 }
 
 // Call the region at the slot on the stack, behind its arguments, or go on there in our place.
@@ -147,22 +157,52 @@ void go_on_write(struct translation *t) {
 static void stub(struct translation *t, const struct block *block) {
     registers_store(t, block->dirty | block->def);
     get(t, L_CONTEXT);
-    const32(t, 1);
-    mem(t, W_I32_STORE, 2, CONTEXT(reason));
+    get(t, temp32(t, TEMP_WHERE));
+    mem(t, W_I32_STORE, 2, CONTEXT(where));
+    arguments(t, false);
+    get(t, L_PC);
+    go_on_in(t, FUNCTION_LEAVE);
+}
+
+// What all stubs have in common. (A fifth parameter would be one too many for registers.)
+void leave_write(struct translation *t) {
+    put_u(&t->code, 1);
+    locals(t, 1, T_I32);
+    get(t, L_CONTEXT);
+    mem(t, W_I32_LOAD, 2, CONTEXT(where));
+    set(t, LOCALS);
+    reason(t, REASON_INTERPRET);
     get(t, L_CONTEXT);
     get(t, L_FUEL);
-    get(t, temp32(t, TEMP_WHERE));
+    get(t, LOCALS);
     const32(t, 255);
     op(t, W_I32_AND);
     op(t, W_I32_ADD);
     get(t, L_DEPTH);
     get(t, L_PC);
-    get(t, temp32(t, TEMP_WHERE));
+    get(t, LOCALS);
     const32(t, 8);
     op(t, W_I32_SHR_S);
     op(t, W_I64_EXTEND_I32_S);
     op(t, W_I64_ADD);
     continue_for_us(t);
+    op(t, W_END);
+}
+
+// If fuel does not last as far as `need`; what is inside ends with unnest.
+static void if_short(struct translation *t, i32 need) {
+    get(t, L_FUEL);
+    const32(t, need);
+    op(t, W_I32_LT_S);
+    hint(t, false);
+    nest(t, W_IF, T_NONE);
+}
+
+static void refill(struct translation *t) {
+    get(t, L_CONTEXT);
+    get(t, L_FUEL);
+    op_u(t, W_CALL, FUNCTION_REFILL);
+    set(t, L_FUEL);
 }
 
 // Registers are written back; the pc to go on at is in TEMP_A.
@@ -237,168 +277,6 @@ static void leave_to(struct translation *t, const struct block *block, i32 off) 
     transfer(t, false);
 }
 
-// ---- Arithmetic --------------------------------------------------------------------------------
-static void low_half(struct translation *t, u32 reg) {
-    get_x(t, reg);
-    const64(t, 0xffffffff);
-    op(t, W_I64_AND);
-}
-static void high_half(struct translation *t, u32 reg) {
-    get_x(t, reg);
-    const64(t, 32);
-    op(t, W_I64_SHR_U);
-}
-static void shift_down(struct translation *t) {
-    const64(t, 32);
-    op(t, W_I64_SHR_U);
-}
-
-// The high half of the unsigned product, by four products of halves.
-static void multiply_high(struct translation *t, u32 a, u32 b) {
-    high_half(t, a);
-    low_half(t, b);
-    op(t, W_I64_MUL);
-    low_half(t, a);
-    low_half(t, b);
-    op(t, W_I64_MUL);
-    shift_down(t);
-    op(t, W_I64_ADD);
-    set(t, temp(t, TEMP_A));
-    low_half(t, a);
-    high_half(t, b);
-    op(t, W_I64_MUL);
-    get(t, temp(t, TEMP_A));
-    const64(t, 0xffffffff);
-    op(t, W_I64_AND);
-    op(t, W_I64_ADD);
-    shift_down(t);
-    high_half(t, a);
-    high_half(t, b);
-    op(t, W_I64_MUL);
-    op(t, W_I64_ADD);
-    get(t, temp(t, TEMP_A));
-    shift_down(t);
-    op(t, W_I64_ADD);
-}
-
-// Minus `b` if `a` is negative.
-static void less_if_negative(struct translation *t, u32 a, u32 b) {
-    get_x(t, a);
-    const64(t, 63);
-    op(t, W_I64_SHR_S);
-    get_x(t, b);
-    op(t, W_I64_AND);
-    op(t, W_I64_SUB);
-}
-
-enum width { WHOLE, WORD_SIGNED, WORD_UNSIGNED };
-
-static void operand(struct translation *t, u32 reg, enum width width) {
-    if (width == WORD_UNSIGNED) {
-        low_half(t, reg);
-    } else {
-        get_x(t, reg);
-        if (width == WORD_SIGNED)
-            op(t, W_I64_EXTEND32_S);
-    }
-}
-
-// Division never traps: by zero it gives ~0 (the remainder: the dividend); the one overflow wraps.
-static void divide(struct translation *t, const struct insn *insn, u32 byte, enum width width) {
-    bool remainder = byte == W_I64_REM_S || byte == W_I64_REM_U;
-    operand(t, insn->rs2, width);
-    tee(t, temp(t, TEMP_A));
-    op(t, W_I64_EQZ);
-    op_u(t, W_IF, T_I64);
-    if (remainder)
-        operand(t, insn->rs1, width);
-    else
-        const64(t, -1);
-    op(t, W_ELSE);
-    if (byte == W_I64_DIV_S && width == WHOLE) {
-        get(t, temp(t, TEMP_A));
-        const64(t, -1);
-        op(t, W_I64_EQ);
-        op_u(t, W_IF, T_I64);
-        const64(t, 0);
-        get_x(t, insn->rs1);
-        op(t, W_I64_SUB);
-        op(t, W_ELSE);
-    }
-    operand(t, insn->rs1, width);
-    get(t, temp(t, TEMP_A));
-    op(t, byte);
-    if (byte == W_I64_DIV_S && width == WHOLE)
-        op(t, W_END);
-    op(t, W_END);
-    if (width != WHOLE)
-        op(t, W_I64_EXTEND32_S);
-    set_x(t, insn->rd);
-}
-
-static void shift_word(struct translation *t, const struct insn *insn, u32 byte, bool immediate) {
-    get_x(t, insn->rs1);
-    op(t, W_I32_WRAP_I64);
-    if (immediate) {
-        const32(t, insn->imm & 31);
-    } else {
-        get_x(t, insn->rs2);
-        op(t, W_I32_WRAP_I64); // wasm takes it modulo 32
-    }
-    op(t, byte);
-    op(t, W_I64_EXTEND_I32_S);
-    set_x(t, insn->rd);
-}
-
-// What is one wasm operator of rs1 and rs2 or the immediate.
-enum after { PLAIN, SIGN_32, BOOLEAN };
-struct simple {
-    u8 id, wasm, after;
-    bool immediate;
-};
-static const struct simple simple_table[] = {
-    {ADD, W_I64_ADD, PLAIN, false},    {SUB, W_I64_SUB, PLAIN, false},
-    {SLL, W_I64_SHL, PLAIN, false},    {SRL, W_I64_SHR_U, PLAIN, false},
-    {SRA, W_I64_SHR_S, PLAIN, false},  {XOR, W_I64_XOR, PLAIN, false},
-    {OR, W_I64_OR, PLAIN, false},      {AND, W_I64_AND, PLAIN, false},
-    {MUL, W_I64_MUL, PLAIN, false},    {SLT, W_I64_LT_S, BOOLEAN, false},
-    {SLTU, W_I64_LT_U, BOOLEAN, false}, {ADDW, W_I64_ADD, SIGN_32, false},
-    {SUBW, W_I64_SUB, SIGN_32, false}, {MULW, W_I64_MUL, SIGN_32, false},
-    {ADDI, W_I64_ADD, PLAIN, true},    {XORI, W_I64_XOR, PLAIN, true},
-    {ORI, W_I64_OR, PLAIN, true},      {ANDI, W_I64_AND, PLAIN, true},
-    {SLLI, W_I64_SHL, PLAIN, true},    {SRLI, W_I64_SHR_U, PLAIN, true},
-    {SRAI, W_I64_SHR_S, PLAIN, true},  {SLTI, W_I64_LT_S, BOOLEAN, true},
-    {SLTIU, W_I64_LT_U, BOOLEAN, true}, {ADDIW, W_I64_ADD, SIGN_32, true},
-};
-
-static const struct simple *simple_of(u32 id) {
-    for (u32 i = 0; i < lengthof(simple_table); i++)
-        if (simple_table[i].id == id)
-            return &simple_table[i];
-    return NULL;
-}
-
-static void simple(struct translation *t, const struct insn *insn, const struct simple *s) {
-    bool move = s->immediate && !insn->imm && insn->id == ADDI;
-    if (s->immediate && !insn->rs1 && insn->id == ADDI) {
-        const64(t, insn->imm);
-    } else {
-        get_x(t, insn->rs1);
-        if (!move) {
-            if (s->immediate)
-                const64(t, insn->imm);
-            else
-                get_x(t, insn->rs2);
-            op(t, s->wasm);
-        }
-    }
-    if (s->after == SIGN_32)
-        op(t, W_I64_EXTEND32_S);
-    else if (s->after == BOOLEAN)
-        op(t, W_I64_EXTEND_I32_U);
-    set_x(t, insn->rd);
-}
-
 // ---- Instructions ------------------------------------------------------------------------------
 bool codegen_leaves(const struct insn *insn) {
     return insn->flags & (LOAD | STORE | AMO) || (insn->flags & (FP | CSR) && float_leaves(insn));
@@ -406,45 +284,28 @@ bool codegen_leaves(const struct insn *insn) {
 
 bool codegen_knows(const struct translation *t, const struct insn *insn) {
     switch (insn->id) {
-    case LUI: case AUIPC: case JAL: case JALR:
-    case MULH: case MULHU: case MULHSU:
-    case DIV: case DIVU: case REM: case REMU: case DIVW: case DIVUW: case REMW: case REMUW:
-    case SLLIW: case SRLIW: case SRAIW: case SLLW: case SRLW: case SRAW:
-    case LB: case LH: case LW: case LD: case LBU: case LHU: case LWU:
+    case JAL: case JALR: case LB: case LH: case LW: case LD: case LBU: case LHU: case LWU:
     case SB: case SH: case SW: case SD: case FENCE:
         return true;
     default:
         if (insn->flags & (FP | CSR))
             return float_knows(insn);
-        return insn->flags & BRANCH || atomic_knows(t, insn) || simple_of(insn->id);
+        return insn->flags & BRANCH || atomic_knows(t, insn) || integer_knows(insn);
     }
 }
 
-static void instruction(struct translation *t, const struct block *block, u32 k) {
-    const struct jit_insn *at = &t->row[block->first + k];
-    const struct insn *insn = &at->insn;
-    const struct simple *s = simple_of(insn->id);
+// Write instruction `k` of the block, and perhaps what follows; how many.
+static u32 instruction(struct translation *t, const struct block *block, u32 k) {
+    const struct insn *insn = &t->row[block->first + k].insn;
     if (insn->flags & (FP | CSR)) {
         float_instruction(t, block, k);
-        return;
-    }
-    if (s) {
-        simple(t, insn, s);
-        return;
+        return 1;
     }
     if (insn->flags & AMO) {
         atomic_instruction(t, block, k);
-        return;
+        return 1;
     }
     switch (insn->id) {
-    case LUI:
-        const64(t, insn->imm);
-        set_x(t, insn->rd);
-        break;
-    case AUIPC:
-        get_pc(t, (i64)at->off + insn->imm); // at the ends of auipc's range the sum needs 33 bits
-        set_x(t, insn->rd);
-        break;
     case LB: load(t, block, k, 1, W_I64_LOAD8_S); break;
     case LH: load(t, block, k, 2, W_I64_LOAD16_S); break;
     case LW: load(t, block, k, 4, W_I64_LOAD32_S); break;
@@ -456,91 +317,75 @@ static void instruction(struct translation *t, const struct block *block, u32 k)
     case SH: store(t, block, k, 2, W_I64_STORE16); break;
     case SW: store(t, block, k, 4, W_I64_STORE32); break;
     case SD: store(t, block, k, 8, W_I64_STORE); break;
-    case SLLIW: shift_word(t, insn, W_I32_SHL, true); break;
-    case SRLIW: shift_word(t, insn, W_I32_SHR_U, true); break;
-    case SRAIW: shift_word(t, insn, W_I32_SHR_S, true); break;
-    case SLLW: shift_word(t, insn, W_I32_SHL, false); break;
-    case SRLW: shift_word(t, insn, W_I32_SHR_U, false); break;
-    case SRAW: shift_word(t, insn, W_I32_SHR_S, false); break;
     case FENCE:
         if (t->jit->cache->smp) {
             op_u(t, W_ATOMIC, WA_FENCE);
             op(t, 0);
         }
         break;
-    case MULHU:
-        multiply_high(t, insn->rs1, insn->rs2);
-        set_x(t, insn->rd);
+    default:
+        if (insn->id != JAL && insn->id != JALR && !(insn->flags & BRANCH)) // which end the block
+            return integer_instruction(t, block, k);
         break;
-    case MULHSU:
-    case MULH:
-        multiply_high(t, insn->rs1, insn->rs2);
-        less_if_negative(t, insn->rs1, insn->rs2);
-        if (insn->id == MULH)
-            less_if_negative(t, insn->rs2, insn->rs1);
-        set_x(t, insn->rd);
-        break;
-    case DIV: divide(t, insn, W_I64_DIV_S, WHOLE); break;
-    case DIVU: divide(t, insn, W_I64_DIV_U, WHOLE); break;
-    case REM: divide(t, insn, W_I64_REM_S, WHOLE); break;
-    case REMU: divide(t, insn, W_I64_REM_U, WHOLE); break;
-    case DIVW: divide(t, insn, W_I64_DIV_S, WORD_SIGNED); break;
-    case DIVUW: divide(t, insn, W_I64_DIV_U, WORD_UNSIGNED); break;
-    case REMW: divide(t, insn, W_I64_REM_S, WORD_SIGNED); break;
-    case REMUW: divide(t, insn, W_I64_REM_U, WORD_UNSIGNED); break;
-    default: break; // jumps and branches end the block
     }
+    return 1;
 }
 
 // ---- Blocks ------------------------------------------------------------------------------------
-static void condition(struct translation *t, const struct insn *insn) {
-    static const u8 wasm[] = {W_I64_EQ, W_I64_NE, W_I64_LT_S, W_I64_GE_S, W_I64_LT_U, W_I64_GE_U};
-    get_x(t, insn->rs1);
-    get_x(t, insn->rs2);
-    op(t, wasm[insn->id - BEQ]);
+static void instructions(struct translation *t, const struct block *block) {
+    t->not_nan = t->boxed = 0;
+    t->word = block->word;
+    for (u32 k = 0, next; k < block->count; k = next) {
+        u32 role = t->rounds ? t->role[k] : ROLE_PLAIN;
+        next = k + 1;
+        if (role == ROLE_PLAIN)
+            next = k + instruction(t, block, k);
+        else if (role == ROLE_WIDE)
+            store_wide(t, block, k);
+        for (u32 i = k; i < next; i++)
+            t->word = words_after(&t->row[block->first + i].insn, t->word);
+    }
+}
+
+// Another slice if there is less than `left` of this one.
+static void refill_block(struct translation *t, const struct block *block, i32 left) {
+    if_short(t, left);
+    // Nothing lives across the call: engines would keep it in memory all around the loop.
+    registers_store(t, block->dirty);
+    refill(t);
+    state_load(t);
+    registers_load(t, block->live);
+    memory_forget(t);
+    if_short(t, left);
+    where(t, block, 0);
+    op_u(t, W_BR, label_depth(t, LABEL_STUB));
+    unnest(t);
+    unnest(t);
 }
 
 static void body(struct translation *t, const struct block *block) {
-    bool guarded = block->leaves || block->check;
+    bool guarded = block->leaves || block->header;
     if (guarded) {
-        nest(t, W_BLOCK, T_NONE);
+        nest_as(t, W_BLOCK, T_NONE, LABEL_DONE);
         nest_as(t, W_BLOCK, T_NONE, LABEL_STUB);
     }
     get(t, L_FUEL);
     const32(t, block->count);
     op(t, W_I32_SUB);
-    if (block->check) {
-        i32 more = block->need - block->count;
-        tee(t, L_FUEL);
-        const32(t, more);
-        op(t, W_I32_LT_S);
-        hint(t, false);
-        nest(t, W_IF, T_NONE);
-        // Nothing lives across the call: engines would keep it in memory all around the loop.
-        registers_store(t, block->dirty);
-        get(t, L_CONTEXT);
-        get(t, L_FUEL);
-        op_u(t, W_CALL, FUNCTION_REFILL);
-        set(t, L_FUEL);
-        state_load(t);
-        registers_load(t, block->live);
-        get(t, L_FUEL);
-        const32(t, more);
-        op(t, W_I32_LT_S);
-        nest(t, W_IF, T_NONE);
-        where(t, block, 0);
-        op_u(t, W_BR, label_depth(t, LABEL_STUB));
+    set(t, L_FUEL);
+    if (block->header)
+        refill_block(t, block, block->need - block->count);
+    bool slow = memory_begin(t, block);
+    instructions(t, block);
+    if (slow) {
+        op_u(t, W_BR, label_depth(t, LABEL_DONE));
         unnest(t);
-        unnest(t);
-    } else {
-        set(t, L_FUEL);
+        t->slow = true;
+        instructions(t, block);
+        t->slow = false;
     }
-    memory_begin(t, block);
-    t->not_nan = t->boxed = 0;
-    for (u32 k = 0; k < block->count; k++)
-        instruction(t, block, k);
     if (guarded) {
-        op_u(t, W_BR, 1);
+        op_u(t, W_BR, label_depth(t, LABEL_DONE));
         unnest(t);
         stub(t, block);
         unnest(t);
@@ -651,6 +496,21 @@ static void jump(struct translation *t, const struct block *block) {
     }
 }
 
+// Enough fuel to go on with block `to`; all registers are in the context.
+static void behind_call(struct translation *t, const struct block *to, i32 off) {
+    if (to->header)
+        return; // asks itself
+    if_short(t, to->need);
+    refill(t);
+    if_short(t, to->need);
+    reason(t, REASON_INTERPRET);
+    arguments(t, false);
+    get_pc(t, off);
+    continue_for_us(t);
+    unnest(t);
+    unnest(t);
+}
+
 static void terminator(struct translation *t, u16 index) {
     const struct block *block = &t->block[index];
     const struct jit_insn *last = &t->row[block->first + block->count - 1];
@@ -690,15 +550,17 @@ static void terminator(struct translation *t, u16 index) {
             set(t, temp(t, TEMP_A));
             transfer(t, false);
         } else {
+            behind_call(t, &t->block[block->succ[0]], block->exit[0].off);
             if (t->floats)
                 float_begin(t, true);
             state_load(t);
+            memory_forget(t);
             registers_load(t, t->block[block->succ[0]].live);
             go(t, index, 0);
         }
         break;
     case TERM_BRANCH: {
-        condition(t, &last->insn);
+        integer_condition(t, &last->insn);
         u16 taken = block->succ[0], not_taken = block->succ[1];
         if (by_label(t, index, taken)) {
             op_u(t, W_BR_IF, label_of(t, index, taken));
@@ -718,6 +580,131 @@ static void terminator(struct translation *t, u16 index) {
     }
 }
 
+// ---- Tight loops -------------------------------------------------------------------------------
+// A block that is a loop by itself goes round as often as its fuel and the pages of its accesses allow, without a look at
+// either; then both are looked at again. Nothing but ways out is left in the loop. When an access crosses pages the block
+// is done once, each access by itself.
+
+// Fuel that was taken for the rounds that are not to come.
+static void give_back(struct translation *t, const struct block *block) {
+    get(t, L_FUEL);
+    get(t, temp32(t, TEMP_COUNT));
+    const32(t, 1);
+    op(t, W_I32_SUB);
+    const32(t, block->count);
+    op(t, W_I32_MUL);
+    op(t, W_I32_ADD);
+    set(t, L_FUEL);
+}
+
+// On the stack: does the loop go on?
+static void goes_on(struct translation *t, u16 index) {
+    const struct block *block = &t->block[index];
+    integer_condition(t, &t->row[block->first + block->count - 1].insn);
+    if (block->succ[0] != index)
+        op(t, W_I32_EQZ);
+}
+
+static bool may_leave(const struct translation *t, const struct block *block) {
+    for (u32 k = 0; k < block->count; k++) {
+        const struct insn *insn = &t->row[block->first + k].insn;
+        bool access = insn->flags & (LOAD | STORE | AMO);
+        if (access ? memory_leaves(t, block, k) : codegen_leaves(insn))
+            return true;
+    }
+    return false;
+}
+
+// What was not done in each round.
+static void catch_up(struct translation *t, const struct block *block) {
+    for (u32 k = 0; k < block->count && t->rounds; k++)
+        if (t->role[k] == ROLE_LATER)
+            integer_instruction(t, block, k);
+}
+
+static void tight_rounds(struct translation *t, u16 index) {
+    const struct block *block = &t->block[index];
+    bool leaves = may_leave(t, block);
+    t->rounds = !leaves;
+    if (t->rounds)
+        tight_plan(t, block);
+    nest(t, W_LOOP, T_NONE);
+    memory_clear(t, block);
+    if (leaves) {
+        nest_as(t, W_BLOCK, T_NONE, LABEL_DONE);
+        nest_as(t, W_BLOCK, T_NONE, LABEL_STUB);
+    }
+    instructions(t, block);
+    if (leaves) {
+        op_u(t, W_BR, label_depth(t, LABEL_DONE));
+        unnest(t);
+        give_back(t, block);
+        stub(t, block);
+        unnest(t);
+    }
+    u32 word = t->word;
+    goes_on(t, index);
+    op(t, W_I32_EQZ);
+    nest(t, W_IF, T_NONE);
+    catch_up(t, block);
+    give_back(t, block);
+    bool rounds = t->rounds;
+    t->rounds = false;
+    u8 role[BLOCK_INSNS]; // of this loop: there may be others behind it
+    __builtin_memcpy(role, t->role, block->count);
+    go(t, index, block->succ[0] == index);
+    __builtin_memcpy(t->role, role, block->count);
+    t->rounds = rounds;
+    t->word = word;
+    unnest(t);
+    get(t, temp32(t, TEMP_COUNT));
+    const32(t, 1);
+    op(t, W_I32_SUB);
+    tee(t, temp32(t, TEMP_COUNT));
+    op_u(t, W_BR_IF, 0);
+    unnest(t);
+    catch_up(t, block);
+    t->rounds = false;
+    op_u(t, W_BR, label_depth(t, index | LABEL_LOOP));
+}
+
+static void tight(struct translation *t, u16 index) {
+    const struct block *block = &t->block[index];
+    nest_as(t, W_BLOCK, T_NONE, LABEL_STUB);
+    nest_as(t, W_BLOCK, T_NONE, LABEL_SLOW);
+    t->ahead = true;
+    refill_block(t, block, block->need);
+    get(t, L_FUEL);
+    const32(t, block->need - block->count);
+    op(t, W_I32_SUB);
+    const32(t, block->count);
+    op(t, W_I32_DIV_U);
+    set(t, temp32(t, TEMP_COUNT));
+    where(t, block, 0);
+    memory_strides(t, block);
+    t->ahead = false;
+    get(t, L_FUEL);
+    get(t, temp32(t, TEMP_COUNT));
+    const32(t, block->count);
+    op(t, W_I32_MUL);
+    op(t, W_I32_SUB);
+    set(t, L_FUEL);
+    tight_rounds(t, index);
+    unnest(t);
+    get(t, L_FUEL);
+    const32(t, block->count);
+    op(t, W_I32_SUB);
+    set(t, L_FUEL);
+    t->slow = true;
+    instructions(t, block);
+    t->slow = false;
+    goes_on(t, index);
+    op_u(t, W_BR_IF, label_depth(t, index | LABEL_LOOP));
+    leave_to(t, block, block->exit[block->succ[0] == index].off);
+    unnest(t);
+    stub(t, block);
+}
+
 // The block and, around it, one wasm block for each place where paths meet that it dominates.
 static void within(struct translation *t, u16 index, u32 after) {
     // Of its children, the merge with the highest order below `after` is the outermost.
@@ -731,8 +718,12 @@ static void within(struct translation *t, u16 index, u32 after) {
         tree(t, child);
         return;
     }
-    body(t, &t->block[index]);
-    terminator(t, index);
+    if (t->block[index].tight) {
+        tight(t, index);
+    } else {
+        body(t, &t->block[index]);
+        terminator(t, index);
+    }
 }
 
 static void tree(struct translation *t, u16 index) {
@@ -759,21 +750,33 @@ bool region_write(struct translation *t) {
     for (u32 reg = 0; reg < REG_F; reg++)
         if (t->registers >> reg & 1)
             t->local[reg] = (u8)next++;
+    memory_find(t);
+    words_find(t);
+    t->slow = t->ahead = t->rounds = false;
     t->temp = next;
-    next += TEMPS;
+    next += TEMPS + 2 * t->last_count;
     for (u32 reg = REG_F; reg < 64; reg++)
         if (t->registers >> reg & 1)
             t->local[reg] = (u8)next++;
     t->temp_f64 = next;
     t->temp_f32 = next + (floats ? TEMPS_F64 : 0);
     t->temp_i32 = t->temp_f32 + (floats ? TEMPS_F32 : 0);
+    t->label_count = 0;
     put_u(&t->code, floats ? 4 : 2);
-    locals(t, ints + TEMPS, T_I64);
+    locals(t, ints + TEMPS + 2 * t->last_count, T_I64);
     if (floats) {
         locals(t, floats + TEMPS_F64, T_F64);
         locals(t, TEMPS_F32, T_F32);
     }
-    locals(t, TEMPS_I32, T_I32);
+    locals(t, TEMPS_I32 + t->group_locals + t->last_count, T_I32);
+    if (!t->block[0].header) {
+        if_short(t, t->block[0].need);
+        reason(t, REASON_FUEL);
+        arguments(t, false);
+        get(t, L_PC);
+        continue_for_us(t);
+        unnest(t);
+    }
     if (t->floats)
         float_begin(t, false);
     state_load(t);
@@ -783,7 +786,6 @@ bool region_write(struct translation *t) {
         set(t, temp(t, TEMP_EXPECT));
     }
     registers_load(t, t->block[0].live);
-    t->label_count = 0;
     tree(t, 0);
     op(t, W_UNREACHABLE);
     op(t, W_END);

@@ -4,10 +4,10 @@
 
 enum { L_CONTEXT, L_FUEL, L_DEPTH, L_PC, LOCALS };               // parameters
 enum { TEMP_A, TEMP_B, TEMP_C, TEMP_EXPECT, TEMPS };                          // i64
-enum { TEMP_TLB, TEMP_ENTRY, TEMP_WHERE, TEMP_HOST, TEMP_NX, TEMP_GROUP, TEMPS_I32 = TEMP_GROUP + GROUPS }; // i32, behind all others
+enum { TEMP_TLB, TEMP_ENTRY, TEMP_WHERE, TEMP_HOST, TEMP_NX, TEMP_COUNT, TEMPS_I32 }; // i32, behind all others
 enum { TEMPS_F64 = 12, TEMPS_F32 = 5 };                          // of float.c, behind the f64 registers
-// Imported, see module.c; then one of each module's own, then its regions.
-enum { FUNCTION_REFILL, FUNCTION_CALL, FUNCTION_CONTINUE, FUNCTION_GO_ON, FUNCTIONS };
+// Imported, see module.c; then two of each module's own, then its regions.
+enum { FUNCTION_REFILL, FUNCTION_CALL, FUNCTION_CONTINUE, FUNCTION_GO_ON, FUNCTION_LEAVE, FUNCTIONS };
 
 #define CONTEXT(field) ((u32)offsetof(struct jit_context, field))
 
@@ -62,7 +62,14 @@ static inline void get_pc(struct translation *t, i64 off) {
 void hint(struct translation *t, bool likely);
 
 // codegen.c. Structures that branches may name, or not.
-enum { LABEL_NONE = 0xffff, LABEL_STUB = 0xfffe, LABEL_LOOP = 0x8000 };
+enum {
+    LABEL_NONE = 0xffff,
+    LABEL_STUB = 0xfffe,
+    LABEL_DONE = 0xfffd, // behind the block's body
+    LABEL_SLOW = 0xfffc, // its other version
+    LABEL_LOOP = 0x8000,
+};
+void branch_if(struct translation *t, u32 label);
 void nest_as(struct translation *t, u32 byte, u32 type, u32 label);
 void unnest(struct translation *t);
 static inline void nest(struct translation *t, u32 byte, u32 type) { nest_as(t, byte, type, LABEL_NONE); }
@@ -75,8 +82,23 @@ void leave_if(struct translation *t);
 void if_begin(struct translation *t);
 void if_end(struct translation *t);
 
+// integer.c
+void words_find(struct translation *t);
+u32 words_after(const struct insn *insn, u32 word);
+bool integer_knows(const struct insn *insn);
+u32 integer_instruction(struct translation *t, const struct block *block, u32 k); // how many it has written
+void integer_condition(struct translation *t, const struct insn *insn);
+
 // memory.c
-void memory_begin(struct translation *t, const struct block *block); // a block
+void memory_find(struct translation *t); // before anything is written
+void memory_forget(struct translation *t); // behind a call
+void memory_strides(struct translation *t, const struct block *block); // of a tight loop, before it
+void memory_clear(struct translation *t, const struct block *block);
+bool memory_leaves(const struct translation *t, const struct block *block, u32 k); // in the version being written
+bool memory_strides_at(const struct translation *t, const struct block *block, u32 k);
+bool memory_reaches(const struct translation *t, const struct block *block, u32 k, i32 off); // from that access
+void store_wide(struct translation *t, const struct block *block, u32 k);
+bool memory_begin(struct translation *t, const struct block *block); // true: LABEL_SLOW is open
 // Leaves a host address on the stack that, with the offset returned, is that of rs1 + imm; or the region. Says
 // where itself.
 u32 translate(struct translation *t, const struct block *block, u32 k, const struct insn *insn, u32 size,
@@ -85,6 +107,9 @@ void load(struct translation *t, const struct block *block, u32 k, u32 size, u32
 void store(struct translation *t, const struct block *block, u32 k, u32 size, u32 byte);
 bool atomic_knows(const struct translation *t, const struct insn *insn);
 void atomic_instruction(struct translation *t, const struct block *block, u32 k);
+
+// tight.c
+void tight_plan(struct translation *t, const struct block *block); // sets roles
 
 // float.c
 bool float_knows(const struct insn *insn);

@@ -504,12 +504,22 @@ static void fused(struct translation *t, const struct insn *insn) {
             if_begin(t);
             leave_unless_zero_factor(t, a, b);
             if_end(t);
-            madd(t, a, false, b, product, true);
-            set(t, double_temp(t, F_LOW));
-            sum_error(t, product, c, r, rest); // if F_LOW is zero, which comes first
+            // Exact if what the addend lacks to the result is the product, and the other way round: the difference
+            // from the larger of the two is exact.
+            binary(t, r, product, W_F64_SUB);
+            get(t, c);
+            op(t, W_F64_NE);
+            leave_if(t);
+            binary(t, c, r, W_F64_SUB);
+            set(t, rest);
+            madd(t, a, false, b, rest, false);
+            put_double(t, 0);
+            op(t, W_F64_NE);
+            leave_if(t);
+        } else {
+            leave_if_not_zero(t, double_temp(t, F_LOW));
+            leave_if_not_zero(t, rest);
         }
-        leave_if_not_zero(t, double_temp(t, F_LOW));
-        leave_if_not_zero(t, rest);
         if_end(t);
     }
     finish(t, insn);

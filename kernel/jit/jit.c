@@ -4,10 +4,12 @@
 // one module; JIT_READY hands it to the host, and k_jit_done makes its regions known to the
 // interpreter. A region runs only if every page it was translated from is mapped now where it was
 // then, with the same bytes.
+#include "kept.h"
 #include "translate.h"
 #include "../kernel.h"
 
 #define NX_MISSES_MAX 32
+#define EARLY_FIRST 8u // an entry for which there may be kept code asks again after twice as many
 
 static struct jit *jit_of(u32 id) {
     return host.hart[id]->cpu ? host.hart[id]->cpu->jit : NULL;
@@ -48,23 +50,56 @@ static void evict_all(struct jit *jit) {
     jit->counters.evictions++;
     __builtin_memset(jit->hash, 0, sizeof jit->hash);
     __builtin_memset(jit->valid, 0, JIT_REGIONS * sizeof *jit->valid);
+    kept_dropped(jit);
     cpu_cache_flush(jit->cache);
     cpu_cache_new_epoch(jit->cache);
 }
 
 // ---- Making code -------------------------------------------------------------------------------
-void jit_hot(struct jit *jit, u64 pc) {
+u32 jit_hot(struct jit *jit, u64 pc, u32 early) {
     struct code_page *page = code_page_known(jit->hart, jit->cache, pc);
     struct region *region = page ? region_of(jit, page, pc & PAGE_MASK) : NULL;
-    if (!region || region->state != REGION_NONE || jit->queue_count == JIT_QUEUE)
-        return;
+    if (!region)
+        return jit->threshold;
+    if (region->state != REGION_NONE)
+        return 0;
+    enum kept_answer kept = kept_take(jit, region, pc);
+    if (kept == KEPT_TAKEN) {
+        if (region->state == REGION_READY)
+            code_compiled(jit->cache, region->frame, region->offset, region->generation,
+                          (u32)(region - jit->region));
+        return 0;
+    }
+    if (early) // its pages come one by one, as they are executed
+        return kept == KEPT_LATER ? min(EARLY_FIRST << min(early, 20u), jit->threshold) : jit->threshold;
+    if (jit->queue_count == JIT_QUEUE) // what is hottest comes by again first
+        return jit->threshold;
     region->state = REGION_QUEUED;
     region->pc = pc;
     jit->queue[jit->queue_count++] = (u16)(region - jit->region);
     jit->counters.queued++;
+    return 0;
+}
+
+static bool is_full(const struct jit *jit, u32 slots) {
+    return jit->slot_end - jit->slot_next < slots || jit->region_count > JIT_REGIONS - 256;
+}
+
+// Ask the host for what is kept. True: it is to be told.
+static bool load(struct jit *jit) {
+    if (!jit->loading && kept_waits(jit)) {
+        if (is_full(jit, JIT_QUEUE) && !jit->pending)
+            evict_all(jit);
+        jit->loading = kept_next(jit, &jit->load, jit->slot_next, jit->slot_end - jit->slot_next);
+        jit->load_raised = false;
+        jit->slot_next += jit->loading ? jit->load.count : 0;
+    }
+    return jit->loading && !jit->load_raised;
 }
 
 bool jit_attention(struct jit *jit) {
+    if (load(jit))
+        return true;
     if (jit->pending)
         return !jit->raised;
     if (!jit->queue_count)
@@ -72,8 +107,9 @@ bool jit_attention(struct jit *jit) {
     if (jit->queue_count < JIT_QUEUE / 2 && ++jit->queue_age < 4)
         return false;
     jit->queue_age = 0;
-    if (jit->slot_end - jit->slot_next < JIT_QUEUE || jit->region_count > JIT_REGIONS - 256) {
-        evict_all(jit);
+    if (is_full(jit, JIT_QUEUE)) {
+        if (!jit->loading)
+            evict_all(jit);
         return false;
     }
     jit->pending = translate_module(jit);
@@ -82,6 +118,10 @@ bool jit_attention(struct jit *jit) {
 }
 
 maddr jit_raise(struct jit *jit) {
+    if (jit && jit->loading && !jit->load_raised) {
+        jit->load_raised = true;
+        return MADDR(&jit->load);
+    }
     if (!jit || !jit->pending || jit->raised)
         return 0;
     jit->raised = true;
@@ -123,7 +163,7 @@ static bool misses_nx(struct jit *jit, struct region *region, u64 pc) {
         return true;
     region->careful = true;
     region->state = REGION_NONE;
-    jit_hot(jit, pc);
+    jit_hot(jit, pc, 0);
     return true;
 }
 
@@ -170,7 +210,8 @@ static struct hart *hart_of(const struct jit_context *context) {
 
 i32 jit_refill(struct hart *hart, i32 fuel) {
     const struct jit *jit = hart->cpu->jit;
-    if (atomic_load(&hart->attn) || (jit->queue_count && !jit->pending))
+    if (atomic_load(&hart->attn) || (jit->queue_count && !jit->pending) ||
+        (kept_waits(jit) && !jit->loading))
         return fuel;
     i32 slice = (i32)min(*hart->cpu->left, (u64)SLICE);
     *hart->cpu->left -= (u64)slice;
@@ -207,13 +248,14 @@ __attribute__((export_name("k_jit_start"))) u32 k_jit_start(u32 id, u32 slot, u3
         .hart = hart, .cache = hart->cpu, .threshold = max(threshold, 1u), .features = features};
     jit->slot_first = jit->slot_next = slot;
     jit->slot_end = slot + count;
-    jit->region_count = 1;
+    jit->region_count = jit->module_id = 1;
+    jit->record = palloc(RECORD_BYTES);
     jit->region = palloc(JIT_REGIONS * sizeof *jit->region);
     jit->valid = palloc(JIT_REGIONS * sizeof *jit->valid);
     jit->jump = palloc(JIT_JUMPS * sizeof *jit->jump);
     jit->translation = palloc(translation_size());
     jit->bytes = palloc(JIT_MODULE_BYTES);
-    if (!jit->region || !jit->valid || !jit->jump || !jit->translation || !jit->bytes)
+    if (!jit->region || !jit->valid || !jit->jump || !jit->translation || !jit->bytes || !jit->record)
         return (u32)-ENOMEM;
     hart->cpu->context->jump = MADDR(jit->jump);
     jit->jump_count = JIT_JUMPS; // so that all are emptied
@@ -225,6 +267,11 @@ __attribute__((export_name("k_jit_start"))) u32 k_jit_start(u32 id, u32 slot, u3
 
 __attribute__((export_name("k_jit_done"))) u32 k_jit_done(u32 id, u32 number, u32 ok) {
     struct jit *jit = jit_of(id);
+    if (jit && jit->loading && jit->load.id == number) {
+        jit->loading = false;
+        kept_arrived(jit, jit->load.kept, ok);
+        return 0;
+    }
     if (!jit || !jit->pending || jit->module.id != number)
         return (u32)-EINVAL;
     jit->pending = false;

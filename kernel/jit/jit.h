@@ -43,6 +43,7 @@ struct region {
     u8 page_count;
     bool careful; // is, or is to be, right while fcsr.NX is clear, too
     u8 misses;    // of one that is not: entries with NX clear
+    u16 kept; // of whose modules the host has kept: number + 1
     struct region_page page[JIT_PAGES];
 };
 enum { REGION_NONE, REGION_QUEUED, REGION_WAITING, REGION_READY, REGION_REFUSED };
@@ -66,13 +67,21 @@ struct jit {
     u16 pending_region[JIT_QUEUE]; // its regions, in order of slots
     u8 *bytes;                     // where modules are written
     struct jit_module module;
+    struct kept *kept; // NULL: nothing is kept from other runs
+    struct jit_module load; // of these, is asked of the host
+    bool loading, load_raised;
+    u32 early; // entries before kept code is asked for
+    u32 module_id; // of the next
+    u8 *record; // of `module`
     struct jit_counters counters;
     struct translation *translation; // scratch
 };
 
 // jit.c
 bool jit_attention(struct jit *jit); // between two slices: translate. True: something waits for the host
-void jit_hot(struct jit *jit, u64 pc); // this entry has been reached often enough
+// This entry has been reached often enough. `early`: how often that was said when it was not, because there
+// may be kept code for it. Answers how often it is to be reached until this is said again; 0: never.
+u32 jit_hot(struct jit *jit, u64 pc, u32 early);
 void jit_forget(struct jit *jit); // a new epoch: no jump's target is known
 // The slot of region `index`, to run it with its entry mapped at pc. 0: it is not what is mapped now.
 u32 jit_slot(struct jit *jit, u32 index, u64 pc);

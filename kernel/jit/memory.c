@@ -1,9 +1,12 @@
 // Loads, stores and atomics: guest addresses through the TLB, checked once for neighbours.
 //
-// Accesses of one block whose addresses differ by constants form a group. The first of them checks that all
-// lie in one page, aligned, with the right that all need, and keeps the host address; if that fails, each
-// checks for itself, which is what a lone access does: one compare covers page, right and alignment, and
-// a mismatch leaves the region.
+// A lone access compares once, which covers page, right and alignment; a mismatch leaves the region. Accesses whose
+// addresses differ by constants form a group: its check, that all lie in one page with the strongest right that any
+// needs, leaves the host address in a local, for its block and for all blocks behind it in the tree of dominators. Nothing
+// that a region does can make a check untrue, but calls. Where the address is known when the block begins, and the block
+// is in a loop or has several of the group, it is checked there: in loops against the page that was found last, which
+// needs no look at the TLB. A group can fail only because it crosses pages: then another version of the block has each
+// access checked by itself.
 #include "codegen.h"
 
 enum { NO_GROUP = 0xff, GROUP_SPAN = 512 };
@@ -18,79 +21,202 @@ static u32 size_of(u32 id) {
     }
 }
 
-// May an access of this size at this offset be aligned if those of the group are?
-static bool residues_agree(const struct group *group, i32 off, u32 log) {
-    for (u32 i = 0; i < 4; i++) {
-        u32 both = (1u << min(i, log)) - 1;
-        if (group->residue[i] >= 0 && (((u32)group->residue[i] ^ (u32)off) & both))
-            return false;
-    }
-    return true;
+static bool dominates(const struct translation *t, u16 a, u16 b) {
+    while (t->block[b].order > t->block[a].order)
+        b = t->block[b].idom;
+    return a == b;
 }
 
-static u8 group_join(struct translation *t, u32 root, i32 off, u32 size, bool write) {
-    u32 log = (u32)__builtin_ctz(size);
+enum { STRIDE = 256 }; // at most, of an address that is likely to stay in its page
+
+// The blocks of the loop whose head this is; what they write, or all if they call. Heads of inner loops come later.
+static void loop_find(struct translation *t, u16 head) {
+    bool within[REGION_BLOCKS] = {false};
+    u64 writes = 0;
+    within[head] = true;
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (u32 i = t->order_count; i-- > t->block[head].order;) {
+            u16 index = t->order[i];
+            const struct block *block = &t->block[index];
+            bool inside = within[index];
+            for (u32 k = 0; k < 2 && !inside; k++)
+                inside = block->succ[k] != NO_BLOCK && within[block->succ[k]] && dominates(t, head, index);
+            changed |= inside != within[index];
+            within[index] = inside;
+        }
+    }
+    for (u32 i = 0; i < t->order_count; i++) {
+        struct block *block = &t->block[t->order[i]];
+        if (within[t->order[i]])
+            writes |= block->term == TERM_CALL ? ~0ull : block->def;
+    }
+    struct block *block = &t->block[head];
+    block->tight = block->term == TERM_BRANCH && (block->succ[0] == head) != (block->succ[1] == head);
+    u32 wild = writes == ~0ull ? ~0u : 0;
+    for (u32 i = 0; i < t->order_count && !wild; i++) {
+        const struct block *block = &t->block[t->order[i]];
+        for (u32 k = 0; k < block->count && within[t->order[i]]; k++) {
+            const struct insn *insn = &t->row[block->first + k].insn;
+            u64 reads, set;
+            insn_registers(insn, &reads, &set);
+            bool far = insn->id == ADDI && insn->rs1 && (insn->imm > STRIDE || insn->imm < -STRIDE);
+            if (far || (insn->id == ADD && insn->rs1))
+                wild |= (u32)set;
+        }
+    }
+    for (u32 i = 0; i < t->order_count; i++)
+        if (within[t->order[i]]) {
+            t->block[t->order[i]].in_loop = wild != ~0u;
+            t->block[t->order[i]].steady = ~wild;
+        }
+    t->block[head].loop_writes = writes;
+}
+
+// What may have changed since the end of the block's dominator; all: there was a call.
+static u64 writes_before(const struct translation *t, u16 index) {
+    const struct block *block = &t->block[index];
+    u64 writes = t->block[block->idom].term == TERM_CALL ? ~0ull : block->loop_writes;
+    if (block->preds == 1)
+        return writes;
+    for (u32 i = t->block[block->idom].order + 1u; i < t->order_count; i++) {
+        u16 other = t->order[i];
+        if (dominates(t, block->idom, other) && !dominates(t, index, other))
+            writes |= t->block[other].term == TERM_CALL ? ~0ull : t->block[other].def;
+    }
+    return writes;
+}
+
+static bool has_group(const u64 *set, u32 number) { return set[number / 64] >> number % 64 & 1; }
+static void add_group(u64 *set, u32 number) { set[number / 64] |= 1ull << number % 64; }
+
+// The group that instruction `row`, an access in this block, joins.
+static u8 group_join(struct translation *t, u16 index, u32 row, u32 root, i32 off) {
+    const struct insn *insn = &t->row[row].insn;
+    i32 end = off + (i32)size_of(insn->id);
+    bool write = insn->flags & STORE;
+    u64 *known = t->known[index];
     for (u32 i = 0; i < t->group_count; i++) {
         struct group *group = &t->groups[i];
-        i32 low = min(group->low, off), high = max(group->high, off + (i32)size);
-        if (group->root != root || high - low > GROUP_SPAN || !residues_agree(group, off, log))
+        bool home = group->home == index;
+        if (group->root != root || !(home || has_group(known, i)))
+            continue;
+        i32 low = min(group->low, off), high = max(group->high, end);
+        if (home ? high - low > GROUP_SPAN : low < group->low || high > group->high || (write && !group->write))
             continue;
         group->low = low;
         group->high = high;
-        group->residue[log] = (i8)((u32)off & (size - 1));
         group->write |= write;
-        group->count++;
+        group->crosses |= home && high - low > group->size;
+        group->shared = true;
         return (u8)i;
     }
     if (t->group_count == GROUPS)
         return NO_GROUP;
     struct group *group = &t->groups[t->group_count];
-    *group = (struct group){.root = root, .low = off, .high = off + (i32)size, .residue = {-1, -1, -1, -1}};
-    group->residue[log] = (i8)((u32)off & (size - 1));
+    *group = (struct group){.root = (u16)root, .home = index, .low = off, .high = end, .first = (u16)row};
+    group->low_imm = (i16)insn->imm;
+    group->size = (u8)(end - off);
     group->write = write;
-    group->count = 1;
     return (u8)t->group_count++;
 }
 
-void memory_begin(struct translation *t, const struct block *block) {
-    struct {
-        u32 root;
-        i32 off;
-    } value[REG_F];
-    u32 roots = REG_F;
-    for (u32 i = 0; i < REG_F; i++) {
-        value[i].root = i;
-        value[i].off = 0;
-    }
-    t->group_count = 0;
-    for (u32 k = 0; k < block->count; k++) {
-        const struct insn *insn = &t->row[block->first + k].insn;
-        t->group[k] = NO_GROUP;
+// The instruction's result is that of `from` and a constant, as far as it is known.
+static struct value value_after(const struct insn *insn, const struct value *value) {
+    u32 from = insn->id == ADDI ? insn->rs1 : insn->id == ADD && !insn->rs1 ? insn->rs2 : 0;
+    i32 off = value[from].off + (insn->id == ADDI ? insn->imm : 0);
+    return from && off == (i16)off ? (struct value){value[from].root, (i16)off} : (struct value){0, 0};
+}
+
+static void block_find(struct translation *t, u16 index, struct value *value, u32 *roots) {
+    const struct block *block = &t->block[index];
+    struct value before[REG_F];
+    __builtin_memcpy(before, value, sizeof before);
+    u32 own = t->group_count;
+    for (u32 row = block->first; row < (u32)block->first + block->count; row++) {
+        const struct insn *insn = &t->row[row].insn;
+        t->group[row] = NO_GROUP;
         if (insn->flags & (LOAD | STORE) && insn->rs1) {
             i32 off = value[insn->rs1].off + insn->imm;
-            t->group_off[k] = (i16)off;
+            t->group_off[row] = (i16)off;
             if (off == (i16)off)
-                t->group[k] = group_join(t, value[insn->rs1].root, off, size_of(insn->id), insn->flags & STORE);
+                t->group[row] = group_join(t, index, row, value[insn->rs1].root, off);
         }
         u64 reads, writes;
         insn_registers(insn, &reads, &writes);
         u32 rd = (u32)__builtin_ctzll(writes | 1ull << 63);
         if (!rd || rd >= REG_F)
             continue;
-        i32 off = insn->id == ADDI ? value[insn->rs1].off + insn->imm : 0;
-        if (insn->id == ADDI && insn->rs1 && off == (i16)off) {
-            value[rd].root = value[insn->rs1].root;
-            value[rd].off = off;
-        } else {
-            value[rd].root = roots++;
-            value[rd].off = 0;
-        }
+        value[rd] = value_after(insn, value);
+        if (!value[rd].root)
+            value[rd].root = (u16)++*roots;
     }
+    for (u32 i = own; i < t->group_count; i++) {
+        struct group *group = &t->groups[i];
+        u32 reg = 1;
+        while (reg < REG_F && before[reg].root != group->root)
+            reg++;
+        if (reg < REG_F && block->tight && value[reg].root == group->root) {
+            i32 step = value[reg].off - before[reg].off;
+            group->strides = step <= STRIDE && step >= -STRIDE;
+            group->step = (i16)step;
+        }
+        bool early = block->tight ? group->strides : block->in_loop;
+        if (reg < REG_F && early) {
+            group->base = (u8)reg;
+            group->base_off = before[reg].off;
+        }
+        if (group->base && !block->tight && block->steady >> group->base & 1 && t->last_count < LAST_PAGES)
+            group->last = (u8)++t->last_count;
+        if (!group->strides)
+            add_group(t->known[index], i);
+    }
+    for (u32 row = block->first; row < (u32)block->first + block->count; row++)
+        if (t->group[row] != NO_GROUP) {
+            struct group *group = &t->groups[t->group[row]];
+            group->low_imm = (i16)min((i32)group->low_imm, t->row[row].insn.imm);
+        }
+}
+
+void memory_find(struct translation *t) {
+    u32 roots = REG_F;
+    t->group_count = t->last_count = 0;
+    for (u32 i = 0; i < t->order_count; i++) {
+        t->block[t->order[i]].in_loop = t->block[t->order[i]].tight = false;
+        t->block[t->order[i]].steady = 0;
+        t->block[t->order[i]].loop_writes = 0;
+    }
+    for (u32 i = 0; i < t->order_count; i++)
+        if (t->block[t->order[i]].header)
+            loop_find(t, t->order[i]);
+    for (u32 i = 0; i < t->order_count; i++) {
+        u16 index = t->order[i];
+        u64 writes = i ? writes_before(t, index) : ~0ull;
+        struct value *value = t->value[index];
+        __builtin_memset(t->known[index], 0, sizeof t->known[index]);
+        if (writes != ~0ull) {
+            __builtin_memcpy(t->known[index], t->known[t->block[index].idom], sizeof t->known[index]);
+            __builtin_memcpy(value, t->value[t->block[index].idom], sizeof t->value[index]);
+        }
+        for (u32 reg = 1; reg < REG_F; reg++)
+            if (writes >> reg & 1)
+                value[reg] = (struct value){(u16)++roots, 0};
+        block_find(t, index, value, &roots);
+    }
+    u32 locals = 0;
+    for (u32 i = 0; i < t->group_count; i++) {
+        struct group *group = &t->groups[i];
+        if (group->shared || group->base)
+            group->local = (u16)++locals;
+    }
+    t->group_locals = locals;
 }
 
 // ---- Translation -------------------------------------------------------------------------------
-// On the stack: does the TLB's half hold the page of TEMP_A, aligned? TEMP_ENTRY is the entry.
-static void probe(struct translation *t, u32 size, bool write, u32 compare) {
+static u32 half_of(bool write) { return write ? offsetof(struct tlb, w) : offsetof(struct tlb, r); }
+
+// On the stack: is what the TLB's half holds not the page of TEMP_A, aligned? TEMP_ENTRY is the entry.
+static void probe(struct translation *t, u32 size, bool write) {
     get(t, temp(t, TEMP_A));
     op(t, W_I32_WRAP_I64);
     const32(t, 8); // page number times the size of an entry
@@ -100,20 +226,36 @@ static void probe(struct translation *t, u32 size, bool write, u32 compare) {
     get(t, temp32(t, TEMP_TLB));
     op(t, W_I32_ADD);
     tee(t, temp32(t, TEMP_ENTRY));
-    u32 half = write ? offsetof(struct tlb, w) : offsetof(struct tlb, r);
-    mem(t, W_I64_LOAD, 3, half + offsetof(struct tlb_entry, tag));
+    mem(t, W_I64_LOAD, 3, half_of(write) + offsetof(struct tlb_entry, tag));
     get(t, temp(t, TEMP_A));
     const64(t, (i64)~(PAGE_MASK & ~(size - 1ull)));
     op(t, W_I64_AND);
-    op(t, compare);
+    op(t, W_I64_NE);
+}
+
+// On the stack: can `span` bytes from TEMP_A not be had through the TLB? Aligned or not.
+static void probe_span(struct translation *t, u32 span, bool write) {
+    probe(t, 1, write);
+    if (span == 1)
+        return;
+    get(t, temp(t, TEMP_A));
+    op(t, W_I32_WRAP_I64);
+    const32(t, PAGE_MASK);
+    op(t, W_I32_AND);
+    const32(t, (i32)(PAGE_SIZE - span));
+    op(t, W_I32_GT_U);
+    op(t, W_I32_OR);
+}
+
+static void get_delta(struct translation *t, bool write) {
+    get(t, temp32(t, TEMP_ENTRY));
+    mem(t, W_I32_LOAD, 2, half_of(write) + offsetof(struct tlb_entry, delta));
 }
 
 static void host_address(struct translation *t, bool write) {
-    u32 half = write ? offsetof(struct tlb, w) : offsetof(struct tlb, r);
     get(t, temp(t, TEMP_A));
     op(t, W_I32_WRAP_I64);
-    get(t, temp32(t, TEMP_ENTRY));
-    mem(t, W_I32_LOAD, 2, half + offsetof(struct tlb_entry, delta));
+    get_delta(t, write);
     op(t, W_I32_ADD);
 }
 
@@ -130,50 +272,258 @@ static void translate_alone(struct translation *t, const struct block *block, u3
                             bool write) {
     where(t, block, k);
     address(t, t->row[block->first + k].insn.rs1, imm);
-    probe(t, size, write, W_I64_NE);
+    probe(t, size, write);
     leave_if(t);
     host_address(t, write);
 }
 
+static u32 group_local(const struct translation *t, const struct group *group) {
+    return t->temp_i32 + TEMPS_I32 + group->local - 1;
+}
+
+// ---- At the start of a block -------------------------------------------------------------------
+// The last page of a single access: its address with the bits set that do not matter, which is never 0. Of what may
+// cross pages: an address is good if less than `limit` above `page`; none is if that is 0.
+static u32 last_page(const struct translation *t, u32 last) { return t->temp + TEMPS + 2 * (last - 1); }
+static u32 last_limit(const struct translation *t, u32 last) { return last_page(t, last) + 1; }
+static u32 last_delta(const struct translation *t, u32 last) {
+    return t->temp_i32 + TEMPS_I32 + t->group_locals + last - 1;
+}
+
+void memory_forget(struct translation *t) {
+    for (u32 i = 0; i < t->group_count; i++) {
+        const struct group *group = &t->groups[i];
+        if (!group->last)
+            continue;
+        const64(t, 0);
+        set(t, group->crosses ? last_limit(t, group->last) : last_page(t, group->last));
+    }
+}
+
+static void fail_if(struct translation *t, const struct group *group) {
+    if (group->crosses) {
+        hint(t, false);
+        branch_if(t, LABEL_SLOW);
+    } else {
+        leave_if(t);
+    }
+}
+
+static void check(struct translation *t, const struct block *block, const struct group *group) {
+    u32 span = (u32)(group->high - group->low);
+    if (!group->crosses)
+        where(t, block, 0);
+    address(t, group->base, (i64)group->low - group->base_off);
+    if (!group->last) {
+        if (group->crosses)
+            probe_span(t, span, group->write);
+        else
+            probe(t, span, group->write);
+        fail_if(t, group);
+        host_address(t, group->write);
+        set(t, group_local(t, group));
+        return;
+    }
+    i64 any = PAGE_MASK & ~(span - 1); // of a single access
+    get(t, temp(t, TEMP_A));
+    if (group->crosses) {
+        get(t, last_page(t, group->last));
+        op(t, W_I64_SUB);
+        get(t, last_limit(t, group->last));
+        op(t, W_I64_GE_U);
+    } else {
+        const64(t, any);
+        op(t, W_I64_OR);
+        get(t, last_page(t, group->last));
+        op(t, W_I64_NE);
+    }
+    hint(t, false);
+    nest(t, W_IF, T_NONE);
+    if (group->crosses)
+        probe_span(t, span, group->write);
+    else
+        probe(t, span, group->write);
+    fail_if(t, group);
+    get(t, temp(t, TEMP_A));
+    const64(t, group->crosses ? ~(i64)PAGE_MASK : any);
+    op(t, group->crosses ? W_I64_AND : W_I64_OR);
+    set(t, last_page(t, group->last));
+    if (group->crosses) {
+        const64(t, (i64)PAGE_SIZE - span + 1);
+        set(t, last_limit(t, group->last));
+    }
+    get_delta(t, group->write);
+    set(t, last_delta(t, group->last));
+    unnest(t);
+    get(t, temp(t, TEMP_A));
+    op(t, W_I32_WRAP_I64);
+    get(t, last_delta(t, group->last));
+    op(t, W_I32_ADD);
+    set(t, group_local(t, group));
+}
+
+// No group that may cross pages is known to be good.
+void memory_clear(struct translation *t, const struct block *block) {
+    for (u32 i = 0; i < t->group_count; i++) {
+        const struct group *group = &t->groups[i];
+        if (block != &t->block[group->home] || !group->crosses || group->strides)
+            continue;
+        const32(t, 0);
+        set(t, group_local(t, group));
+    }
+}
+
+bool memory_begin(struct translation *t, const struct block *block) {
+    memory_clear(t, block);
+    u64 used[lengthof(t->known[0])] = {0};
+    bool slow = false;
+    for (u32 k = 0; k < block->count; k++) {
+        u32 number = t->group[block->first + k];
+        if (number == NO_GROUP || has_group(used, number))
+            continue;
+        add_group(used, number);
+        const struct group *group = &t->groups[number];
+        bool home = block == &t->block[group->home];
+        slow |= group->crosses && (group->base || !home);
+    }
+    if (slow)
+        nest_as(t, W_BLOCK, T_NONE, LABEL_SLOW);
+    for (u32 i = 0; i < t->group_count; i++) {
+        const struct group *group = &t->groups[i];
+        if (!has_group(used, i))
+            continue;
+        if (block == &t->block[group->home]) {
+            if (group->base)
+                check(t, block, group);
+        } else if (group->crosses) {
+            get(t, group_local(t, group));
+            op(t, W_I32_EQZ);
+            fail_if(t, group);
+        }
+    }
+    return slow;
+}
+
+// ---- Tight loops -------------------------------------------------------------------------------
+// TEMP_COUNT is how many times the loop may go round; less if what a group accesses leaves its page before. The group's
+// local is what to add to an address of the page, for the lowest immediate. Nothing is done yet.
+static void stride_check(struct translation *t, const struct group *group) {
+    i32 span = group->high - group->low, step = group->step;
+    address(t, group->base, (i64)group->low - group->base_off);
+    probe(t, 1, group->write);
+    leave_if(t);
+    const32(t, (i32)PAGE_SIZE - span);
+    get(t, temp(t, TEMP_A));
+    op(t, W_I32_WRAP_I64);
+    const32(t, PAGE_MASK);
+    op(t, W_I32_AND);
+    if (step < 0)
+        tee(t, temp32(t, TEMP_HOST));
+    op(t, W_I32_SUB);
+    if (step > 0)
+        tee(t, temp32(t, TEMP_HOST));
+    const32(t, 0);
+    op(t, W_I32_LT_S);
+    hint(t, false);
+    branch_if(t, LABEL_SLOW);
+    get_delta(t, group->write);
+    const32(t, group->low_imm);
+    op(t, W_I32_ADD);
+    set(t, group_local(t, group));
+    if (!step)
+        return;
+    get(t, temp32(t, TEMP_HOST));
+    const32(t, step < 0 ? -step : step);
+    op(t, W_I32_DIV_U);
+    const32(t, 1);
+    op(t, W_I32_ADD);
+    tee(t, temp32(t, TEMP_HOST));
+    get(t, temp32(t, TEMP_COUNT));
+    get(t, temp32(t, TEMP_HOST));
+    get(t, temp32(t, TEMP_COUNT));
+    op(t, W_I32_LT_U);
+    op(t, W_SELECT);
+    set(t, temp32(t, TEMP_COUNT));
+}
+
+void memory_strides(struct translation *t, const struct block *block) {
+    u64 used[lengthof(t->known[0])] = {0};
+    for (u32 k = 0; k < block->count; k++) {
+        u32 number = t->group[block->first + k];
+        if (number == NO_GROUP || has_group(used, number))
+            continue;
+        add_group(used, number);
+        const struct group *group = &t->groups[number];
+        if (block == &t->block[group->home]) {
+            if (group->strides)
+                stride_check(t, group);
+        } else if (group->crosses) {
+            get(t, group_local(t, group));
+            op(t, W_I32_EQZ);
+            hint(t, false);
+            branch_if(t, LABEL_SLOW);
+        }
+    }
+}
+
+// ---- Accesses ----------------------------------------------------------------------------------
+// Has what the instruction accesses been checked before?
+static bool is_checked(const struct translation *t, const struct block *block, u32 row) {
+    if (t->group[row] == NO_GROUP)
+        return false;
+    const struct group *group = &t->groups[t->group[row]];
+    bool home = block == &t->block[group->home];
+    if (group->crosses || group->strides)
+        return !t->slow && (group->base || !home);
+    return group->base || !home || row != group->first;
+}
+
+bool memory_leaves(const struct translation *t, const struct block *block, u32 k) {
+    u32 row = block->first + k, flags = t->row[row].insn.flags;
+    return flags & AMO || (flags & (LOAD | STORE) && !is_checked(t, block, row));
+}
+
 u32 translate(struct translation *t, const struct block *block, u32 k, const struct insn *insn, u32 size,
               bool write) {
-    u32 number = t->group[k];
-    struct group *group = number == NO_GROUP ? NULL : &t->groups[number];
-    if (!group || group->count < 2) {
+    u32 row = block->first + k;
+    if (t->group[row] == NO_GROUP) {
         translate_alone(t, block, k, insn->imm, size, write);
         return 0;
     }
-    u32 align = group->residue[3] >= 0 ? 8 : group->residue[2] >= 0 ? 4 : group->residue[1] >= 0 ? 2 : 1;
-    u32 residue = (u32)group->residue[__builtin_ctz(align)];
-    i32 low = group->low - (i32)(((u32)group->low - residue) & (align - 1));
-    u32 offset = (u32)(t->group_off[k] - low);
-    bool first = !group->begun;
-    group->begun = true;
-    if (!first) {
-        get(t, temp32(t, TEMP_GROUP + number));
+    const struct group *group = &t->groups[t->group[row]];
+    u32 offset = (u32)(t->group_off[row] - group->low);
+    if (is_checked(t, block, row) && group->strides) {
+        get_x(t, insn->rs1);
+        op(t, W_I32_WRAP_I64);
+        get(t, group_local(t, group));
+        op(t, W_I32_ADD);
+        return (u32)(insn->imm - group->low_imm);
+    }
+    if (is_checked(t, block, row)) {
+        get(t, group_local(t, group));
+        return offset;
+    }
+    if (!group->crosses || t->slow) {
+        translate_alone(t, block, k, insn->imm, size, t->slow ? write : group->write);
+        if (!group->crosses && !group->strides && group->local)
+            tee(t, group_local(t, group));
+        return 0;
+    }
+    if (row != group->first) {
+        get(t, group_local(t, group));
         hint(t, true);
         nest(t, W_IF, T_I32);
-        get(t, temp32(t, TEMP_GROUP + number));
+        get(t, group_local(t, group));
     } else {
         address(t, insn->rs1, (i64)insn->imm - offset);
-        probe(t, align, group->write, W_I64_EQ);
-        get(t, temp(t, TEMP_A));
-        op(t, W_I32_WRAP_I64);
-        const32(t, PAGE_MASK);
-        op(t, W_I32_AND);
-        const32(t, (i32)PAGE_SIZE - (group->high - low));
-        op(t, W_I32_LE_U);
-        op(t, W_I32_AND);
+        probe_span(t, (u32)(group->high - group->low), group->write);
+        op(t, W_I32_EQZ);
         hint(t, true);
         nest(t, W_IF, T_I32);
         host_address(t, group->write);
-        tee(t, temp32(t, TEMP_GROUP + number));
+        tee(t, group_local(t, group));
     }
     op(t, W_ELSE);
-    if (first) {
-        const32(t, 0);
-        set(t, temp32(t, TEMP_GROUP + number));
-    }
     translate_alone(t, block, k, insn->imm, size, write);
     const32(t, (i32)offset);
     op(t, W_I32_SUB);
@@ -192,6 +542,28 @@ void store(struct translation *t, const struct block *block, u32 k, u32 size, u3
     u32 offset = translate(t, block, k, insn, size, true);
     get_x(t, insn->rs2);
     mem(t, byte, 0, offset);
+}
+
+// In a tight loop: has this been checked for as many rounds as it goes?
+bool memory_strides_at(const struct translation *t, const struct block *block, u32 k) {
+    u32 number = t->group[block->first + k];
+    return number != NO_GROUP && t->groups[number].strides;
+}
+
+static i32 wide_offset(const struct translation *t, u32 row, i32 off) {
+    return t->row[row].insn.imm - t->groups[t->group[row]].low_imm - (t->group_off[row] - off);
+}
+
+bool memory_reaches(const struct translation *t, const struct block *block, u32 k, i32 off) {
+    return wide_offset(t, block->first + k, off) >= 0;
+}
+
+void store_wide(struct translation *t, const struct block *block, u32 k) {
+    const struct wide *wide = &t->wide[k];
+    translate(t, block, k, &t->row[block->first + k].insn, 1, true);
+    get_x(t, wide->reg);
+    mem(t, wide->bytes == 8 ? W_I64_STORE : wide->bytes == 4 ? W_I64_STORE32 : W_I64_STORE16, 0,
+        (u32)wide_offset(t, block->first + k, wide->off));
 }
 
 // ---- Atomics -----------------------------------------------------------------------------------

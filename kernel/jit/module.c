@@ -1,6 +1,7 @@
 // A module of regions: types, imports, an element segment that puts the functions where the kernel
 // calls them, and their bodies.
 #include "codegen.h"
+#include "kept.h"
 #include "../lib/heap.h"
 
 u32 translation_size(void) {
@@ -55,7 +56,7 @@ static void section_type(struct code *code) {
     length_end(code, length);
 }
 
-static_assert(lengthof(function_import) + 1 == FUNCTIONS);
+enum { OWN = FUNCTIONS - lengthof(function_import) };
 
 // Sections whose size depends on how many members there are; the bodies are written already.
 static void sections_head(struct code *code, u32 members) {
@@ -66,8 +67,8 @@ static void sections_head(struct code *code, u32 members) {
     section_import(code);
     put(code, 3);
     u8 *length = length_begin(code);
-    put_u(code, 1 + members); // all of one type
-    for (u32 i = 0; i < 1 + members; i++)
+    put_u(code, OWN + members); // all of one type
+    for (u32 i = 0; i < OWN + members; i++)
         put_u(code, 0);
     length_end(code, length);
     put(code, 9);
@@ -133,6 +134,7 @@ static bool member_write(struct translation *t, u32 index) {
     for (u32 i = 0; i < t->page_count; i++)
         region->page[i] = t->page[i];
     jit->counters.region_instructions += t->row_count;
+    kept_add(jit, t, region);
     return true;
 }
 
@@ -145,6 +147,10 @@ bool translate_module(struct jit *jit) {
     u8 *length = length_begin(&t->code);
     go_on_write(t);
     length_end(&t->code, length);
+    length = length_begin(&t->code);
+    leave_write(t);
+    length_end(&t->code, length);
+    kept_begin(jit);
     u32 left = 0, insns = 0;
     for (u32 i = 0; i < jit->queue_count; i++) {
         u32 index = jit->queue[i];
@@ -180,13 +186,17 @@ bool translate_module(struct jit *jit) {
     put(&head, 10);
     u8 counted[5];
     struct code count = {counted, counted, counted + 5, false};
-    put_u(&count, 1 + t->member_count);
+    put_u(&count, OWN + t->member_count);
     put_u(&head, bodies_length + (u32)(count.at - counted));
-    put_u(&head, 1 + t->member_count);
+    put_u(&head, OWN + t->member_count);
     u32 head_length = (u32)(head.at - bytes);
     __builtin_memmove(bodies - head_length, bytes, head_length);
-    jit->module = (struct jit_module){jit->module.id + 1, MADDR(bodies - head_length),
-                                      head_length + bodies_length, jit->slot_next, t->member_count};
+    jit->module = (struct jit_module){.id = jit->module_id++,
+                                      .bytes = MADDR(bodies - head_length),
+                                      .len = head_length + bodies_length,
+                                      .slot = jit->slot_next,
+                                      .count = t->member_count};
+    kept_end(jit);
     jit->slot_next += t->member_count;
     jit->counters.regions += t->member_count;
     jit->counters.module_bytes += jit->module.len;

@@ -349,7 +349,6 @@ static bool cut(struct translation *t) {
 
 // ---- Facts -------------------------------------------------------------------------------------
 static void edges(struct translation *t) {
-    t->block[0].check = true;
     for (u32 i = 0; i < t->order_count; i++) {
         u16 from = t->order[i];
         struct block *block = &t->block[from];
@@ -357,13 +356,10 @@ static void edges(struct translation *t) {
             if (block->succ[k] == NO_BLOCK)
                 continue;
             struct block *to = &t->block[block->succ[k]];
-            if (back(t, from, block->succ[k])) {
-                to->header = to->check = true;
-            } else {
+            if (back(t, from, block->succ[k]))
+                to->header = true;
+            else
                 to->preds++;
-                if (block->term == TERM_CALL)
-                    to->check = true;
-            }
         }
     }
     for (u32 i = 0; i < t->order_count; i++)
@@ -375,7 +371,8 @@ static void needs(struct translation *t) {
         struct block *block = &t->block[t->order[i]];
         u32 most = 0;
         for (u32 k = 0; k < 2; k++)
-            if (block->succ[k] != NO_BLOCK && !t->block[block->succ[k]].check)
+            if (block->succ[k] != NO_BLOCK && !t->block[block->succ[k]].header &&
+                block->term != TERM_CALL)
                 most = max(most, (u32)t->block[block->succ[k]].need);
         block->need = (u16)(block->count + most);
     }
@@ -417,7 +414,7 @@ static void registers(struct translation *t) {
             if (ends || returns)
                 after |= block->dirty_out;
             u64 live = block->use | (after & ~block->def);
-            if (block->leaves || block->check)
+            if (block->leaves || block->header)
                 live |= block->dirty | block->def;
             changed |= live != block->live;
             block->live = live;

@@ -9,7 +9,8 @@
 
 #define CONTEXTS 60u
 #define HINTS 4096u
-#define GROUPS 8 // of memory accesses, in one block
+#define GROUPS 128u // of memory accesses
+#define LAST_PAGES 16u
 #define REACH 0x400000 // bytes from the entry: an offset fits 24 bits
 
 // An instruction's distance from the region's entry, and the copy of its function that is meant.
@@ -51,15 +52,20 @@ struct block {
     u16 succ[2];      // blocks; NO_BLOCK: leaves to exit[]
     struct place exit[2]; // where succ[] begin
     u8 term;
-    bool reached, header, merge, check, leaves;
+    bool reached, header, merge, leaves;
+    bool tight;   // is a loop by itself
+    bool in_loop; // the innermost loop around it calls nothing
+    u32 steady;   // registers that may stay in a page there: no unknown or large steps
     u16 order; // in reverse postorder
     u16 idom;
     u16 preds; // forward edges that lead here
-    u16 need;  // most instructions until the next check
+    u16 need;  // most instructions until fuel is asked for next: at a loop's head, behind a call
     u64 use, def;   // registers, as bits of the context's numbering: read before written; written
     u64 live;       // needed in locals at the start
     u64 dirty;      // changed since they were loaded, at the start
     u64 dirty_out;
+    u64 loop_writes; // of a loop's head: registers written in the loop; all if it calls
+    u32 word; // x registers that are sign-extended 32-bit values at the start
 };
 
 struct translation {
@@ -84,18 +90,42 @@ struct translation {
     // codegen.c
     struct code code;
     u8 local[64]; // of a register
-    // memory.c: by instruction of the block
-    u8 group[BLOCK_INSNS]; // of this access; NO_GROUP
-    i16 group_off[BLOCK_INSNS];
+    // memory.c: by instruction of `row`
+    u8 group[REGION_INSNS]; // of this access; NO_GROUP
+    i16 group_off[REGION_INSNS];
     struct group {
-        u32 root;      // value that the addresses are relative to
+        u16 root;      // value that the addresses are relative to
+        u16 home;      // block where it is checked
+        u16 first;     // instruction that has made it: there, if `base` is 0
+        u16 local;     // number of the one that holds the host address of `low`; 0: none
         i32 low, high; // what the accesses cover
-        i8 residue[4]; // of the offsets modulo 1, 2, 4, 8, for accesses of that size; -1: none
-        u8 count;
-        bool write, begun;
+        u8 size;       // of the first access
+        u8 base;       // register from which the address is known when the block begins
+        i16 base_off;  // its distance from the root then
+        bool strides;  // is in a tight loop; `base` changes by `step` each time
+        i16 step;
+        i16 low_imm;   // of its accesses
+        u8 last;       // number of the last page to look at first; 0: none
+        bool write, shared;
+        bool crosses;  // perhaps a page: the local is 0 if it does
     } groups[GROUPS];
-    u32 group_count;
+    u32 group_count, group_locals, last_count;
+    struct value {
+        u16 root;
+        i16 off;
+    } value[REGION_BLOCKS][32]; // of x registers, at each block's end
+    u64 known[REGION_BLOCKS][GROUPS / 64]; // groups that have been checked, at its end
+    // tight.c: by instruction of the loop
+    u8 role[BLOCK_INSNS]; // ROLE_*
+    struct wide {
+        u8 reg, bytes;
+        i16 off; // as group_off
+    } wide[BLOCK_INSNS];
+    bool rounds; // writing a tight loop's rounds
+    bool ahead; // writing what comes before a block: its fuel is not taken
+    bool slow; // writing the version of a block for groups that cross pages
     u32 temp, temp_f64, temp_f32, temp_i32; // first of the temporary locals
+    u32 word; // as in block, at the instruction
     u64 not_nan, boxed; // registers of which this is known, in the block
     u16 label[REGION_BLOCKS * 3]; // open blocks, outermost first: what a branch to each means
     u32 label_count;
@@ -109,6 +139,8 @@ struct translation {
     u32 member_count; // regions of the module under way
 };
 
+enum { ROLE_PLAIN, ROLE_NOTHING, ROLE_WIDE, ROLE_LATER };
+
 u32 translation_size(void);
 bool translate_module(struct jit *jit); // into jit->module; false: nothing came of it
 
@@ -120,4 +152,5 @@ void insn_registers(const struct insn *insn, u64 *reads, u64 *writes);
 
 // Write the function's body. False: no room.
 bool region_write(struct translation *t);
-void go_on_write(struct translation *t); // the body of the function that every region leaves by
+void go_on_write(struct translation *t); // the bodies of the functions that every region leaves by
+void leave_write(struct translation *t);

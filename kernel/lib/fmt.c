@@ -150,7 +150,7 @@ static bool text_room(struct text *text, u32 len) {
     if (text->len + len <= text->cap)
         return true;
     u32 cap = max(text->cap * 2, max(256u, text->len + len));
-    char *data = krealloc(text->data, cap);
+    char *data = text->fixed ? NULL : krealloc(text->data, cap);
     if (!data) {
         text->failed = true;
         return false;

@@ -10,7 +10,8 @@ int ksnprintf(char *out, size_t size, const char *fmt, ...) __attribute__((forma
 struct text {
     char *data;
     u32 len, cap;
-    bool failed; // out of memory: the rest was dropped
+    bool fixed;  // `data` is the owner's and does not grow
+    bool failed; // no more room: the rest was dropped
 };
 void text_printf(struct text *text, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void text_append(struct text *text, const void *data, u32 len);

@@ -31,9 +31,21 @@ void code_drop(maddr page) {
 }
 
 // ---- One hart's caches -------------------------------------------------------------------------
+enum { TLB_PART = TLB_ENTRIES / 64 };
+
 static void tlb_clear(struct tlb *tlb) {
-    for (u32 i = 0; i < TLB_ENTRIES; i++)
-        tlb->r[i].tag = tlb->w[i].tag = ~0ull;
+    for (u64 filled = ~tlb->blank; filled; filled &= filled - 1) {
+        u32 first = (u32)__builtin_ctzll(filled) * TLB_PART;
+        for (u32 i = first; i < first + TLB_PART; i++)
+            tlb->r[i].tag = tlb->w[i].tag = ~0ull;
+    }
+    tlb->blank = ~0ull;
+}
+
+static void tlb_fill(struct tlb *tlb, struct tlb_entry *half, u64 base, maddr page) {
+    struct tlb_entry *entry = tlb_slot(half, base);
+    tlb->blank &= ~(1ull << ((u32)(entry - half) / TLB_PART));
+    *entry = (struct tlb_entry){base, page - (u32)base, 0};
 }
 
 static void tlb_clear_range(struct tlb *tlb, u64 start, u64 end) {
@@ -138,9 +150,12 @@ static void code_begin(struct hart *hart, maddr page) {
     if (*code & CODE_WRITTEN) {
         for (u32 i = 0; i < TLB_POOL; i++) {
             struct tlb *tlb = &hart->pool[i];
-            for (u32 j = 0; j < TLB_ENTRIES; j++)
-                if (tlb->w[j].tag != ~0ull && (u32)tlb->w[j].tag + tlb->w[j].delta == page)
+            for (u32 j = 0; j < TLB_ENTRIES; j++) {
+                if (tlb->blank >> (j / TLB_PART) & 1)
+                    j += TLB_PART - 1;
+                else if (tlb->w[j].tag != ~0ull && (u32)tlb->w[j].tag + tlb->w[j].delta == page)
                     tlb->w[j].tag = ~0ull;
+            }
         }
         if (host.hart_count > 1) {
             for (u32 i = 0; i < host.hart_count; i++) // not running: flushed when selected
@@ -183,10 +198,10 @@ maddr tlb_miss(struct hart *hart, u64 va, enum access access) {
             code_drop(page);
         } else {
             *code |= CODE_WRITTEN;
-            *tlb_slot(hart->tlb->w, va) = (struct tlb_entry){base, page - (u32)base, 0};
+            tlb_fill(hart->tlb, hart->tlb->w, base, page);
         }
     } else {
-        *tlb_slot(hart->tlb->r, va) = (struct tlb_entry){base, page - (u32)base, 0};
+        tlb_fill(hart->tlb, hart->tlb->r, base, page);
     }
     miss_end(hart);
     return page + (u32)(va & PAGE_MASK);
@@ -211,4 +226,21 @@ maddr tlb_peek(struct hart *hart, u64 va) {
     maddr page = mm_peek(hart->mm, va);
     miss_end(hart);
     return page;
+}
+
+maddr tlb_hold(struct hart *hart, u64 va) {
+    miss_begin(hart);
+    maddr page = mm_peek(hart->mm, va);
+    if (page)
+        code_begin(hart, page);
+    miss_end(hart);
+    return page;
+}
+
+bool tlb_is_text(struct hart *hart, u64 va) {
+    miss_begin(hart);
+    const struct vma *vma = mm_find(hart->mm, va);
+    bool is = vma && vma->object && !(vma->prot & PROT_WRITE);
+    miss_end(hart);
+    return is;
 }

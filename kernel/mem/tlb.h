@@ -17,6 +17,12 @@ must_check maddr tlb_fetch(struct hart *hart, u64 va);
 // The same if that page is there already, else 0: never touches the machine.
 maddr tlb_peek(struct hart *hart, u64 va);
 
+// And from then on the frame counts as holding code, as with tlb_fetch.
+maddr tlb_hold(struct hart *hart, u64 va);
+
+// Is `va` in a file, mapped without the right to write?
+bool tlb_is_text(struct hart *hart, u64 va);
+
 // Generation of the code in the frame at `page`: changes whenever a byte of it may have changed.
 u32 code_generation(maddr page);
 

@@ -131,6 +131,7 @@ i64 sock_take_backlog(struct task *task, struct sock *sock, bool nonblock, struc
     child->listener = NULL;
     if (call_of(task)->nodes && sock->backlog_count)
         wake_events(&sock->read_wait, READABLE); // a wake-one may have been ours
+    TAP(ACCEPT, task, NULL, 0, MADDR(child));
     *out = child;
     return 0;
 }
@@ -305,6 +306,7 @@ i64 packet_read(struct sock *sock, struct message *message, struct packet *packe
     parcel_hand_over(message, packet);
     u32 len = packet->len;
     if (!(message->flags & MSG_PEEK)) {
+        TAP(RECEIVE, NULL, NULL, 0, MADDR(sock), MADDR(packet->sender), tap_fd(sock), len);
         packet_remove(sock, packet);
         packet_free(packet);
     }
@@ -351,6 +353,7 @@ i64 stream_put(struct sock *sender, struct sock *receiver, struct message *messa
                 packet_free(packet);
             break;
         }
+        TAP(SEND, NULL, packet->data + packet->len, take, MADDR(sender), MADDR(receiver), tap_fd(sender));
         packet->len += take;
         done += take;
         if (fresh) {
@@ -420,6 +423,8 @@ i64 stream_take(struct sock *sock, struct message *message, bool credentials) {
         if (message->parcel)
             break;
     }
+    if (done && !peek)
+        TAP(RECEIVE, NULL, NULL, 0, MADDR(sock), MADDR(sock->peer), tap_fd(sock), done);
     return done ? done : r;
 }
 

@@ -20,6 +20,7 @@ static void closed(struct sock *sock) {
 // Our stream ends.
 static void send_fin(struct sock *sock) {
     struct sock *peer = sock->peer;
+    TAP(END, NULL, NULL, 0, MADDR(sock), MADDR(peer), TAP_END_FIN, tap_fd(sock));
     peer->shutdown |= SHUTDOWN_RECEIVE;
     peer->inet.fin = true;
     if (sock->state == TCP_ESTABLISHED) {
@@ -36,6 +37,7 @@ static void send_fin(struct sock *sock) {
 static void receive_reset(struct sock *sock) {
     if (sock->state == TCP_CLOSE)
         return;
+    TAP(END, NULL, NULL, 0, MADDR(sock->peer), MADDR(sock), TAP_END_RESET, -1);
     sock->error = sock->state == TCP_CLOSE_WAIT ? EPIPE : ECONNRESET;
     closed(sock);
 }
@@ -91,6 +93,10 @@ static i64 establish(struct task *task, struct sock *client, struct sock *listen
     sock_get(client), sock_get(child);
     client->peer = child, child->peer = client;
     client->state = child->state = TCP_ESTABLISHED;
+    u8 ends[32];
+    memcpy(ends, client->inet.local, 16), memcpy(ends + 16, client->inet.remote, 16);
+    TAP(CONNECT, NULL, ends, sizeof ends, MADDR(client), MADDR(child), tap_fd(client),
+        client->family, client->inet.port, client->inet.remote_port);
     client->listener = NULL;
     child->listener = listener;
     list_push(&listener->backlog, &child->backlog_link);
@@ -387,6 +393,7 @@ static void tcp_close(struct sock *sock) {
         else if (is_open(sock))
             send_fin(sock);
     }
+    TAP(END, NULL, NULL, 0, MADDR(sock), MADDR(sock->peer), TAP_END_CLOSE, -1);
     inet_unbind(sock);
     queue_purge(sock);
     sock->state = TCP_CLOSE;

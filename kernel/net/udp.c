@@ -67,6 +67,8 @@ static i64 deliver(struct sock *sock, struct message *message, const u8 to[16], 
     inet_sockaddr(receiver, source, sock->inet.port, from);
     packet->from = from;
     memcpy(packet->local, to, 16);
+    TAP(SEND, NULL, packet->data, len, MADDR(sock), MADDR(receiver), tap_fd(sock), sock->family,
+        sock->inet.port, port);
     packet_push(receiver, packet);
     sock_wake(receiver, READABLE);
     return len;

@@ -164,6 +164,7 @@ static void join(struct sock *a, struct sock *b) {
 
 static i64 unix_pair(struct task *task, struct sock *a, struct sock *b) {
     join(a, b);
+    TAP(CONNECT, NULL, NULL, 0, MADDR(a), MADDR(b), -1, AF_UNIX);
     a->peer_cred = b->own_cred;
     b->peer_cred = a->own_cred;
     return 0;
@@ -205,6 +206,8 @@ static i64 connect_stream(struct task *task, struct sock *sock, const struct add
     sock->peer_cred = server->own_cred;
     child->own_cred = server->own_cred;
     child->peer_cred = sock->own_cred;
+    TAP(CONNECT, NULL, server->un.name.bytes + PATH_AT, server->un.name.len - PATH_AT, MADDR(sock),
+        MADDR(child), tap_fd(sock), AF_UNIX);
     child->un.name = server->un.name; // shown, but only the listener is found by it
     child->options[OPT_PASSCRED] = server->options[OPT_PASSCRED];
     child->listener = server;
@@ -335,6 +338,7 @@ static i64 send_packet(struct task *task, struct sock *sock, struct message *mes
     }
     packet->from = from;
     i64 sent = packet->len;
+    TAP(SEND, NULL, packet->data, sent, MADDR(sock), MADDR(peer), tap_fd(sock), AF_UNIX);
     packet_push(peer, packet);
     sock_wake(peer, READABLE);
     return sent;
@@ -426,6 +430,8 @@ static i64 unix_shutdown(struct sock *sock, u32 how) {
     struct sock *peer = sock->peer;
     if (!peer || !is_connection(sock))
         return 0;
+    if (mine & SHUTDOWN_SEND)
+        TAP(END, NULL, NULL, 0, MADDR(sock), MADDR(peer), TAP_END_FIN, tap_fd(sock));
     peer->shutdown |= (mine & SHUTDOWN_RECEIVE ? SHUTDOWN_SEND : 0) |
                       (mine & SHUTDOWN_SEND ? SHUTDOWN_RECEIVE : 0);
     sock_wake_all(peer);
@@ -490,6 +496,7 @@ static void unix_close(struct sock *sock) {
         sock_close(child);
     sock->shutdown = SHUTDOWN_BOTH;
     if (peer && is_connection(sock)) {
+        TAP(END, NULL, NULL, 0, MADDR(sock), MADDR(peer), lost ? TAP_END_RESET : TAP_END_CLOSE, -1);
         peer->shutdown = SHUTDOWN_BOTH;
         if (lost)
             peer->error = ECONNRESET;

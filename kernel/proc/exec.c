@@ -408,6 +408,17 @@ static void set_comm(struct task *task, const char *name) {
     strlcpy(task->comm, slash ? slash + 1 : name, sizeof task->comm);
 }
 
+static void tap_exec(struct task *task, const struct exec *exec) {
+    u32 name = (u32)strlen(exec->name) + 1, len = name + (u32)exec->strings.argv_bytes;
+    char *text = palloc(len);
+    if (!text)
+        return;
+    memcpy(text, exec->name, name);
+    memcpy(text + name, exec->strings.data, len - name);
+    TAP(EXEC, task, text, len, task->process->parent->pid, exec->strings.argc);
+    pfree(text);
+}
+
 static void swap(struct task *task, struct exec *exec) {
     struct process *process = task->process;
     task_release_mm(task); // robust list, clear_child_tid; the vfork parent goes on
@@ -440,6 +451,8 @@ static void swap(struct task *task, struct exec *exec) {
     task->cpu.x[2] = exec->sp;
     cpu_reservation_clear(&task->cpu);
 
+    if (unlikely(host.taps))
+        tap_exec(task, exec);
     struct out_notice *notice = out_begin(OUT_NOTICE, sizeof *notice, 0);
     notice->what = process->announced ? NOTICE_EXEC : NOTICE_SPAWNED;
     notice->pid = process->pid;

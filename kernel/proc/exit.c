@@ -91,6 +91,9 @@ void task_exit(struct task *task, u32 status) {
     if (task->state == TASK_DEAD)
         return;
     assert(!process->is_agent);
+    TAP(EXIT, task, NULL, 0,
+        task == process->leader && !process->exiting ? status : process->exit_status,
+        process->live_count == 1, (i64)(task->ticks_user + task->ticks_system));
     admission_drop(task);
     call_abort(task);
     wait_cancel(&task->fault);

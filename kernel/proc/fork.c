@@ -210,6 +210,7 @@ i64 process_clone(struct task *task, const struct clone_args *args, struct task 
         notice->ppid = parent->pid;
         out_send(notice);
     }
+    TAP(CLONE, child, NULL, 0, process->pid, task->tid, (i64)flags);
     kernel->forks++;
     if (flags & CLONE_VFORK) {
         task_get(task);

@@ -137,6 +137,7 @@ bool signal_dequeue(struct task *task, u64 set, struct siginfo *out) {
     if (!signo)
         return false;
     queue_take(queue, signo, out);
+    TAP(DELIVERED, task, NULL, 0, signo, out->code, -1);
     return true;
 }
 
@@ -195,6 +196,8 @@ i64 signal_queue(struct process *process, struct task *task, const struct siginf
     struct sighand *sighand = process_sighand(process);
     if (process->is_agent || process->zombie || !sighand || (task && task->state == TASK_DEAD))
         return 0;
+    struct task *seen = task ? task : process->leader;
+    TAP(SENT, seen, NULL, 0, signo, info->code, info->code <= 0 ? info->kill.pid : 0, task != NULL);
     if (signo == SIGKILL) {
         process_exit(process, SIGKILL);
         return 0;
@@ -249,6 +252,7 @@ void signal_force(struct task *task, u32 signo, i32 code, u64 addr) {
     task->forced.signo = signo;
     task->forced.info = (struct siginfo){.signo = (i32)signo, .code = code};
     task->forced.info.fault.addr = addr;
+    TAP(SENT, task, NULL, 0, signo, code, 0, 1);
     task->attention = true;
 }
 
@@ -409,6 +413,7 @@ i64 signal_deliver(struct task *task) {
             info = task->forced.info;
             task->forced.signo = 0;
         }
+        TAP(DELIVERED, task, NULL, 0, signo, info.code, (i64)action.handler, queue ? 0 : (i64)info.fault.addr);
         if (action.handler == SIG_DFL) {
             default_action(task, signo);
             continue;

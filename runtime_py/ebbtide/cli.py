@@ -12,6 +12,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
+from .cli_rewind_options import add_trace
+
 COMMANDS = {
     "run": "run a program in a machine",
     "replay": "run a recorded run again, exactly",
@@ -25,6 +27,7 @@ COMMANDS = {
     "pin": "keep a recorded run whatever its age",
     "unpin": "let a recorded run go when it is old",
     "rm": "remove recorded runs",
+    "trace": "show what the programs of a recorded run did",
     "serve": "serve the browser shell",
     "image": "build and list images",
     "doctor": "say what is installed and what is wrong with it",
@@ -235,7 +238,10 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--log", action="store_true", help="write the kernel's log to stderr")
     run.add_argument("--strace", action="store_true", help="write every system call to stderr")
     run.add_argument(
-        "--harts", type=int, metavar="N", help="processors (as the host has, at most 4)"
+        "--harts",
+        type=int,
+        metavar="N",
+        help="processors, at most 4 (1; if not recorded, as the host has)",
     )
     run.add_argument("--memory", type=size, default=1 << 30, metavar="SIZE",
                      help="memory, 64M or 1G, at least 16M (1G); the largest process is killed (137) "
@@ -259,6 +265,8 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--jit", choices=("on", "off", "verify"),
                      help="compile hot guest code or not; verify: then run all again without, and "
                      "compare the machines")  # fmt: skip
+    run.add_argument("--no-keep-code", action="store_true",
+                     help="neither use compiled code of earlier runs nor leave any")  # fmt: skip
     run.add_argument("--stats", action="store_true",
                      help="at the end, write to stderr what was run and what was compiled")  # fmt: skip
     run.add_argument("--record", action=argparse.BooleanOptionalAction,
@@ -286,6 +294,13 @@ def parser() -> argparse.ArgumentParser:
     _add_run(logs)
     logs.set_defaults(goto=None, quiet=False)
     _add_store(commands)
+    trace = commands.add_parser(
+        "trace",
+        help=COMMANDS["trace"],
+        description="Replay a recorded run and show what its programs did. Nothing of this is "
+        "recorded: it works on every run.",
+    )
+    add_trace(trace)
     doctor = commands.add_parser(
         "doctor", help=COMMANDS["doctor"], description="Print versions, places, images, problems."
     )

@@ -42,6 +42,8 @@ def run(options: argparse.Namespace) -> int:
     except TapeDamaged as error:
         print(f"ebb: {error}", file=sys.stderr)
         return EXIT_DAMAGED
+    except BrokenPipeError:
+        raise
     except (EbbError, OSError) as error:
         print(f"ebb: {error}", file=sys.stderr)
         return EXIT_FAILED
@@ -50,7 +52,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def open_replay(run: Run, *, jit: bool = True) -> Replay:
-    """Make a replay of a run at its beginning."""
+    """Make a replay of a run at its beginning; raises RunRedacted if it lacks what that takes."""
+    if run.about.get("redacted"):
+        raise RunRedacted(f"run {run.id} was exported with --redact; such a run no longer replays")
     kernel = KernelModule(run.kernel)
     compiler = Compiler(kernel, threshold=JIT_THRESHOLD) if jit else None
 
@@ -63,7 +67,7 @@ def open_replay(run: Run, *, jit: bool = True) -> Replay:
 def _replay(store: RunStore, options: argparse.Namespace) -> int:
     run = store.open(options.run)
     if not booted(run):
-        return cut(run)
+        return cut_code(run)
     replay = open_replay(run)
     if not options.quiet:
         replay.on_chunk = _write
@@ -71,17 +75,15 @@ def _replay(store: RunStore, options: argparse.Namespace) -> int:
         replay.seek(options.goto)
         return 0
     replay.run()
-    return cut(run)
+    return cut_code(run)
 
 
 def booted(run: Run) -> bool:
-    """Tell whether there is anything to replay; raises RunRedacted if there was."""
-    if run.about.get("redacted"):
-        raise RunRedacted(f"run {run.id} was exported with --redact; such a run no longer replays")
+    """Tell whether there is anything to replay: a recording may have been killed before."""
     return any(entry.kind == EVENT for entry in run.entries)
 
 
-def cut(run: Run) -> int:
+def cut_code(run: Run) -> int:
     """Return the exit code of a run that was gone through, and say if it was cut short."""
     if run.end is not None:
         return 0
@@ -102,6 +104,12 @@ def _runs(store: RunStore, options: argparse.Namespace) -> int:
     return cli_runs.COMMANDS[options.command](store, options)
 
 
+def _trace(store: RunStore, options: argparse.Namespace) -> int:
+    from .cli_trace import run as trace
+
+    return trace(store, options)
+
+
 def _verify(store: RunStore, options: argparse.Namespace) -> int:
     from . import cli_verify
 
@@ -112,5 +120,6 @@ _COMMANDS = {
     "replay": _replay,
     "logs": _replay,
     **dict.fromkeys(("get", "describe", "rm", "pin", "unpin", "export", "import"), _runs),
+    "trace": _trace,
     **dict.fromkeys(("verify", "diff"), _verify),
 }

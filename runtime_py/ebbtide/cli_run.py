@@ -94,6 +94,7 @@ async def _run(options: argparse.Namespace) -> int:
         record=record,
         about={"args": args, "tty": (rows, cols) if tty else None},
         jit=options.jit or JIT,
+        keep_code=not options.no_keep_code,
         mounts=tuple(Mount(*item) for item in options.volume),
         on_log=partial(_log, everything=options.log),
         on_progress=_progress(),

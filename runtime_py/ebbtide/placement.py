@@ -73,6 +73,7 @@ class Options:
     budget: int | None = None
     jit: str = JIT
     jit_threshold: int | None = None  # entries that make code worth compiling
+    keep_code: bool = True  # compiled code is kept for later machines
     on_progress: Progress | None = None
 
     def checked(self, harts_most: int) -> Self:

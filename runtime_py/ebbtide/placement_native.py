@@ -21,6 +21,7 @@ from pathlib import Path
 from . import assets, verify
 from .abi import Abi
 from .clock import VIRTUAL_MUL, Clock, HostTime, Timekeeper, VirtualClock
+from .code_store import CodeStore
 from .errors import EbbError, ImageError, ImageMissing, InternalError, MemoryRefused
 from .events import Log
 from .host_directories import HostDirectories
@@ -29,12 +30,12 @@ from .image_store import Image, ImageStore, empty_index
 from .kernel_role import KernelRole, Listener
 from .placement import MEMORY_LEAST, Options, Placement
 from .policy import Rules, asked_kinds
-from .port import JIT_THRESHOLD, Control, Port, Seat
+from .port import JIT_THRESHOLD, JIT_THRESHOLD_KEPT, Control, Port, Seat
 from .recording import DIGEST, Entry, Recorder, RecordingPort, Tape
 from .rewind.recorder import RunRecorder
 from .stats import Stats, read_stats
 from .thread_role import HartThread
-from .wasmtime_jit import Compiler
+from .wasmtime_jit import Compiler, store_folder
 from .wasmtime_kernel import WASM_PAGE, KernelModule, SharedMemory
 from .wasmtime_port import OutboxWatcher, WasmtimeHostPort, WasmtimePort
 
@@ -107,10 +108,16 @@ class NativePlacement(Placement):
         self._boot(options, image, ram, harts)
         self._watch()
         if options.jit != "off":
-            threshold = options.jit_threshold or (
-                verify.THRESHOLD if self._verify else JIT_THRESHOLD
+            store, threshold = None, JIT_THRESHOLD
+            if self._verify:
+                threshold = verify.THRESHOLD
+            elif options.keep_code:
+                store = CodeStore(store_folder(self.kernel, harts))
+                threshold = JIT_THRESHOLD_KEPT
+            threshold = options.jit_threshold or threshold
+            self._compiler = Compiler(
+                self.kernel, threshold=threshold, store=store, on_refused=self._refused
             )
-            self._compiler = Compiler(self.kernel, threshold=threshold, on_refused=self._refused)
         for seat in self._seats:
             clock: Timekeeper = Clock(host) if options.time == "host" else VirtualClock()
             self._hart(seat, clock, options)

@@ -52,8 +52,6 @@ class Recorder(Protocol):
 class ReplayDiverged(EbbError):
     """A replay did not do what the tape says."""
 
-    code = "diverged"
-
 
 @dataclass
 class Tape:

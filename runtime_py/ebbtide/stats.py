@@ -27,6 +27,8 @@ class Stats:
     refused: int  # modules that the host did not take
     evictions: int  # times that all compiled code was dropped
     stale: int  # regions whose guest code had changed
+    kept_regions: int  # taken from what other runs have compiled
+    kept_modules: int
 
     def __str__(self) -> str:
         share = 100 * self.compiled_instructions / max(1, self.instructions)
@@ -39,6 +41,7 @@ class Stats:
             ("compile time", f"{self.compile_seconds * 1000:.1f} ms"),
             ("evictions", f"{self.evictions:,}; out of date: {self.stale:,}"),
             ("refused", f"{self.refused:,}"),
+            ("kept before", f"{self.kept_regions:,} regions in {self.kept_modules:,} modules"),
         )
         return "\n".join(f"{name:16}  {value}" for name, value in rows)
 
@@ -68,6 +71,8 @@ def read_stats(port: HostPort, seats: Iterable[Seat]) -> Stats:
         refused=sums["refused"],
         evictions=sums["evictions"],
         stale=sums["stale"],
+        kept_regions=sums["kept_regions"],
+        kept_modules=sums["kept_modules"],
     )
 
 

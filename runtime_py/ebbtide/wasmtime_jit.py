@@ -8,18 +8,25 @@ depends on it.
 
 from __future__ import annotations
 
+import importlib.metadata
+import os
 import queue
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import wasmtime
 
-from .port import JIT_SLOTS
+from . import assets
+from .code_store import CodeStore
+from .port import JIT_EARLY, JIT_SLOTS
 from .wasmtime_kernel import Instance, KernelModule
 
 PENDING_TICKS = 1_000_000  # of a step while a module is being compiled
+LIVE_MOST = 1000  # modules of one hart that the others are told of: records lie in private memory
+SAVE_MODULES = 64  # so many new ones are written away before the machine ends
 
 TAIL_CALL_WAT = """(module (type $t (func)) (table 1 funcref)
   (func (type $t) (return_call_indirect (type $t) (i32.const 0))))"""
@@ -52,6 +59,13 @@ def features(kernel: KernelModule) -> int:
     return found
 
 
+def store_folder(kernel: KernelModule, harts: int) -> Path:
+    """Name the folder of compiled code for this kernel, engine and number of harts."""
+    version = importlib.metadata.version("wasmtime")
+    name = f"{kernel.hash[:32]}-wasmtime-{version}-{os.uname().machine}-{features(kernel)}"
+    return assets.cache_folder() / "code" / f"{name}-{'one' if harts == 1 else 'many'}"
+
+
 @dataclass(frozen=True)
 class Job:
     """One module on its way; `reply` belongs to the hart that asked."""
@@ -60,6 +74,7 @@ class Job:
     slot: int
     code: bytes
     reply: queue.SimpleQueue[Compiled]
+    record: bytes = b""  # to keep it with; none: it is not kept
 
 
 @dataclass(frozen=True)
@@ -82,14 +97,22 @@ class Compiler:
         kernel: KernelModule,
         *,
         threshold: int,
+        store: CodeStore | None = None,
         on_refused: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.kernel = kernel
+        self.store = store
         self.features = features(kernel)
         self.threshold = threshold
         self.on_refused = on_refused
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._closed = False
+        self._lock = threading.Lock()
+        self._new: dict[bytes, bytes] = {}  # modules by record, to be kept
+        self._loaded: dict[int, wasmtime.Module | None] = {}
+        self._records_at: int | None = None
+        self._harts = 0
+        self.live: list[tuple[int, int]] = []  # records of new modules, for other harts to take
         threading.Thread(target=self._run, name="ebb-compiler", daemon=True).start()
 
     def submit(self, job: Job) -> None:
@@ -100,6 +123,52 @@ class Compiler:
         """Let the thread end after what it is compiling now; nobody waits for that."""
         self._closed = True
         self._jobs.put(None)
+        self._save()
+
+    def _save(self) -> None:
+        with self._lock:
+            new, self._new = self._new, {}
+            if self.store is not None:
+                self.store.save(new)
+
+    def kept(self, number: int) -> wasmtime.Module | None:
+        """Load a module that was kept; None if that cannot be."""
+        with self._lock:
+            if number not in self._loaded and self.store is not None:
+                self._loaded[number] = self._load(self.store.code(number))
+            return self._loaded.get(number)
+
+    def _load(self, code: bytes | None) -> wasmtime.Module | None:
+        try:
+            return wasmtime.Module.deserialize(self.kernel.engine, code) if code else None
+        except wasmtime.WasmtimeError:
+            return None
+
+    def share(self, instance: Instance, record: bytes, module: wasmtime.Module) -> None:
+        """Let the other harts have a module that one has asked for."""
+        with self._lock:
+            if self._harts < 2 or len(self.live) == LIVE_MOST:
+                return
+            if at := instance.call("k_mail_alloc", len(record)):
+                instance.memory.write(at, record)
+                self._loaded[self._first_live + len(self.live)] = module
+                self.live.append((at, len(record)))
+
+    @property
+    def _first_live(self) -> int:
+        return len(self.store.modules) if self._records_at and self.store else 0
+
+    def records(self, instance: Instance) -> tuple[int, int]:
+        """Put the records of what is kept into private memory, once; where, and how long."""
+        self._harts += 1
+        if self.store is None or not (records := self.store.records()):
+            return 0, 0
+        with self._lock:
+            if self._records_at is None:
+                self._records_at = instance.call("k_mail_alloc", len(records))
+                if self._records_at:
+                    instance.memory.write(self._records_at, records)
+            return self._records_at, len(records)
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None and not self._closed:
@@ -110,6 +179,11 @@ class Compiler:
                 text = str(error)
             spent = time.perf_counter_ns() - begin
             job.reply.put(Compiled(job, module, text, spent))
+            if module is not None and job.record and self.store is not None:
+                with self._lock:
+                    self._new[job.record] = bytes(module.serialize())
+                if len(self._new) >= SAVE_MODULES:
+                    self._save()
 
 
 class CompiledCode:
@@ -122,6 +196,7 @@ class CompiledCode:
         self._layout = compiler.kernel.abi.structs["jit_module"]
         self._counters = compiler.kernel.abi.structs["jit_counters"]
         self._ready: queue.SimpleQueue[Compiled] = queue.SimpleQueue()
+        self._heard = 0  # of compiler.live
         self.pending = 0
 
     def start(self) -> bool:
@@ -134,21 +209,48 @@ class CompiledCode:
         answer = self._instance.call(
             "k_jit_start", self._hart, slot, JIT_SLOTS, compiler.threshold, compiler.features
         )
+        at, length = compiler.records(self._instance)
+        if at:
+            self._instance.call("k_jit_keep", self._hart, at, length, JIT_EARLY)
         return answer == 0
 
     def submit(self, address: int) -> None:
-        """Send the module that a struct jit_module names to the compiler."""
+        """Send the module that a struct jit_module names to the compiler, or load it."""
         memory = self._instance.memory
         module = self._layout.integers(memory.read(address, self._layout.size))
+        if module["kept"]:
+            self._load(module)
+            return
         code = memory.read(module["bytes"], module["len"])
+        record = memory.read(module["record"], module["record_len"])
         self.pending += 1
-        self._compiler.submit(Job(module["id"], module["slot"], code, self._ready))
+        self._compiler.submit(Job(module["id"], module["slot"], code, self._ready, record))
+
+    def _load(self, module: dict[str, int]) -> None:
+        begin = time.perf_counter_ns()
+        code = self._compiler.kept(module["kept"] - 1)
+        if code is not None:
+            try:
+                self._instance.add(code, module["slot"])
+            except (wasmtime.WasmtimeError, wasmtime.Trap, KeyError):
+                code = None
+        self._instance.call("k_jit_done", self._hart, module["id"], int(code is not None))
+        self._spent(time.perf_counter_ns() - begin)
 
     def install_ready(self) -> None:
         """Install what the compiler has finished."""
         while not self._ready.empty():
             self._install(self._ready.get())
             self.pending -= 1
+
+    def hear(self) -> None:
+        """Tell the kernel what has been compiled for other harts meanwhile."""
+        live = self._compiler.live
+        while self._heard < len(live):
+            at, length = live[self._heard]
+            if self._instance.call("k_jit_keep", self._hart, at, length, JIT_EARLY):
+                self._heard = LIVE_MOST  # there is no more room
+            self._heard += 1
 
     def install_all(self) -> None:
         """Wait for the compiler and install all that it was given."""
@@ -164,6 +266,8 @@ class CompiledCode:
             except (wasmtime.WasmtimeError, wasmtime.Trap, KeyError) as failure:
                 error = str(failure)
         self._instance.call("k_jit_done", self._hart, done.job.id, int(not error))
+        if done.module is not None and done.job.record and not error:
+            self._compiler.share(self._instance, done.job.record, done.module)
         self._spent(done.spent_ns + time.perf_counter_ns() - begin)
         if error:
             self._compiler.on_refused(f"module {done.job.id} of compiled code: {error}")

@@ -42,6 +42,8 @@ class WasmtimePort(Port):
             self._code = code if code.start() else None
 
     def step(self, budget: int) -> Status:
+        if self._code is not None:
+            self._code.hear()
         if self._code is not None and self._code.pending:
             self._code.install_ready()
             if self._code.pending:  # where a step ends shows in no machine page
@@ -186,6 +188,14 @@ class WasmtimeHostPort(HostPort):
         """Return the extent of machine memory in use, in pages: end of the heap, first frame, end."""
         heap, low, end = (self._instance.call("k_span", which) for which in range(3))
         return heap, low, end
+
+    def tap(self, mask: int) -> None:
+        """Ask for records of taps: bit n for the n-th."""
+        self._instance.call("k_tap", mask)
+
+    def sample(self, hart: int) -> None:
+        """Ask for a record of what a hart's task does; only between its steps."""
+        self._instance.call("k_sample", hart)
 
     def private_alloc(self, size: int) -> int:
         """Take private memory; nothing in the machine may depend on where things lie there."""

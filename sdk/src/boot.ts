@@ -2,13 +2,16 @@
 
 import { fetchAssets } from "./assets.js";
 import { connectClient } from "./client.js";
+import { openCodeStore } from "./code_store.js";
 import { BrowserError, EbbError, PanicError } from "./errors.js";
 import { requireBrowser } from "./features.js";
-import { openMachine, type Sdk } from "./machine.js";
+import { openMachine, type Opened, type Sdk } from "./machine.js";
 import { parseBytes, parseSize, reserveMemory } from "./memory.js";
+import { runKeeper, type Recording } from "./runs.js";
 import type { JitMode, Limits, Log, MachineConfig, Policy, Progress } from "./messages.js";
 import { refuseUnknown } from "./options.js";
 import { makeClock } from "./worker/clock.js";
+import { makeTapeRing } from "./worker/tape_ring.js";
 import { openCluster } from "./workers.js";
 
 /** All optional. The same names hold for `Machine.boot` in Python and for `ebb run`. */
@@ -27,10 +30,14 @@ export interface BootOptions {
   limits?: Limits;
   /** Who may make processes and start programs; nobody is asked unless given. */
   policy?: Policy;
-  /** One hart, as a recorded run needs; a tape is kept natively only. Off unless given. */
+  /** Record the run, which takes one hart; the tape stays in this browser (`sdk.runs`). Off unless given. */
   record?: boolean;
   /** Compile hot guest code to WebAssembly: `"on"` or `"off"`. */
   jit?: JitMode;
+  /** Keep compiled code in this origin's Cache Storage for later visits, and use what they have left. On unless given. */
+  keepCode?: boolean;
+  /** Told, while a run is recorded, how large its tape is, and when the recording has ended before the run. */
+  onRecording?: (recording: Recording) => void;
   /** Told how far booting has come. */
   onProgress?: (progress: Progress) => void;
   /** Told what the kernel logs. */
@@ -46,8 +53,8 @@ export interface BootOptions {
 const HARTS_MOST = 6; // HART_MAX of the kernel's abi.h
 
 const OPTIONS = {
-  image: 0, harts: 0, memory: 0, env: 0, user: 0, limits: 0, policy: 0, record: 0, jit: 0, onProgress: 0, onLog: 0, onPanic: 0,
-  onFailure: 0, baseURL: 0,
+  image: 0, harts: 0, memory: 0, env: 0, user: 0, limits: 0, policy: 0, record: 0, jit: 0, keepCode: 0, onProgress: 0, onLog: 0, onPanic: 0,
+  onFailure: 0, onRecording: 0, baseURL: 0,
 } satisfies Record<keyof BootOptions, 0>;
 
 const LIMITS = { timeout: 0, memory: 0, pids: 0, files: 0, disk: 0, maxOutput: 0 } satisfies Record<keyof Limits, 0>;
@@ -61,6 +68,7 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
   if (!Number.isInteger(harts) || harts < 1 || harts > HARTS_MOST) {
     throw new RangeError(`harts must be a whole number from 1 to ${HARTS_MOST}; got ${harts}`);
   }
+  if (record && harts > 1) throw new RangeError(`a recorded machine has one hart; got record and harts: ${harts}`);
   const base = new URL(options.baseURL ?? ".", options.baseURL === undefined ? import.meta.url : location.href);
   const onProgress = options.onProgress ?? (() => undefined);
   const limits = options.limits ?? {};
@@ -77,6 +85,7 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
   const config: MachineConfig = {
     image: options.image ?? "base",
     imagesURL: new URL("images/", base).href,
+    kernelURL: new URL("kernel.wasm", base).href,
     commandsURL: new URL("commands.json", base).href,
     cpus: harts,
     env: options.env ?? {},
@@ -97,7 +106,15 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
     progress: onProgress,
     message(message) {
       if (message.type === "log") options.onLog?.(message);
+      else if (message.type === "recording") {
+        const { type: _, ...recording } = message;
+        machine?.recorded(recording);
+        options.onRecording?.(recording);
+      }
       else client.receive(message);
+    },
+    compiled({ record, module }) {
+      void store.then((opened) => opened.add(record, module));
     },
     panic(panic) {
       const error = new PanicError(panic.hart, panic.report);
@@ -111,14 +128,22 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
     },
   });
   const client = connectClient(cluster.kernel);
+  let machine: Opened | null = null;
+  const store = openCodeStore((options.keepCode ?? true) ? new URL("kernel.wasm", base) : null);
   try {
     const { module, python } = await fetchAssets(base, onProgress, cluster.prepare);
-    await cluster.start({ module, memory, python, clock: makeClock(), harts, ramBytes });
+    const { kept } = await store;
+    const tape = record ? makeTapeRing() : null;
+    const { port1, port2 } = new MessageChannel();
+    await cluster.start({ module, memory, python, clock: makeClock(), harts, ramBytes, kept, tape }, record ? port1 : null);
+    if (record) void runKeeper(base)("serve", [], [port2]);
   } catch (error) {
     cluster.terminate();
     throw startError(error);
   }
-  return openMachine(client, cluster, { image: config.image, harts, memory, ramBytes });
+  const save = async (): Promise<void> => (await store).flush();
+  machine = openMachine(client, cluster, { image: config.image, harts, memory, ramBytes, save, base });
+  return machine.sdk;
 }
 
 function jitMode(asked: string | undefined): JitMode | null {

@@ -19,8 +19,9 @@ export {
 } from "./errors.js";
 export type { Files, Stat } from "./fs.js";
 export type { CommandOptions, RunOptions, RunResult, Sdk, SpawnOptions } from "./machine.js";
-export type { Counters, ExitStatus, FileKind, JitMode, Limits, Log, Policy, PolicyRule, Progress, Size, Stage, Stats } from "./messages.js";
+export type { Counters, ExitStatus, FileKind, JitMode, Limits, Log, Policy, PolicyRule, Progress, RunInfo, Size, Stage, Stats } from "./messages.js";
 export type { Connection } from "./net.js";
 export type { Process } from "./process.js";
+export type { Recording, Rewind, RunEvent, Runs } from "./runs.js";
 export { preloadTerminal } from "./terminal.js";
 export type { AttachOptions, Attachment, Found, TerminalKey, TerminalSettings } from "./terminal.js";

@@ -7,6 +7,7 @@ import type { CommandParams, Counters, ExitStatus, Size, Stats } from "./message
 import { connect, fetchGuest, type Connection } from "./net.js";
 import { refuseUnknown } from "./options.js";
 import { openProcess, type Process } from "./process.js";
+import { openRuns, type Recording, type Runs } from "./runs.js";
 import { saveState } from "./state.js";
 import { copyBuffer } from "./streams.js";
 import { attachTerminal, type AttachOptions, type Attachment } from "./terminal.js";
@@ -69,6 +70,14 @@ export interface Sdk {
   counters(): Promise<Counters>;
   /** How much it has run, and how much of that in compiled code. */
   stats(): Promise<Stats>;
+  /** The runs recorded in this browser. */
+  readonly runs: Runs;
+  /** How this machine's recording goes; null if it is not recorded, or not yet. */
+  readonly recording: Recording | null;
+  /** Keep all of this run up to now. */
+  saveRun(): Promise<void>;
+  /** Record no more; the run goes on. */
+  endRecording(): Promise<void>;
   /** The machine's memory as a file (gzip), for a bug report after a panic. */
   state(): Promise<Blob>;
   /** End the machine: all workers end, the memory is free, what still waits is rejected. */
@@ -80,6 +89,10 @@ interface Parts {
   readonly harts: number;
   readonly ramBytes: number;
   readonly memory: WebAssembly.Memory;
+  /** The SDK's folder. */
+  readonly base: URL;
+  /** Write away what later visits can use. */
+  save(): Promise<void>;
 }
 
 const COMMAND_OPTIONS = { env: 0, cwd: 0, user: 0 } satisfies Record<keyof CommandOptions, 0>;
@@ -91,7 +104,13 @@ const SPAWN_OPTIONS = { ...COMMAND_OPTIONS, pty: 0 } satisfies Record<keyof Spaw
 /** A machine that does not come to rest within this time is ended all the same. */
 const CLOSE_MS = 3000;
 
-export function openMachine(client: Client, cluster: Cluster, parts: Parts): Sdk {
+/** A machine, and what boot tells it. */
+export interface Opened {
+  readonly sdk: Sdk;
+  recorded(recording: Recording): void;
+}
+
+export function openMachine(client: Client, cluster: Cluster, parts: Parts): Opened {
   const params = (command: string, args: readonly string[], options: CommandOptions): CommandParams => ({
     argv: [command, ...args],
     env: options.env ?? {},
@@ -101,6 +120,7 @@ export function openMachine(client: Client, cluster: Cluster, parts: Parts): Sdk
 
   let kept: Parts | null = parts;
   let closing: Promise<void> | null = null;
+  let recording: Recording | null = null;
 
   async function run(command: string, args?: readonly string[], options?: RunOptions & { encoding?: "utf8" }): Promise<RunResult<string>>;
   async function run(command: string, args: readonly string[], options: RunOptions & { encoding: "bytes" }): Promise<RunResult<Uint8Array>>;
@@ -129,10 +149,11 @@ export function openMachine(client: Client, cluster: Cluster, parts: Parts): Sdk
     await Promise.race([client.request("close", {}).catch(() => null), timer]);
     client.end(new EbbError("closed", "The machine has been closed."));
     cluster.terminate();
+    await Promise.race([parts.save(), timer]);
     kept = null;
   }
 
-  return {
+  const sdk: Sdk = {
     image: parts.image,
     harts: parts.harts,
     memory: parts.ramBytes,
@@ -149,10 +170,17 @@ export function openMachine(client: Client, cluster: Cluster, parts: Parts): Sdk
     attach: attachTerminal,
     counters: () => client.request("counters", {}),
     stats: () => client.request("stats", {}),
+    runs: openRuns(parts.base),
+    get recording() {
+      return recording;
+    },
+    saveRun: async () => void (await client.request("saveRun", {})),
+    endRecording: async () => void (await client.request("endRecording", {})),
     async state() {
       if (kept === null) throw new EbbError("closed", "The machine has been closed.");
       return saveState(kept.memory, { image: kept.image, harts: kept.harts, memory: kept.ramBytes });
     },
     close: () => (closing ??= close()),
   };
+  return { sdk, recorded: (now) => void (recording = now) };
 }

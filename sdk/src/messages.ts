@@ -8,6 +8,7 @@
  * Python reads these shapes in `ebbtide/browser/page_protocol.py`; a change here is a change there.
  */
 
+import type { KeptCode } from "./code_store.js";
 import type { ErrorCode } from "./errors.js";
 import type { RuntimeAssets } from "./runtime_assets.js";
 
@@ -27,6 +28,10 @@ export interface Shared {
   readonly harts: number;
   /** Bytes of guest memory. */
   readonly ramBytes: number;
+  /** What a recorded hart delivers: see worker/tape_ring.ts. */
+  readonly tape: SharedArrayBuffer | null;
+  /** Compiled code of earlier visits. */
+  readonly kept: KeptCode | null;
 }
 
 /** What a machine is booted with: the serialisable part of `BootOptions`, all defaults filled in. */
@@ -34,6 +39,8 @@ export interface MachineConfig {
   readonly image: string;
   /** Absolute address of the folder that holds `<image>/manifest.json` and `blobs/`. */
   readonly imagesURL: string;
+  /** Absolute address of kernel.wasm, whose bytes a recording keeps. */
+  readonly kernelURL: string;
   /** Absolute address of the list of commands by image, for the hint of "command not found". */
   readonly commandsURL: string;
   readonly cpus: number;
@@ -107,6 +114,8 @@ export interface StartKernel {
   readonly type: "start";
   readonly role: "kernel";
   readonly shared: Shared;
+  /** To the worker that keeps recordings (worker/runs.ts). */
+  readonly runs: MessagePort | null;
 }
 
 export interface StartThread {
@@ -188,6 +197,13 @@ export interface Panicked {
   readonly report: string;
 }
 
+/** A hart's module of compiled code, for later visits. */
+export interface Compiled {
+  readonly type: "compiled";
+  readonly record: ArrayBuffer;
+  readonly module: ArrayBuffer;
+}
+
 /** The machine answers requests. */
 export interface Booted {
   readonly type: "booted";
@@ -239,8 +255,16 @@ export interface Log {
   readonly text: string;
 }
 
-export type FromKernel = Alive | Started | Attached | Failed | Panicked | Booted | Reply | Refusal | Data | End | Progress | Log;
-export type FromThread = Alive | Started | Failed | Panicked;
+/** How the recording goes: bytes of its tape so far; why it has ended, if it has. */
+export interface Recorded {
+  readonly type: "recording";
+  readonly id: string;
+  readonly bytes: number;
+  readonly ended: string | null;
+}
+
+export type FromKernel = Alive | Started | Attached | Failed | Panicked | Booted | Reply | Refusal | Data | End | Progress | Log | Recorded;
+export type FromThread = Alive | Started | Failed | Panicked | Compiled;
 
 /** An error as it crosses. Which fields are set depends on `code`: see errors.ts. */
 export interface ErrorShape {
@@ -253,6 +277,20 @@ export interface ErrorShape {
   /** Output up to the end of a run that timed out, was aborted or wrote too much. */
   readonly stdout?: ArrayBuffer;
   readonly stderr?: ArrayBuffer;
+}
+
+/** A run as the store knows it without reading its tape; times in ms since 1970. */
+export interface RunInfo {
+  readonly id: string;
+  readonly started: number;
+  readonly ended: number | null;
+  readonly kernel: string;
+  readonly pinned: boolean;
+  readonly about: Readonly<Record<string, unknown>>;
+  /** Of its tape. */
+  readonly bytes: number;
+  /** A page is recording it now. */
+  readonly live: boolean;
 }
 
 // ---- Requests -----------------------------------------------------------------------------------------------
@@ -350,6 +388,9 @@ export interface Methods {
   /** What the harts have done so far; for tests and the curious. */
   counters: { params: Record<string, never>; value: Counters };
   stats: { params: Record<string, never>; value: Stats };
+  /** Keep all of the run up to now; record no more. */
+  saveRun: { params: Record<string, never>; value: null };
+  endRecording: { params: Record<string, never>; value: null };
   /** Freeze all harts; afterwards no worker is inside a step and all may be ended. */
   close: { params: Record<string, never>; value: null };
 }
@@ -384,6 +425,9 @@ export interface Stats {
   readonly refused: number;
   readonly evictions: number;
   readonly stale: number;
+  /** Pieces of guest code that an earlier visit had compiled, and their modules. */
+  readonly keptRegions: number;
+  readonly keptModules: number;
 }
 
 export type Method = keyof Methods;

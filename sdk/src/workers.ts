@@ -6,12 +6,12 @@
 
 import { EbbError, errorFrom } from "./errors.js";
 import { watchLife } from "./life.js";
-import type { FromKernel, FromThread, MachineConfig, Panicked, Progress, Seat, Shared, ToKernel, ToThread } from "./messages.js";
+import type { Compiled, FromKernel, FromThread, MachineConfig, Panicked, Progress, Seat, Shared, ToKernel, ToThread } from "./messages.js";
 
 export interface Cluster {
   readonly kernel: Worker;
   /** Hand out what the workers share. Settles when the machine answers; rejects with the first fault of any worker. */
-  start(shared: Shared): Promise<void>;
+  start(shared: Shared, runs?: MessagePort | null): Promise<void>;
   /** Let every worker import scripts that it will need. */
   prepare(scripts: readonly string[]): void;
   /** End all workers at once. Only when no hart is inside a step, or nothing matters any more. */
@@ -22,6 +22,7 @@ export interface ClusterEvents {
   message(message: FromKernel): void;
   progress(progress: Progress): void;
   panic(panic: Panicked): void;
+  compiled(module: Compiled): void;
   /** A worker has failed, or was ended by the browser, after boot. */
   fail(error: EbbError): void;
 }
@@ -106,17 +107,18 @@ export function openCluster(workerURL: URL, harts: number, config: MachineConfig
       if (data.type === "alive") watch(`ebb hart ${hart}`, data.life);
       else if (data.type === "started") oneStarted();
       else if (data.type === "panic") events.panic(data);
+      else if (data.type === "compiled") events.compiled(data);
       else fail(errorFrom(data.error));
     };
   }
 
   return {
     kernel,
-    start(shared) {
+    start(shared, runs = null) {
       const begin: ToThread = { type: "start", role: "thread", shared, policy: config.policy, jit: config.jit };
       const startHart = (hart: number): void => threads[hart]?.postMessage(begin);
       events.progress({ type: "progress", stage: "workers", done: 0, total: FIRST, unit: "workers" });
-      kernel.postMessage({ type: "start", role: "kernel", shared } satisfies ToKernel);
+      kernel.postMessage({ type: "start", role: "kernel", shared, runs } satisfies ToKernel, runs === null ? [] : [runs]);
       startHart(0);
       startOthers = () => {
         for (let hart = 1; hart < harts; hart++) {

@@ -43,7 +43,7 @@ def ebb(*args: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
 
 
 def test_streams_and_exit_code_pass_through() -> None:
-    ended = ebb("run", "--", "bash", "-c", "tr a-z A-Z; echo err >&2; exit 3", stdin=b"hi\n")
+    ended = ebb("run", "-q", "--", "bash", "-c", "tr a-z A-Z; echo err >&2; exit 3", stdin=b"hi\n")
     assert (ended.returncode, ended.stdout, ended.stderr) == (3, b"HI\n", b"err\n")
 
 
@@ -76,7 +76,7 @@ def test_input_that_never_ends_does_not_hold_the_command() -> None:
 
 
 def test_a_reader_that_goes_away_ends_the_writer() -> None:
-    command = f"{' '.join(EBB)} run -- yes | head -2"
+    command = f"{' '.join(EBB)} run -q -- yes | head -2"
     ended = subprocess.run(["sh", "-c", command], capture_output=True, timeout=PATIENCE_S)
     assert (ended.stdout, ended.stderr) == (b"y\ny\n", b"")
 
@@ -94,7 +94,7 @@ def test_a_reader_of_a_listing_may_go_away() -> None:
 
 def test_output_that_cannot_be_written_ends_the_writer() -> None:
     with open("/dev/full", "wb") as full:
-        command = [*EBB, "run", "--", "yes"]
+        command = [*EBB, "run", "-q", "--", "yes"]
         ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=PATIENCE_S)
     assert ended.returncode == 141
     assert ended.stderr == b"ebb: the output cannot be written: No space left on device\n"
@@ -150,6 +150,7 @@ def test_interrupt_of_a_published_port_is_silent():
         port = free.getsockname()[1]
     words = [
         "run",
+        "-q",
         "-p",
         f"{port}:8080",
         "--",
@@ -222,7 +223,7 @@ def test_limits_that_are_not_met_are_silent() -> None:
         "--files",
         "99",
     ]
-    ended = ebb("run", *limits, "--", "sh", "-c", "echo x > /tmp/f; cat /tmp/f")
+    ended = ebb("run", "-q", *limits, "--", "sh", "-c", "echo x > /tmp/f; cat /tmp/f")
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"x\n", b"")
 
 
@@ -433,7 +434,7 @@ ASKING = b"\033[c\033[6n\033]52;c;aGVsbG8=\007\033]0;title\007\005\033P$qm\033\\
 def test_output_on_a_terminal_asks_and_takes_nothing(
     seat: Callable[..., Seat], how: tuple[str, ...]
 ) -> None:
-    at = seat(*how, "--", "printf", ASKING.decode().replace("\x1b", "\\033"))
+    at = seat("-q", *how, "--", "printf", ASKING.decode().replace("\x1b", "\\033"))
     assert at.end() == 0
     assert at.all.startswith(b"seen") and b"52;" not in at.all and b"title" not in at.all
 
@@ -517,7 +518,7 @@ def test_listings_come_as_json_and_ids_may_be_shortened() -> None:
 
 
 def test_completion_knows_commands_options_and_images() -> None:
-    assert ebb("__complete", "r").stdout == b"run\n"
+    assert ebb("__complete", "ru").stdout == b"run\n"
     assert ebb("__complete", "run", "--im").stdout == b"--image\n"
     assert b"base\n" in ebb("__complete", "run", "--image", "").stdout
     assert ebb("__complete", "run", "--", "l").stdout == b"\n"
@@ -554,7 +555,7 @@ def test_processes_share_an_empty_home(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("EBB_IMAGES", str(images_folder()))
     monkeypatch.setenv("EBB_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("EBB_CACHE", raising=False)
-    command = [*EBB, "run", "--", "echo", "hi"]
+    command = [*EBB, "run", "-q", "--", "echo", "hi"]
     pipe = subprocess.PIPE
     running = [subprocess.Popen(command, stdout=pipe, stderr=pipe) for _ in range(2)]
     for one in running:

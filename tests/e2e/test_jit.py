@@ -37,6 +37,50 @@ def test_compiled_code_computes_the_same_and_is_counted(machine: MachinePage, wa
     assert off["stats"]["compiledInstructions"] == off["stats"]["modules"] == 0
 
 
+VISIT = """
+    const { boot } = await import("./ebbtide.js");
+    const other = await boot({ harts: 1, memory: "256M", keepCode: arg.keep });
+    try {
+        const result = await other.run("bash", ["-c", arg.script]);
+        return { ...result, stats: await other.stats() };
+    } finally {
+        await other.close();
+    }
+"""
+PACKS = """
+    const found = [];
+    for (const name of await caches.keys()) {
+        const cache = await caches.open(name);
+        for (const request of await cache.keys()) {
+            const bytes = new Uint8Array(await (await cache.match(request)).arrayBuffer());
+            found.push(bytes.length);
+            if (arg === "damage") bytes[bytes.length >> 1] ^= 1;
+            if (arg === "damage") await cache.put(request, new Response(bytes));
+            if (arg === "clear") await cache.delete(request);
+        }
+    }
+    return found;
+"""
+
+
+def test_a_second_visit_uses_what_the_first_has_compiled(machine: MachinePage, watch) -> None:
+    machine.js(PACKS, "clear")
+    visit = {"script": SCRIPT, "keep": True}
+    machine.js(VISIT, visit | {"keep": False})
+    assert machine.js(PACKS) == []
+    first = machine.js(VISIT, visit)
+    assert first["stats"]["keptModules"] == 0 and len(machine.js(PACKS)) == 1
+    second = machine.js(VISIT, visit)
+    assert second["stdout"] == first["stdout"] and second["exitCode"] == 0
+    assert 0 < second["stats"]["keptModules"] <= second["stats"]["keptRegions"]
+    assert second["stats"]["modules"] < first["stats"]["modules"] / 2
+    assert second["stats"]["refused"] == 0
+    machine.js(PACKS, "damage")
+    third = machine.js(VISIT, visit)
+    assert third["stdout"] == first["stdout"] and third["stats"]["keptModules"] == 0
+    assert watch.errors == []
+
+
 @pytest.mark.parametrize(("jit", "says"), [("verify", "ebb run --jit=verify"), ("fast", "fast")])
 def test_other_modes_are_refused_by_name(machine: MachinePage, jit, says) -> None:
     error = machine.error(

@@ -63,14 +63,19 @@ def test_every_page_is_equal_after_every_step(
 
     chance = random.Random(seed)
     recorded = record(body)
-    outcome = lockstep(
-        kernel,
-        recorded,
-        lambda: chance.randrange(1, chance.choice((50, 5000, 50_000))),
-        threshold=1 + seed % 2,
-        start=recorded.parts[0][0],
-    )
-    assert outcome.counters["instructions"] > 10_000, outcome
+    keeps = None
+    for _ in ("cold", "warm"):
+        outcome = lockstep(
+            kernel,
+            recorded,
+            lambda: chance.randrange(1, chance.choice((50, 5000, 50_000))),
+            threshold=1 + seed % 2,
+            start=recorded.parts[0][0],
+            warm=keeps,
+        )
+        assert outcome.counters["instructions"] > 10_000, outcome
+        assert bool(outcome.counters["kept_regions"]) == bool(keeps)
+        keeps = outcome.keeps
 
 
 @pytest.mark.parametrize("kind", [0, FAULTS, FLOATS])  # lr.w, then sc.d, is whatever it is

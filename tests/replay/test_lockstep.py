@@ -17,7 +17,7 @@ import pytest
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from support.lockstep import lockstep, record  # noqa: E402
+from support.lockstep import Recorded, lockstep, record  # noqa: E402
 
 pytestmark = pytest.mark.native
 
@@ -62,9 +62,7 @@ def budgets(seed: int):
     return lambda: chance.randrange(1, chance.choice((300, 5000, 200_000)))
 
 
-@pytest.mark.parametrize("name", programs())
-def test_conformance_program(name, kernel, guest_folder, kernel_wasm, monkeypatch):
-    monkeypatch.setenv("EBB_KERNEL", str(kernel_wasm))
+def record_program(name: str, guest_folder: Path) -> Recorded:
     asked = directives(CONFORMANCE / f"{name}.c")
 
     async def body(machine, mark):
@@ -83,9 +81,28 @@ def test_conformance_program(name, kernel, guest_folder, kernel_wasm, monkeypatc
             timeout=300,
         )
 
-    recorded = record(body)
-    outcome = lockstep(kernel, recorded, budgets(1), threshold=2, start=recorded.parts[0][0])
-    assert outcome.counters["refused"] == 0
+    return record(body)
+
+
+@pytest.mark.parametrize("name", programs())
+def test_conformance_program(name, kernel, guest_folder, kernel_wasm, monkeypatch):
+    monkeypatch.setenv("EBB_KERNEL", str(kernel_wasm))
+    recorded = record_program(name, guest_folder)
+    start = recorded.parts[0][0]
+    cold = lockstep(kernel, recorded, budgets(1), threshold=2, start=start)
+    assert cold.counters["refused"] == 0
+    warm = lockstep(kernel, recorded, budgets(2), threshold=2, start=start, warm=cold.keeps)
+    assert warm.counters["refused"] == 0
+    assert bool(warm.counters["kept_regions"]) == bool(cold.keeps)
+
+
+def test_what_is_hot_while_the_queue_is_full_is_compiled_later(
+    kernel, guest_folder, kernel_wasm, monkeypatch
+):
+    monkeypatch.setenv("EBB_KERNEL", str(kernel_wasm))
+    recorded = record_program("hot/many", guest_folder)
+    outcome = lockstep(kernel, recorded, lambda: 100_000, threshold=8, every=100)
+    assert outcome.counters["regions"] >= 160
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -97,6 +114,40 @@ def test_shell_script(name, kernel, base_store, kernel_wasm, monkeypatch):
         await machine.run("bash", "-c", SCRIPTS[name], timeout=300)
 
     recorded = record(body, image="base", ram=256 << 20)
-    outcome = lockstep(kernel, recorded, lambda: 400_000, threshold=2 if ALL else 400)
-    assert outcome.counters["instructions"] > 100_000, outcome
-    assert outcome.counters["refused"] == 0
+    threshold = 2 if ALL else 400
+    cold = lockstep(kernel, recorded, lambda: 400_000, threshold=threshold)
+    assert cold.counters["instructions"] > 100_000, cold
+    warm = lockstep(kernel, recorded, lambda: 400_000, threshold=threshold, warm=cold.keeps)
+    assert warm.counters["instructions"] > cold.counters["instructions"]
+    assert warm.counters["kept_regions"] > cold.counters["regions"] / 2
+    assert cold.counters["refused"] == warm.counters["refused"] == 0
+
+
+def test_kept_code_of_other_bytes_is_not_run(kernel, base_store, kernel_wasm, monkeypatch):
+    """Each record is changed in one byte: as if the program were another one, nearly the same."""
+    monkeypatch.setenv("EBB_KERNEL", str(kernel_wasm))
+
+    async def body(machine, mark):
+        mark("loop")
+        await machine.run("bash", "-c", SCRIPTS["loop"], timeout=120)
+
+    recorded = record(body, image="base", ram=256 << 20)
+    cold = lockstep(kernel, recorded, lambda: 400_000, threshold=400)
+    changed = {one_byte_changed(record): module for record, module in cold.keeps.items()}
+    outcome = lockstep(kernel, recorded, lambda: 400_000, threshold=400, warm=changed)
+    whole = sum(region_count(record) for record in cold.keeps)
+    assert 0 < outcome.counters["kept_regions"] < whole  # in each module one region is another's
+
+
+def region_count(record: bytes) -> int:
+    return int.from_bytes(record[4:8], "little")
+
+
+def one_byte_changed(record: bytes) -> bytes:
+    """Change the last byte of the first region's code; 12 bytes of the module's head come before it."""
+    length = int.from_bytes(record[12:16], "little")
+    spans = record[12 + 11]
+    sizes = (record[12 + 12 + 8 * n + 4 : 12 + 12 + 8 * n + 8] for n in range(spans))
+    end = 12 + 12 + 8 * spans + sum(int.from_bytes(size, "little") for size in sizes)
+    assert end <= 12 + length
+    return record[: end - 1] + bytes([record[end - 1] ^ 1]) + record[end:]

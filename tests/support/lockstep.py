@@ -19,7 +19,7 @@ from ebbtide import Machine
 from ebbtide.abi import Status
 from ebbtide.recording import EVENT, Tape
 from ebbtide.wasmtime_jit import Compiled, Compiler, Job, features
-from ebbtide.wasmtime_kernel import WASM_PAGE, KernelModule, SharedMemory
+from ebbtide.wasmtime_kernel import WASM_PAGE, Instance, KernelModule, SharedMemory
 from ebbtide.wasmtime_port import WasmtimeHostPort, WasmtimePort
 
 RAM = 128 << 20
@@ -29,10 +29,17 @@ _memcmp.argtypes = [ctypes.c_size_t, ctypes.c_size_t, ctypes.c_size_t]
 
 
 class AtOnce(Compiler):
-    """Compiles a module when it is asked to, and equal bytes only once."""
+    """Compiles a module when it is asked to, and equal bytes only once. `warm` is what an earlier
+    run has kept, `keeps` what this one does: modules by record.
+    """
 
-    def __init__(self, kernel: KernelModule, threshold: int) -> None:
+    def __init__(
+        self, kernel: KernelModule, threshold: int, warm: dict[bytes, wasmtime.Module] | None = None
+    ) -> None:
         self.kernel = kernel
+        self.keeps: dict[bytes, wasmtime.Module] = {}
+        self._warm = list((warm or {}).items())
+        self.live: list[tuple[int, int]] = []
         self.known: dict[bytes, wasmtime.Module] = kernel.__dict__.setdefault("known", {})
         self.features = features(kernel)
         self.threshold = threshold
@@ -47,6 +54,26 @@ class AtOnce(Compiler):
             except wasmtime.WasmtimeError as failure:
                 error = str(failure)
         job.reply.put(Compiled(job, module, error, 0))
+        if module is not None and job.record:
+            self.keeps[job.record] = module
+
+    def kept(self, number: int) -> wasmtime.Module | None:
+        return self._warm[number][1]
+
+    def records(self, instance: Instance) -> tuple[int, int]:
+        """Half of them at first, the others one by one, as if another hart had just compiled them."""
+
+        def put(data: bytes) -> tuple[int, int]:
+            at = instance.call("k_mail_alloc", len(data))
+            instance.memory.write(at, data)
+            return at, len(data)
+
+        half = (len(self._warm) + 1) // 2
+        self.live += [put(record) for record, _ in self._warm[half:]]
+        return put(b"".join(record for record, _ in self._warm[:half])) if half else (0, 0)
+
+    def share(self, instance: Instance, record: bytes, module: wasmtime.Module) -> None:
+        pass
 
     def close(self) -> None:
         pass
@@ -117,7 +144,8 @@ class Side:
                 raise Differs(f"the kernel panicked at tick {after.tick}")
             if status is Status.JIT_READY:
                 module = self._layout.integers(self.memory.read(after.detail, self._layout.size))
-                self.modules.append(self.memory.read(module["bytes"], module["len"]))
+                if not module["kept"]:
+                    self.modules.append(self.memory.read(module["bytes"], module["len"]))
                 self.port.jit_install(after.detail)
                 self.port._code.install_all()
             elif after.tick == before and status not in (Status.READY, Status.EXITED):
@@ -162,6 +190,7 @@ class Outcome:
     ticks: int
     counters: dict[str, int]
     modules: list[bytes]
+    keeps: dict[bytes, wasmtime.Module]  # for a later run to be warm
 
 
 def lockstep(
@@ -172,20 +201,21 @@ def lockstep(
     threshold: int = 1,
     every: int = 1,
     start: int = 0,
+    warm: dict[bytes, wasmtime.Module] | None = None,
 ) -> Outcome:
     """Run a tape on both machines; every so many steps, and before each event, all pages are compared.
 
     Entries before `start` are run with no budget at all.
     """
-    compiler = AtOnce(kernel, threshold)
+    compiler = AtOnce(kernel, threshold, warm)
     try:
         pure = Side(kernel, recorded.ram, None)
-        warm = Side(kernel, recorded.ram, compiler)
+        compiled = Side(kernel, recorded.ram, compiler)
         steps = 0
 
         def compare(entry: int) -> None:
-            if not same(pure, warm):
-                words = list(differences(pure, warm))
+            if not same(pure, compiled):
+                words = list(differences(pure, compiled))
                 page = (words[0][0] - pure.base) // pure.page if words else -1
                 text = "".join(f"\n  {at:#10x} {a:#018x} {b:#018x}" for at, a, b in words[:60])
                 raise Differs(
@@ -197,7 +227,7 @@ def lockstep(
             while (before := pure.tick) < entry.tick:
                 asked = budget() if number >= start else 1 << 31
                 target = min(before + asked, entry.tick)
-                sides = (pure, warm)
+                sides = (pure, compiled)
                 for side in sides:
                     try:
                         side.advance(target)
@@ -214,10 +244,10 @@ def lockstep(
                 compare(number)
             if entry.kind == EVENT:
                 pure.port.deliver(entry.data)
-                warm.port.deliver(entry.data)
+                compiled.port.deliver(entry.data)
         if compiler.refused:
             raise Differs(f"{len(compiler.refused)} modules were refused: {compiler.refused[0]}")
-        return Outcome(steps, pure.tick, warm.counters(), warm.modules)
+        return Outcome(steps, pure.tick, compiled.counters(), compiled.modules, compiler.keeps)
     finally:
-        pure = warm = None  # type: ignore[assignment]
+        pure = compiled = None  # type: ignore[assignment]
         gc.collect()

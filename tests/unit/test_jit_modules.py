@@ -46,3 +46,18 @@ def test_modules_of_random_code_are_valid(seed, build_folder, kernel_wasm, tmp_p
         wasmtime.Module.validate(engine, module)  # raises, and says where
         count += 1
     assert count > COUNT
+
+
+def test_what_is_kept_of_random_code_is_found_by_its_bytes_alone(build_folder):
+    program = build_folder / "native" / "test_jit"
+    if not program.exists():
+        pytest.fail(f"{program} is missing; mend: python3 build.py kernel --native")
+    done = subprocess.run(
+        [program],
+        env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"},
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr[-4000:]

@@ -89,6 +89,14 @@ def _ended(end: Exit | CompletedProcess, limit: str | None) -> dict[str, Any]:
     return {"exitCode": end.exit_code, "signal": signal, **met}
 
 
+class Machinery(Protocol):
+    """What the page may ask of a machine's placement."""
+
+    def counters(self) -> dict[str, Any]: ...
+    async def save_run(self) -> None: ...
+    def end_recording(self) -> None: ...
+
+
 class Reader(Protocol):
     """What a stream to the page is read from."""
 
@@ -117,11 +125,9 @@ class Incoming:
 class PageProtocol:
     """Serves one page. `take` is given every message after boot."""
 
-    def __init__(
-        self, machine: Machine, counters: Callable[[], dict[str, Any]], send: Send
-    ) -> None:
+    def __init__(self, machine: Machine, machinery: Machinery, send: Send) -> None:
         self._machine = machine
-        self._counters = counters
+        self._machinery = machinery
         self._send_raw = send
         self._next_id = 1
         self._requests: dict[int, asyncio.Task[None]] = {}
@@ -368,11 +374,17 @@ class PageProtocol:
     # ---- The machine -----------------------------------------------------------------------------------------
 
     async def _on_counters(self) -> dict[str, Any]:
-        return {**self._counters(), "messages": self.messages}
+        return {**self._machinery.counters(), "messages": self.messages}
 
     async def _on_stats(self) -> dict[str, Any]:
         stats = await self._machine.stats()
         return {camel(name): value for name, value in asdict(stats).items()}
+
+    async def _on_saveRun(self) -> None:
+        await self._machinery.save_run()
+
+    async def _on_endRecording(self) -> None:
+        self._machinery.end_recording()
 
     async def _on_close(self) -> None:
         await self._machine.close()

@@ -21,8 +21,10 @@ from ..kernel_role import KernelRole, Listener
 from ..placement import Options
 from ..policy import asked_kinds
 from ..port import Control, Seat
+from ..recording import DIGEST
 from ..stats import Stats, read_stats
 from .images import HttpImage
+from .page_recording import PageRecording
 from .pyodide_port import PyodideHostPort
 
 PATIENCE_S = 60.0  # with a hart that is to leave its step; when all ends anyway:
@@ -42,6 +44,7 @@ class BrowserPlacement:
         self.abi = self._port.abi
         self._role: KernelRole | None = None
         self._seats: list[Seat] = []
+        self.recorder: PageRecording | None = None
         self._resting = asyncio.Lock()
         self._closing = False
 
@@ -50,7 +53,17 @@ class BrowserPlacement:
         harts = int(self._host.harts)
         ram_bytes = int(self._host.ramBytes)
         image = await HttpImage.open(self._host.image)
-        self._role = KernelRole(self._port, listener, image)
+        if self._host.tape:
+            about: dict[str, Any] = {
+                "image": options.image,
+                "started": time.time(),
+                "platform": "browser",
+                "args": [],
+            }
+            self.recorder = PageRecording(self.abi, self._host, about, self._send)
+            self._port.on_post = self.recorder.posted
+        seen = self.recorder.output if self.recorder else lambda record: None
+        self._role = KernelRole(self._port, listener, image, seen=seen)
         self._post_boot(options, harts, ram_bytes, image.index())
         self._seats = [self._port.seat(hart) for hart in range(harts)]
         self._port.serve(self._role.drain)
@@ -116,7 +129,34 @@ class BrowserPlacement:
     async def digest(self) -> bytes:
         """Freeze, hash all machine pages, thaw."""
         async with self._at_rest():
-            return self._port.digest()
+            digest = self._port.digest()
+            if self.recorder:
+                self.recorder.note(DIGEST, self._tick(), digest)
+            return digest
+
+    # ---- Recording -------------------------------------------------------------------------------------------
+
+    def record(self) -> None:
+        """Begin to keep what is recorded: the machine has booted."""
+        if self.recorder:
+            self.recorder.start()
+
+    async def save_run(self) -> None:
+        """Keep all of the run up to now."""
+        if self.recorder and self._role:
+            async with self._at_rest():
+                self._role.drain()
+                self.recorder.mark(self._tick())
+            await self.recorder.flush()
+
+    def end_recording(self) -> None:
+        """Record no more; the machine goes on."""
+        if self.recorder:
+            self.recorder.stop("it was turned off")
+
+    def _tick(self) -> int:
+        layout = self.abi.structs["report"]
+        return layout.integer(self._port.read(self._seats[0].report, layout.size), "tick")
 
     async def close(self) -> None:
         """Bring all harts out of the kernel and end their loops; then no worker minds being ended."""
@@ -124,7 +164,12 @@ class BrowserPlacement:
         if self._role is not None:
             self._role.close()
         self._control(Control.STOP)
-        await self._freeze(CLOSE_PATIENCE_S)
+        at_rest = await self._freeze(CLOSE_PATIENCE_S)
+        if self.recorder and at_rest and self._seats:
+            for record in self._port.outbox():
+                self.recorder.output(record)
+            self.recorder.mark(self._tick())
+            await self.recorder.close({"reason": "closed"})
 
     async def _freeze(self, patience_s: float) -> bool:
         end = time.monotonic() + patience_s

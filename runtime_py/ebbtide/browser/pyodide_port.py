@@ -146,7 +146,7 @@ class CompiledCode:
     """
 
     def __init__(self, kernel: Any, port: PyodidePort, threshold: int) -> None:
-        self._install = kernel.code.install
+        self._code = kernel.code
         self._done = kernel.exports.k_jit_done
         self._hart = port.hart
         self._memory = SharedBytes(kernel)
@@ -168,15 +168,22 @@ class CompiledCode:
         slot = code.grow(JIT_SLOTS)
         if slot >= 0:
             kernel.exports.k_jit_start(self._hart, slot, JIT_SLOTS, threshold, features)
+            code.remember(self._hart, threshold)  # V8 compiles it anew
 
     def install(self, address: int) -> None:
         begin = time.perf_counter_ns()
         module = self._layout.integers(self._memory.read(address, self._layout.size))
-        error = self._install(signed32(module["bytes"]), module["len"], module["slot"])
+        at, length, record = signed32(module["bytes"]), module["len"], module["record"]
+        if kept := module["kept"]:
+            error = self._code.recall(kept - 1, module["slot"])
+        else:
+            error = self._code.install(at, length, module["slot"])
+            if record and not error:
+                self._code.keep(at, length, signed32(record), module["record_len"])
         self._done(self._hart, module["id"], int(not error))
         self._spent_ns += time.perf_counter_ns() - begin
         self._memory.write(self._spent_at, self._spent_ns.to_bytes(8, "little"))
-        if error:
+        if error and not kept:
             print(f"module {module['id']} of compiled code: {error}", file=sys.stderr)
 
 
@@ -196,6 +203,7 @@ class PyodideHostPort:
         self._out_free = exports.k_out_free
         self._header = self.abi.structs["out"]
         self._counters = self.abi.structs["counters"]
+        self.on_post: Callable[[bytes], None] = lambda event: None  # a recording keeps its bytes
 
     def attach(self, ram_pages: int, harts: int) -> None:
         """JavaScript has done it, before this port could read the kernel's constants."""
@@ -212,6 +220,7 @@ class PyodideHostPort:
         if not address:
             raise InternalError(f"no room in the inbox for {len(event)} bytes")
         self._memory.write(address, event)
+        self.on_post(event)
         self._mail_post(signed32(address))
 
     def outbox(self) -> Iterator[bytes]:

@@ -25,6 +25,7 @@ from .host_time import SharedTime
 from .page_protocol import PageProtocol, error_shape
 from .placement import BrowserPlacement
 from .pyodide_port import PyodidePort
+from .tape_ring import RingPort
 
 Send = Callable[[dict[str, Any]], None]
 
@@ -70,7 +71,8 @@ def thread_main(host: Any) -> None:
     try:
         clock = Clock(SharedTime(host.time))
         policy = policy_from(json.loads(host.policyJson)) or Rules()
-        Loop(port, clock, policy, _Watcher(send, seat.hart)).run()
+        stepped = RingPort(port, host.tape) if host.tape else port
+        Loop(stepped, clock, policy, _Watcher(send, seat.hart)).run()
     except BaseException:  # the top of a worker: becomes a message
         port.fail()
         send({"type": "panic", "hart": seat.hart, "report": traceback.format_exc()})
@@ -119,4 +121,5 @@ async def _boot(host: Any, send: Send) -> PageProtocol | None:
         return None
     send({"type": "progress", "stage": "boot", "done": 1, "total": 1, "unit": "steps"})
     send({"type": "booted"})
-    return PageProtocol(machine, placement.counters, send)
+    placement.record()
+    return PageProtocol(machine, placement, send)

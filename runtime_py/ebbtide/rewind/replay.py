@@ -49,6 +49,7 @@ class Replay:
         self.on_chunk = on_chunk
         self.on_record = on_record
         self.budget = SLICE
+        self._taps = 0
         self.ram = _ram(abi, entries)
         self.checkpoints: list[Checkpoint] = []
         self._new_stage = new_stage
@@ -105,9 +106,15 @@ class Replay:
         """Return to a moment."""
         self.stage.close()
         self.stage = self._new_stage(self.ram, checkpoint.pages)
+        self.stage.tap(self._taps)
         self._check.restore(checkpoint.output)
         self._streams, self._seen = checkpoint.streams.copy(), checkpoint.next
         self._driver = self._drive(checkpoint.tick, checkpoint.next)
+
+    def tap(self, *names: str) -> None:
+        """Ask for the records of these taps, and no others; they come to `on_record`."""
+        self._taps = sum(1 << self.abi.groups["tap"][name] for name in names)
+        self.stage.tap(self._taps)
 
     def close(self) -> None:
         """Give the memory back."""

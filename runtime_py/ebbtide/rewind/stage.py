@@ -36,5 +36,11 @@ class Stage(Protocol):
     def pages(self) -> Pages:
         """Copy all machine pages in use."""
 
+    def tap(self, mask: int) -> None:
+        """Ask for records of taps: bit n for the n-th."""
+
+    def sample(self) -> None:
+        """Ask once for a record of what the hart's task does now."""
+
     def close(self) -> None:
         """Give the memory back."""

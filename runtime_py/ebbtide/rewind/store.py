@@ -56,8 +56,6 @@ CREATE TABLE IF NOT EXISTS signature (
 class RunMissing(EbbError, LookupError):
     """No run has that name."""
 
-    code = "run-missing"
-
 
 class RunBusy(EbbError):
     """A run is still being recorded."""

@@ -43,8 +43,6 @@ _MUL_STEP = 14  # bits; clock.py makes rates that are multiples of this
 class TapeDamaged(EbbError):
     """A tape's bytes are not what was written, or an object it names is missing."""
 
-    code = "tape-damaged"
-
 
 class Objects(Protocol):
     """Bytes by their SHA-256."""

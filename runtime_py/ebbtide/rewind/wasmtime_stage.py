@@ -45,5 +45,11 @@ class WasmtimeStage(Stage):
             self.memory.read(at, (end - low) * self.page),
         )
 
+    def tap(self, mask: int) -> None:
+        self.host.tap(mask)
+
+    def sample(self) -> None:
+        self.host.sample(0)
+
     def close(self) -> None:
         pass  # the memory goes with its last reference

@@ -3,6 +3,8 @@
  * where they fill slots of its function table. V8 compiles their functions lazily and better ones in the background.
  */
 
+import type { KeptCode } from "../code_store.js";
+import type { FromThread } from "../messages.js";
 import type { KernelExports } from "./kernel.js";
 
 export interface CompiledCode {
@@ -13,6 +15,11 @@ export interface CompiledCode {
   grow(slots: number): number;
   /** Install the module at `address`. Answers "" or why the engine did not take it. */
   install(address: number, length: number, slot: number): string;
+  /** Let later visits have the module at `address`, whose record lies at `record`. */
+  keep(address: number, length: number, record: number, recordLength: number): void;
+  /** Tell the kernel what earlier visits have left; then it may ask for one of these modules, after so many entries. */
+  remember(hart: number, early: number): void;
+  recall(number: number, slot: number): string;
 }
 
 /** (module (type $t (func)) (table 1 funcref) (func (type $t) (return_call_indirect (type $t) (i32.const 0)))) */
@@ -33,10 +40,23 @@ const MADD = [
   0xfd, 0x87, 0x02, 0xfd, 0x21, 0x00, 0x0b,
 ];
 
-export function compiledCode(exports: KernelExports, memory: WebAssembly.Memory): CompiledCode {
+const scope = globalThis as unknown as DedicatedWorkerGlobalScope;
+
+export function compiledCode(exports: KernelExports, memory: WebAssembly.Memory, kept: KeptCode | null): CompiledCode {
   const table = exports.__indirect_function_table;
   const bytes = new Uint8Array(memory.buffer);
   const functions = exports as unknown as Record<string, WebAssembly.ImportValue>;
+  const add = (code: Uint8Array<ArrayBuffer>, slot: number): string => {
+    try {
+      const module = new WebAssembly.Module(code);
+      const at = new WebAssembly.Global({ value: "i32", mutable: false }, slot);
+      new WebAssembly.Instance(module, { env: { ...functions, memory, table, slot: at } });
+      return "";
+    } catch (error) {
+      return String(error);
+    }
+  };
+  const copy = (address: number, length: number): Uint8Array<ArrayBuffer> => bytes.slice(address >>> 0, (address >>> 0) + length);
   return {
     tailCalls: () => WebAssembly.validate(new Uint8Array(TAIL_CALL)),
     fusedMadd,
@@ -47,18 +67,37 @@ export function compiledCode(exports: KernelExports, memory: WebAssembly.Memory)
         return -1;
       }
     },
-    install(address, length, slot) {
-      const start = address >>> 0;
-      try {
-        const module = new WebAssembly.Module(bytes.slice(start, start + length));
-        const at = new WebAssembly.Global({ value: "i32", mutable: false }, slot);
-        new WebAssembly.Instance(module, { env: { ...functions, memory, table, slot: at } });
-        return "";
-      } catch (error) {
-        return String(error);
-      }
+    install: (address, length, slot) => add(copy(address, length), slot),
+    keep(address, length, record, recordLength) {
+      const parts = { record: copy(record, recordLength).buffer, module: copy(address, length).buffer };
+      scope.postMessage({ type: "compiled", ...parts } satisfies FromThread, [parts.record, parts.module]);
+    },
+    remember(hart, early) {
+      if (kept === null) return;
+      const words = new DataView(kept);
+      const count = words.getUint32(0, true);
+      let length = 0;
+      for (let at = 0; at < count; at++) length += words.getUint32(4 + 8 * at, true);
+      const address = exports.k_mail_alloc(length) >>> 0;
+      if (address === 0) return;
+      bytes.set(new Uint8Array(kept, 4 + 8 * count, length), address);
+      exports.k_jit_keep(hart, address, length, early);
+    },
+    recall(number, slot) {
+      const module = kept === null ? null : moduleOf(kept, number);
+      return module === null ? "there is no such module" : add(module, slot);
     },
   };
+}
+
+function moduleOf(kept: KeptCode, number: number): Uint8Array<ArrayBuffer> | null {
+  const words = new DataView(kept);
+  const count = words.getUint32(0, true);
+  if (number >= count) return null;
+  let start = 4 + 8 * count;
+  for (let at = 0; at < count; at++) start += words.getUint32(4 + 8 * at, true);
+  for (let at = 0; at < number; at++) start += words.getUint32(8 + 8 * at, true);
+  return new Uint8Array(kept).slice(start, start + words.getUint32(8 + 8 * number, true)) as Uint8Array<ArrayBuffer>;
 }
 
 /** 1 + 2^-27 squared is 1 + 2^-26 + 2^-54, of which an unfused product loses the last. */

@@ -3,6 +3,7 @@
  * operations on that memory that Python asks for. Bytes are copied in and out.
  */
 
+import type { KeptCode } from "../code_store.js";
 import { compiledCode, type CompiledCode } from "./compiled_code.js";
 
 /** What kernel.wasm exports; all numbers are i32 (docs/architecture.md). */
@@ -13,6 +14,8 @@ export interface KernelExports {
   readonly k_attach: (ramPages: number, harts: number) => number;
   readonly k_stack: (hart: number) => number;
   readonly k_out_bell: () => number;
+  readonly k_mail_alloc: (length: number) => number;
+  readonly k_jit_keep: (hart: number, address: number, length: number, early: number) => number;
   readonly [name: string]: unknown;
 }
 
@@ -45,28 +48,28 @@ export function attachKernel(module: WebAssembly.Module, memory: WebAssembly.Mem
   const exports = instantiate(module, memory);
   exports.k_attach(ramBytes / PAGE, harts); // on the module's own stack: nobody else runs yet
   exports.__stack_pointer.value = exports.k_stack(constant(exports, memory, "HART_MAX"));
-  return wrap(exports, memory);
+  return wrap(exports, memory, null);
 }
 
 /** The kernel's instance of a hart, on its seat's stack. */
-export function seatKernel(module: WebAssembly.Module, memory: WebAssembly.Memory, stack: number): Kernel {
+export function seatKernel(module: WebAssembly.Module, memory: WebAssembly.Memory, stack: number, kept: KeptCode | null): Kernel {
   const exports = instantiate(module, memory);
   exports.__stack_pointer.value = stack;
-  return wrap(exports, memory);
+  return wrap(exports, memory, kept);
 }
 
 function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): KernelExports {
   return new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as KernelExports;
 }
 
-function wrap(exports: KernelExports, memory: WebAssembly.Memory): Kernel {
+function wrap(exports: KernelExports, memory: WebAssembly.Memory, kept: KeptCode | null): Kernel {
   const bytes = new Uint8Array(memory.buffer);
   const words = new Int32Array(memory.buffer);
   const stages = STAGES.map((size) => new Uint8Array(size));
   const wait = typeof Atomics.waitAsync === "function" ? waitAtomics(words) : waitByWorker(words);
   return {
     exports,
-    code: compiledCode(exports, memory),
+    code: compiledCode(exports, memory, kept),
     view: (address, length) => bytes.subarray(address >>> 0, (address >>> 0) + length),
     stages,
     fetch(stage, address, length) {
@@ -89,12 +92,21 @@ function wrap(exports: KernelExports, memory: WebAssembly.Memory): Kernel {
 
 /** A constant of the border, from the text that the kernel exports ("const.NAME value", one per line). */
 function constant(exports: KernelExports, memory: WebAssembly.Memory, name: string): number {
-  const bytes = new Uint8Array(memory.buffer);
-  const start = exports.k_abi() >>> 0;
-  const text = new TextDecoder().decode(bytes.slice(start, bytes.indexOf(0, start)));
-  const [, value] = new RegExp(`^const\\.${name} (\\d+)$`, "m").exec(text) ?? [];
+  const [, value] = new RegExp(`^const\\.${name} (\\d+)$`, "m").exec(textOf(exports, memory)) ?? [];
   if (value === undefined) throw new Error(`kernel.wasm does not export the constant ${name}`);
   return Number(value);
+}
+
+function textOf(exports: KernelExports, memory: WebAssembly.Memory): string {
+  const bytes = new Uint8Array(memory.buffer);
+  const start = exports.k_abi() >>> 0;
+  return new TextDecoder().decode(bytes.slice(start, bytes.indexOf(0, start)));
+}
+
+/** The text of a kernel that runs nowhere. */
+export function abiText(module: WebAssembly.Module): string {
+  const memory = new WebAssembly.Memory({ initial: 1280, maximum: 8192, shared: true });
+  return textOf(instantiate(module, memory), memory);
 }
 
 /** Settles when the word is no longer `seen` or was notified. */

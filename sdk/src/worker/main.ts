@@ -3,11 +3,13 @@
  * worker does is decided there. This side only fetches, waits and moves bytes, all by request of Python.
  */
 
-import type { FromKernel, FromThread, JitMode, MachineConfig, Seat, Shared, StartThread, ToKernel, ToThread } from "../messages.js";
+import type { FromKernel, FromThread, JitMode, MachineConfig, Seat, Shared, StartKernel, StartThread, ToKernel, ToThread } from "../messages.js";
 import { holdLife } from "../life.js";
 import { openImage, type Image } from "./image.js";
 import { openHostTime, type HostTime } from "./clock.js";
 import { attachKernel, seatKernel, type Kernel } from "./kernel.js";
+import { callPort } from "../calls.js";
+import { openTapeRing, type TapeRing } from "./tape_ring.js";
 import { loadRuntime } from "./pyodide_loader.js";
 import { post } from "./post.js";
 
@@ -26,6 +28,18 @@ export interface KernelHost {
   fetchCommands(): Promise<string>;
   /** Rejects with a BlobError. */
   readonly image: Promise<Image>;
+  /** Of a recorded machine: what its hart has delivered, and who keeps it. */
+  readonly tape: TapeRing | null;
+  readonly runs: RunKeeper | null;
+}
+
+/** The worker that keeps recordings (runs.ts). */
+export interface RunKeeper {
+  /** Gives the kernel's SHA-256. */
+  begin(id: string, about: string): Promise<unknown>;
+  /** Gives the bytes of the tape so far. */
+  append(id: string, tape: Uint8Array, hashes: readonly string[], objects: readonly Uint8Array[]): Promise<unknown>;
+  finish(id: string): Promise<unknown>;
 }
 
 /** What Python sees of a thread worker; `ThreadHost` in ebbtide/browser/worker.py. */
@@ -36,6 +50,7 @@ export interface ThreadHost {
   readonly policyJson: string;
   /** "": as the runtime has it. */
   readonly jit: JitMode | "";
+  readonly tape: TapeRing | null;
   post(message: FromThread): void;
 }
 
@@ -67,7 +82,7 @@ scope.onmessage = ({ data }: MessageEvent<ToKernel | ToThread>) => {
       for (const url of data.scripts) import(/* @vite-ignore */ url).catch(() => undefined);
       break;
     case "start":
-      (data.role === "kernel" ? startKernel(data.shared) : startThread(data)).catch(fail);
+      (data.role === "kernel" ? startKernel(data) : startThread(data)).catch(fail);
       break;
     default:
       throw new Error(`${data.type} came before a worker's start`);
@@ -89,7 +104,7 @@ function open(config: MachineConfig): Opened {
   return { config, image };
 }
 
-async function startKernel(shared: Shared): Promise<void> {
+async function startKernel({ shared, runs }: StartKernel): Promise<void> {
   if (opened === null) throw new Error("the kernel worker has no image");
   const { config, image } = opened;
   const entry = await loadEntry(shared);
@@ -102,6 +117,8 @@ async function startKernel(shared: Shared): Promise<void> {
     configJson: JSON.stringify(config),
     post,
     image,
+    tape: shared.tape && openTapeRing(shared.tape),
+    runs: runs && keeper(runs, config.kernelURL),
     fetchCommands: () => fetchCommands(config.commandsURL),
     soon: (callback) => queueMicrotask(callback),
     later: taskQueue(),
@@ -118,8 +135,18 @@ async function startThread({ shared, policy, jit }: StartThread): Promise<void> 
   const entry = await loadEntry(shared);
   post({ type: "started" });
   const [seat] = await Promise.all([seated, alive]);
-  const kernel = seatKernel(shared.module, shared.memory, seat.stack);
-  entry.thread_main({ kernel, seat, time: openHostTime(shared.clock), policyJson: JSON.stringify(policy), jit: jit ?? "", post });
+  const kernel = seatKernel(shared.module, shared.memory, seat.stack, shared.kept);
+  entry.thread_main({ kernel, seat, time: openHostTime(shared.clock), policyJson: JSON.stringify(policy), jit: jit ?? "", post, tape: shared.tape && openTapeRing(shared.tape) });
+}
+
+function keeper(port: MessagePort, kernelURL: string): RunKeeper {
+  const call = callPort(port);
+  return {
+    begin: (id, about) => call("begin", [id, about, kernelURL]),
+    append: (id, tape, hashes, objects) =>
+      call("append", [id, tape, hashes, objects], [tape, ...objects].map(({ buffer }) => buffer as ArrayBuffer)),
+    finish: (id) => call("finish", [id]),
+  };
 }
 
 async function fetchCommands(url: string): Promise<string> {

@@ -10,16 +10,19 @@ from pathlib import Path
 from build_steps import troubleshooting
 from ebbtide import errors
 from ebbtide.recording import ReplayDiverged
+from ebbtide.rewind.store import RunMissing
+from ebbtide.rewind.tape import TapeDamaged
 
 TABLE = json.loads(troubleshooting.TABLE.read_bytes())
 
 
 def test_every_error_of_python_has_a_row() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
-    for kind in (*filter(lambda kind: issubclass(kind, errors.EbbError), kinds), ReplayDiverged):
+    own = [kind for kind in kinds if issubclass(kind, errors.EbbError)]
+    for kind in (*own, ReplayDiverged, TapeDamaged, RunMissing):
         if kind is not errors.ProcessError:  # what is raised is one of its kinds
-            own = "code" in vars(kind) and kind is not errors.EbbError
-            assert kind.code in TABLE["codes"] if own else kind.__name__ in TABLE["python"], kind
+            coded = "code" in vars(kind) and kind is not errors.EbbError
+            assert kind.code in TABLE["codes"] if coded else kind.__name__ in TABLE["python"], kind
 
 
 def quoted() -> Iterator[str]:

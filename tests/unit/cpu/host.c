@@ -127,11 +127,22 @@ maddr tlb_peek(struct hart *hart, u64 va) {
     (void)hart, (void)va;
     return 0;
 }
+maddr tlb_hold(struct hart *hart, u64 va) {
+    (void)hart, (void)va;
+    return 0;
+}
+bool kept_likely(const struct jit *jit, maddr frame, u32 offset) {
+    (void)jit, (void)frame, (void)offset;
+    return false;
+}
 bool jit_attention(struct jit *jit) {
     (void)jit;
     return false;
 }
-void jit_hot(struct jit *jit, u64 pc) { (void)jit, (void)pc; }
+u32 jit_hot(struct jit *jit, u64 pc, u32 early) {
+    (void)jit, (void)pc, (void)early;
+    return 0;
+}
 u32 jit_slot(struct jit *jit, u32 index, u64 pc) {
     (void)jit, (void)index, (void)pc;
     return 0;

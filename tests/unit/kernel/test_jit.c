@@ -2,6 +2,7 @@
 // it stays within its tables; `test_jit FILE SEED COUNT` writes the modules for a test that validates them; `test_jit FILE
 // code HEX [OFFSET PAGE]` the module of the one region that begins at an offset in code at a page's address (both
 // hexadecimal), for whoever reads it, and prints the region's blocks.
+#include "../../../kernel/jit/kept.h"
 #include "../../../kernel/jit/translate.h"
 #include "../../../kernel/kernel.h"
 #include "../../../kernel/mem/mm.h"
@@ -23,6 +24,7 @@ i32 atomic_wait(u32 *p, u32 seen, i64 timeout_ns) {
 void atomic_notify(u32 *p, u32 count) { (void)p, (void)count; }
 
 u32 k_attach(u32, u32), k_hart(u32), k_jit_start(u32, u32, u32, u32, u32), k_jit_done(u32, u32, u32);
+u32 k_jit_keep(u32, u32, u32, u32);
 
 static void check(bool good, const char *what) {
     if (!good) {
@@ -100,12 +102,63 @@ static void map_pages(u64 va, u32 frames, bool sparse) {
     }
 }
 
-static u64 made, bytes;
+// ---- What is kept of a module ------------------------------------------------------------------
+static u64 made, bytes, kept_regions;
+static u32 record[RECORD_BYTES / 4];
 
-static void translate_some(FILE *out, u64 va, u32 entries) {
+static void forget_regions(struct jit *jit) {
+    jit->region_count = 1;
+    __builtin_memset(jit->hash, 0, sizeof jit->hash);
+}
+
+// How many of these entries find kept code.
+static u32 taken(struct jit *jit, const u64 *entry, u32 count) {
+    u32 before = jit->counters.kept_regions;
+    forget_regions(jit);
+    for (u32 i = 0; i < count; i++)
+        jit_hot(jit, entry[i], 1);
+    jit->queue_count = 0;
+    return jit->counters.kept_regions - before;
+}
+
+// What was just translated is known again by its bytes, and by no others; damaged records do no harm.
+static void keep_and_take(struct jit *jit, u64 va, bool sparse) {
+    u32 len = jit->module.record_len, count = jit->module.count;
+    if (!len)
+        return;
+    __builtin_memcpy(record, MPTR(void, jit->module.record), len);
+    u64 entry[JIT_QUEUE];
+    for (u32 i = 0; i < count; i++)
+        entry[i] = jit->region[jit->pending_region[i]].pc;
+    check(!k_jit_keep(0, MADDR(record), len, 1), "a record is taken back");
+    map_pages(va, MADDR(code), false); // nothing decoded is known any more
+    check(taken(jit, entry, count) == count, "the same code finds what is kept");
+    kept_regions += count;
+    struct jit_module module;
+    check(kept_next(jit, &module, 0, JIT_QUEUE) && module.kept == 1 && module.count == count, "its module is asked for");
+    kept_arrived(jit, 1, true);
+    for (u32 i = 1; i < jit->region_count; i++)
+        check(jit->region[i].state == REGION_READY && jit->region[i].slot < count, "its regions are ready");
+    u32 first = (u32)(entry[0] & PAGE_MASK);
+    u8 *byte = MPTR(u8, jit->region[1].frame + first);
+    *byte ^= 2;
+    check(taken(jit, entry, 1) == 0, "other code does not");
+    *byte ^= 2;
+    for (u32 i = 0; i < 4; i++) {
+        jit->kept = NULL;
+        record[below(i & 1 ? 10 : len / 4)] ^= 1u << below(32);
+        check(!k_jit_keep(0, MADDR(record), len - (u32)below(3) * 4, 1), "any records are taken");
+        map_pages(va, MADDR(code), false);
+        taken(jit, entry, count);
+    }
+    jit->kept = NULL;
+    map_pages(va, MADDR(code), sparse);
+}
+
+static void translate_some(FILE *out, u64 va, u32 entries, bool sparse) {
     struct jit *jit = cache->jit;
     for (u32 i = 0; i < entries; i++)
-        jit_hot(jit, va + below(sizeof code / 2) * 2);
+        jit_hot(jit, va + below(sizeof code / 2) * 2, 0);
     if (!jit->queue_count)
         return;
     jit->pending = translate_module(jit);
@@ -123,6 +176,8 @@ static void translate_some(FILE *out, u64 va, u32 entries) {
         fwrite(MPTR(void, module->bytes), 1, module->len, out);
     }
     check(!k_jit_done(0, module->id, 1), "the module is taken");
+    if (!out)
+        keep_and_take(jit, va, sparse);
 }
 
 static u32 digit(char c) { return (u32)(c <= '9' ? c - '0' : c - 'a' + 10); }
@@ -175,7 +230,7 @@ static void translate_given(FILE *out, const char *hex, u32 offset, u64 va) {
     map_pages(va, MADDR(code), false);
     for (u32 k = size / 2; k < PAGES * PARCELS; k++)
         cache->pages[k / PARCELS].map[k % PARCELS] = 0;
-    jit_hot(cache->jit, va + offset);
+    jit_hot(cache->jit, va + offset, 0);
     check(translate_module(cache->jit), "a module is made");
     list_all(cache->jit->translation, 0, cache->jit->translation->order_count, offset);
     fwrite(&cache->jit->module.len, 4, 1, out);
@@ -194,7 +249,9 @@ int main(int argc, char **argv) {
     for (u32 i = 0; i < INSN_BASE_END; i++)
         if (insn_row[i].mask)
             ids[id_count++] = (u16)i;
-    static struct mm nothing; // what is asked for and is not in our pages is not mapped
+    static struct memobject file;
+    static struct vma text = {.end = ~0ull, .prot = 4, .object = &file}, *all = &text;
+    static struct mm nothing = {.vmas = &all, .vma_count = 1}; // what is not in our pages is not mapped
     static struct tlb tlb;
     host.hart[0]->mm = &nothing;
     host.hart[0]->tlb = &tlb;
@@ -214,16 +271,17 @@ int main(int argc, char **argv) {
         u64 va = below(2) ? 0x10000 : (1ull << 47) - sizeof code;
         map_pages(va, MADDR(code), i & 1);
         for (u32 round = 0; round < 4; round++)
-            translate_some(out, va, 1 + (u32)below(JIT_QUEUE));
+            translate_some(out, va, 1 + (u32)below(JIT_QUEUE), i & 1);
         cache->jit->queue_count = 0;
         cache->jit->slot_next = cache->jit->slot_first;
         // The next program's regions must be others: they are told apart by generation, which is 1 here.
-        cache->jit->region_count = 1;
-        __builtin_memset(cache->jit->hash, 0, sizeof cache->jit->hash);
+        forget_regions(cache->jit);
     }
     if (out)
         fclose(out);
     check(made > count, "modules were made");
-    printf("%llu modules, %llu bytes\n", (unsigned long long)made, (unsigned long long)bytes);
+    check(out || kept_regions > count, "regions were kept");
+    printf("%llu modules, %llu bytes, %llu regions kept\n", (unsigned long long)made, (unsigned long long)bytes,
+           (unsigned long long)kept_regions);
     return 0;
 }

@@ -99,6 +99,9 @@ class Ground:
             "len": len(code),
             "slot": self.memory.word(16),
             "count": 2,
+            "record": 0,
+            "record_len": 0,
+            "kept": 0,
         }
         self.memory.write(MODULE, bytes(layout.pack(**fields)))
 

@@ -1,0 +1,197 @@
+"""Records the machine of a page: what its hart delivered goes, a second later, onto a tape that a
+worker of the page keeps (sdk/src/worker/runs.ts).
+
+Nothing is written before the machine has booted. A tape that cannot be kept ends the recording
+with a message, never the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from pyodide.ffi import JsException, to_js
+
+from ..abi import Abi
+from ..recording import END, META, OUTPUT, Entry
+from ..rewind.output import OutputHash
+from ..rewind.tape import Header, TapeWriter, event_heads
+from .tape_ring import RingReader
+
+START_S = 1.0  # the page's first second is not ours
+FLUSH_S = 1.0
+DRAIN_RECORDS = 1024  # the ring is looked at after so many records, too: a busy loop is late
+
+Tell = Callable[[dict[str, Any]], None]
+
+
+class KeptObjects:
+    """Objects on their way to the worker that keeps them; known ones are not sent again."""
+
+    def __init__(self) -> None:
+        self.fresh: list[tuple[str, bytes]] = []
+        self._known: set[bytes] = set()
+
+    def put(self, data: bytes) -> bytes:
+        hash = hashlib.sha256(data).digest()
+        if hash not in self._known:
+            self._known.add(hash)
+            self.fresh.append((hash.hex(), data))
+        return hash
+
+    def get(self, hash: bytes) -> bytes:
+        raise NotImplementedError("a recording reads nothing")
+
+
+class TapeBytes:
+    """What the writer of a tape believes to be a file."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def write(self, data: bytes) -> int:
+        self.data += data
+        return len(data)
+
+    def flush(self) -> None:
+        pass
+
+    def take(self) -> bytes:
+        data, self.data = bytes(self.data), bytearray()
+        return data
+
+
+class PageRecording:
+    """One run's recording."""
+
+    def __init__(self, abi: Abi, host: Any, about: dict[str, Any], tell: Tell) -> None:
+        self.id = str(uuid.uuid4())
+        self.ended: str | None = None  # why
+        self.ring = RingReader(host.tape)
+        self._abi = abi
+        self._store = host.runs
+        self._about = about
+        self._tell = tell
+        self._output = OutputHash(abi)
+        self._noted = 0  # records, in the last OUTPUT entry
+        self._tick = 0
+        self._entries = [Entry(META, 0, json.dumps(about).encode())]
+        self._objects = KeptObjects()
+        self._file = TapeBytes()
+        self._writer: TapeWriter | None = None
+        self._bytes = 0  # kept, of the tape
+        self._begun = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    # ---- What happens ----------------------------------------------------------------------------
+
+    def posted(self, event: bytes) -> None:
+        """Note an event that goes into the inbox."""
+        if self.ended is None:
+            self.ring.posted(event)
+
+    def output(self, record: bytes) -> None:
+        """Count a record that has come out."""
+        self._output.add(record)
+        if self._output.count % DRAIN_RECORDS == 0:
+            self.drain()
+
+    def note(self, kind: int, tick: int, data: bytes) -> None:
+        """Put an entry of the host's on the tape; the machine is at rest at `tick`."""
+        self.drain()
+        self._tick = max(self._tick, tick)
+        self._entries.append(Entry(kind, self._tick, data))
+
+    def drain(self) -> None:
+        """Take what the hart has said so far."""
+        if self.ended is not None:
+            return
+        for entry in self.ring.entries():
+            self._entries.append(entry)
+            self._tick = entry.tick
+        if self.ring.lost:
+            self.stop("the page was too busy to take down all that happened")
+
+    # ---- Keeping it ------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to keep it: the machine has booted, and nobody waits for this."""
+        self._task = asyncio.ensure_future(self._run())
+
+    async def _run(self) -> None:
+        await asyncio.sleep(START_S)
+        try:
+            kernel = bytes.fromhex(await self._store.begin(self.id, json.dumps(self._about)))
+        except JsException as error:
+            self.stop(str(error.message))
+            return
+        header = Header(uuid.UUID(self.id).bytes, kernel)
+        heads = event_heads(self._abi)
+        self._writer = TapeWriter(self._file, header, self._objects, heads)  # type: ignore[arg-type]
+        self._begun.set()
+        while self.ended is None:
+            await self._written(self._write())
+            await asyncio.sleep(FLUSH_S)
+
+    def _write(self) -> Any:
+        """Hand over what has come; gives the promise of the keeper's answer, or None."""
+        self.drain()
+        if self._writer is None or self.ended is not None:
+            return None
+        if self._entries and self._output.count > self._noted:
+            self.mark(self._tick)
+        entries, self._entries = self._entries, []
+        for entry in entries:
+            self._writer.append(entry)
+        self._writer.flush()
+        if not self._file.data:
+            return None
+        tape, (objects, self._objects.fresh) = self._file.take(), (self._objects.fresh, [])
+        hashes, datas = to_js([hash for hash, _ in objects]), to_js([data for _, data in objects])
+        return self._store.append(self.id, to_js(tape), hashes, datas)
+
+    async def _written(self, promise: Any) -> None:
+        if promise is None:
+            return
+        try:
+            self._bytes = int(await promise)
+        except JsException as error:
+            self.stop(str(error.message))
+        else:
+            self._say()
+
+    def mark(self, tick: int) -> None:
+        """Note what has come out, by `tick`: whoever reads the tape finds this moment."""
+        self._noted = self._output.count
+        self.note(OUTPUT, tick, self._output.entry())
+
+    async def flush(self) -> None:
+        """Wait until all up to now is kept."""
+        if self.ended is None:
+            await self._begun.wait()
+            await self._written(self._write())
+
+    async def close(self, end: dict[str, Any]) -> None:
+        """Write the end of the tape."""
+        if self.ended is not None or self._writer is None:
+            return
+        self.note(END, self._tick, json.dumps(end).encode())
+        written = self._write()
+        finished = self._store.finish(self.id)  # asked at once: the page does not wait for long
+        await self._written(written)
+        await finished
+
+    def stop(self, why: str) -> None:
+        """Record no more; the machine goes on."""
+        if self.ended is None:
+            self.ended = why
+            self._entries.clear()
+            self._begun.set()
+            self._say()
+
+    def _say(self) -> None:
+        self._tell({"type": "recording", "id": self.id, "bytes": self._bytes, "ended": self.ended})

@@ -1,0 +1,39 @@
+"""A stage in a worker of a page: one memory for all stages of a replay, because a browser gives
+reservations of address space back late. The pages of a moment stay with JavaScript.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ..port import JIT_THRESHOLD_TIERED, unsigned32
+from ..rewind.stage import Stage
+from .pyodide_port import PyodideHostPort, PyodidePort
+
+
+class PageStage(Stage):
+    """The one that is open; `pages` make it continue from a moment instead of from nothing."""
+
+    def __init__(self, memory: Any, pages: Any = None) -> None:
+        made = memory.open(pages)
+        self._memory = memory
+        self._exports = made.host.exports
+        self._host = PyodideHostPort(made.host)
+        self._const = self._host.abi.const
+        seat = self._host.seat(0)
+        self.port = PyodidePort(made.hart(seat.stack), seat, JIT_THRESHOLD_TIERED)
+
+    def outbox(self) -> Iterator[bytes]:
+        return self._host.outbox()
+
+    def digest(self) -> bytes:
+        return self._host.digest()
+
+    def pages(self) -> Any:
+        heap, low, end = (unsigned32(self._exports.k_span(which)) for which in range(3))
+        return self._memory.take(heap, low, end)
+
+    def close(self) -> None:
+        heap, low, end = (unsigned32(self._exports.k_span(which)) for which in range(3))
+        self._memory.close(heap, low, end)

@@ -1,0 +1,120 @@
+"""Processes of a run: who made whom, what they ran, when and how they ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from .. import linux
+from .taps import Tap
+
+PROCESS_TAPS = ("CLONE", "EXEC", "EXIT")
+CLONE_THREAD = 0x10000
+
+
+@dataclass
+class Ran:
+    """A program that a process ran, from its exec on."""
+
+    tick: int
+    now_ns: int
+    path: str
+    args: list[str]
+
+
+@dataclass
+class Process:
+    """One process."""
+
+    pid: int
+    parent: int  # pid; 1 is the host's
+    tick: int
+    now_ns: int
+    real_ns: int
+    ran: list[Ran] = field(default_factory=list)
+    threads: int = 1  # that it ever had
+    cpu_ticks: int = 0
+    end_tick: int | None = None
+    end_ns: int | None = None
+    status: int | None = None  # as of wait(2)
+    children: list[Process] = field(default_factory=list)
+
+    @property
+    def command(self) -> list[str]:
+        """What it ran last; of a fork, what its parent had run."""
+        return self.ran[-1].args if self.ran else []
+
+    def ended(self) -> str:
+        """Say how it ended."""
+        if self.status is None:
+            return "running"
+        code, signal = linux.wait_status(self.status)
+        return f"exit {code}" if signal is None else linux.signal_name(signal)
+
+
+def strings(data: bytes) -> list[str]:
+    """Split what has a NUL behind each."""
+    return [part.decode("utf-8", "backslashreplace") for part in data.split(b"\0")[:-1]]
+
+
+class Processes:
+    """Takes taps; has the processes, the first ones of each tree in `roots`."""
+
+    def __init__(self) -> None:
+        self.roots: list[Process] = []
+        self.all: list[Process] = []
+        self._now: dict[int, Process] = {}
+
+    def see(self, tap: Tap) -> None:
+        """Take the next tap."""
+        if tap.what == "CLONE":
+            self._clone(tap)
+        elif tap.what == "EXEC":
+            process = self._now.get(tap.pid) or self._new(tap, tap.args[0])
+            path, *args = strings(tap.data)
+            process.ran.append(Ran(tap.tick, tap.now_ns, path, args))
+        elif tap.what == "EXIT" and (ending := self._now.get(tap.pid)):
+            ending.cpu_ticks += tap.args[2]
+            if tap.args[1]:
+                ending.status = tap.args[0]
+                ending.end_tick, ending.end_ns = tap.tick, tap.now_ns
+                del self._now[tap.pid]
+
+    def find(self, pid: int) -> Process | None:
+        """Return the process that has this number now."""
+        return self._now.get(pid)
+
+    def _clone(self, tap: Tap) -> None:
+        parent = self._now.get(tap.args[0])
+        if tap.args[2] & CLONE_THREAD and parent:
+            parent.threads += 1
+            return
+        made = self._new(tap, tap.args[0])
+        if parent and parent.ran:
+            made.ran.append(parent.ran[-1])
+
+    def _new(self, tap: Tap, parent: int) -> Process:
+        made = Process(tap.pid, parent, tap.tick, tap.now_ns, tap.real_ns)
+        above = self._now.get(parent)
+        (above.children if above else self.roots).append(made)
+        self.all.append(made)
+        self._now[tap.pid] = made
+        return made
+
+
+def as_json(process: Process) -> dict[str, Any]:
+    """Return a process with its children as plain data."""
+    return {
+        "pid": process.pid,
+        "parent": process.parent,
+        "start": {"tick": process.tick, "ns": process.now_ns},
+        "end": None
+        if process.end_tick is None
+        else {"tick": process.end_tick, "ns": process.end_ns},
+        "exec": [{"tick": ran.tick, "path": ran.path, "args": ran.args} for ran in process.ran],
+        "threads": process.threads,
+        "cpu_ticks": process.cpu_ticks,
+        "status": process.status,
+        "ended": process.ended(),
+        "children": [as_json(child) for child in process.children],
+    }

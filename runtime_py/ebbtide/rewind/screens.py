@@ -1,0 +1,103 @@
+"""Finds in a run which programs the host has started, how large their terminals were, and how they
+ended: with the output itself (output.py) all that is needed to draw a session again.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from .. import linux
+from ..abi import Abi
+from ..events import CallEnded
+from ..recording import EVENT, Written
+
+
+@dataclass(frozen=True)
+class Started:
+    """A program was started; `rows` is 0 unless on a terminal."""
+
+    pid: int
+    args: tuple[str, ...]
+    rows: int
+    cols: int
+    fds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Resized:
+    """A program's terminal has another size."""
+
+    pid: int
+    rows: int
+    cols: int
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A program has ended."""
+
+    pid: int
+    exit_code: int
+
+
+Change = Started | Resized | Ended
+
+
+@dataclass(frozen=True)
+class _Call:
+    nr: int
+    args: tuple[int, ...]
+    data: bytes
+
+
+class Screens:
+    """Follows the agent calls of one replay."""
+
+    def __init__(self, abi: Abi) -> None:
+        self._abi = abi
+        self._call = abi.structs["event_call"]
+        self._spawn = abi.structs["spawn"]
+        self._followed = {abi.nr[name] for name in ("SPAWN", "ioctl", "wait4")}
+        self._calls: dict[int, _Call] = {}
+        self._masters: dict[int, int] = {}  # agent descriptor of a terminal -> pid
+
+    def event(self, entry: Written) -> None:
+        """Note an agent call that begins."""
+        if entry.kind != EVENT:
+            return
+        data = entry.data
+        if self._abi.event_name(data) != "CALL":
+            return
+        words = self._call.integers(data)
+        if words["nr"] in self._followed:
+            args = struct.unpack_from("<6Q", self._call.raw(data, "args"))
+            self._calls[words["id"]] = _Call(words["nr"], args, data[self._call.size :])
+
+    def ended(self, ended: CallEnded) -> Change | None:
+        """Take an agent call's answer; returns what it changes."""
+        call = self._calls.pop(ended.id, None)
+        if call is None or ended.result < 0:
+            return None
+        if call.nr == self._abi.nr["SPAWN"]:
+            return self._started(call, ended)
+        if call.nr == self._abi.nr["wait4"]:
+            code, _ = linux.wait_status(int.from_bytes(ended.data[:4], "little"))
+            return Ended(ended.result, code)
+        pid = self._masters.get(call.args[0])
+        if pid is None or call.args[1] != linux.TIOCSWINSZ:
+            return None
+        rows, cols = struct.unpack_from("<2H", call.data)
+        return Resized(pid, rows, cols)
+
+    def _started(self, call: _Call, ended: CallEnded) -> Started:
+        words = self._spawn.integers(call.data)
+        pty = bool(words["flags"] & self._abi.const["SPAWN_PTY"])
+        fds = struct.unpack("<3i", ended.data[:12])
+        if pty:
+            self._masters[fds[0]] = ended.result
+        at = words["argv_off"]
+        args = call.data[at:].split(b"\0")[: words["argc"]]
+        size = (words["rows"], words["cols"]) if pty else (0, 0)
+        words_of = tuple(arg.decode(errors="replace") for arg in args)
+        return Started(ended.result, words_of, *size, fds)

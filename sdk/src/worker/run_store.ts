@@ -1,0 +1,199 @@
+/**
+ * Recorded runs of this origin: tapes, the objects they name by SHA-256 (deflated, each once), and the kernels that made
+ * them. Nothing here ever leaves the browser. The oldest runs that nobody has pinned make room for new ones.
+ *
+ *     runs/ID.json   what is known of a run        objects/HASH   deflated bytes
+ *     tapes/ID       rewind/tape.py                uses/ID        the hashes that its tape names, one a line
+ *     kernels/HASH   kernel.wasm
+ */
+
+import type { RunInfo } from "../messages.js";
+import type { RunFiles } from "./run_files.js";
+
+/** All that the store may hold. */
+export const BYTES_MOST = 200e6;
+export const RUNS_MOST = 20;
+
+type Kept = Omit<RunInfo, "bytes" | "live">;
+
+/** A run with all that a replay needs. */
+export interface WholeRun {
+  readonly info: RunInfo;
+  readonly tape: Uint8Array<ArrayBuffer>;
+  readonly kernel: Uint8Array<ArrayBuffer>;
+  /** Deflated, by hash. */
+  readonly objects: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
+}
+
+const LOCK = "ebb-runs";
+const live = (id: string): string => `ebb-run ${id}`;
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+const FOLDERS = ["runs", "tapes", "uses", "objects", "kernels"] as const;
+
+export class RunStore {
+  private readonly known = new Set<string>();
+  private total = 0;
+
+  constructor(private readonly files: RunFiles) {}
+
+  /** Begin a run; it counts as live until this worker ends. */
+  begin(run: Omit<Kept, "ended" | "pinned">, kernel: Uint8Array): Promise<void> {
+    return locked(async () => {
+      void navigator.locks.request(live(run.id), () => new Promise(() => undefined)).catch(() => undefined);
+      await this.count();
+      await this.makeRoom(run.id);
+      await this.keepKernel(run.kernel, kernel);
+      await this.info({ ...run, ended: null, pinned: false });
+    });
+  }
+
+  /** Add to a run: objects first, so that no tape names what is not there. */
+  append(id: string, tape: Uint8Array, objects: readonly (readonly [string, Uint8Array])[]): Promise<void> {
+    return locked(async () => {
+      for (const [hash, data] of objects) {
+        if (this.known.has(hash)) continue;
+        const stored = await deflate(data);
+        await this.files.write(`objects/${hash}`, stored);
+        this.known.add(hash);
+        this.total += stored.length;
+      }
+      if (objects.length > 0) await this.files.append(`uses/${id}`, encoder.encode(objects.map(([hash]) => `${hash}\n`).join("")));
+      await this.files.append(`tapes/${id}`, tape);
+      this.total += tape.length;
+      if (this.total > BYTES_MOST) await this.makeRoom(id);
+      if (this.total > BYTES_MOST) throw new Error(`this browser keeps ${BYTES_MOST / 1e6} MB of recordings, and they are full`);
+    });
+  }
+
+  /** Take a run that was recorded elsewhere. */
+  import(run: Omit<Kept, "pinned">, tape: Uint8Array, kernel: Uint8Array): Promise<void> {
+    return locked(async () => {
+      await this.count();
+      await this.makeRoom(run.id);
+      await this.keepKernel(run.kernel, kernel);
+      await this.files.write(`tapes/${run.id}`, tape);
+      await this.info({ ...run, pinned: false });
+    });
+  }
+
+  finish(id: string): Promise<void> {
+    return this.change(id, { ended: Date.now() });
+  }
+
+  pin(id: string, pinned: boolean): Promise<void> {
+    return this.change(id, { pinned });
+  }
+
+  /** All runs, the newest first. */
+  async list(): Promise<RunInfo[]> {
+    const [runs, tapes, locks] = await Promise.all([
+      this.files.list("runs"), this.files.list("tapes"), navigator.locks.query(),
+    ]);
+    const held = new Set(locks.held?.map(({ name }) => name));
+    const found: RunInfo[] = [];
+    for (const name of runs.keys()) {
+      const kept = await this.read(name.replace(/\.json$/, ""));
+      if (kept !== null) found.push({ ...kept, bytes: tapes.get(kept.id) ?? 0, live: held.has(live(kept.id)) });
+    }
+    return found.sort((a, b) => b.started - a.started);
+  }
+
+  remove(id: string): Promise<void> {
+    return locked(() => this.drop(id));
+  }
+
+  /** Read a whole run. */
+  async open(id: string): Promise<WholeRun> {
+    const info = (await this.list()).find((run) => run.id === id);
+    const tape = await this.files.read(`tapes/${id}`);
+    if (info === undefined || tape === null) throw new Error(`there is no run ${id} in this browser`);
+    const kernel = await this.files.read(`kernels/${info.kernel}`);
+    if (kernel === null) throw new Error(`the kernel of run ${id} is missing`);
+    const objects = new Map<string, Uint8Array<ArrayBuffer>>();
+    for (const hash of await this.uses(id)) {
+      const data = await this.files.read(`objects/${hash}`);
+      if (data !== null) objects.set(hash, data); // one that is missing is the reader's to notice
+    }
+    return { info, tape, kernel, objects };
+  }
+
+  // ---- Inside the lock -----------------------------------------------------------------------------------------
+
+  private async read(id: string): Promise<Kept | null> {
+    const bytes = await this.files.read(`runs/${id}.json`);
+    try {
+      return bytes === null ? null : (JSON.parse(decoder.decode(bytes)) as Kept);
+    } catch {
+      return null; // half written
+    }
+  }
+
+  private info(kept: Kept): Promise<void> {
+    return this.files.write(`runs/${kept.id}.json`, encoder.encode(JSON.stringify(kept)));
+  }
+
+  private change(id: string, fields: Partial<Kept>): Promise<void> {
+    return locked(async () => {
+      const kept = await this.read(id);
+      if (kept !== null) await this.info({ ...kept, ...fields });
+    });
+  }
+
+  private async uses(id: string): Promise<string[]> {
+    const bytes = await this.files.read(`uses/${id}`);
+    return bytes === null ? [] : decoder.decode(bytes).split("\n").filter((hash) => hash.length === 64);
+  }
+
+  private async keepKernel(hash: string, bytes: Uint8Array): Promise<void> {
+    if ((await this.files.list("kernels")).has(hash)) return;
+    await this.files.write(`kernels/${hash}`, bytes);
+    this.total += bytes.length;
+  }
+
+  /** Look again at what is there: other tabs write, too. */
+  private async count(): Promise<void> {
+    this.known.clear();
+    this.total = 0;
+    for (const folder of FOLDERS) {
+      for (const [name, bytes] of await this.files.list(folder)) {
+        this.total += bytes;
+        if (folder === "objects") this.known.add(name);
+      }
+    }
+  }
+
+  /** Drop the oldest runs until one more fits; those that are pinned, live or `except` stay. */
+  private async makeRoom(except: string): Promise<void> {
+    const runs = (await this.list()).filter(({ id }) => id !== except);
+    const old = runs.filter((run) => !run.pinned && !run.live).reverse();
+    let left = runs.length;
+    for (const run of old) {
+      if (left < RUNS_MOST && this.total <= BYTES_MOST) break;
+      await this.drop(run.id);
+      left--;
+    }
+  }
+
+  private async drop(id: string): Promise<void> {
+    for (const path of [`runs/${id}.json`, `tapes/${id}`, `uses/${id}`]) await this.files.remove(path);
+    const used = new Set<string>();
+    for (const other of (await this.files.list("uses")).keys()) for (const hash of await this.uses(other)) used.add(hash);
+    for (const hash of (await this.files.list("objects")).keys()) {
+      if (!used.has(hash)) await this.files.remove(`objects/${hash}`);
+    }
+    const kernels = new Set((await this.list()).map(({ kernel }) => kernel));
+    for (const hash of (await this.files.list("kernels")).keys()) {
+      if (!kernels.has(hash)) await this.files.remove(`kernels/${hash}`);
+    }
+    await this.count();
+  }
+}
+
+/** One writer at a time, of all tabs. */
+const locked = <T>(work: () => Promise<T>): Promise<T> => navigator.locks.request(LOCK, work) as Promise<T>;
+
+async function deflate(data: Uint8Array): Promise<Uint8Array> {
+  const stream = new Blob([data as Uint8Array<ArrayBuffer>]).stream().pipeThrough(new CompressionStream("deflate"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}

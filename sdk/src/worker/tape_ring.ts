@@ -1,0 +1,75 @@
+/**
+ * What a recorded hart delivers, told to the kernel worker through shared memory: the hart must not wait, and once it is
+ * parked it can serve nobody. An event from the inbox is only a tick here, for the kernel worker has its bytes, and the
+ * inbox keeps its order; an event of the hart's own (CLOCK, ADMIT) brings its bytes. A full ring ends the recording.
+ *
+ *     header   head, tail (bytes written and read, modulo 2^32), lost
+ *     entry    f64 tick, u32 length or FROM_INBOX, u32 0, bytes padded to 8
+ */
+
+/** Bytes of entries: minutes of a busy machine; the kernel worker takes them every second. */
+const ROOM = 1 << 20;
+const HEADER = 16;
+const ENTRY = 16;
+const OWN_MOST = 256;
+const FROM_INBOX = 0xffffffff;
+const [HEAD, TAIL, LOST] = [0, 1, 2] as const;
+
+export interface TapeRing {
+  /** Where Python puts an event of the hart's own. */
+  readonly own: Uint8Array;
+  /** The next event of the inbox is delivered at `tick`. */
+  inbox(tick: number): void;
+  /** An event of `length` bytes in `own` is delivered at `tick`. */
+  put(tick: number, length: number): void;
+  /** All entries since the last call. */
+  take(): Uint8Array;
+  /** Whether an entry found no room. */
+  lost(): boolean;
+}
+
+export const makeTapeRing = (): SharedArrayBuffer => new SharedArrayBuffer(HEADER + ROOM);
+
+export function openTapeRing(buffer: SharedArrayBuffer): TapeRing {
+  const words = new Int32Array(buffer, 0, HEADER / 4);
+  const room = new Uint8Array(buffer, HEADER);
+  const own = new Uint8Array(OWN_MOST);
+  const entry = new Uint8Array(ENTRY + OWN_MOST);
+  const fields = new DataView(entry.buffer);
+
+  function write(tick: number, length: number, bytes: number): void {
+    const head = Atomics.load(words, HEAD) >>> 0;
+    const used = (head - Atomics.load(words, TAIL)) >>> 0;
+    const size = ENTRY + ((bytes + 7) & ~7);
+    if (size > ROOM - used || Atomics.load(words, LOST) !== 0) {
+      Atomics.store(words, LOST, 1);
+      return;
+    }
+    fields.setFloat64(0, tick, true);
+    fields.setUint32(8, length, true);
+    entry.set(own.subarray(0, bytes), ENTRY);
+    const at = head % ROOM;
+    const first = Math.min(size, ROOM - at);
+    room.set(entry.subarray(0, first), at);
+    room.set(entry.subarray(first, size), 0);
+    Atomics.store(words, HEAD, (head + size) | 0);
+  }
+
+  return {
+    own,
+    inbox: (tick) => write(tick, FROM_INBOX, 0),
+    put: (tick, length) => write(tick, length, length),
+    take() {
+      const head = Atomics.load(words, HEAD) >>> 0;
+      const tail = Atomics.load(words, TAIL) >>> 0;
+      const taken = new Uint8Array((head - tail) >>> 0);
+      const at = tail % ROOM;
+      const first = Math.min(taken.length, ROOM - at);
+      taken.set(room.subarray(at, at + first), 0);
+      taken.set(room.subarray(0, taken.length - first), first);
+      Atomics.store(words, TAIL, head | 0);
+      return taken;
+    },
+    lost: () => Atomics.load(words, LOST) !== 0,
+  };
+}

@@ -1,0 +1,190 @@
+"""Runs recorded in Chromium: they replay bit for bit under CPython and in the page, and native runs do so here."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from e2e.machines import MachinePage
+from ebbtide import Machine
+from ebbtide.recording import DIGEST, END, Tape
+from ebbtide.rewind.output import Chunk
+from ebbtide.rewind.replay import Replay
+from ebbtide.rewind.tape import Header, TapeReader, TapeWriter
+from ebbtide.rewind.wasmtime_stage import WasmtimeStage
+from ebbtide.wasmtime_kernel import KernelModule
+
+RAM = 128 << 20
+SCRIPT = """
+cd /tmp; seq 300 | sort -r | head -2; echo $RANDOM | tr 0-9 a-j
+awk 'BEGIN { for (i = 0; i < 2000; i++) x += sin(i) / 7; print x }'
+(sleep 0.05; echo slept) & wait
+for i in $(seq 30); do echo $i | tr 1-9 a-i; done | md5sum
+"""
+
+RECORD = """
+    const { boot } = await import("./ebbtide.js");
+    const seen = [];
+    const other = await boot({ record: true, memory: "128M", onRecording: (one) => seen.push(one) });
+    const result = await other.run("bash", ["-s"], { stdin: arg });
+    const shell = await other.spawn("bash", ["--norc"], { pty: { rows: 20, cols: 70 } });
+    const writer = shell.stdin.getWriter();
+    await writer.write(new TextEncoder().encode("echo f''in; stty size; exit 7\\n"));
+    const drawn = await collect(shell.stdout);
+    await other.saveRun();
+    const id = other.recording.id;
+    const live = (await other.runs.list()).find((run) => run.id === id).live;
+    await other.close();
+    return { ...result, drawn, id, live, harts: other.harts, seen };
+"""
+
+
+
+@pytest.fixture(scope="module")
+def recorded(machine: MachinePage) -> dict[str, Any]:
+    found: dict[str, Any] = machine.js(RECORD, SCRIPT)
+    assert found["exitCode"] == 0, found
+    return found
+
+
+@pytest.fixture(scope="module")
+def kernel(kernel_wasm: Path) -> KernelModule:
+    return KernelModule(kernel_wasm)
+
+
+def test_a_recorded_machine_says_so(machine: MachinePage, recorded: dict[str, Any]) -> None:
+    assert recorded["harts"] == 1 and recorded["live"]
+    said = recorded["seen"][-1]
+    assert said["id"] == recorded["id"] and said["bytes"] > 1000 and said["ended"] is None
+    runs = machine.js("return sdk.runs.list()")
+    run = next(run for run in runs if run["id"] == recorded["id"])
+    assert run["ended"] and run["bytes"] >= said["bytes"] and run["about"]["image"] == "base"
+
+
+def test_record_and_more_harts_is_an_error(machine: MachinePage) -> None:
+    body = 'const { boot } = await import("./ebbtide.js"); await boot({ record: true, harts: 2 });'
+    assert machine.error(body)["message"].startswith("a recorded machine has one hart")
+
+
+def test_a_run_of_chromium_replays_natively(
+    machine: MachinePage, recorded: dict[str, Any], kernel: KernelModule
+) -> None:
+    data = base64.b64decode(
+        machine.js(
+            """const file = await sdk.runs.export(arg);
+            const bytes = new Uint8Array(await file.arrayBuffer());
+            return bytes.toBase64?.() ?? btoa(Array.from(bytes, (b) => String.fromCharCode(b)).join(""));""",
+            recorded["id"],
+        )
+    )
+    reader = TapeReader(data)
+    reader.head()
+    entries = list(reader.entries())
+    assert entries[-1].kind == END and reader.header.kernel.hex() == kernel.hash
+    shown: list[Chunk] = []
+    replay = Replay(
+        kernel.abi,
+        entries,
+        lambda ram, pages: WasmtimeStage(kernel, ram, None, pages),
+        on_chunk=shown.append,
+    )
+    replay.run()  # compares what comes out with the tape, to the end
+    text = b"".join(chunk.data for chunk in shown if chunk.stream == "stdout").decode()
+    assert text == recorded["stdout"]
+    assert b"".join(chunk.data for chunk in shown if chunk.stream == "tty").decode() == recorded["drawn"]
+
+
+def test_it_replays_in_the_page(machine: MachinePage, recorded: dict[str, Any]) -> None:
+    found = machine.js(
+        """const rewind = await sdk.runs.open(arg);
+        const shown = [];
+        for (;;) {
+            const { events, tick, whole } = await rewind.advance();
+            shown.push(...events);
+            if (whole) break;
+        }
+        const half = await rewind.seek(Math.floor(rewind.end / 2));
+        await rewind.seek(rewind.end);
+        const back = await rewind.seek(Math.floor(rewind.end / 3));
+        rewind.close();
+        const of = (stream) => shown.filter((one) => one.stream === stream).map(({ data }) => text(data)).join("");
+        return { stdout: of("stdout"), tty: of("tty"), end: rewind.end, half, back,
+            ticks: shown.map(({ tick }) => tick), kinds: shown.filter(({ type }) => type !== "output")
+                .map(({ type, args, rows, cols, exitCode }) => [type, args?.join(" ") ?? exitCode ?? rows]) };""",
+        recorded["id"],
+    )
+    assert found["stdout"] == recorded["stdout"] and found["tty"] == recorded["drawn"]
+    assert found["ticks"] == sorted(found["ticks"]) and found["ticks"][-1] <= found["end"]
+    assert found["half"] >= found["end"] // 2 and found["back"] < found["half"]
+    assert found["kinds"] == [
+        ["start", "bash -s"], ["exit", 0], ["start", "bash --norc"], ["exit", 7],
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def native(kernel_wasm: Path, scratch_folder: Path) -> Iterator[str]:
+    """A session recorded under CPython with a digest at its end, as a file; gives its output."""
+
+    async def record() -> str:
+        async with await Machine.boot("base", memory=RAM, record=(tape := Tape())) as machine:
+            result = await machine.run("bash", "-s", stdin=SCRIPT)
+            assert result.exit_code == 0, result
+            await machine.digest()
+            header = Header(bytes(range(16)), bytes.fromhex(machine.placement.kernel.hash))  # type: ignore[attr-defined]
+            with (scratch_folder / "native.run").open("wb") as file:
+                writer = TapeWriter(file, header, None, {})
+                for entry in tape.entries:
+                    writer.append(entry)
+                writer.flush()
+            assert tape.entries[-1].kind == DIGEST
+            return str(result.stdout)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EBB_KERNEL", str(kernel_wasm))
+        with ThreadPoolExecutor(1) as thread:  # Playwright's event loop is in this one
+            yield thread.submit(lambda: asyncio.run(record())).result()
+
+
+def test_a_native_run_is_taken_in_and_replays(machine: MachinePage, native: str) -> None:
+    found = machine.js(
+        """const id = await sdk.runs.import(await (await fetch("/scratch/native.run")).blob());
+        const rewind = await sdk.runs.open(id);
+        let shown = "";
+        for (;;) {
+            const { events, whole } = await rewind.advance();
+            for (const { data } of events) if (data) shown += text(data);
+            if (whole) break;
+        }
+        rewind.close();
+        await sdk.runs.remove(id);
+        return { shown, left: (await sdk.runs.list()).map((run) => run.id).includes(id) };"""
+    )
+    assert found == {"shown": native, "left": False}
+
+
+def test_a_tab_that_is_closed_leaves_a_run_that_replays(machine: MachinePage) -> None:
+    page = machine.page.context.new_page()
+    page.goto("/")
+    page.wait_for_function("document.body.dataset.state === 'ready'")
+    id = page.evaluate("sdk.saveRun().then(() => sdk.recording.id)")
+    page.close()
+    machine.until("return !(await sdk.runs.list()).find((run) => run.id === arg).live", id)
+    found = machine.js(
+        """const rewind = await sdk.runs.open(arg);
+        let shown = "";
+        for (;;) {
+            const { events, whole } = await rewind.advance();
+            for (const { data } of events) if (data) shown += text(data);
+            if (whole) break;
+        }
+        rewind.close();
+        return { shown, cut: rewind.cut };""",
+        id,
+    )
+    assert found["cut"] and "#" in found["shown"]

@@ -1,0 +1,46 @@
+/**
+ * What the page says of its recording: a word and a size in the bar, and a switch in the menu. A recorded machine has one
+ * hart, so asking for more turns recording off.
+ */
+
+import type { BootOptions, Recording } from "ebbtide";
+import { amount, ask, find } from "./dom.js";
+import { notify } from "./failure.js";
+import type { Item } from "./menu.js";
+import { settings } from "./settings.js";
+
+let shown: Recording | null = null;
+let told = false;
+
+/** How the next machine is to be booted. */
+export function recordingWish(harts: number | undefined): Pick<BootOptions, "record" | "harts"> {
+  if (harts === undefined || harts === 1) return settings.record ? { record: true } : harts === undefined ? {} : { harts };
+  if (settings.record && !told) notify(`Not recorded: ${harts} harts.`);
+  told = true;
+  return { harts };
+}
+
+/** Show how the recording goes; null: there is none. */
+export function showRecording(recording: Recording | null): void {
+  if (recording?.ended && shown?.ended === null) notify(`The recording has ended, the machine goes on: ${recording.ended}.`);
+  shown = recording;
+  const line = find("recording");
+  line.hidden = recording === null || recording.ended !== null;
+  if (!line.hidden) line.textContent = `recording ${amount(recording?.bytes ?? 0)}`;
+}
+
+export function recordingItems(machine: { restart(): void }): readonly Item[] {
+  return [{ label: "Record sessions", hint: "kept in this browser", checked: settings.record, act: () => void turn(machine.restart) }];
+}
+
+async function turn(restart: () => void): Promise<void> {
+  settings.setRecord(!settings.record);
+  if (!settings.record) {
+    await window.sdk?.endRecording();
+    return notify("Nothing more is recorded. The next machine will have more harts.");
+  }
+  find("ask-title").textContent = "Record from now on?";
+  find("ask-text").textContent = "A recording begins with the machine: it starts anew, and its files and programs are lost.";
+  find("ask-yes").textContent = "Restart";
+  if (await ask("ask")) restart();
+}
