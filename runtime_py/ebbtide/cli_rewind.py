@@ -116,7 +116,14 @@ def _verify(store: RunStore, options: argparse.Namespace) -> int:
     return cli_verify.COMMANDS[options.command](store, options)
 
 
+def _snapshot(store: RunStore, options: argparse.Namespace) -> int:
+    from . import cli_snapshot
+
+    return cli_snapshot.run(store, options)
+
+
 _COMMANDS = {
+    "snapshot": _snapshot,
     "replay": _replay,
     "logs": _replay,
     **dict.fromkeys(("get", "describe", "rm", "pin", "unpin", "export", "import"), _runs),

@@ -67,6 +67,11 @@ class Replay:
         return self._driver.tick
 
     @property
+    def next(self) -> int:
+        """The number of the entry that comes next."""
+        return self._driver.next
+
+    @property
     def end(self) -> int:
         """The tape's last tick."""
         return self.entries[-1].tick if self.entries else 0
