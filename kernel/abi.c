@@ -26,6 +26,9 @@ static const struct line lines[] = {
 #define X(name, nr) {"agent_call." #name, nr},
     AGENT_CALL_TABLE(X)
 #undef X
+#define X(name, nr) {"debug." #name, nr},
+    DEBUG_TABLE(X)
+#undef X
 #define X(name, nr) {"errno." #name, nr},
     ERRNO_TABLE(X)
 #undef X
@@ -44,6 +47,7 @@ static const struct line lines[] = {
     S(event) S(event_boot) S(event_clock) S(event_call) S(spawn) S(event_cancel) S(event_admit)
     S(event_limits) S(event_block) S(event_hostfs) S(out) S(out_call) S(out_block) S(out_hostfs)
     S(hostfs_attr) S(out_log) S(out_notice) S(out_tap) S(report) S(counters) S(jit_module) S(jit_counters)
+    S(debug_note) S(debug_notes) S(debug_task) S(debug_tasks) S(debug_registers) S(debug_map)
 #undef S
 #define O(type, field) {"offset." #type "." #field, offsetof(struct type, field)},
     O(event, kind) O(event, len)
@@ -78,6 +82,13 @@ static const struct line lines[] = {
     O(jit_counters, region_instructions) O(jit_counters, module_bytes) O(jit_counters, refused)
     O(jit_counters, evictions) O(jit_counters, stale) O(jit_counters, queued)
     O(jit_counters, kept_regions) O(jit_counters, kept_modules)
+    O(debug_note, tick) O(debug_note, after) O(debug_note, va) O(debug_note, pc) O(debug_note, kind)
+    O(debug_note, pid) O(debug_note, tid) O(debug_notes, count) O(debug_tasks, count)
+    O(debug_task, pid) O(debug_task, tid) O(debug_task, ppid) O(debug_task, state)
+    O(debug_task, current) O(debug_task, nr) O(debug_task, instret) O(debug_task, name)
+    O(debug_registers, x) O(debug_registers, pc) O(debug_registers, f) O(debug_registers, instret)
+    O(debug_registers, fcsr) O(debug_map, start) O(debug_map, end) O(debug_map, offset)
+    O(debug_map, prot) O(debug_map, flags) O(debug_map, main) O(debug_map, name_len)
 #undef O
 };
 

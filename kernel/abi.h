@@ -337,6 +337,68 @@ struct jit_counters {
 };
 enum { JIT_TAIL_CALLS = 1, JIT_RELAXED_MADD = 2 }; // what the engine has, for k_jit_start
 
+// ---- A debugger's view (debug.h); private --------------------------------------------------------
+#define DEBUG_TABLE(X)                                                                             \
+    X(BREAK, 0)  /* the instruction at va is next */                                               \
+    X(WRITE, 1)  /* the bytes at va have changed */                                                \
+    X(READ, 2)   /* they were read */                                                              \
+    X(ACCESS, 3) /* either, or the same was written */                                             \
+    X(FATAL, 4)  /* a signal ends the process; va: wait status */                                  \
+    X(EXIT, 5)   /* it ends by itself; va: wait status */                                          \
+    X(EXEC, 6)   /* it becomes another program */
+enum {
+#define X(name, value) DEBUG_##name = value,
+    DEBUG_TABLE(X)
+#undef X
+};
+
+struct debug_note {
+    u64 tick;  // just before
+    u64 after; // and just after
+    u64 va;
+    u64 pc;
+    u32 kind; // DEBUG_*
+    u32 pid, tid;
+    u32 pad;
+};
+struct debug_notes {
+    u32 count; // all there were; the last of them stand in note[], as a ring
+    u32 pad;
+    struct debug_note note[];
+};
+
+struct debug_task {
+    u32 pid, tid, ppid;
+    u32 state;   // enum task_state
+    u32 current; // it is next
+    u32 nr;      // the system call it is in; ~0: none
+    u64 instret; // instructions it has retired
+    char name[16];
+};
+struct debug_tasks {
+    u32 count;
+    u32 pad;
+    struct debug_task task[];
+};
+
+struct debug_registers {
+    u64 x[32];
+    u64 pc;
+    u64 f[32];
+    u64 instret;
+    u32 fcsr;
+    u32 pad;
+};
+
+struct debug_map {
+    u64 start, end;
+    u64 offset; // in the file
+    u32 prot, flags; // PROT_*, VMA_*
+    u32 main;   // of the program itself
+    u32 name_len;
+    u8 name[];  // path of the file, or [stack]
+};
+
 // ---- Exports: i32 only (law 23) ----------------------------------------------------------------
 // k_abi()                     -> address of NUL-terminated text, "group.NAME value" per line
 // k_attach(ram_pages, harts)  -> builds the private region over any machine region (fresh or restored); once a memory
@@ -362,3 +424,8 @@ enum { JIT_TAIL_CALLS = 1, JIT_RELAXED_MADD = 2 }; // what the engine has, for k
 // k_tap(mask)                 -> bit n asks for records of TAP_ n; no machine page changes by it
 // k_sample(hart)              -> sends TAP_SAMPLE of what it runs, between two steps; 0 if it runs nothing
 // k_jit_counters(hart)        -> address of its struct jit_counters
+// k_debug_clear() k_debug_add(pid, kind, va_lo, va_hi, len) k_debug_note(kinds, stops, here) k_debug_until(tid, instret_lo, hi):
+//     what to look for; the first answers the address of struct debug_notes. A step that ends for it answers
+//     READY, with report.detail 1
+// k_debug_tasks(pid) k_debug_registers(tid) k_debug_map(pid, va_lo, va_hi) -> address of the struct, or 0
+// k_debug_read(pid, va_lo, va_hi, to, len) k_debug_auxv(pid, to) -> bytes copied to private memory

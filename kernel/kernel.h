@@ -7,6 +7,7 @@
 // tasks; host.mail_lock and host.heap_lock are leaves. Debug builds check the order.
 #pragma once
 #include "abi.h"
+#include "debug.h"
 #include "outbox.h"
 #include "tap.h"
 #include "lib/clock.h"
@@ -118,6 +119,7 @@ struct host {
     u32 panicked; // [atomic]
     struct counters counters;
     const char *abi_text;
+    struct debug debug;
     struct hart *running; // hart of this kernel pass; belongs to the kernel lock
     u64 pass_ticks;       // tick cost of the current pass
     u32 taps;             // bits of TAP_*

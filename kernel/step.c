@@ -27,8 +27,11 @@ void kernel_unlock(struct hart *hart) {
 
 // One kernel pass is over: charge it.
 static void pass_end(void) {
+    u64 before = kernel->tick;
     kernel->tick += 1 + host.pass_ticks;
     host.pass_ticks = 0;
+    if (unlikely(host.debug.watches))
+        debug_pass(before);
 }
 
 u64 hart_time_ns(struct hart *hart, u64 retired) {
@@ -82,6 +85,7 @@ static bool guest_run(struct hart *hart, struct task *task, u64 fuel, bool local
     hart->task = NULL;
     switch (exit) {
     case CPU_FUEL:
+    case CPU_STOPPED:
         return false;
     case CPU_ATTN:
         // What the others ask for stands where step() looks; only a shootdown is answered in guest
@@ -139,6 +143,8 @@ static bool task_turn(struct hart *hart, struct task *task, u64 end) {
     } else {
         u64 stop = min(min(end, task->quantum_end), clock_tick(&kernel->clock, timer_next_ns()));
         u64 timed = itimer_fuel(task);
+        if (unlikely(host.debug.active))
+            stop = min(stop - kernel->tick, debug_fuel(task)) + kernel->tick;
         bool seen = kernel->flags & BOOT_STRACE || host.taps >> TAP_RETURN & 1;
         bool local_calls = timed == ~0ull && !seen;
         pass = guest_run(hart, task, min(stop - kernel->tick, timed), local_calls);
@@ -213,8 +219,11 @@ static u32 step(struct hart *hart, u64 budget) {
     u64 end = kernel->tick + budget;
     for (;; pass_end()) {
     again:
-        if (kernel->tick >= end || host.inbox_head || atomic_load(&host.freeze) || outbox_full())
+        bool stopped = unlikely(host.debug.active) && debug_check();
+        if (stopped || kernel->tick >= end || host.inbox_head || atomic_load(&host.freeze) || outbox_full()) {
+            hart->report.detail = stopped;
             return STATUS_READY;
+        }
         if ((hart->report.detail = jit_raise(hart->cpu->jit)))
             return STATUS_JIT_READY;
         u32 status = decision(hart);

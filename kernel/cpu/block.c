@@ -28,6 +28,13 @@ void cpu_cache_init(struct hart *hart) {
 
 void cpu_smp(struct hart *hart, bool smp) { hart->cpu->smp = smp; }
 
+void cpu_debug(struct hart *hart, bool breaks, bool watches) {
+    hart->cpu->breaks = breaks;
+    hart->cpu->watches = watches;
+    cpu_cache_flush(hart->cpu);
+    cpu_cache_new_epoch(hart->cpu);
+}
+
 void cpu_cache_flush(struct cpu_cache *cache) {
     cache->op_count = 1; // offset 0 means none
     cache->page_count = 0;
@@ -279,13 +286,11 @@ static bool is_return(const struct code_page *page, u32 off) {
 static struct op *entry_make(struct cpu_cache *cache, struct code_page *page, u32 off, bool loop) {
     struct op *target = op_at(cache, page->map[off / 2]);
     struct jit *jit = cache->jit;
-    if (!jit || target->b == OP_ENTRY_MARK)
+    if (!jit || target->b == OP_ENTRY_MARK || unlikely(cache->breaks))
         return target;
     struct op *op = &cache->ops[cache->op_count];
     u32 index = jit_find(jit, page->frame, off, page->generation);
     u32 state = jit_state(jit, index);
-    if (state == REGION_REFUSED)
-        return target;
     cache->op_count += 2;
     op[0] = (struct op){.n = target->n, .off = (u16)off, .b = OP_ENTRY_MARK};
     op[1] = (struct op){.code = OP_GOTO, .n = target->n, .off = (u16)off, .b = OP_ENTRY_MARK};
@@ -293,9 +298,6 @@ static struct op *entry_make(struct cpu_cache *cache, struct code_page *page, u3
     if (state == REGION_READY) {
         op[0].code = OP_COMPILED | OP_SLOW;
         op[0].imm = (i32)index;
-    } else if (state) {
-        op[0].code = OP_GOTO;
-        op[0].imm = sizeof(struct op);
     } else {
         // c: how many thresholds it is worth; a: whether, and how often, kept code was asked for
         op[0].code = OP_ENTRY | OP_SLOW;
@@ -312,6 +314,13 @@ struct op *code_entry(struct hart *hart, struct cpu_cache *cache, u64 pc, bool l
     if (!op || !cache->jit)
         return op;
     return entry_make(cache, code_page_at(hart, cache, pc), pc & PAGE_MASK, loop);
+}
+
+void code_await(struct hart *hart, struct cpu_cache *cache, u64 pc) {
+    struct code_page *page = code_page_known(hart, cache, pc);
+    u32 off = pc & PAGE_MASK;
+    if (page && page->map[off / 2] && cache->op_count + 2 <= cache->op_max)
+        entry_make(cache, page, off, true);
 }
 
 void code_compiled(struct cpu_cache *cache, maddr frame, u32 off, u32 generation, u32 index) {
@@ -346,6 +355,10 @@ static struct op *decode_run(struct cpu_cache *cache, struct code_page *page, u3
         }
         u32 word = parcel[off / 2];
         page->map[off / 2] = op_offset(cache, op);
+        if (unlikely(cache->breaks) && debug_breaks_at(off)) {
+            *op = (struct op){.code = OP_BREAK | OP_SLOW, .off = (u16)off, .n = 1};
+            break;
+        }
         if (insn_length(word) == 4) {
             if (off + 4 > PAGE_SIZE) {
                 *op = (struct op){.code = OP_STRADDLE | OP_SLOW, .off = (u16)off, .n = 1};

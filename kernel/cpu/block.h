@@ -17,6 +17,7 @@
     X(OP_NEXT)      /* continue at pc = base + off; retires nothing */                             \
     X(OP_STOP)      /* as OP_NEXT, but leave interp.c */                                           \
     X(OP_STRADDLE)  /* an instruction that begins in this page and ends in the next */             \
+    X(OP_BREAK)     /* where a breakpoint may be; the rest as OP_STRADDLE */                       \
     X(OP_JUMP_NEAR) /* jal inside the page: imm to its op, a gets base + c */                      \
     X(OP_BEQ_FAR)   /* branch to another page: imm as encoded. Plain BEQ..BGEU are resolved: */    \
     X(OP_BNE_FAR)   /* imm to their op, a = fuel given back less fuel the target takes */          \
@@ -172,6 +173,7 @@ struct cpu_cache {
     u64 *left;     // its fuel outside the slice
     u32 epochs;    // how many there have been
     bool smp;
+    bool breaks, watches; // a debugger has some
     u32 op_count, op_max;
     u32 page_count, page_max;
     u32 flushes;
@@ -203,6 +205,9 @@ struct op *code_at(struct hart *hart, struct cpu_cache *cache, u64 pc);
 
 // The same for a place where compiled code may begin: how often it is reached is counted.
 struct op *code_entry(struct hart *hart, struct cpu_cache *cache, u64 pc, bool loop);
+
+// The interpreter is to stop at pc: if it is decoded it becomes an entry, else it is looked up when it is reached.
+void code_await(struct hart *hart, struct cpu_cache *cache, u64 pc);
 
 // The region `index`, which begins there, is ready to run; 0: none is, count again.
 void code_compiled(struct cpu_cache *cache, maddr frame, u32 off, u32 generation, u32 index);

@@ -21,6 +21,7 @@ enum cpu_exit {
     CPU_ECALL,      // pc on the ecall, which is not retired
     CPU_EBREAK,     // pc on the ebreak, not retired
     CPU_ILLEGAL,    // pc on it, not retired
+    CPU_STOPPED,    // the debugger wants it; fewer may have retired
     CPU_FAULT,      // hart->fault; pc on the instruction, nothing of it done
     CPU_MISALIGNED, // LR, SC or AMO on a misaligned address (hart->fault.va): SIGBUS, BUS_ADRALN
 };
@@ -36,6 +37,13 @@ bool ecall_local(struct hart *hart, u64 *x);
 
 // Given by the kernel: the value of rdtime `retired` instructions after the entry of cpu_run.
 u64 hart_time_ns(struct hart *hart, u64 retired);
+
+// Given by the kernel, for a debugger (debug.h): may a breakpoint be at this offset of a page; does one hold at pc;
+// is this access, which has been done, watched? True of the latter two: leave cpu_run.
+bool debug_breaks_at(u32 off);
+bool debug_break(struct task *task, u64 pc, u64 tick, u64 instret);
+bool debug_accessed(struct task *task, u64 va, u32 size, bool write, u64 pc, u64 tick);
+void cpu_debug(struct hart *hart, bool breaks, bool watches); // from now on there are some; drops all decoded code
 
 void cpu_cache_init(struct hart *hart); // once a hart, from the private heap
 void cpu_smp(struct hart *hart, bool smp);  // several harts from now on? No, at first

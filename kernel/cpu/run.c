@@ -16,6 +16,7 @@ enum end {
     END_INTERPRET, // the same, to an instruction that compiled code has left to the interpreter
     END_AGAIN,   // not retired: run.ip has been replaced
     END_EXIT,    // not retired: leave cpu_run
+    END_STOP,    // retired: leave cpu_run
     END_REACHED, // run.pc is what compiled code waits for
     END_LEAVING, // run.pc and run.fuel are set, and s->exit: leave cpu_run
 };
@@ -111,25 +112,38 @@ static enum end leave_with(struct session *s, enum cpu_exit exit) {
     return END_EXIT;
 }
 
+// A debugger watches something: is it this access?
+static enum end accessed(struct session *s, const struct op *op, u64 va, u32 size, bool write) {
+    u64 retired = retired_before(s, op);
+    if (!debug_accessed(s->hart->task, va, size, write, s->cache->run.base + op->off, s->hart->tick + retired))
+        return END_NEXT;
+    s->exit = CPU_STOPPED;
+    return END_STOP;
+}
+
 // After a store: does the code decoded so far still stand?
-static enum end stored(struct hart *hart, u32 fetch_before) {
+static enum end stored(struct session *s, const struct op *op, u64 va, u32 size, u32 fetch_before) {
+    struct hart *hart = s->hart;
+    if (unlikely(s->cache->watches) && accessed(s, op, va, size, true) == END_STOP)
+        return END_STOP;
     return hart->code_changed || fetch_generation(hart) != fetch_before ? END_REFETCH : END_NEXT;
 }
 
 static enum end execute_load(struct session *s, const struct op *op, u32 size, bool is_signed) {
-    u64 value;
-    if (!guest_load(s->hart, REGISTER(op->b) + (u64)(i64)op->imm, size, &value))
+    u64 value, va = REGISTER(op->b) + (u64)(i64)op->imm;
+    if (!guest_load(s->hart, va, size, &value))
         return leave_with(s, CPU_FAULT);
     u32 unused = 64 - size * 8;
     REGISTER(op->a) = is_signed ? (u64)((i64)(value << unused) >> unused) : value;
-    return END_NEXT;
+    return unlikely(s->cache->watches) ? accessed(s, op, va, size, false) : END_NEXT;
 }
 
 static enum end execute_store(struct session *s, const struct op *op, u32 size) {
     u32 fetch = fetch_generation(s->hart);
-    if (!guest_store(s->hart, REGISTER(op->b) + (u64)(i64)op->imm, size, REGISTER(op->c)))
+    u64 va = REGISTER(op->b) + (u64)(i64)op->imm;
+    if (!guest_store(s->hart, va, size, REGISTER(op->c)))
         return leave_with(s, CPU_FAULT);
-    return stored(s->hart, fetch);
+    return stored(s, op, va, size, fetch);
 }
 
 static enum end execute_atomic(struct session *s, const struct op *op, u32 id) {
@@ -149,7 +163,7 @@ static enum end execute_atomic(struct session *s, const struct op *op, u32 id) {
         cpu->lr_size = size;
         cpu->lr_value = amo_load(address, size, smp);
         REGISTER(op->a) = size == 4 ? (u64)(i64)(i32)cpu->lr_value : cpu->lr_value;
-        return END_NEXT;
+        return unlikely(s->cache->watches) ? accessed(s, op, va, size, false) : END_NEXT;
     }
     u32 fetch = fetch_generation(s->hart);
     bool conditional = id == SC_W || id == SC_D;
@@ -167,7 +181,7 @@ static enum end execute_atomic(struct session *s, const struct op *op, u32 id) {
     } else {
         REGISTER(op->a) = amo_execute(id, address, value, smp);
     }
-    return stored(s->hart, fetch);
+    return stored(s, op, va, size, fetch);
 }
 
 // ---- Control and status registers --------------------------------------------------------------
@@ -336,15 +350,12 @@ static enum end execute_entry(struct session *s, struct op *op) {
     run->ip = op + 1;
     if (--op->imm > 0)
         return END_AGAIN;
-    op->code = OP_GOTO;
-    op->imm = sizeof(struct op);
     struct jit *jit = s->cache->jit;
     u32 again = jit_hot(jit, run->base + op->off, op->a);
-    if (again) {
-        op->code = OP_ENTRY | OP_SLOW;
-        op->imm = (i32)(again < jit->threshold ? again : jit->threshold * op->c);
-        op->a = again < jit->threshold ? op->a + 1 : 0;
-    }
+    bool early = again && again < jit->threshold;
+    // It stays an entry, for somebody may wait for it.
+    op->imm = (i32)(early ? again : again ? jit->threshold * op->c : jit->threshold);
+    op->a = early ? op->a + 1 : 0;
     return END_AGAIN;
 }
 
@@ -362,7 +373,7 @@ static enum end execute(struct session *s, struct op *op) {
     case FLD: return execute_load(s, op, 8, false);
     case FLW: {
         enum end end = execute_load(s, op, 4, false);
-        if (end == END_NEXT)
+        if (end == END_NEXT || end == END_STOP)
             REGISTER(op->a) |= 0xffffffff00000000;
         return end;
     }
@@ -388,6 +399,13 @@ static enum end execute(struct session *s, struct op *op) {
     case OP_ENTRY: return execute_entry(s, op);
     case OP_COMPILED: return execute_compiled(s, op);
     case OP_STOP: cache->run.pc = cache->run.base + op->off; return END_JUMP;
+    case OP_BREAK: {
+        u64 retired = retired_before(s, op);
+        if (debug_break(s->hart->task, cache->run.base + op->off, s->hart->tick + retired,
+                        s->cpu->instret + retired))
+            return leave_with(s, CPU_STOPPED);
+        [[fallthrough]];
+    }
     case OP_STRADDLE: {
         u32 word;
         if (!fetch(s, cache->run.base + op->off, &word))
@@ -504,6 +522,10 @@ static bool run_slice(struct session *s) {
                 run->fuel += op->n - 1;
                 cpu_cache_new_epoch(cache);
                 break;
+            case END_STOP:
+                run->pc = run->base + op[1].off;
+                run->fuel += op->n - 1;
+                return false;
             case END_EXIT:
                 run->pc = run->base + op->off;
                 run->fuel += op->n;
@@ -538,6 +560,7 @@ i32 interpret_for(struct cpu_cache *cache, i32 fuel, u64 pc, i32 depth, bool sto
     }
     context->reason = REASON_NONE;
     s->expect = context->expect;
+    code_await(s->hart, cache, s->expect);
     s->depth = depth;
     s->stops = stops;
     s->slot = 0;

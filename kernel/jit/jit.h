@@ -80,7 +80,7 @@ struct jit {
 // jit.c
 bool jit_attention(struct jit *jit); // between two slices: translate. True: something waits for the host
 // This entry has been reached often enough. `early`: how often that was said when it was not, because there
-// may be kept code for it. Answers how often it is to be reached until this is said again; 0: never.
+// may be kept code for it. Answers how often it is to be reached until this is said again; 0: it is seen to.
 u32 jit_hot(struct jit *jit, u64 pc, u32 early);
 void jit_forget(struct jit *jit); // a new epoch: no jump's target is known
 // The slot of region `index`, to run it with its entry mapped at pc. 0: it is not what is mapped now.

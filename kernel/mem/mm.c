@@ -659,6 +659,11 @@ maddr mm_peek(struct mm *mm, u64 va) {
     return pte && *pte ? PTE_FRAME(*pte) : 0;
 }
 
+maddr mm_look(struct mm *mm, u64 va) {
+    u32 *pte = va < USER_END ? pte_find(mm, va) : NULL;
+    return pte ? PTE_FRAME(*pte) : 0;
+}
+
 bool mm_present(struct mm *mm, u64 va) {
     u32 *pte = pte_find(mm, va);
     return pte && *pte;

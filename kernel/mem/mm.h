@@ -60,6 +60,7 @@ u32 mm_find_index(struct mm *mm, u64 addr);   // first VMA with end > addr; vma_
 // -EFAULT (not mapped), -EACCES (mapped, no right), -EIO (SIGBUS), -ENOMEM.
 must_check i64 mm_fault(struct mm *mm, u64 va, enum access access, struct task *task, maddr *out);
 maddr mm_peek(struct mm *mm, u64 va); // the frame of a page that can be executed now; 0: it would fault
+maddr mm_look(struct mm *mm, u64 va); // the frame at va, whatever its rights; 0: none is there
 bool mm_present(struct mm *mm, u64 va); // for mincore
 
 // After a right was taken away: every hart has dropped its translations of [start, end) when this returns.

@@ -192,7 +192,10 @@ maddr tlb_miss(struct hart *hart, u64 va, enum access access) {
         return 0;
     }
     u64 base = va & ~PAGE_MASK;
-    if (access == ACCESS_WRITE) {
+    if (unlikely(host.debug.watches) && debug_watches(page, access == ACCESS_WRITE)) {
+        if (access == ACCESS_WRITE)
+            code_drop(page);
+    } else if (access == ACCESS_WRITE) {
         u32 *code = frame_code(page);
         if (*code & CODE_IS) {
             code_drop(page);

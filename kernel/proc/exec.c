@@ -459,6 +459,7 @@ static void swap(struct task *task, struct exec *exec) {
     notice->ppid = process->parent->pid;
     out_send(notice);
     process->announced = true;
+    debug_exec(process);
 }
 
 // ---- The phases --------------------------------------------------------------------------------

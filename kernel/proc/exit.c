@@ -13,6 +13,7 @@
 void process_exit(struct process *process, u32 status) {
     if (process->exiting)
         return;
+    debug_exit(process, status);
     process->exiting = true;
     process->exit_status = status;
     process->stopped = false;
@@ -94,6 +95,8 @@ void task_exit(struct task *task, u32 status) {
     TAP(EXIT, task, NULL, 0,
         task == process->leader && !process->exiting ? status : process->exit_status,
         process->live_count == 1, (i64)(task->ticks_user + task->ticks_system));
+    if (process->live_count == 1 && !process->exiting)
+        debug_exit(process, status);
     admission_drop(task);
     call_abort(task);
     wait_cancel(&task->fault);

@@ -29,6 +29,7 @@ COMMANDS = {
     "rm": "remove recorded runs",
     "snapshot": "keep machines as they were at a moment, and go on from there",
     "trace": "show what the programs of a recorded run did",
+    "gdb": "debug a recorded run with gdb, forwards and backwards",
     "serve": "serve the browser shell",
     "image": "build and list images",
     "doctor": "say what is installed and what is wrong with it",
@@ -316,6 +317,20 @@ def parser() -> argparse.ArgumentParser:
         "recorded: it works on every run.",
     )
     add_trace(trace)
+    gdb = commands.add_parser(
+        "gdb",
+        usage="ebb gdb [RUN] [OPTION…] [-- GDB-ARGUMENT…]",
+        help=COMMANDS["gdb"],
+        description="Open a recorded run in gdb, where a program crashed or else at its end. All that "
+        "gdb can do backwards works: reverse-step, reverse-next, reverse-finish, reverse-continue "
+        "with breakpoints and watchpoints; `monitor help` says what there is besides.",
+    )
+    _add_run(gdb)
+    gdb.add_argument("--pid", metavar="PID|NAME", help="the process, or its program's name (what "
+                     "crashed last, else the first)")  # fmt: skip
+    gdb.add_argument("--port", type=int, metavar="N",
+                     help="start no gdb, wait for one at this port of localhost (0: any)")  # fmt: skip
+    gdb.add_argument("args", nargs="*", metavar="-- ARG…", help="arguments for gdb")
     doctor = commands.add_parser(
         "doctor", help=COMMANDS["doctor"], description="Print versions, places, images, problems."
     )

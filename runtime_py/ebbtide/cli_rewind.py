@@ -67,7 +67,7 @@ def open_replay(run: Run, *, jit: bool = True) -> Replay:
 def _replay(store: RunStore, options: argparse.Namespace) -> int:
     run = store.open(options.run)
     if not booted(run):
-        return cut_code(run)
+        return cut(run)
     replay = open_replay(run)
     if not options.quiet:
         replay.on_chunk = _write
@@ -75,7 +75,7 @@ def _replay(store: RunStore, options: argparse.Namespace) -> int:
         replay.seek(options.goto)
         return 0
     replay.run()
-    return cut_code(run)
+    return cut(run)
 
 
 def booted(run: Run) -> bool:
@@ -83,7 +83,17 @@ def booted(run: Run) -> bool:
     return any(entry.kind == EVENT for entry in run.entries)
 
 
-def cut_code(run: Run) -> int:
+def _gdb(store: RunStore, options: argparse.Namespace) -> int:
+    from .rewind.gdb_command import serve
+
+    replay = open_replay(store.open(options.run))
+    try:
+        return serve(options, replay)
+    finally:
+        replay.close()
+
+
+def cut(run: Run) -> int:
     """Return the exit code of a run that was gone through, and say if it was cut short."""
     if run.end is not None:
         return 0
@@ -128,5 +138,6 @@ _COMMANDS = {
     "logs": _replay,
     **dict.fromkeys(("get", "describe", "rm", "pin", "unpin", "export", "import"), _runs),
     "trace": _trace,
+    "gdb": _gdb,
     **dict.fromkeys(("verify", "diff"), _verify),
 }

@@ -7,7 +7,7 @@ import json
 import sys
 from typing import Any
 
-from .cli_rewind import cut_code, open_replay
+from .cli_rewind import cut, open_replay
 from .rewind.http1 import Exchange, exchanges, protocol
 from .rewind.http_show import Style, as_json, har, line, text
 from .rewind.moment import Moment
@@ -58,7 +58,7 @@ def run(store: RunStore, options: argparse.Namespace) -> int:
         _LAYERS[options.layer](replay, _Printer(options))
     finally:
         replay.close()
-    return cut_code(found)
+    return cut(found)
 
 
 def _syscalls(replay: Replay, printer: _Printer) -> None:

@@ -7,7 +7,7 @@ import sys
 from collections import defaultdict
 
 from .abi import Abi
-from .cli_rewind import booted, cut_code, open_replay
+from .cli_rewind import booted, cut, open_replay
 from .cli_runs import kind_name
 from .recording import END, EVENT, META, OUTPUT, Written
 from .rewind.check import check_objects, check_signatures, first_difference
@@ -36,7 +36,7 @@ def _verify(store: RunStore, options: argparse.Namespace) -> int:
         replay = open_replay(run)
         replay.run()
         _say(f"replayed {replay.tick} ticks: the same")
-    return cut_code(run)
+    return cut(run)
 
 
 def _say(text: str) -> None:

@@ -135,6 +135,8 @@ class ReplayDriver:
         self.tick = 0
         self.next = 0  # entry
         self.digests = 0
+        self.watches = False  # a debugger may end a step
+        self.stopped = False  # and has: `advance` did not get where it was told to
         self._entries = entries
         self._budget = budget
         self._describe = describe
@@ -171,15 +173,19 @@ class ReplayDriver:
 
     def advance(self, tick: int) -> None:
         """Step to a tick, at most that of the next entry, or to the end of the pass it falls in."""
-        while self.tick < tick:
+        self.stopped = False
+        while self.tick < tick and not self.stopped:
             before, status = self.tick, self.port.step(min(self._budget(), tick - self.tick))
             report = self.port.report()
             self.tick = report.tick
             self.drain()
             if status is Status.PANIC:
                 raise InternalError(f"the kernel panicked at tick {report.tick}")
+            self.stopped = self.watches and status is Status.READY and bool(report.detail)
             if status is Status.JIT_READY:
                 self.port.jit_install(report.detail)
+            elif self.stopped:
+                pass
             elif report.tick == before and status not in (Status.READY, Status.EXITED):
                 raise ReplayDiverged(
                     f"entry {self.next}: expected at tick {tick}, and the machine waits "

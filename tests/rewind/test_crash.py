@@ -56,7 +56,7 @@ def test_every_prefix_of_a_tape_replays_to_the_cut(ebb, tmp_path: Path) -> None:
         runs[len(entries)] = Run(whole.id, reader, entries, whole.kernel)
     replayed = 0
     for run in runs.values():
-        assert run.end is None and cli_rewind.cut_code(run) == cli_rewind.EXIT_CUT
+        assert run.end is None and cli_rewind.cut(run) == cli_rewind.EXIT_CUT
         if not cli_rewind.booted(run) or chance.random() < 0.5:
             continue
         out = bytearray()

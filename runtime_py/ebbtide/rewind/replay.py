@@ -6,6 +6,7 @@ backwards by way of a checkpoint, which is a copy of the machine's pages at an e
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from .output import Chunk, OutputCheck, OutputHash, Streams
 from .stage import Pages, Stage
 
 SLICE = 1 << 26  # ticks between two looks at the outbox
+CHECKPOINT_S = 0.5  # of replay between two checkpoints
+CHECKPOINTS = 48  # kept at most
 
 NewStage = Callable[[int, Pages | None], Stage]  # bytes of memory, where to continue
 
@@ -48,8 +51,10 @@ class Replay:
         self.entries = entries
         self.on_chunk = on_chunk
         self.on_record = on_record
+        self.on_slice: Callable[[], None] = lambda: None  # called now and then on long ways
         self.budget = SLICE
         self._taps = 0
+        self._marked = time.monotonic()  # when the last checkpoint was made or returned to
         self.ram = _ram(abi, entries)
         self.checkpoints: list[Checkpoint] = []
         self._new_stage = new_stage
@@ -68,7 +73,7 @@ class Replay:
 
     @property
     def next(self) -> int:
-        """The number of the entry that comes next."""
+        """Which entry of the tape comes next."""
         return self._driver.next
 
     @property
@@ -86,25 +91,58 @@ class Replay:
     def seek(self, tick: int) -> None:
         """Go to a tick: all that the tape has before it is done, nothing that it has there."""
         if tick < self.tick:
-            self.restore(next(one for one in reversed(self.checkpoints) if one.tick <= tick))
+            self.restore(self.nearest(tick))
+        self.go(tick)
+
+    def go(self, tick: int) -> bool:
+        """Go on to a tick; True: a debugger's stop came first. Makes checkpoints on the way."""
         driver, end = self._driver, len(self.entries)
         while driver.next < end and self.entries[driver.next].tick < tick:
+            if not self._advance(self.entries[driver.next].tick):
+                return True
             driver.run(driver.next + 1)
-        driver.advance(min(tick, self.end))
+        return not self._advance(min(tick, self.end))
+
+    def _advance(self, tick: int) -> bool:
+        while self.tick < tick:
+            self.on_slice()
+            self._driver.advance(min(tick, self.tick + self.budget))
+            if self._driver.stopped:
+                return False
+            if time.monotonic() - self._marked > CHECKPOINT_S:
+                self.checkpoint()
+        return True
+
+    def nearest(self, tick: int) -> Checkpoint:
+        """Return the last checkpoint that is not behind a tick."""
+        return next(one for one in reversed(self.checkpoints) if one.tick <= tick)
+
+    def _thin(self) -> None:
+        """Drop the checkpoint that is missed least: the further away, the wider the gaps."""
+        here, kept = self.tick, self.checkpoints
+        gaps = [
+            (kept[at + 1].tick - kept[at - 1].tick) / (1 + abs(kept[at].tick - here))
+            for at in range(1, len(kept) - 1)
+        ]
+        del kept[1 + gaps.index(min(gaps))]
 
     def checkpoint(self) -> Checkpoint:
         """Make this moment one to return to."""
         self._drain()
+        like = min(self.checkpoints, key=lambda one: abs(one.tick - self.tick), default=None)
         made = Checkpoint(
             self.tick,
             self._driver.next,
-            self.stage.pages(),
+            self.stage.pages(like.pages if like else None),
             self._check.hash.copy(),
             self._streams.copy(),
         )
         self.checkpoints = [one for one in self.checkpoints if one.tick != made.tick]
         self.checkpoints.append(made)
         self.checkpoints.sort(key=lambda one: one.tick)
+        if len(self.checkpoints) > CHECKPOINTS:
+            self._thin()
+        self._marked = time.monotonic()
         return made
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -115,6 +153,11 @@ class Replay:
         self._check.restore(checkpoint.output)
         self._streams, self._seen = checkpoint.streams.copy(), checkpoint.next
         self._driver = self._drive(checkpoint.tick, checkpoint.next)
+        self._marked = time.monotonic()
+
+    def branch(self) -> Stage:
+        """Return another machine that is as this one is now, for whoever wants to go on with it."""
+        return self._new_stage(self.ram, self.stage.pages())
 
     def tap(self, *names: str) -> None:
         """Ask for the records of these taps, and no others; they come to `on_record`."""
@@ -133,7 +176,7 @@ class Replay:
             drain=self._drain,
             budget=lambda: self.budget,
         )
-        driver.tick, driver.next = tick, next
+        driver.tick, driver.next, driver.watches = tick, next, True
         return driver
 
     def _drain(self) -> None:

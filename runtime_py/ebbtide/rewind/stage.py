@@ -1,25 +1,24 @@
 """A memory with a kernel attached and one hart, stepped by whoever holds it: what a replay runs on.
 
-`Pages` are all machine pages in use at a moment between two steps:
-with the kernel they are the whole machine.
+`Pages` are all machine pages in use at a moment between two steps: with the kernel they are the
+whole machine. They are held in pieces, and what two moments have in common they share.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from ..port import Port
+from .debug_view import DebugView
 
 
 @dataclass(frozen=True)
 class Pages:
-    """Machine pages in use: the heap's from the region's first on, and the frames'."""
+    """Machine pages in use, in pieces by address; what is in none is zero."""
 
-    heap: bytes
-    low: int  # number of the first frame in `frames`
-    frames: bytes
+    pieces: Mapping[int, bytes]
 
 
 class Stage(Protocol):
@@ -33,8 +32,11 @@ class Stage(Protocol):
     def digest(self) -> bytes:
         """Return the SHA-256 over all machine pages."""
 
-    def pages(self) -> Pages:
-        """Copy all machine pages in use."""
+    def pages(self, like: Pages | None = None) -> Pages:
+        """Copy all machine pages in use; pieces that are as in `like` are shared with it."""
+
+    def debug(self) -> DebugView:
+        """Look at what lies in them."""
 
     def tap(self, mask: int) -> None:
         """Ask for records of taps: bit n for the n-th."""

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator
 
 from ..wasmtime_jit import Compiler
 from ..wasmtime_kernel import WASM_PAGE, KernelModule, SharedMemory
 from ..wasmtime_port import WasmtimeHostPort, WasmtimePort
+from .debug_view import DebugView
 from .stage import Pages, Stage
+
+PIECE = 1 << 16
+_ZERO = bytes(PIECE)
+_memcmp = ctypes.CDLL(None).memcmp
+_memcmp.argtypes = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t
 
 
 class WasmtimeStage(Stage):
@@ -25,10 +32,10 @@ class WasmtimeStage(Stage):
         self.memory = SharedMemory(kernel, (self.base + ram) // WASM_PAGE)
         self.host = WasmtimeHostPort(kernel, self.memory)
         self.host.attach(ram // self.page, 1)
-        if pages is not None:
-            self.memory.write(self.base, pages.heap)
-            self.memory.write(self.base + pages.low * self.page, pages.frames)
+        for at, piece in pages.pieces.items() if pages else ():
+            self.memory.write(at, piece)
         self.port: WasmtimePort = WasmtimePort(kernel, self.memory, self.host.seat(0), compiler)
+        self._debug: DebugView | None = None
 
     def outbox(self) -> Iterator[bytes]:
         return self.host.outbox()
@@ -36,14 +43,27 @@ class WasmtimeStage(Stage):
     def digest(self) -> bytes:
         return self.host.digest()
 
-    def pages(self) -> Pages:
-        heap, low, end = self.host.span()
-        at = self.base + low * self.page
-        return Pages(
-            self.memory.read(self.base, heap * self.page),
-            low,
-            self.memory.read(at, (end - low) * self.page),
-        )
+    def pages(self, like: Pages | None = None) -> Pages:
+        before = like.pieces if like else {}
+        span = self.host.span()
+        if not span[2]:  # not booted yet
+            return Pages({})
+        heap, low, end = (self.base + self.page * number for number in span)
+        first = ctypes.addressof(self.memory.memory.data_ptr().contents)
+        pieces: dict[int, bytes] = {}
+        for at in (*range(self.base, heap, PIECE), *range(low // PIECE * PIECE, end, PIECE)):
+            known = before.get(at, _ZERO)
+            size = min(PIECE, end - at)
+            if _memcmp(first + at, known, size):
+                known = self.memory.read(at, size)
+            if known is not _ZERO:
+                pieces[at] = known
+        return Pages(pieces)
+
+    def debug(self) -> DebugView:
+        if self._debug is None:
+            self._debug = DebugView(self.abi, self.host)
+        return self._debug
 
     def tap(self, mask: int) -> None:
         self.host.tap(mask)

@@ -110,6 +110,20 @@ maddr tlb_fetch(struct hart *hart, u64 va) {
     return frame_of((u32)index);
 }
 
+// There is no debugger.
+bool debug_breaks_at(u32 off) {
+    (void)off;
+    return false;
+}
+bool debug_break(struct task *task, u64 pc, u64 tick, u64 instret) {
+    (void)task, (void)pc, (void)tick, (void)instret;
+    return false;
+}
+bool debug_accessed(struct task *task, u64 va, u32 size, bool write, u64 pc, u64 tick) {
+    (void)task, (void)va, (void)size, (void)write, (void)pc, (void)tick;
+    return false;
+}
+
 u32 code_generation(maddr frame) { return page[(frame - frame_of(0)) / PAGE_SIZE].generation; }
 u32 code_drops(void) { return drops; }
 bool ecall_local(struct hart *hart, u64 *x) {

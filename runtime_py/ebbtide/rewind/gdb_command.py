@@ -1,0 +1,105 @@
+"""`ebb gdb RUN`: a server for gdb, and gdb itself beside it."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from .. import assets
+from ..errors import EbbError
+from ..image_store import ImageStore
+from .gdb_link import GdbLink
+from .gdb_server import GdbServer
+from .past_files import PastFiles
+from .replay import Replay
+from .timeline import Timeline
+
+GDBS = ("gdb-multiarch", "gdb")
+# After a jump gdb's copies of registers, memory and threads are old.
+INIT = """set sysroot target:
+set pagination off
+set confirm off
+set remotetimeout 600
+set debuginfod enabled off
+define ebb-moved
+maintenance flush register-cache
+maintenance flush dcache
+frame
+end
+define when
+monitor when
+end
+define seek
+monitor seek $arg0
+ebb-moved
+end
+define back
+monitor back
+ebb-moved
+end
+document when
+Print where in the recorded run we are.
+end
+document seek
+Go to a tick of the recorded run.
+end
+document back
+Go where we were before the last seek.
+end
+"""
+
+
+def serve(options: argparse.Namespace, replay: Replay) -> int:
+    """Run the command on an opened replay; returns gdb's exit code."""
+    timeline = Timeline(replay)
+    timeline.view.nothing()  # says at once if the kernel is too old
+    timeline.scan()
+    pid = timeline.choose(options.pid)
+    timeline.near(timeline.end_of(pid))
+    images = ImageStore(assets.images_folder())
+    files = PastFiles(replay, images.blob)
+    with tempfile.TemporaryDirectory(prefix="ebb-gdb") as folder:
+        if options.port is not None:
+            listener = socket.create_server(("127.0.0.1", options.port))
+            port = listener.getsockname()[1]
+            print(f"gdb-multiarch -ex 'set sysroot target:' -ex 'target remote localhost:{port}'",
+                  file=sys.stderr, flush=True)  # fmt: skip
+            return _session(listener, timeline, files, pid)
+        path = Path(folder, "socket")
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(path))
+        listener.listen(1)
+        init = Path(folder, "init")
+        init.write_text(INIT + f"target remote {path}\n")
+        command = [_gdb(), "-q", "-x", str(init), *options.args]
+        with subprocess.Popen(command) as gdb:
+            listener.settimeout(60)
+            try:
+                _session(listener, timeline, files, pid)
+            except TimeoutError:
+                gdb.terminate()
+                raise EbbError("gdb did not connect") from None
+            except KeyboardInterrupt:  # gdb's terminal is ours: it has got it, too
+                pass
+            return gdb.wait()
+
+
+def _session(listener: socket.socket, timeline: Timeline, files: PastFiles, pid: int) -> int:
+    with listener:
+        connection, _ = listener.accept()
+    with connection:
+        connection.setblocking(True)
+        GdbServer(GdbLink(connection), timeline, files, pid).serve()
+    return 0
+
+
+def _gdb() -> str:
+    found = next(filter(None, map(shutil.which, GDBS)), None)
+    if found is None:
+        raise EbbError("there is no gdb-multiarch on PATH; as root: apt-get install gdb-multiarch")
+    return found

@@ -1,0 +1,73 @@
+"""gdb's `monitor` commands: where we are, and going elsewhere."""
+
+from __future__ import annotations
+
+from ..errors import EbbError
+from .timeline import Interrupted, Timeline
+
+HELP = """when                 where we are: tick, thread, instructions it has retired
+seek TICK            go to a tick
+back                 go where we were before the last seek, restart or back
+checkpoint           make this moment one to return to
+info checkpoints     list those
+restart N            go to checkpoint N
+end                  go to the process's end
+elapsed-time         virtual seconds since the machine booted
+"""
+
+
+class Monitor:
+    """Those of one session."""
+
+    def __init__(self, timeline: Timeline, pid: int) -> None:
+        self._timeline = timeline
+        self._pid = pid
+        self._marks: list[int] = []
+        self._last: int | None = None
+
+    def begin(self) -> int:
+        """Return the first tick at which the program is there."""
+        return self._timeline.start_of(self._pid)
+
+    def run(self, line: str) -> str:
+        """Carry out one; returns what is to be shown."""
+        words = line.split()
+        try:
+            match words:
+                case ["when"]:
+                    return self._when()
+                case ["elapsed-time"]:
+                    report = self._timeline.replay.stage.port.report()
+                    return f"{report.now_ns / 1e9:.9f} s\n"
+                case ["seek", tick]:
+                    return self._go(int(tick.replace("_", ""), 0))
+                case ["end"]:
+                    return self._go(self._timeline.end_of(self._pid))
+                case ["back"]:
+                    return self._go(self._last) if self._last is not None else "Nowhere yet.\n"
+                case ["checkpoint"]:
+                    self._timeline.replay.checkpoint()
+                    self._marks.append(self._timeline.tick)
+                    return f"Checkpoint {len(self._marks)} at tick {self._timeline.tick}\n"
+                case ["info", "checkpoints"]:
+                    rows = [f"{n} at tick {tick}\n" for n, tick in enumerate(self._marks, 1)]
+                    return "".join(rows) or "No checkpoints.\n"
+                case ["restart", number] if 0 < int(number) <= len(self._marks):
+                    return self._go(self._marks[int(number) - 1])
+                case _:
+                    return HELP
+        except Interrupted:
+            return "Interrupted.\n"
+        except (EbbError, ValueError) as error:
+            return f"{error}\n"
+
+    def _go(self, tick: int) -> str:
+        self._last = self._timeline.tick
+        self._timeline.near(min(max(tick, self.begin()), self._timeline.end_of(self._pid)))
+        return self._when()
+
+    def _when(self) -> str:
+        tasks = self._timeline.tasks(self._pid)
+        current = [task for task in tasks if task.current]
+        who = f", thread {current[0].tid}, instruction {current[0].instret}" if current else ""
+        return f"Tick {self._timeline.tick} of {self._timeline.replay.end}{who}\n"
