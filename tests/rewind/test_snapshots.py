@@ -40,11 +40,8 @@ def machine(chance: random.Random) -> bytearray:
 
 def restored(snapshots: SnapshotStore, one: Snapshot) -> bytearray:
     memory = bytearray(BASE + PAGES * PAGE)
-
-    def write(page: int, data: memoryview) -> None:
-        memory[BASE + page * PAGE : BASE + page * PAGE + len(data)] = data
-
-    snapshots.restore(one, write)
+    view = memoryview(memory)
+    snapshots.restore(one, lambda page, n: view[BASE + page * PAGE : BASE + (page + n) * PAGE])
     return memory
 
 

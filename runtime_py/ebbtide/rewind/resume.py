@@ -80,11 +80,10 @@ class Snapshots:
         """Write a machine's pages into a memory whose machine has none yet."""
         view = memory.bytes
 
-        def write(first: int, data: memoryview) -> None:
-            at = base + first * page
-            view[at : at + len(data)] = data
+        def room(first: int, number: int) -> memoryview:
+            return view[base + first * page : base + (first + number) * page]
 
-        self._kept.restore(snapshot, write)
+        self._kept.restore(snapshot, room)
 
     def check(self, snapshot: Snapshot) -> int:
         """Hash every page of one."""

@@ -15,6 +15,7 @@ import fcntl
 import hashlib
 import json
 import mmap
+import os
 import sqlite3
 import struct
 import time
@@ -233,26 +234,20 @@ class SnapshotStore:
             raise SnapshotMissing(f"{why}; `ebb snapshot list` lists them")
         return found[0]
 
-    def restore(self, snapshot: Snapshot, write: Callable[[int, memoryview], None]) -> None:
-        """Write all pages that are not zero: `write` gets the number of the first, and bytes."""
+    def restore(self, snapshot: Snapshot, room: Callable[[int, int], memoryview]) -> None:
+        """Read all pages that are not zero; `room` gives place for so many from a number on."""
         nodes: bytes = self._first("SELECT nodes FROM snapshot WHERE id = ?", snapshot.id)
         if _root(snapshot.kernel, snapshot.extent, snapshot.tick, nodes) != snapshot.id:
             raise TapeDamaged(f"snapshot {snapshot.id} does not have its hash")
-        if not self._path.exists():
-            raise TapeDamaged(f"the pages of snapshot {snapshot.id} are missing")
-        with self._path.open("rb") as file:
+        with self._path.open("a+b") as file:
             fcntl.flock(file, fcntl.LOCK_SH)  # nobody may reuse a place meanwhile
-            with (
-                mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as pages,
-                memoryview(pages) as view,
-            ):
-                for number in range(len(nodes) // 32):
-                    if (hash := nodes[number * 32 : number * 32 + 32]) != _NO_NODE:
-                        for page, begin, end in _runs(number * NODE, self._places(hash)):
-                            if end * PAGE > len(view):
-                                raise TapeDamaged(f"page {page} of the snapshot is missing")
-                            with view[begin * PAGE : end * PAGE] as part:
-                                write(page, part)
+            for number in range(len(nodes) // 32):
+                if (hash := nodes[number * 32 : number * 32 + 32]) == _NO_NODE:
+                    continue
+                for page, begin, end in _runs(number * NODE, self._places(hash)):
+                    target = room(page, end - begin)
+                    if os.preadv(file.fileno(), [target], begin * PAGE) != len(target):
+                        raise TapeDamaged(f"page {page} of snapshot {snapshot.id} is missing")
 
     def _places(self, node: bytes) -> array[int]:
         row = self._database.execute(
@@ -267,22 +262,22 @@ class SnapshotStore:
         is not what it was.
         """
         nodes: bytes = self._first("SELECT nodes FROM snapshot WHERE id = ?", snapshot.id)
-        count = 0
+        extent = snapshot.extent
+        with mmap.mmap(-1, extent.pages * PAGE) as memory, memoryview(memory) as view:
+            pages: list[int] = []
 
-        def look(first: int, data: memoryview) -> None:
-            nonlocal count
-            for offset in range(len(data) // PAGE):
-                page = first + offset
+            def room(first: int, number: int) -> memoryview:
+                pages.extend(range(first, first + number))
+                return view[first * PAGE : (first + number) * PAGE]
+
+            self.restore(snapshot, room)
+            for page in pages:
                 node = nodes[page // NODE * 32 :][:32]
                 hashes = self._first("SELECT hashes FROM node WHERE hash = ?", node)
-                wanted = hashes[page % NODE * 32 :][:32]
-                found = hashlib.sha256(data[offset * PAGE : offset * PAGE + PAGE]).digest()
-                if found != wanted:
+                found = hashlib.sha256(view[page * PAGE : (page + 1) * PAGE]).digest()
+                if found != hashes[page % NODE * 32 :][:32]:
                     raise TapeDamaged(f"page {page} of snapshot {snapshot.id} is damaged")
-                count += 1
-
-        self.restore(snapshot, look)
-        return count
+        return len(pages)
 
     # ---- Dropping --------------------------------------------------------------------------------
 
