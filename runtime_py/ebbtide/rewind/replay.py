@@ -130,9 +130,7 @@ class Replay:
     def checkpoint(self) -> Checkpoint:
         """Make this moment one to return to."""
         self._drain()
-        like = min(
-            self.checkpoints, key=lambda one: abs(one.tick - self.tick), default=None
-        )
+        like = min(self.checkpoints, key=lambda one: abs(one.tick - self.tick), default=None)
         made = Checkpoint(
             self.tick,
             self._driver.next,
@@ -188,7 +186,7 @@ class Replay:
         return driver
 
     def _drain(self) -> None:
-        tick = self.stage.port.report().tick if self._driver.next else 0
+        tick = self._driver.tick
         while self._seen < self._driver.next:
             self._streams.event(self.entries[self._seen])
             self._seen += 1
