@@ -120,6 +120,12 @@ def _trace(store: RunStore, options: argparse.Namespace) -> int:
     return trace(store, options)
 
 
+def _profile(store: RunStore, options: argparse.Namespace) -> int:
+    from .cli_profile import run as profile
+
+    return profile(store, options)
+
+
 def _verify(store: RunStore, options: argparse.Namespace) -> int:
     from . import cli_verify
 
@@ -130,6 +136,7 @@ _COMMANDS = {
     "replay": _replay,
     "logs": _replay,
     "trace": _trace,
+    "profile": _profile,
     "gdb": _gdb,
     **dict.fromkeys(("get", "describe", "rm", "pin", "unpin", "export", "import"), _runs),
     **dict.fromkeys(("verify", "diff"), _verify),
