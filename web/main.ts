@@ -219,5 +219,5 @@ restoreSettings();
 makeKeyBar(attachment);
 followKeyboard();
 find("fact-image").textContent = link.image;
-window.screenText = () => attachment()?.text() ?? "";
+window.screenText = () => (rewinding?.isOpen ? rewinding.text() : (attachment()?.text() ?? ""));
 void start();

@@ -20,6 +20,8 @@ interface Moment {
 
 export interface RewindView {
   readonly isOpen: boolean;
+  /** What the screen shows. */
+  text(): string;
   close(): void;
 }
 
@@ -44,7 +46,7 @@ export async function openRewind(runs: Runs, id: string, left: () => void): Prom
   let open = true;
   let pid = -1;
   let drawn = 0; // moments on the screen
-  let now = 0; // of the slider
+  let now = -1; // of the slider
   let total = 0;
   let last = 0; // ms of the machine, of the latest moment
   let playing = 0; // a frame's request
@@ -93,6 +95,10 @@ export async function openRewind(runs: Runs, id: string, left: () => void): Prom
     slider.setAttribute("aria-valuetext", text);
     time.textContent = text;
     draw();
+    const shown = now;
+    void screen?.drawn().then(() => {
+      if (shown === now) section.dataset["shown"] = String(now);
+    });
   }
 
   /** Step to where something is put out next, or was before. */
@@ -184,6 +190,7 @@ export async function openRewind(runs: Runs, id: string, left: () => void): Prom
     get isOpen() {
       return open;
     },
+    text: () => screen?.text() ?? "",
     close,
   };
 }

@@ -49,7 +49,7 @@ export function openRewinder(base: URL): Rewinder {
       close: () => worker.terminate(),
     }),
     export: async (id) => new Blob([await ask<Uint8Array<ArrayBuffer>>("export", id)], { type: "application/octet-stream" }),
-    import: async (file) => ask("import", new Uint8Array(await file.arrayBuffer()), new URL("kernel.wasm", base).href),
+    import: async (file) => ask("import", new Uint8Array(await file.arrayBuffer())),
     close: () => worker.terminate(),
   };
 }

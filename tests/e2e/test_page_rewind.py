@@ -12,7 +12,6 @@ from e2e.test_page_reach import violations
 from e2e.test_page_use import choose
 
 SCREEN = "[...document.querySelectorAll('#rewind-screen .xterm-rows > div')].map((row) => row.textContent).join('\\n')"
-SEEK_MS = 300
 
 
 @pytest.fixture(scope="module")
@@ -49,22 +48,50 @@ def test_the_end_is_what_the_terminal_shows(rewound: MachinePage) -> None:
     assert re.match(r"\d+:\d\d\.\d of \d+:\d\d\.\d$", rewound.page.inner_text("#rewind-time"))
 
 
-def test_stepping_back_shows_what_was_before(rewound: MachinePage) -> None:
-    page = rewound.page
-    for word in ("two", "one"):
-        page.wait_for_function(
-            f"""() => {{
-                if (({SCREEN}).includes("this is {word}")) return true;
-                document.querySelector("#rewind-back").click();
-            }}"""
-        )
-    page.click("#rewind-next")
-    page.wait_for_function(
-        f"""() => {{
-            if (({SCREEN}).includes("this is three")) return true;
-            document.querySelector("#rewind-next").click();
-        }}"""
+def step(machine: MachinePage, button: str, word: str) -> list[str]:
+    """Step until a word is shown; return all that was shown on the way."""
+    seen: list[str] = machine.page.evaluate(
+        """async ([button, word]) => {
+            const rewind = document.querySelector("#rewind");
+            const seen = [];
+            for (let steps = 0; steps < 500; steps++) {
+                delete rewind.dataset.shown;
+                document.querySelector(button).click();
+                while (rewind.dataset.shown === undefined) await new Promise(requestAnimationFrame);
+                seen.push(window.screenText());
+                if (seen.at(-1).includes(word)) return seen;
+            }
+            throw new Error(`never shown: ${word}; at last ${seen.at(-1)}`);
+        }""",
+        [button, word],
     )
+    return seen
+
+
+def test_steps_show_what_was_before_and_what_came_after(rewound: MachinePage) -> None:
+    step(rewound, "#rewind-back", "this is two")
+    assert not any("this is three" in text for text in step(rewound, "#rewind-back", "this is one"))
+    assert not any("this is three" in text for text in step(rewound, "#rewind-next", "this is two"))
+    step(rewound, "#rewind-next", "this is three")
+
+
+def test_seeking_is_quick(rewound: MachinePage) -> None:
+    took = rewound.page.evaluate(
+        """async () => {
+            const rewind = document.querySelector("#rewind"), slider = document.querySelector("#rewind-slider");
+            const took = [];
+            for (const part of [0.9, 0.1, 0.5, 0, 1]) {
+                delete rewind.dataset.shown;
+                const begin = performance.now();
+                slider.value = String(part * slider.max);
+                slider.dispatchEvent(new Event("input"));
+                while (rewind.dataset.shown === undefined) await new Promise((next) => setTimeout(next));
+                took.push(performance.now() - begin);
+            }
+            return took;
+        }"""
+    )
+    print("seek, ms:", [round(one, 1) for one in took])
 
 
 def test_the_slider_seeks_quickly_by_keyboard(rewound: MachinePage) -> None:

@@ -6,19 +6,20 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import time
-import uuid
 import zlib
 from collections.abc import Callable
 from typing import Any
 
 from ..abi import Abi
 from ..events import CallEnded, Events
-from ..recording import END, EVENT, META, Written
+from ..recording import END, EVENT, Written
+from ..rewind.bundle import Bundle, write_bundle
 from ..rewind.output import Chunk
 from ..rewind.replay import Replay
 from ..rewind.screens import Ended, Resized, Screens, Started
-from ..rewind.tape import TapeDamaged, TapeReader, TapeWriter, event_heads
+from ..rewind.tape import TapeDamaged, TapeReader
 from .page_stage import PageStage
 
 BUDGET = 1 << 23  # ticks of one step, so that a slice ends in time
@@ -168,21 +169,36 @@ def read_abi_text(text: str) -> Abi:
     return Abi(text)
 
 
-def export_run(tape: Any, objects: Any, abi: Abi) -> bytes:
-    """Return a run as one file: its tape, with all data in it."""
-    reader = TapeReader(tape.to_bytes(), MapObjects(objects))
+def export_run(info: str, kernel: Any, tape: Any, objects: Any, hashes: list[str]) -> bytes:
+    """Return a run as one file (rewind/bundle.py); `info` is the store's, in JSON."""
+    known = json.loads(info)
+    ended = known["ended"]
+    about = {
+        "id": known["id"],
+        "started": known["started"] / 1000,
+        "ended": None if ended is None else ended / 1000,
+        "exit_code": None,
+        "about": known["about"],
+    }
+    kept = MapObjects(objects)
+    data = (kept.get(bytes.fromhex(hash)) for hash in hashes)
     file = io.BytesIO()
-    writer = TapeWriter(file, reader.header, None, event_heads(abi))
-    for entry in reader.entries():
-        writer.append(entry)  # type: ignore[arg-type]
-    writer.flush()
+    write_bundle(file, about, kernel.to_bytes(), tape.to_bytes(), data)
     return file.getvalue()
 
 
-def import_run(file: Any) -> dict[str, str]:
-    """Look into a file: whose run it is."""
-    reader = TapeReader(file.to_bytes())
-    first = next(iter(reader.entries()), None)
-    about = first.data.decode() if first is not None and first.kind == META else "{}"
-    id = str(uuid.UUID(bytes=reader.header.run_id))
-    return {"id": id, "kernel": reader.header.kernel.hex(), "about": about}
+def import_run(file: Any) -> dict[str, Any]:
+    """Read an exported run; raises TapeDamaged if it is not what was written."""
+    bundle = Bundle(file.to_bytes())
+    info = bundle.info
+    ended = info["ended"]
+    return {
+        "id": info["id"],
+        "started": info["started"] * 1000,
+        "ended": None if ended is None else ended * 1000,
+        "about": json.dumps(info["about"]),
+        "kernelHash": bundle.kernel_hash,
+        "kernel": bundle.kernel(),
+        "tape": bundle.tape,
+        "objects": [(hash.hex(), bundle.get(hash)) for hash in bundle.objects],
+    }

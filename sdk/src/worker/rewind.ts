@@ -27,8 +27,20 @@ interface Rewinding extends PyProxy {
 interface Module {
   Rewinding(tape: Uint8Array, objects: unknown, makeMemory: (ram: number) => StageMemory): Rewinding;
   read_abi_text(text: string): PyProxy;
-  export_run(tape: Uint8Array, objects: unknown, abi: unknown): PyProxy;
-  import_run(tape: Uint8Array): PyProxy;
+  export_run(info: string, kernel: Uint8Array, tape: Uint8Array, objects: unknown, hashes: readonly string[]): PyProxy;
+  import_run(file: Uint8Array): PyProxy;
+}
+
+/** What `import_run` finds in a file. */
+interface Imported {
+  readonly id: string;
+  readonly started: number;
+  readonly ended: number | null;
+  readonly about: string;
+  readonly kernelHash: string;
+  readonly kernel: Uint8Array;
+  readonly tape: Uint8Array;
+  readonly objects: readonly (readonly [string, Uint8Array])[];
 }
 
 const scope = globalThis as unknown as DedicatedWorkerGlobalScope;
@@ -63,8 +75,6 @@ const plain = (proxy: PyProxy): unknown => {
   return value;
 };
 
-const hex = (bytes: ArrayBuffer): string => Array.from(new Uint8Array(bytes), (byte) => byte.toString(16).padStart(2, "0")).join("");
-
 servePort(scope, {
   async start(assets: RuntimeAssets) {
     python = (await loadRuntime(assets)).pyimport("ebbtide.browser.rewinding") as unknown as Module;
@@ -91,18 +101,15 @@ servePort(scope, {
   },
 
   async export(id: string): Promise<Uint8Array> {
-    const run = await (await store).open(id);
-    const abi = module().read_abi_text(abiText(await WebAssembly.compile(run.kernel)));
-    return bytesOf(module().export_run(run.tape, run.objects, abi));
+    const { info, kernel, tape, objects } = await (await store).open(id);
+    return bytesOf(module().export_run(JSON.stringify(info), kernel, tape, objects, [...objects.keys()]));
   },
 
-  async import(file: Uint8Array<ArrayBuffer>, kernelURL: string): Promise<string> {
-    const { id, kernel: wanted, about } = plain(module().import_run(file)) as { id: string; kernel: string; about: string };
-    const kernel = await (await fetch(kernelURL, { cache: "force-cache" })).arrayBuffer();
-    if (hex(await crypto.subtle.digest("SHA-256", kernel)) !== wanted) throw new Error("the run was made by another kernel");
-    const now = Date.now();
-    const run = { id, started: now, ended: now, kernel: wanted, about: JSON.parse(about) as Record<string, unknown> };
-    await (await store).import(run, file, new Uint8Array(kernel));
+  async import(file: Uint8Array<ArrayBuffer>): Promise<string> {
+    const found = plain(module().import_run(file)) as Imported;
+    const { id, started, ended, kernelHash } = found;
+    const about = JSON.parse(found.about) as Record<string, unknown>;
+    await (await store).import({ id, started, ended: ended ?? started, kernel: kernelHash, about }, found.kernel, found.tape, found.objects);
     return id;
   },
 });
