@@ -115,6 +115,17 @@ class Agent:
         else:
             pending.future.set_result(Ended(record.result, record.data))
 
+    def waiting(self) -> tuple[int, tuple[int, ...]]:
+        """Return the last id that was used, and those of calls that have not ended."""
+        return self._next_id, tuple(self._pending)
+
+    async def take_over(self, last_id: int, waiting: tuple[int, ...]) -> None:
+        """Go on in a machine that another agent has left: end its calls, close its descriptors."""
+        self._next_id = last_id
+        for id in waiting:
+            self._post(self._events.cancel(id))
+        await self.call("close_range", 0, 0x7FFFFFFF, 0)
+
     def fail(self, failure: EbbError) -> None:
         """End all calls, and every later one, with `failure`: the machine is gone."""
         self._failure = self._failure or failure

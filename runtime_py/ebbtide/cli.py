@@ -12,14 +12,14 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
-from .cli_rewind_options import add_trace
+from .cli_rewind_options import add_profile, add_trace
 
 COMMANDS = {
     "run": "run a program in a machine",
     "replay": "run a recorded run again, exactly",
     "logs": "print what a recorded run put out",
     "get": "list recorded runs",
-    "trace": "show what the programs of a recorded run did",
+    "profile": "show where a recorded run spent its time",
     "describe": "say what is known of a recorded run",
     "verify": "check a recorded run for damage",
     "diff": "say where two recorded runs part",
@@ -28,6 +28,8 @@ COMMANDS = {
     "pin": "keep a recorded run whatever its age",
     "unpin": "let a recorded run go when it is old",
     "rm": "remove recorded runs",
+    "snapshot": "keep machines as they were at a moment, and go on from there",
+    "trace": "show what the programs of a recorded run did",
     "gdb": "debug a recorded run with gdb, forwards and backwards",
     "serve": "serve the browser shell",
     "image": "build and list images",
@@ -166,7 +168,7 @@ def _add_store(commands: Any) -> None:
         return command
 
     get = add("get", "List recorded runs.")
-    get.add_argument("what", choices=("runs",))
+    get.add_argument("what", choices=("runs", "snapshots"))
     describe = add("describe", "Say what is known of a run, and what its tape is made of.")
     describe.add_argument("what", choices=("run",))
     _add_run(describe)
@@ -195,6 +197,18 @@ def _add_store(commands: Any) -> None:
                         "such a file no longer replays")  # fmt: skip
     taken = add("import", "Take a run from a file that `ebb export` or a page has written.")
     taken.add_argument("file", metavar="FILE")
+    snapshot = add("snapshot", "Keep machines as they were at a moment of a run. `ebb run --snapshot "
+                   "ID -- PROGRAM` goes on from one, as another machine with other random numbers.")  # fmt: skip
+    actions = snapshot.add_subparsers(dest="action", metavar="ACTION", required=True)
+    create = actions.add_parser("create", help="keep the machine of a run at a tick")
+    create.add_argument("moment", metavar="RUN@TICK", help=RUN + "; without a tick, its end")
+    listed = actions.add_parser("list", help="list snapshots")
+    listed.add_argument("-o", "--output", choices=("text", "json"), default="text")
+    for name, text in (("verify", "hash every page"), ("rm", "remove snapshots")):
+        one = actions.add_parser(name, help=text)
+        one.add_argument(
+            "ids", nargs="+", metavar="ID", help="an id, the beginning of one, or last"
+        )
     for name in ("pin", "unpin", "rm"):
         command = add(name, COMMANDS[name].capitalize() + ".")
         command.add_argument("runs", nargs="*" if name == "rm" else "+", metavar="RUN", help=RUN)
@@ -219,6 +233,8 @@ def parser() -> argparse.ArgumentParser:
         "and end with its exit code.",
     )
     run.add_argument("--image", default="base", metavar="NAME", help="image to boot (base)")
+    run.add_argument("--snapshot", metavar="ID", help="go on from a snapshot instead of booting an "
+                     "image")  # fmt: skip
     run.add_argument("-e", "--env", action="append", type=variable, default=[], metavar="K[=V]",
                      help="set an environment variable; K alone: as it is here")  # fmt: skip
     run.add_argument("-w", "--workdir", metavar="DIR", help="start in this directory")
@@ -302,6 +318,13 @@ def parser() -> argparse.ArgumentParser:
         "recorded: it works on every run.",
     )
     add_trace(trace)
+    profile = commands.add_parser(
+        "profile",
+        help=COMMANDS["profile"],
+        description="Replay a recorded run and look at it every so many instructions. The same run "
+        "gives the same profile, on every computer.",
+    )
+    add_profile(profile)
     gdb = commands.add_parser(
         "gdb",
         usage="ebb gdb [RUN] [OPTION…] [-- GDB-ARGUMENT…]",

@@ -9,8 +9,9 @@ import argparse
 import sys
 
 from . import assets
+from .code_store import CodeStore
 from .errors import EbbError
-from .port import JIT_THRESHOLD
+from .port import JIT_THRESHOLD_KEPT
 from .recording import EVENT, ReplayDiverged
 from .rewind.output import Chunk
 from .rewind.replay import Replay
@@ -18,7 +19,7 @@ from .rewind.stage import Pages
 from .rewind.store import Run, RunStore
 from .rewind.tape import TapeDamaged
 from .rewind.wasmtime_stage import WasmtimeStage
-from .wasmtime_jit import Compiler
+from .wasmtime_jit import Compiler, store_folder
 from .wasmtime_kernel import KernelModule
 
 EXIT_DAMAGED, EXIT_DIVERGED, EXIT_CUT = 3, 4, 5
@@ -52,9 +53,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def open_replay(run: Run, *, jit: bool = True) -> Replay:
-    """Make a replay of a run at its beginning."""
+    """Make a replay of a run at its beginning; raises RunRedacted if it lacks what that takes."""
+    if run.about.get("redacted"):
+        raise RunRedacted(f"run {run.id} was exported with --redact; such a run no longer replays")
     kernel = KernelModule(run.kernel)
-    compiler = Compiler(kernel, threshold=JIT_THRESHOLD) if jit else None
+    store = CodeStore(store_folder(kernel, 1)) if jit else None
+    compiler = Compiler(kernel, threshold=JIT_THRESHOLD_KEPT, store=store) if jit else None
 
     def new_stage(ram: int, pages: Pages | None) -> WasmtimeStage:
         return WasmtimeStage(kernel, ram, compiler, pages)
@@ -77,9 +81,7 @@ def _replay(store: RunStore, options: argparse.Namespace) -> int:
 
 
 def booted(run: Run) -> bool:
-    """Tell whether there is anything to replay; raises RunRedacted if there was."""
-    if run.about.get("redacted"):
-        raise RunRedacted(f"run {run.id} was exported with --redact; such a run no longer replays")
+    """Tell whether there is anything to replay: a recording may have been killed before."""
     return any(entry.kind == EVENT for entry in run.entries)
 
 
@@ -120,17 +122,31 @@ def _trace(store: RunStore, options: argparse.Namespace) -> int:
     return trace(store, options)
 
 
+def _profile(store: RunStore, options: argparse.Namespace) -> int:
+    from .cli_profile import run as profile
+
+    return profile(store, options)
+
+
 def _verify(store: RunStore, options: argparse.Namespace) -> int:
     from . import cli_verify
 
     return cli_verify.COMMANDS[options.command](store, options)
 
 
+def _snapshot(store: RunStore, options: argparse.Namespace) -> int:
+    from . import cli_snapshot
+
+    return cli_snapshot.run(store, options)
+
+
 _COMMANDS = {
+    "snapshot": _snapshot,
     "replay": _replay,
     "logs": _replay,
-    "trace": _trace,
-    "gdb": _gdb,
     **dict.fromkeys(("get", "describe", "rm", "pin", "unpin", "export", "import"), _runs),
+    "trace": _trace,
+    "profile": _profile,
+    "gdb": _gdb,
     **dict.fromkeys(("verify", "diff"), _verify),
 }

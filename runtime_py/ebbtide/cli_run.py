@@ -79,7 +79,9 @@ async def _run(options: argparse.Namespace) -> int:
     several = options.harts not in (None, 1)
     record = options.record
     if record is None:
-        record = not several and options.jit != "verify"
+        record = not several and options.jit != "verify" and not options.snapshot
+        if options.snapshot and not options.quiet:
+            print("ebb: not recorded: it goes on from a snapshot", file=sys.stderr)
         if several and not options.quiet:
             print(f"ebb: not recorded: {options.harts} harts", file=sys.stderr)
     machine = await Machine.boot(
@@ -92,6 +94,7 @@ async def _run(options: argparse.Namespace) -> int:
         strace=options.strace,
         time=options.time,
         record=record,
+        snapshot=options.snapshot,
         about={"args": args, "tty": (rows, cols) if tty else None},
         jit=options.jit or JIT,
         keep_code=not options.no_keep_code,

@@ -24,6 +24,10 @@ _KINDS = {DIGEST: "DIGEST", OUTPUT: "OUTPUT", META: "META", END: "END"}
 
 
 def _get(store: RunStore, options: argparse.Namespace) -> int:
+    if options.what == "snapshots":
+        from .cli_snapshot import list_snapshots
+
+        return list_snapshots(store, options)
     rows = store.rows()
     if options.output == "json":
         print(json.dumps([_row(row) for row in rows], indent=1))
@@ -32,7 +36,7 @@ def _get(store: RunStore, options: argparse.Namespace) -> int:
     for row in rows:
         code = _outcome(row) + (" pinned" if row.pinned else "")
         command = " ".join(row.about.get("args", ()))
-        print(f"{row.id:36}  {_moment(row.started)}  {code:>7}  {row.bytes:>9}  {command}")
+        print(f"{row.id:36}  {moment(row.started)}  {code:>7}  {row.bytes:>9}  {command}")
     return 0
 
 
@@ -46,7 +50,8 @@ def _outcome(row: RunRow) -> str:
     return "" if row.exit_code is None else str(row.exit_code)
 
 
-def _moment(when: float) -> str:
+def moment(when: float) -> str:
+    """Return a time as it is shown."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when))
 
 
@@ -88,7 +93,7 @@ def describe(run: Run, abi: Abi) -> dict[str, Any]:
         "command": " ".join(about.get("args", ())),
         "state": state + (f": {run.reader.cut}" if run.reader.cut and state == "cut" else ""),
         "exit_code": run.row.exit_code if run.row else None,
-        "started": _moment(about["started"]) if "started" in about else None,
+        "started": moment(about["started"]) if "started" in about else None,
         "pinned": bool(run.row and run.row.pinned),
         "redacted": bool(about.get("redacted")),
         "image": f"{about.get('image')} {about.get('image_hash') or ''}".strip(),
@@ -122,8 +127,8 @@ def _export(store: RunStore, options: argparse.Namespace) -> int:
         "about": row.about if row else about,
     }
     tape, signatures = run.reader.data, run.signatures
-    hashes = {entry.hash for entry in run.entries if isinstance(entry, StoredEntry)}
-    objects = {hash: run.reader.objects.get(hash) for hash in sorted(hashes)}
+    stored = {entry.hash: entry for entry in run.entries if isinstance(entry, StoredEntry)}
+    objects = {hash: stored[hash].tail() for hash in sorted(stored)}
     if options.redact:
         from .rewind.redact import redact
 

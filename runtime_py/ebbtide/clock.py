@@ -40,11 +40,13 @@ class ClockSetting:
 class HostTime:
     """Host time since boot without suspended time."""
 
-    def __init__(self, host_ns: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(
+        self, host_ns: Callable[[], int] = time.monotonic_ns, *, begin_ns: int = 0
+    ) -> None:
         self._host_ns = host_ns
         self._lock = threading.Lock()
-        self._origin = host_ns()
-        self._last = self._origin
+        self._last = host_ns()
+        self._origin = self._last - begin_ns
 
     def now(self) -> int:
         """Return nanoseconds since boot."""

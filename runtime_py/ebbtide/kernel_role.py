@@ -69,6 +69,7 @@ class KernelRole:
         self._mounts = mounts
         self._seen = seen  # a recorder counts what comes out
         self._working: set[asyncio.Task[None]] = set()
+        self.answered = 0
 
     def post(self, event: bytes) -> None:
         """Append an event to the inbox; harts see it at their next safepoint."""
@@ -78,17 +79,26 @@ class KernelRole:
         """Serve everything that stands in the outbox."""
         for data in self.port.outbox():
             self._seen(data)
-            match self.events.decode(data):
-                case CallEnded() as record:
-                    self._listener.ended(record)
-                case BlockWanted() as record:
-                    self._begin(self._block(record))
-                case HostFs() as record:
-                    self._begin(self._hostfs(record))
-                case Log() as record:
-                    self._listener.log(record)
-                case Notice() as record:
-                    self._listener.notice(record)
+            self.serve(data)
+
+    def serve(self, data: bytes) -> None:
+        """Serve one record."""
+        match self.events.decode(data):
+            case CallEnded() as record:
+                self._listener.ended(record)
+            case BlockWanted() as record:
+                self._begin(self._block(record))
+            case HostFs() as record:
+                self._begin(self._hostfs(record))
+            case Log() as record:
+                self._listener.log(record)
+            case Notice() as record:
+                self._listener.notice(record)
+
+    async def idle(self) -> None:
+        """Wait until all that the machine has asked for is on its way to it."""
+        while self._working:
+            await asyncio.wait(self._working)
 
     def close(self) -> None:
         """Drop what is still being fetched."""
@@ -96,6 +106,7 @@ class KernelRole:
             task.cancel()
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        self.answered += 1
         task = asyncio.ensure_future(work)
         self._working.add(task)
         task.add_done_callback(self._working.discard)

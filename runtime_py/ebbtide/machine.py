@@ -22,7 +22,7 @@ from .events import CallEnded, Events, Log, Notice
 from .filesystem import FileSystem
 from .meant import keywords, refuse_unknown
 from .owner_role import ROOT, OwnerRole, Process, User, environment
-from .placement import Options, Placement
+from .placement import Options, Placement, SnapshotPlacement
 from .policy import limits_from, policy_from
 from .process import MAX_OUTPUT, CompletedProcess, complete, end
 from .stats import Stats
@@ -30,6 +30,12 @@ from .stream import Descriptor, SocketStream
 
 SESSIONS_KEPT = 4096  # of the guest's own, that have met a limit
 LOOPBACK = bytes((127, 0, 0, 1))
+
+
+def _snapshots(placement: Placement) -> SnapshotPlacement:
+    if not isinstance(placement, SnapshotPlacement):
+        raise EbbError("snapshots of machines are not kept here")
+    return placement
 
 
 class Machine:
@@ -68,7 +74,7 @@ class Machine:
         if placement is None:
             from .placement_native import NativePlacement
 
-            placement = NativePlacement()
+            placement = NativePlacement.beginning(options.get("snapshot"))
         options["limits"] = limits_from(options.get("limits"))
         options["policy"] = policy_from(options.get("policy"), placement.abi.errno)
         chosen = Options(image=image, **options).checked(placement.abi.const["HART_MAX"])
@@ -76,6 +82,8 @@ class Machine:
         machine.on_log = on_log
         try:
             await placement.start(chosen, machine)
+            if chosen.snapshot:
+                await machine.agent.take_over(*_snapshots(placement).left_over())
             await machine.agent.call("getpid")
             await machine._mount_host_directories()
         except BaseException:
@@ -108,6 +116,15 @@ class Machine:
     def run_id(self) -> str | None:
         """The id under which this machine's run is recorded, if it is."""
         return getattr(getattr(self.placement, "recorder", None), "id", None)
+
+    async def snapshot(self) -> str:
+        """Keep the machine as it is now; returns the id to boot with: `Machine.boot(snapshot=id)`."""
+
+        async def ping() -> tuple[int, tuple[int, ...]]:
+            await self.agent.call("getpid")  # all that was posted before has been delivered
+            return self.agent.waiting()
+
+        return await _snapshots(self.placement).snapshot(ping, self.options)
 
     async def digest(self) -> bytes:
         """Return the SHA-256 over all machine pages at this moment."""

@@ -7,9 +7,9 @@ threads and inside a browser's kernel worker.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, Self, TypeAlias
+from typing import Any, Protocol, Self, TypeAlias, runtime_checkable
 
 from .abi import Abi
 from .kernel_role import Listener
@@ -68,6 +68,7 @@ class Options:
     time: str = "host"
     hostname: str = "ebb"
     seed: bytes | None = None
+    snapshot: str | None = None  # go on from it instead of booting
     policy: Policy | None = None
     mounts: tuple[Mount, ...] = ()
     budget: int | None = None
@@ -130,3 +131,16 @@ class Placement(Protocol):
 
     async def close(self) -> None:
         """Stop the harts and give everything back."""
+
+
+@runtime_checkable
+class SnapshotPlacement(Protocol):
+    """A placement whose machines can be kept and gone on with."""
+
+    async def snapshot(
+        self, ping: Callable[[], Awaitable[tuple[int, tuple[int, ...]]]], options: Options
+    ) -> str:
+        """Freeze, keep all pages, thaw; `ping` goes through the inbox and says what calls wait."""
+
+    def left_over(self) -> tuple[int, tuple[int, ...]]:
+        """Return the last id of an agent call, and those that wait, of the snapshot begun with."""

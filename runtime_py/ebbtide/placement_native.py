@@ -14,9 +14,10 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
+from typing import Self
 
 from . import assets, verify
 from .abi import Abi
@@ -33,6 +34,8 @@ from .policy import Rules, asked_kinds
 from .port import JIT_THRESHOLD, JIT_THRESHOLD_KEPT, Control, Port, Seat
 from .recording import DIGEST, Entry, Recorder, RecordingPort, Tape
 from .rewind.recorder import RunRecorder
+from .rewind.resume import Beside, Snapshots
+from .rewind.snapshots import Snapshot
 from .stats import Stats, read_stats
 from .thread_role import HartThread
 from .wasmtime_jit import Compiler, store_folder
@@ -86,6 +89,24 @@ class NativePlacement(Placement):
         self._closing = False
         self._store: ImageStore | None = None
         self._image_name: str | None = None
+        self._snapshots: Snapshots | None = None
+        self._begun: Snapshot | None = None
+
+    @classmethod
+    def beginning(cls, snapshot: str | None) -> Self:
+        """Make one for a machine that is booted, or that goes on from a snapshot: by its kernel."""
+        if snapshot is None:
+            return cls()
+        snapshots = Snapshots()
+        found = snapshots.find(snapshot)
+        placement = cls(snapshots.kernel(found))
+        placement._snapshots, placement._begun = snapshots, found
+        return placement
+
+    def left_over(self) -> tuple[int, tuple[int, ...]]:
+        assert self._begun
+        beside = Beside.of(self._begun)
+        return beside.last_call, beside.calls
 
     async def start(self, options: Options, listener: Listener) -> None:
         sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL_S))
@@ -93,7 +114,12 @@ class NativePlacement(Placement):
         self._listener = listener
         image = await self._image(options)
         harts = options.harts_wanted(os.cpu_count() or 1)
-        self.memory, ram = self._memory(options.memory)
+        beside = self._beside(options)
+        self.memory, ram = self._memory(beside.ram if beside else options.memory)
+        if beside:
+            harts = beside.harts
+            if ram != beside.ram:
+                raise MemoryRefused(f"the snapshot's machine has {beside.ram >> 20} MiB")
         self.memory_bytes = ram
         self.port = WasmtimeHostPort(self.kernel, self.memory)
         self.port.attach(ram // self.abi.const["PAGE_SIZE"], harts)
@@ -104,8 +130,11 @@ class NativePlacement(Placement):
         self.recorder = self._recorder(options, image)
         self._role = KernelRole(self.port, listener, self._store, self._mounts, self._seen())
         self._seats = [self.port.seat(hart) for hart in range(harts)]
-        host = HostTime()
-        self._boot(options, image, ram, harts)
+        host = HostTime(begin_ns=beside.now_ns if beside else 0)
+        if beside:
+            self._resume(options, beside)
+        else:
+            self._boot(options, image, ram, harts)
         self._watch()
         if options.jit != "off":
             store, threshold = None, JIT_THRESHOLD
@@ -141,6 +170,61 @@ class NativePlacement(Placement):
 
     def _seen(self) -> Callable[[bytes], None]:
         return self.recorder.output if isinstance(self.recorder, RunRecorder) else _unseen
+
+    def _beside(self, options: Options) -> Beside | None:
+        if self._begun is None:
+            return None
+        beside = Beside.of(self._begun)
+        if options.record or options.jit == "verify":
+            raise ValueError("a machine that goes on from a snapshot cannot be recorded yet")
+        if options.harts not in (None, beside.harts):
+            raise ValueError(f"the snapshot's machine has {beside.harts} harts")
+        return beside
+
+    def _resume(self, options: Options, beside: Beside) -> None:
+        """Go on from a snapshot: another machine than any before, and later."""
+        assert self._role and self._begun and self._snapshots
+        base, page = self.abi.const["MACHINE_BASE"], self.abi.const["PAGE_SIZE"]
+        self._snapshots.restore(self._begun, self.memory, base, page)
+        events, slept = self._role.events, 0
+        if options.time == "host":
+            slept = max(0, time.time_ns() - beside.realtime_ns)
+        self.post(events.clock(beside.now_ns, VIRTUAL_MUL, slept))
+        self.post(events.reseed(options.seed or secrets.token_bytes(32)))
+        clone, exec = asked_kinds(options.policy)
+        self.post(events.limits(options.limits, clone=clone, exec=exec))
+        for record in beside.owed:
+            self._role.serve(bytes.fromhex(record))
+
+    async def snapshot(
+        self, ping: Callable[[], Awaitable[tuple[int, tuple[int, ...]]]], options: Options
+    ) -> str:
+        assert self._role
+        while True:
+            await self._role.idle()
+            asked = self._role.answered
+            last, waiting = await ping()
+            async with self._at_rest():
+                self._role.drain()
+                if self._role.answered == asked:  # else an answer may lie in the inbox
+                    return self._take(options, last, waiting)
+
+    def _take(self, options: Options, last: int, waiting: tuple[int, ...]) -> str:
+        self._snapshots = self._snapshots or Snapshots()
+        layout, at = self.abi.structs["report"], self._seats[0].report
+        now = layout.integer(self.port.read(at, layout.size), "now_ns")
+        beside = Beside(
+            ram=self.memory_bytes,
+            harts=len(self._seats),
+            now_ns=now,
+            realtime_ns=time.time_ns() if options.time == "host" else now,
+            image=self._image_name,
+            last_call=last,
+            calls=waiting,
+            run=getattr(self.recorder, "id", None),
+        )
+        taken = self._snapshots.take(self.kernel, self.memory, self.port, self._tick(), beside)
+        return taken.id
 
     def _boot(self, options: Options, image: Image | None, ram: int, harts: int) -> None:
         assert self._role
@@ -312,6 +396,8 @@ class NativePlacement(Placement):
             await asyncio.to_thread(thread.join, PATIENCE_S)
         if self._mounts:
             self._mounts.close()
+        if self._snapshots:
+            self._snapshots.close()
         if any(thread.is_alive() for thread in threads):
             raise InternalError("a hart did not stop")
         if self._compiler is not None:

@@ -162,7 +162,7 @@ class ReplayDriver:
         elif entry.kind == DIGEST:
             if (digest := self.digest()) != (recorded := entry.data):
                 what = self._describe(digest, recorded)
-                raise ReplayDiverged(f"entry {self.next}, at tick {entry.tick}: {what}")
+                raise ReplayDiverged(f"entry {self.next}, at tick {entry.tick} {what}")
             self.digests += 1
 
     def ticks_left(self) -> int:
@@ -175,8 +175,9 @@ class ReplayDriver:
         """Step to a tick, at most that of the next entry, or to the end of the pass it falls in."""
         self.stopped = False
         while self.tick < tick and not self.stopped:
-            status = self.port.step(min(self._budget(), tick - self.tick))
+            before, status = self.tick, self.port.step(min(self._budget(), tick - self.tick))
             report = self.port.report()
+            self.tick = report.tick
             self.drain()
             if status is Status.PANIC:
                 raise InternalError(f"the kernel panicked at tick {report.tick}")
@@ -185,9 +186,8 @@ class ReplayDriver:
                 self.port.jit_install(report.detail)
             elif self.stopped:
                 pass
-            elif report.tick == self.tick and status not in (Status.READY, Status.EXITED):
+            elif report.tick == before and status not in (Status.READY, Status.EXITED):
                 raise ReplayDiverged(
                     f"entry {self.next}: expected at tick {tick}, and the machine waits "
                     f"({status.name}) at tick {self.tick}"
                 )
-            self.tick = report.tick

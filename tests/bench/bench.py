@@ -29,6 +29,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1] / "runtime_py")]
 
 import pages  # noqa: E402
+import record  # noqa: E402
 import twins  # noqa: E402
 import workloads  # noqa: E402
 from hosts import BUILD, GUESTS, QEMU, TWINS, Chromium, Failed, Host, Jail, Native, Static, give  # noqa: E402
@@ -300,6 +301,13 @@ def cli_rows(names: Sequence[str], runs: int) -> list[Row]:
     return rows
 
 
+def record_rows(runs: int) -> list[Row]:
+    return [
+        Row(one.name, "native", round(one.value, 3), one.unit, runs=runs).finish()
+        for one in record.measure(runs)
+    ]
+
+
 def page_rows(url: str, packed_url: str, runs: int) -> list[Row]:
     """What pages.py measures, each image by itself."""
     rows = []
@@ -370,6 +378,8 @@ def main() -> int:
     if options.where != "chromium":
         all_rows("native", Native)
         rows += cli_rows([name for name in workloads.CLI if wanted(name)], options.runs)
+        if wanted("record"):
+            rows += record_rows(options.runs)
     if options.where != "native":
         mounts = site(web_folder(), images_folder())
         with Server(mounts, port=0) as server, Server(mounts, port=0, compress=True) as packed:

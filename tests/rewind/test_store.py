@@ -117,7 +117,9 @@ def test_a_changed_byte_anywhere_is_found(ebb, recorded, tmp_path) -> None:
 def test_a_changed_object_is_found_and_the_entry_named(ebb, recorded, tmp_path) -> None:
     store = RunStore(tmp_path / "runs")
     hash, data = store.database.execute("SELECT hash, data FROM object").fetchone()
-    store.database.execute("UPDATE object SET data = ? WHERE hash = ?", (data[:-9] + b"x" * 9, hash))
+    store.database.execute(
+        "UPDATE object SET data = ? WHERE hash = ?", (data[:-9] + b"x" * 9, hash)
+    )
     found = ebb("verify", "--objects")
     assert found.returncode == EXIT_DAMAGED
     assert b"entry " in found.stderr and b"tick " in found.stderr

@@ -20,7 +20,7 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from .tape import Objects, TapeDamaged, TapeReader
 
@@ -57,10 +57,11 @@ class Signature:
     @staticmethod
     def from_json(values: dict[str, Any]) -> Signature:
         """Read it."""
-        return Signature(**{
-            name: base64.b64decode(value) if isinstance(value, str) else value
-            for name, value in values.items()
-        })  # fmt: skip
+        head, key, signature = (
+            base64.b64decode(values[name]) for name in ("head", "key", "signature")
+        )
+        leaves, entries = int(values["leaves"]), int(values["entries"])
+        return Signature(leaves, entries, head, float(values["time"]), key, signature)
 
 
 def is_bundle(path: Path) -> bool:
@@ -75,7 +76,7 @@ def is_bundle(path: Path) -> bool:
 class BundleWriter:
     """Writes parts to a file; `end` completes it."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._headers = hashlib.sha256()
         file.write(_START.pack(MAGIC, VERSION))
@@ -96,7 +97,7 @@ class BundleWriter:
 
 
 def write_bundle(
-    file: BinaryIO,
+    file: IO[bytes],
     info: dict[str, Any],
     kernel: bytes,
     tape: bytes,

@@ -19,7 +19,7 @@ def check_objects(run: Run) -> int:
         if isinstance(entry, StoredEntry) and entry.hash not in seen:
             seen.add(entry.hash)
             try:
-                run.reader.objects.get(entry.hash)
+                entry.tail()
             except TapeDamaged as error:
                 raise TapeDamaged(f"entry {number} at tick {entry.tick}: {error}") from None
     return len(seen)

@@ -160,7 +160,12 @@ class DebugView:
     # ---- What to look for -----------------------------------------------------------------------
 
     def look_for(
-        self, stops: Iterable[Stop] = (), *, kinds: Iterable[str] = (), halt: bool, here: bool = False
+        self,
+        stops: Iterable[Stop] = (),
+        *,
+        kinds: Iterable[str] = (),
+        halt: bool,
+        here: bool = False,
     ) -> None:
         """Note `stops` and events of `kinds` from now on; `halt`: a step ends at the first.
         `here`: a breakpoint at the instruction that is next counts, too.

@@ -89,9 +89,7 @@ def serve(options: argparse.Namespace, replay: Replay) -> int:
             return gdb.wait()
 
 
-def _session(
-    listener: socket.socket, timeline: Timeline, files: PastFiles, pid: int
-) -> int:
+def _session(listener: socket.socket, timeline: Timeline, files: PastFiles, pid: int) -> int:
     with listener:
         connection, _ = listener.accept()
     with connection:

@@ -53,6 +53,7 @@ class Replay:
         self.on_record = on_record
         self.on_slice: Callable[[], None] = lambda: None  # called now and then on long ways
         self.budget = SLICE
+        self.checkpoint_s = CHECKPOINT_S
         self._taps = 0
         self._marked = time.monotonic()  # when the last checkpoint was made or returned to
         self.ram = _ram(abi, entries)
@@ -109,7 +110,7 @@ class Replay:
             self._driver.advance(min(tick, self.tick + self.budget))
             if self._driver.stopped:
                 return False
-            if time.monotonic() - self._marked > CHECKPOINT_S:
+            if time.monotonic() - self._marked > self.checkpoint_s:
                 self.checkpoint()
         return True
 
@@ -129,9 +130,7 @@ class Replay:
     def checkpoint(self) -> Checkpoint:
         """Make this moment one to return to."""
         self._drain()
-        like = min(
-            self.checkpoints, key=lambda one: abs(one.tick - self.tick), default=None
-        )
+        like = min(self.checkpoints, key=lambda one: abs(one.tick - self.tick), default=None)
         made = Checkpoint(
             self.tick,
             self._driver.next,
@@ -166,6 +165,11 @@ class Replay:
         self._taps = sum(1 << self.abi.groups["tap"][name] for name in names)
         self.stage.tap(self._taps)
 
+    def sample(self) -> None:
+        """Have a record made of what runs now, if SAMPLE is asked for."""
+        self.stage.sample()
+        self._drain()
+
     def close(self) -> None:
         """Give the memory back."""
         self.stage.close()
@@ -182,7 +186,7 @@ class Replay:
         return driver
 
     def _drain(self) -> None:
-        tick = self.stage.port.report().tick if self._driver.next else 0
+        tick = self._driver.tick
         while self._seen < self._driver.next:
             self._streams.event(self.entries[self._seen])
             self._seen += 1

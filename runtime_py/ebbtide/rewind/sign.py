@@ -90,7 +90,9 @@ def check(run_id: str, one: Signature) -> None:
     try:
         public.verify(one.signature, _message(run_id, one))
     except InvalidSignature:
-        raise TapeDamaged(f"the signature after leaf {one.leaves - 1} is not that of its key") from None
+        raise TapeDamaged(
+            f"the signature after leaf {one.leaves - 1} is not that of its key"
+        ) from None
 
 
 def public_key(store: RunStore) -> bytes | None:

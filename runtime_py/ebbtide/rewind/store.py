@@ -29,6 +29,7 @@ from typing import Any, BinaryIO
 from ..errors import EbbError
 from ..recording import END, META, Written
 from .bundle import Bundle, Signature, is_bundle
+from .snapshots import SCHEMA as SNAPSHOT_SCHEMA
 from .tape import Objects, TapeDamaged, TapeReader
 
 BUSY_S = 10.0
@@ -144,7 +145,7 @@ class RunStore:
         self.database = sqlite3.connect(root / "runs.db", timeout=BUSY_S, isolation_level=None)
         self.database.execute("PRAGMA journal_mode = WAL")
         self.database.execute("PRAGMA synchronous = NORMAL")
-        self.database.executescript(_SCHEMA)
+        self.database.executescript(_SCHEMA + SNAPSHOT_SCHEMA)
         self.objects = StoreObjects(self.database)
 
     def close(self) -> None:
@@ -245,6 +246,7 @@ class RunStore:
         with self.transaction():
             self.database.execute("DELETE FROM object WHERE hash NOT IN (SELECT hash FROM used)")
             rows = list(self.database.execute("SELECT id, kernel FROM run"))
+            rows += self.database.execute("SELECT id, kernel FROM snapshot")
             kept = {id for id, _ in rows} | {f"{kernel}.wasm" for _, kernel in rows}
             for folder in ("tapes", "kernels"):
                 for path in (self.root / folder).iterdir():

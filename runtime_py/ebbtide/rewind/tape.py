@@ -253,7 +253,11 @@ class StoredEntry:
     @property
     def data(self) -> bytes:
         """Fetch it."""
-        return self.head + self._objects.get(self.hash)
+        return self.head + self.tail()
+
+    def tail(self) -> bytes:
+        """Fetch what is in the store."""
+        return self._objects.get(self.hash)
 
 
 class TapeReader:
@@ -302,7 +306,9 @@ class TapeReader:
             if not data[leaf.begin :].strip(b"\0"):
                 return None
             raise self._damaged(at, "the leaf's entries do not have their checksum", leaf)
-        if leaf.first_seq != (self.leaves[-1].first_seq + self.leaves[-1].count if self.leaves else 0):
+        if leaf.first_seq != (
+            self.leaves[-1].first_seq + self.leaves[-1].count if self.leaves else 0
+        ):
             raise self._damaged(at, "the leaf does not continue the one before", leaf)
         return leaf
 
@@ -318,7 +324,9 @@ class TapeReader:
         before = self.leaves[-1] if self.leaves else None
         entry = before.first_seq + before.count if before else 0
         tick = before.last_tick if before else 0
-        return TapeDamaged(f"leaf {number} at byte {at} (from entry {entry}, tick {tick} on): {what}")
+        return TapeDamaged(
+            f"leaf {number} at byte {at} (from entry {entry}, tick {tick} on): {what}"
+        )
 
     def raw(self, leaf: Leaf) -> bytes:
         """Return a leaf's entries as bytes."""

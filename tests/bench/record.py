@@ -1,0 +1,94 @@
+"""What recording costs, and what it gives: a recorded run against one that is not, replay against
+the recorded run, a snapshot and the way back. CPU time of this process, so that others do not count.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from hosts import GUESTS
+
+from ebbtide import Machine
+from ebbtide.cli_rewind import open_replay
+from ebbtide.rewind.store import RunStore
+
+WORK = ("sieve", "24")
+DELTA = 200  # pages that change between two snapshots
+FULL = 64  # MiB that a restored machine has in use
+
+
+class Figure(NamedTuple):
+    """One line."""
+
+    name: str
+    value: float
+    unit: str
+
+
+async def _run(record: bool) -> tuple[float, float, str | None]:
+    """Return the CPU seconds of the program, those of the machine's life, and the run's id."""
+    begin = time.process_time()
+    async with await Machine.boot("base", harts=1, record=record) as machine:
+        await machine.fs.write_file("/tmp/work", (GUESTS / WORK[0]).read_bytes(), mode=0o755)
+        await machine.run("/tmp/work", "1")
+        start = time.process_time()
+        await machine.run("/tmp/work", WORK[1], check=True)
+        spent = time.process_time() - start
+        id = machine.run_id
+    return spent, time.process_time() - begin, id
+
+
+async def _snapshots(runs: int) -> tuple[float, float]:
+    """Return the milliseconds of a snapshot after some pages changed, and of booting from one."""
+    taken, restored = [], []
+    async with await Machine.boot("base", harts=1, jit="off") as machine:
+        await machine.run("sh", "-c", f"head -c {FULL}M /dev/urandom > /dev/shm/full")
+        await machine.snapshot()
+        for _ in range(runs):
+            await machine.run(
+                "dd", "if=/dev/urandom", "of=/dev/shm/full", "bs=4096", f"count={DELTA}",
+                "conv=notrunc", "status=none",
+            )  # fmt: skip
+            start = time.perf_counter()
+            id = await machine.snapshot()
+            taken.append(time.perf_counter() - start)
+    for _ in range(runs):
+        start = time.perf_counter()
+        machine = await Machine.boot(snapshot=id, jit="off")
+        restored.append(time.perf_counter() - start)
+        await machine.close()
+    return statistics.median(taken) * 1e3, statistics.median(restored) * 1e3
+
+
+def measure(runs: int) -> Iterator[Figure]:
+    """Measure all of it in a store of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["EBB_RUNS"] = folder
+        plain, recorded, replayed = [], [], []
+        store = RunStore(Path(folder))
+        for number in range(runs):
+            order = (False, True) if number % 2 else (True, False)
+            for record in order:
+                spent, life, id = asyncio.run(_run(record))
+                (recorded if record else plain).append(spent)
+                if id:
+                    start = time.process_time()
+                    replay = open_replay(store.open(id))
+                    replay.run()
+                    replayed.append((time.process_time() - start) / life)
+        last = store.open("last").reader
+        clocks = [size for entry, size, _ in last.sizes() if entry.data[:4] == b"\2\0\0\0"]
+        store.close()
+        yield Figure("record-cpu", statistics.median(recorded) / statistics.median(plain), "times")
+        yield Figure("record-replay-cpu", statistics.median(replayed), "times")
+        yield Figure("record-clock-entry", statistics.median(clocks), "bytes")
+        snapshot, restore = asyncio.run(_snapshots(runs))
+        yield Figure(f"record-snapshot-{DELTA}-pages", snapshot, "ms")
+        yield Figure(f"record-restore-{FULL}M", restore, "ms")

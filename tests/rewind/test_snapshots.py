@@ -1,0 +1,148 @@
+"""Snapshots: pages once each, restored as they were, and gone with the last that has them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from ebbtide import Machine
+from ebbtide.rewind.snapshots import PAGE, Extent, Snapshot, SnapshotStore, Tracker
+from ebbtide.rewind.store import RunStore
+from ebbtide.rewind.tape import TapeDamaged
+
+pytestmark = pytest.mark.native
+
+PAGES, BASE = 3000, 8192
+EXTENT = Extent(900, 1700, PAGES)
+KERNEL = "ab" * 32
+
+
+@pytest.fixture
+def store(tmp_path: Path):
+    store = RunStore(tmp_path)
+    yield store
+    store.close()
+
+
+def machine(chance: random.Random) -> bytearray:
+    memory = bytearray(BASE + PAGES * PAGE)
+    for first, end in ((0, EXTENT.heap), (EXTENT.low, PAGES)):
+        for page in range(first, end, chance.choice((1, 2, 3))):
+            memory[BASE + page * PAGE : BASE + (page + 1) * PAGE] = chance.randbytes(PAGE)
+    return memory
+
+
+def restored(snapshots: SnapshotStore, one: Snapshot) -> bytearray:
+    memory = bytearray(BASE + PAGES * PAGE)
+    view = memoryview(memory)
+    snapshots.restore(one, lambda page, n: view[BASE + page * PAGE : BASE + (page + n) * PAGE])
+    return memory
+
+
+def test_what_changes_is_kept_and_the_rest_is_shared(store) -> None:
+    chance = random.Random(1)
+    memory, snapshots = machine(chance), SnapshotStore(store)
+    tracker = Tracker(SimpleNamespace(bytes=memoryview(memory)), BASE, PAGES)
+    made, copies, sizes = [], [], []
+    for number in range(4):
+        tracker.look(EXTENT)
+        made.append(snapshots.create(tracker, EXTENT, KERNEL, number, {"number": number}))
+        copies.append(bytes(memory))
+        sizes.append((store.root / "pages").stat().st_size)
+        for page in chance.sample(range(EXTENT.heap), 20):
+            at = BASE + page * PAGE
+            memory[at : at + 8] = chance.randbytes(8)
+
+    assert sizes[1:] == [sizes[0] + 20 * PAGE * n for n in (1, 2, 3)]
+    for one, copy in zip(made, copies, strict=True):
+        assert restored(snapshots, one) == copy
+        assert snapshots.check(one) > 1000
+    assert [one.about["number"] for one in snapshots.rows()] == [3, 2, 1, 0]
+    other = Tracker(SimpleNamespace(bytes=memoryview(bytearray(copies[2]))), BASE, PAGES)
+    other.look(EXTENT)
+    assert snapshots.create(other, EXTENT, KERNEL, 2, {}).id == made[2].id
+    snapshots.remove([made[3].id])
+    holes = store.database.execute("SELECT COUNT(*) FROM hole").fetchone()[0]
+    assert holes == 20
+    tracker.look(EXTENT)
+    made[3] = snapshots.create(tracker, EXTENT, KERNEL, 9, {})
+    copies[3] = bytes(memory)
+    assert (store.root / "pages").stat().st_size <= sizes[-1] + 20 * PAGE
+    for one, copy in zip(made, copies, strict=True):
+        assert restored(snapshots, one) == copy
+    snapshots.remove([one.id for one in made])
+    counts = (store.database.execute(f"SELECT COUNT(*) FROM {name}") for name in ("page", "node"))
+    assert [count.fetchone() for count in counts] == [(0,), (0,)]
+
+
+def test_a_damaged_page_is_found(store) -> None:
+    memory, snapshots = machine(random.Random(2)), SnapshotStore(store)
+    tracker = Tracker(SimpleNamespace(bytes=memoryview(memory)), BASE, PAGES)
+    tracker.look(EXTENT)
+    one = snapshots.create(tracker, EXTENT, KERNEL, 1, {})
+    with (store.root / "pages").open("r+b") as file:
+        file.seek(77 * PAGE + 9)
+        file.write(b"damage")
+    with pytest.raises(TapeDamaged, match=r"page \d+ of snapshot"):
+        snapshots.check(one)
+
+
+def test_a_live_machine_is_kept_and_gone_on_with(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("EBB_RUNS", str(tmp_path))
+
+    async def first() -> tuple[str, float]:
+        async with await Machine.boot("base") as machine:
+            await machine.run("sh", "-c", "echo kept > /f")
+            await machine.spawn("sh", "-c", "sleep 1000")
+            cat = await machine.spawn("cat")  # its answer has not come
+            id = await machine.snapshot()
+            assert cat.stdin and cat.stdout
+            await cat.stdin.write(b"goes on\n")
+            assert await cat.stdout.read(100) == b"goes on\n"
+            uptime = float((await machine.run("cat", "/proc/uptime")).stdout.split()[0])
+            await machine.run("rm", "/f")
+            assert await machine.snapshot() != id
+            return id, uptime
+
+    async def again(id: str) -> tuple[str, list[str], float]:
+        async with await Machine.boot(snapshot=id) as machine:
+            said = await machine.run(
+                "sh", "-c", "cat /f; date +%s; cat /proc/uptime; ps -e -o args"
+            )
+            drawn = await machine.run("od", "-An", "-N16", "-tx1", "/dev/urandom")
+            lines = said.stdout.splitlines()
+            assert lines[0] == "kept" and abs(int(lines[1]) - time.time()) < 60
+            assert await machine.fs.read_text("/f") == "kept\n"
+            return drawn.stdout, lines[3:], float(lines[2].split()[0])
+
+    id, uptime = asyncio.run(first())
+    one, two = (asyncio.run(again(id)) for _ in range(2))
+    assert "sleep 1000" in one[1]
+    assert one[0] != two[0]  # two copies of a machine do not draw the same numbers
+    assert two[2] > 0 and uptime > 0
+
+
+def test_a_moment_of_a_run_is_gone_on_with(ebb) -> None:
+    script = "echo one > /f; sync; read line; echo two > /f; read line"
+    ebb("run", "-q", "--", "sh", "-c", script, input=b"a\nb\n")
+    end = json.loads(ebb("describe", "run", "-o", "json").stdout)["ticks"]
+    seen = set()
+    for tick in (end // 2, end):
+        made = ebb("snapshot", "create", f"last@{tick}")
+        assert made.returncode == 0, made.stderr
+        id = made.stdout.decode().strip()
+        ran = ebb("run", "-q", "--snapshot", id[:12], "--", "sh", "-c", "cat /f; uname")
+        assert ran.stdout.endswith(b"Linux\n"), ran.stderr
+        seen.add(ran.stdout)
+    assert b"two\nLinux\n" in seen
+    listed = ebb("snapshot", "list").stdout.decode()
+    assert id in listed and id in ebb("get", "snapshots").stdout.decode()
+    assert ebb("snapshot", "verify", id).returncode == 0
+    assert ebb("snapshot", "rm", id[:12]).returncode == 0
+    assert ebb("run", "-q", "--snapshot", id, "--", "true").returncode == 125
