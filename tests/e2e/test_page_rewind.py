@@ -150,6 +150,33 @@ def test_an_imported_file_opens(rewound: MachinePage, tmp_path: Path) -> None:
     page.click("#rewind-close")
 
 
+def test_a_live_machine_goes_on_from_a_moment(rewound: MachinePage) -> None:
+    page = rewound.page
+    rewound.clear()
+    rewound.type("word=bef''ore\n")
+    rewound.see(rf"^[^\n]*word=bef''ore\n.*{PROMPT}")
+    rewound.type("word=after; echo se''t\n")
+    rewound.see(rf"^set\n.*{PROMPT}")
+    choose(page, "Rewind")
+    ready(rewound)
+    step(rewound, "#rewind-back", "word=bef''ore")
+    while "word=after" in page.evaluate("window.screenText()"):
+        step(rewound, "#rewind-back", "word=bef''ore")
+    page.click("#rewind-branch")
+    page.click("#ask-yes")
+    page.wait_for_selector("#rewind", state="hidden")
+    page.wait_for_function("document.body.dataset.state === 'ready' && window.sdk")
+    assert machine_of(rewound) == (1, True)
+    rewound.type("\necho it is $word $((6 * 7))\n")
+    rewound.see(r"^it is before 42$")
+    assert rewound.run("sh", "-c", "cat /etc/debian_version; nproc")["stdout"].endswith("\n1\n")
+
+
+def machine_of(machine: MachinePage) -> tuple[int, bool]:
+    found = machine.js("return [sdk.harts, sdk.recording === null]")
+    return found[0], found[1]
+
+
 def test_recording_is_turned_off_and_says_so(machine: MachinePage) -> None:
     page = machine.page
     choose(page, "Record sessions")

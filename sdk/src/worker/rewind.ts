@@ -18,6 +18,8 @@ interface Rewinding extends PyProxy {
   open(abi: unknown): void;
   advance(seconds: number): PyProxy;
   seek(tick: number): void;
+  branch(tick: number, memory: WebAssembly.Memory): string;
+  readonly ram: number;
   readonly tick: number;
   readonly end: number;
   readonly cut: boolean;
@@ -48,7 +50,7 @@ const scope = globalThis as unknown as DedicatedWorkerGlobalScope;
 const SLICE_S = 0.1;
 
 let python: Module | null = null;
-let opened: { run: WholeRun; rewinding: Rewinding } | null = null;
+let opened: { run: WholeRun; kernel: WebAssembly.Module; rewinding: Rewinding } | null = null;
 const store = openRunFiles().then((files) => new RunStore(files));
 store.catch(() => undefined);
 
@@ -85,7 +87,7 @@ servePort(scope, {
     const kernel = await WebAssembly.compile(run.kernel);
     const rewinding = module().Rewinding(run.tape, run.objects, (ram) => stageMemory(kernel, ram));
     rewinding.open(module().read_abi_text(abiText(kernel)));
-    opened = { run, rewinding };
+    opened = { run, kernel, rewinding };
     return { info: run.info, end: rewinding.end, cut: rewinding.cut };
   },
 
@@ -98,6 +100,14 @@ servePort(scope, {
   seek(tick: number): number {
     current().seek(tick);
     return current().tick;
+  },
+
+  ram: () => current().ram,
+
+  branch(tick: number, memory: WebAssembly.Memory): { known: string; module: WebAssembly.Module; image: string } {
+    const known = current().branch(tick, memory);
+    const { run, kernel } = opened!;
+    return { known, module: kernel, image: String(run.info.about["image"] ?? "base") };
   },
 
   async export(id: string): Promise<Uint8Array> {
