@@ -89,7 +89,9 @@ def test_waiting_is_counted_in_time(run_id: str) -> None:
 
 
 def test_speedscope_can_read_it(run_id: str, tmp_path: Path) -> None:
-    profile("--export", f"cpu:{tmp_path / 'p.json'}", "--export", f"offcpu:{tmp_path / 'o.txt'}", run_id)
+    profile(
+        "--export", f"cpu:{tmp_path / 'p.json'}", "--export", f"offcpu:{tmp_path / 'o.txt'}", run_id
+    )
     made = json.loads((tmp_path / "p.json").read_text())
     (one,) = made["profiles"]
     assert len(one["samples"]) == len(one["weights"]) and sum(one["weights"]) == one["endValue"]
