@@ -71,13 +71,13 @@ void tap_return(struct task *task, u32 nr, i64 result) {
 }
 
 // ---- Samples -----------------------------------------------------------------------------------
-// Executable mappings of files, a line each: start, end, offset in the file, path.
+// Executable mappings, a line each: start, end, offset in the file, its number and mtime, path.
 static void maps_send(struct task *task) {
     struct mm *mm = task->mm;
     char path[PATH_MAX + 16];
     u32 room = 0;
     for (u32 i = 0; i < mm->vma_count; i++)
-        room += mm->vmas[i]->prot & PROT_EXEC ? sizeof path + 64 : 0;
+        room += mm->vmas[i]->prot & PROT_EXEC ? sizeof path + 96 : 0;
     char *text = palloc(room + 1);
     if (!text)
         return;
@@ -90,9 +90,11 @@ static void maps_send(struct task *task) {
         i64 n = inode ? path_shown(task, inode, path, PATH_MAX)
                       : (i64)strlcpy(path, vma->name ? vma->name : "", sizeof path);
         path[min(n, (i64)PATH_MAX)] = 0;
-        len += (u32)ksnprintf(text + len, room - len, "%llx %llx %llx %s\n",
+        len += (u32)ksnprintf(text + len, room - len, "%llx %llx %llx %llx %llx %s\n",
                               (unsigned long long)vma->start, (unsigned long long)vma->end,
-                              (unsigned long long)vma->index << PAGE_SHIFT, path);
+                              (unsigned long long)vma->index << PAGE_SHIFT,
+                              (unsigned long long)(inode ? inode->ino : 0),
+                              (unsigned long long)(inode ? inode->mtime_ns : 0), path);
     }
     TAP(MAPS, task, text, len, (i64)mm->id, mm->fetch_gen);
     pfree(text);

@@ -13,6 +13,7 @@ import { offerLink, readLink } from "./link.js";
 import { makeMenu, type Item } from "./menu.js";
 import { showBoot, showProgress } from "./progress.js";
 import { makeSearch } from "./search.js";
+import type { RewindView } from "./rewind.js";
 import { restoreSettings, settings, type Theme } from "./settings.js";
 import { recordingItems, recordingWish, showRecording } from "./recording.js";
 import { openTabs, type Tabs } from "./tabs.js";
@@ -133,7 +134,7 @@ const menu = makeMenu(() => {
       ...(several ? [{ label: "Close terminal", act: () => tabs?.closeCurrent() }] : []),
       { label: "Restart the machine", act: () => void restart() },
     ],
-    recordingItems({ restart: () => void restart() }),
+    recordingItems({ restart: () => void restart(), rewind: (run) => void openRun(run) }),
     [
       { label: "Larger text", hint: "Ctrl-Shift-↑", act: () => settings.setFontSize(settings.fontSize + 1) },
       { label: "Smaller text", hint: "Ctrl-Shift-↓", act: () => settings.setFontSize(settings.fontSize - 1) },
@@ -149,6 +150,20 @@ async function makeLink(): Promise<void> {
   const cwd = await tabs?.current()?.directory().catch(() => undefined);
   await offerLink({ ...link, cwd: cwd === "/" ? undefined : cwd });
   toTerminal();
+}
+
+let rewinding: RewindView | null = null;
+
+/** Show a run; loaded when it is asked for. */
+async function openRun(run: () => Promise<string>): Promise<void> {
+  const sdk = window.sdk;
+  if (sdk === undefined || rewinding?.isOpen) return;
+  try {
+    const { openRewind } = await import("./rewind.js");
+    rewinding = await openRewind(sdk.runs, await run(), toTerminal);
+  } catch (error) {
+    notifyError("The run could not be opened.", error);
+  }
 }
 
 // ---- The machine ---------------------------------------------------------------------------------------------
@@ -168,6 +183,8 @@ async function start(): Promise<void> {
   const before = window.sdk;
   setState("starting", "starting");
   for (const id of ["failure", "terminal", "files", "search"]) find(id).hidden = true;
+  rewinding?.close();
+  find("terminal").hidden = true;
   tabs?.end();
   tabs = null;
   window.sdk = undefined;

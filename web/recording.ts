@@ -3,8 +3,8 @@
  * hart, so asking for more turns recording off.
  */
 
-import type { BootOptions, Recording } from "ebbtide";
-import { amount, ask, find } from "./dom.js";
+import type { BootOptions, Recording, Sdk } from "ebbtide";
+import { amount, ask, find, make } from "./dom.js";
 import { notify } from "./failure.js";
 import type { Item } from "./menu.js";
 import { settings } from "./settings.js";
@@ -29,8 +29,32 @@ export function showRecording(recording: Recording | null): void {
   if (!line.hidden) line.textContent = `recording ${amount(recording?.bytes ?? 0)}`;
 }
 
-export function recordingItems(machine: { restart(): void }): readonly Item[] {
-  return [{ label: "Record sessions", hint: "kept in this browser", checked: settings.record, act: () => void turn(machine.restart) }];
+export function recordingItems(page: { restart(): void; rewind(run: () => Promise<string>): void }): readonly Item[] {
+  return [
+    ...(shown !== null && shown.id !== "" ? [{ label: "Rewind", act: () => page.rewind(thisRun) }] : []),
+    { label: "Open a run", act: () => pick((file) => page.rewind(async () => machine().runs.import(file))) },
+    { label: "Record sessions", hint: "stays in this browser", checked: settings.record, act: () => void turn(page.restart) },
+  ];
+}
+
+function machine(): Sdk {
+  if (window.sdk === undefined) throw new Error("there is no machine");
+  return window.sdk;
+}
+
+/** This session's run, with all that has happened up to now. */
+async function thisRun(): Promise<string> {
+  await machine().saveRun();
+  return shown?.id ?? "";
+}
+
+function pick(taken: (file: File) => void): void {
+  const field = make("input", { type: "file", accept: ".ebbrun" });
+  field.onchange = () => {
+    const file = field.files?.[0];
+    if (file !== undefined) taken(file);
+  };
+  field.click();
 }
 
 async function turn(restart: () => void): Promise<void> {

@@ -352,6 +352,8 @@ static enum end execute_entry(struct session *s, struct op *op) {
         return END_AGAIN;
     struct jit *jit = s->cache->jit;
     u32 again = jit_hot(jit, run->base + op->off, op->a);
+    if (op->code != (OP_ENTRY | OP_SLOW)) // kept code was at hand: it is compiled now
+        return END_AGAIN;
     bool early = again && again < jit->threshold;
     // It stays an entry, for somebody may wait for it.
     op->imm = (i32)(early ? again : again ? jit->threshold * op->c : jit->threshold);

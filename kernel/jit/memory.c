@@ -161,7 +161,7 @@ static void block_find(struct translation *t, u16 index, struct value *value, u3
             group->strides = step <= STRIDE && step >= -STRIDE;
             group->step = (i16)step;
         }
-        bool early = block->tight ? group->strides : block->in_loop;
+        bool early = block->tight ? group->strides : block->in_loop || group->crosses;
         if (reg < REG_F && early) {
             group->base = (u8)reg;
             group->base_off = before[reg].off;
@@ -268,12 +268,37 @@ static void address(struct translation *t, u32 rs1, i64 imm) {
     set(t, temp(t, TEMP_A));
 }
 
+// What is misaligned but lies in the page is no reason to leave, unless it is to be atomic; it is rare.
+static void leave_unless_in_page(struct translation *t, u32 size, bool write) {
+    hint(t, false);
+    nest(t, W_IF, T_NONE);
+    get(t, temp32(t, TEMP_ENTRY));
+    mem(t, W_I64_LOAD, 3, half_of(write) + offsetof(struct tlb_entry, tag));
+    get(t, temp(t, TEMP_A));
+    const64(t, ~(i64)PAGE_MASK);
+    op(t, W_I64_AND);
+    op(t, W_I64_NE);
+    get(t, temp(t, TEMP_A));
+    op(t, W_I32_WRAP_I64);
+    const32(t, PAGE_MASK);
+    op(t, W_I32_AND);
+    const32(t, (i32)(PAGE_SIZE - size));
+    op(t, W_I32_GT_U);
+    op(t, W_I32_OR);
+    leave_if(t);
+    unnest(t);
+}
+
 static void translate_alone(struct translation *t, const struct block *block, u32 k, i32 imm, u32 size,
                             bool write) {
+    const struct insn *insn = &t->row[block->first + k].insn;
     where(t, block, k);
-    address(t, t->row[block->first + k].insn.rs1, imm);
+    address(t, insn->rs1, imm);
     probe(t, size, write);
-    leave_if(t);
+    if (size == 1 || insn->flags & AMO)
+        leave_if(t);
+    else
+        leave_unless_in_page(t, size, write);
     host_address(t, write);
 }
 

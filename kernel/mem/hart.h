@@ -12,7 +12,7 @@
 
 // So many that a hot page seldom meets another one in its entry: a stack that does misses at every turn.
 #define TLB_ENTRIES 4096u
-#define TLB_POOL 16u
+#define TLB_POOL 8u
 
 struct tlb_entry {
     u64 tag;

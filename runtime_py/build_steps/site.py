@@ -80,9 +80,9 @@ def runtime_modules() -> tuple[list[Path], list[str]]:
     """Give the files of ebbtide that go into Pyodide, and the modules its snapshot has imported.
 
     A module that takes something from `js` when it is imported stays out of the snapshot, which
-    cannot hold JavaScript objects.
+    cannot hold JavaScript objects, and so does one that few pages need (`late`).
     """
-    leave_out = settings()["leave-out"]
+    leave_out, late = settings()["leave-out"], settings()["late"]
     package = RUNTIME / "ebbtide"
     chosen, preload = [], []
     for path in files(package, "*.py"):
@@ -92,7 +92,7 @@ def runtime_modules() -> tuple[list[Path], list[str]]:
         ):
             continue
         chosen.append(path)
-        if not takes_js(path):
+        if not takes_js(path) and not any(fnmatch.fnmatch(str(name), rule) for rule in late):
             parts = ["ebbtide", *name.parts]
             preload.append(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
     return chosen, sorted(preload)

@@ -12,13 +12,14 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
-from .cli_rewind_options import add_trace
+from .cli_rewind_options import add_profile, add_trace
 
 COMMANDS = {
     "run": "run a program in a machine",
     "replay": "run a recorded run again, exactly",
     "logs": "print what a recorded run put out",
     "get": "list recorded runs",
+    "profile": "show where a recorded run spent its time",
     "describe": "say what is known of a recorded run",
     "verify": "check a recorded run for damage",
     "diff": "say where two recorded runs part",
@@ -317,6 +318,13 @@ def parser() -> argparse.ArgumentParser:
         "recorded: it works on every run.",
     )
     add_trace(trace)
+    profile = commands.add_parser(
+        "profile",
+        help=COMMANDS["profile"],
+        description="Replay a recorded run and look at it every so many instructions. The same run "
+        "gives the same profile, on every computer.",
+    )
+    add_profile(profile)
     gdb = commands.add_parser(
         "gdb",
         usage="ebb gdb [RUN] [OPTION…] [-- GDB-ARGUMENT…]",

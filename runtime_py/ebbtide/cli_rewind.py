@@ -122,6 +122,12 @@ def _trace(store: RunStore, options: argparse.Namespace) -> int:
     return trace(store, options)
 
 
+def _profile(store: RunStore, options: argparse.Namespace) -> int:
+    from .cli_profile import run as profile
+
+    return profile(store, options)
+
+
 def _verify(store: RunStore, options: argparse.Namespace) -> int:
     from . import cli_verify
 
@@ -140,6 +146,7 @@ _COMMANDS = {
     "logs": _replay,
     **dict.fromkeys(("get", "describe", "rm", "pin", "unpin", "export", "import"), _runs),
     "trace": _trace,
+    "profile": _profile,
     "gdb": _gdb,
     **dict.fromkeys(("verify", "diff"), _verify),
 }

@@ -16,28 +16,73 @@ LAYERS = {
 }
 
 
-def add_trace(command: argparse.ArgumentParser) -> None:
-    """Add the options of `ebb trace`."""
-    command.add_argument("layer", choices=tuple(LAYERS), metavar="|".join(LAYERS),
-                         help="; ".join(f"{name}: {what}" for name, what in LAYERS.items()))  # fmt: skip
+def add_run(command: argparse.ArgumentParser) -> None:
+    """Add the run."""
     command.add_argument("run", nargs="?", default="last", metavar="RUN",
                          help="a run's id, the beginning of one, or last (the default)")  # fmt: skip
-    command.add_argument("-o", "--output", choices=("text", "json", "har"), default="text",
-                         help="text; json: one value per line; har (request): an HTTP archive")  # fmt: skip
+
+
+def add_times(command: argparse.ArgumentParser) -> None:
+    """Add --from and --to."""
     command.add_argument("--from", dest="since", type=moment, metavar="WHEN",
                          help="from this tick, or time since boot, on (1.5s, 200ms)")  # fmt: skip
     command.add_argument("--to", type=moment, metavar="WHEN", help="up to this tick or time")
+
+
+def add_trace(command: argparse.ArgumentParser) -> None:
+    """Add what `ebb trace` takes."""
+    layers = command.add_subparsers(dest="layer", metavar="LAYER", required=True)
+    for name, what in LAYERS.items():
+        layer = layers.add_parser(name, help=what, description=f"Show {what}.")
+        add_run(layer)
+        add_times(layer)
+        layer.add_argument("-p", "--pid", type=int, action="append", default=[], metavar="PID",
+                           help="only of this process")  # fmt: skip
+        formats = ("text", "json", "har") if name == "request" else ("text", "json")
+        layer.add_argument("-o", "--output", choices=formats, default="text",
+                           help="json: one value per line")  # fmt: skip
+        if name == "syscalls":
+            _add_syscalls(layer)
+        if name == "request":
+            _add_request(layer)
+
+
+def _add_syscalls(layer: argparse.ArgumentParser) -> None:
+    layer.add_argument("-f", "--follow", action="store_true", help="of the children, too")
+    layer.add_argument("-e", "--calls", metavar="CALLS", default="",
+                       help="only these, with commas between them")  # fmt: skip
+    layer.add_argument("-t", "--times", action="store_true",
+                       help="begin each line with the time since boot")  # fmt: skip
+
+
+def _add_request(layer: argparse.ArgumentParser) -> None:
+    layer.add_argument("-v", "--verbose", action="store_true", help="with headers and bodies")
+    layer.add_argument("--max-body", type=int, default=1 << 16, metavar="BYTES",
+                       help="show so much of a body (65536)")  # fmt: skip
+    layer.add_argument("--show-secrets", action="store_true",
+                       help="show cookies and authorization")  # fmt: skip
+
+
+def exported(text: str) -> tuple[str, str]:
+    """Read cpu:FILE or offcpu:FILE."""
+    kind, colon, path = text.partition(":")
+    if kind not in ("cpu", "offcpu") or not colon or not path:
+        raise argparse.ArgumentTypeError(f"{text!r} is not cpu:FILE or offcpu:FILE")
+    return kind, path
+
+
+def add_profile(command: argparse.ArgumentParser) -> None:
+    """Add what `ebb profile` takes."""
+    add_run(command)
+    add_times(command)
+    command.add_argument("--type", choices=("cpu", "offcpu"), default="cpu",
+                         help="cpu: what ran (the default); offcpu: what was waited for")  # fmt: skip
+    command.add_argument("--period", type=int, default=99_991, metavar="TICKS",
+                         help="look every so many ticks (99991)")  # fmt: skip
     command.add_argument("-p", "--pid", type=int, action="append", default=[], metavar="PID",
                          help="only of this process")  # fmt: skip
-    command.add_argument("-f", "--follow", action="store_true",
-                         help="syscalls: of the program's children, too")  # fmt: skip
-    command.add_argument("-e", "--calls", metavar="CALLS", default="",
-                         help="syscalls: only these, with commas between them")  # fmt: skip
-    command.add_argument("-t", "--times", action="store_true",
-                         help="syscalls: begin each line with the time since boot")  # fmt: skip
-    command.add_argument("-v", "--verbose", action="store_true",
-                         help="request: with headers and bodies")  # fmt: skip
-    command.add_argument("--max-body", type=int, default=1 << 16, metavar="BYTES",
-                         help="request: show so much of a body (65536)")  # fmt: skip
-    command.add_argument("--show-secrets", action="store_true",
-                         help="request: show cookies and authorization")  # fmt: skip
+    command.add_argument("-o", "--output", choices=("text", "collapsed", "speedscope"),
+                         default="text", help="a table (the default), stacks, or speedscope's JSON")  # fmt: skip
+    command.add_argument("--export", type=exported, action="append", default=[],
+                         metavar="TYPE:FILE", help="write the profile to a file instead: speedscope's for "
+                         ".json, stacks for .txt and .folded, else pprof's")  # fmt: skip

@@ -49,9 +49,6 @@ class _Printer:
 
 def run(store: RunStore, options: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
-    if options.output == "har" and options.layer != "request":
-        print("ebb trace: har is an output of request alone", file=sys.stderr)
-        return 2
     found = store.open(options.run)
     replay = open_replay(found)
     try:

@@ -63,10 +63,8 @@ async function openCache(cache: Cache): Promise<CodeStore> {
   const fresh = merging ? new Map(old) : new Map<string, Module>();
   const own = `/${Date.now()}-${crypto.randomUUID()}`; // in the order of time
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const flush = async (): Promise<void> => {
-    clearTimeout(timer);
-    timer = undefined;
-    if (fresh.size === 0) return;
+  let written = Promise.resolve(); // one after the other: each replaces what the one before has put
+  const write = async (): Promise<void> => {
     try {
       await cache.put(own, new Response(await pack(newest([...fresh.values()], BYTES_MOST))));
       for (const other of merging ? packs : []) await cache.delete(other);
@@ -75,6 +73,12 @@ async function openCache(cache: Cache): Promise<CodeStore> {
       // no room, or the page is going: then not
     }
   };
+  const flush = (): Promise<void> => {
+    if (timer !== undefined) written = written.then(write);
+    clearTimeout(timer);
+    timer = undefined;
+    return written;
+  };
   return {
     kept: share(newest([...old.values()], BYTES_MOST)),
     add(record, module) {
@@ -82,7 +86,7 @@ async function openCache(cache: Cache): Promise<CodeStore> {
       fresh.set(keyOf(added.record), added);
       timer ??= setTimeout(() => void flush(), FLUSH_AFTER);
     },
-    flush: () => (timer === undefined ? Promise.resolve() : flush()),
+    flush,
   };
 }
 

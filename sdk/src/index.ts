@@ -23,5 +23,5 @@ export type { Counters, ExitStatus, FileKind, JitMode, Limits, Log, Policy, Poli
 export type { Connection } from "./net.js";
 export type { Process } from "./process.js";
 export type { Recording, Rewind, RunEvent, Runs } from "./runs.js";
-export { preloadTerminal } from "./terminal.js";
-export type { AttachOptions, Attachment, Found, TerminalKey, TerminalSettings } from "./terminal.js";
+export { openScreen, preloadTerminal } from "./terminal.js";
+export type { AttachOptions, Attachment, Found, Screen, ScreenOptions, TerminalKey, TerminalSettings } from "./terminal.js";

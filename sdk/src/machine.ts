@@ -78,6 +78,8 @@ export interface Sdk {
   saveRun(): Promise<void>;
   /** Record no more; the run goes on. */
   endRecording(): Promise<void>;
+  /** The SHA-256 over all machine pages at this moment; a recording notes it, and a replay compares. */
+  digest(): Promise<string>;
   /** The machine's memory as a file (gzip), for a bug report after a panic. */
   state(): Promise<Blob>;
   /** End the machine: all workers end, the memory is free, what still waits is rejected. */
@@ -176,6 +178,7 @@ export function openMachine(client: Client, cluster: Cluster, parts: Parts): Ope
     },
     saveRun: async () => void (await client.request("saveRun", {})),
     endRecording: async () => void (await client.request("endRecording", {})),
+    digest: () => client.request("digest", {}),
     async state() {
       if (kept === null) throw new EbbError("closed", "The machine has been closed.");
       return saveState(kept.memory, { image: kept.image, harts: kept.harts, memory: kept.ramBytes });

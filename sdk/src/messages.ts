@@ -388,6 +388,8 @@ export interface Methods {
   /** What the harts have done so far; for tests and the curious. */
   counters: { params: Record<string, never>; value: Counters };
   stats: { params: Record<string, never>; value: Stats };
+  /** SHA-256 over all machine pages, in hex. */
+  digest: { params: Record<string, never>; value: string };
   /** Keep all of the run up to now; record no more. */
   saveRun: { params: Record<string, never>; value: null };
   endRecording: { params: Record<string, never>; value: null };

@@ -75,6 +75,31 @@ export interface Attachment {
   dispose(): void;
 }
 
+/** How a screen that only shows looks. */
+export interface ScreenOptions extends TerminalSettings {
+  label?: string;
+}
+
+/** A terminal that only shows. */
+export interface Screen {
+  draw(data: Uint8Array | string): void;
+  /** Change its size, after what was drawn before. */
+  resize(rows: number, cols: number): void;
+  /** As it was when it was made, but for the size. */
+  reset(): void;
+  /** What it shows and has shown, without trailing blanks. */
+  text(): string;
+  /** Settles when all is on the screen. */
+  drawn(): Promise<void>;
+  dispose(): void;
+}
+
+/** Make a screen in `element`. */
+export async function openScreen(element: HTMLElement, options: ScreenOptions = {}): Promise<Screen> {
+  const { makeScreen } = await import("./screen.js");
+  return makeScreen(element, options);
+}
+
 /** Load the terminal's code now, so that the first `attach` need not wait for it. */
 export async function preloadTerminal(): Promise<void> {
   await import("./xterm.js");

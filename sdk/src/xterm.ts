@@ -4,11 +4,11 @@ import { FitAddon } from "@xterm/addon-fit";
 import { SearchAddon, type ISearchDecorationOptions } from "@xterm/addon-search";
 import { Unicode11Addon } from "@xterm/addon-unicode11";
 import { WebLinksAddon } from "@xterm/addon-web-links";
-import { Terminal, type ITheme } from "@xterm/xterm";
+import { Terminal, type ITerminalOptions, type ITheme } from "@xterm/xterm";
 import css from "@xterm/xterm/css/xterm.css";
 import type { ExitStatus } from "./messages.js";
 import type { Process } from "./process.js";
-import type { AttachOptions, Attachment, Found, TerminalKey } from "./terminal.js";
+import type { AttachOptions, Attachment, Found, TerminalKey, TerminalSettings } from "./terminal.js";
 
 const FONT = 'ui-monospace, "SF Mono", "Cascadia Mono", "JetBrains Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace';
 
@@ -48,12 +48,32 @@ const BELL_STYLE = "[data-bell] { outline: 2px solid currentColor; outline-offse
 let styled = false;
 
 /** xterm's own rules, as a sheet of the document's, which a strict content policy allows. */
-function addStyles(): void {
+export function addStyles(): void {
   if (styled) return;
   const sheet = new CSSStyleSheet();
   sheet.replaceSync(css + BELL_STYLE);
   document.adoptedStyleSheets.push(sheet);
   styled = true;
+}
+
+function paletteOf(theme: TerminalSettings["theme"]): ITheme {
+  if (typeof theme === "object") return theme;
+  const dark = theme === undefined ? matchMedia("(prefers-color-scheme: dark)").matches : theme === "dark";
+  return dark ? DARK : LIGHT;
+}
+
+/** What all our terminals have in common. */
+export function baseOptions(settings: TerminalSettings): ITerminalOptions {
+  return {
+    fontFamily: settings.fontFamily ?? FONT,
+    fontSize: settings.fontSize ?? 14,
+    lineHeight: 1.25,
+    scrollback: settings.scrollback ?? 5000,
+    cursorBlink: false, // a blinking cursor keeps an idle page drawing
+    minimumContrastRatio: 4.5,
+    screenReaderMode: settings.screenReader ?? false,
+    theme: paletteOf(settings.theme),
+  };
 }
 
 const gone = (): void => undefined; // the process has ended: what is sent now has no reader
@@ -63,17 +83,10 @@ export async function openTerminal(element: HTMLElement, first: Process, options
   const systemDark = matchMedia("(prefers-color-scheme: dark)");
   let theme = options.theme;
   const isDark = (): boolean => (theme === "light" || theme === "dark" ? theme === "dark" : systemDark.matches);
-  const palette = (): ITheme => (typeof theme === "object" ? theme : isDark() ? DARK : LIGHT);
+  const palette = (): ITheme => paletteOf(theme);
   const terminal = new Terminal({
+    ...baseOptions(options),
     allowProposedApi: true, // the Unicode version is one
-    fontFamily: options.fontFamily ?? FONT,
-    fontSize: options.fontSize ?? 14,
-    lineHeight: 1.25,
-    scrollback: options.scrollback ?? 5000,
-    cursorBlink: false, // a blinking cursor keeps an idle page drawing
-    minimumContrastRatio: 4.5,
-    screenReaderMode: options.screenReader ?? false,
-    theme: palette(),
     linkHandler: {
       activate: (_event, uri) => openLink(uri),
       hover: (_event, uri) => void (element.title = uri), // its text may say anything
@@ -214,7 +227,7 @@ async function pump(
   await new Promise<void>((resolve) => terminal.write("", resolve));
 }
 
-function screenText(terminal: Terminal): string {
+export function screenText(terminal: Terminal): string {
   const { active } = terminal.buffer;
   const lines: string[] = [];
   for (let row = 0; row < active.length; row++) lines.push(active.getLine(row)?.translateToString(true) ?? "");

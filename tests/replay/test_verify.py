@@ -55,7 +55,7 @@ def test_a_difference_names_the_tick_and_the_first_page(page, tape, kernel):
     wrong[-1] ^= 1
     entries = [*tape.entries]
     entries[at] = dataclasses.replace(entry, data=bytes(wrong))
-    with pytest.raises(JitDiffers, match=rf"tick {entry.tick} page {page} "):
+    with pytest.raises(JitDiffers, match=rf"tick {entry.tick}: page {page} "):
         verify(kernel, Tape(tape.kernel, entries), RAM)
 
 

@@ -380,6 +380,9 @@ class PageProtocol:
         stats = await self._machine.stats()
         return {camel(name): value for name, value in asdict(stats).items()}
 
+    async def _on_digest(self) -> str:
+        return (await self._machine.digest()).hex()
+
     async def _on_saveRun(self) -> None:
         await self._machinery.save_run()
 

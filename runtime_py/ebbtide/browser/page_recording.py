@@ -85,6 +85,7 @@ class PageRecording:
         self._writer: TapeWriter | None = None
         self._bytes = 0  # kept, of the tape
         self._begun = asyncio.Event()
+        self._keeping = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
     # ---- What happens ----------------------------------------------------------------------------
@@ -134,7 +135,7 @@ class PageRecording:
         self._writer = TapeWriter(self._file, header, self._objects, heads)  # type: ignore[arg-type]
         self._begun.set()
         while self.ended is None:
-            await self._written(self._write())
+            await self._keep()
             await asyncio.sleep(FLUSH_S)
 
     def _write(self) -> Any:
@@ -153,6 +154,10 @@ class PageRecording:
         tape, (objects, self._objects.fresh) = self._file.take(), (self._objects.fresh, [])
         hashes, datas = to_js([hash for hash, _ in objects]), to_js([data for _, data in objects])
         return self._store.append(self.id, to_js(tape), hashes, datas)
+
+    async def _keep(self) -> None:
+        async with self._keeping:  # who comes second learns that the first is done
+            await self._written(self._write())
 
     async def _written(self, promise: Any) -> None:
         if promise is None:
@@ -173,7 +178,7 @@ class PageRecording:
         """Wait until all up to now is kept."""
         if self.ended is None:
             await self._begun.wait()
-            await self._written(self._write())
+            await self._keep()
 
     async def close(self, end: dict[str, Any]) -> None:
         """Write the end of the tape."""

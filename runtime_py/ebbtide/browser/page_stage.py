@@ -30,10 +30,21 @@ class PageStage(Stage):
     def digest(self) -> bytes:
         return self._host.digest()
 
-    def pages(self) -> Any:
-        heap, low, end = (unsigned32(self._exports.k_span(which)) for which in range(3))
-        return self._memory.take(heap, low, end)
+    def pages(self, like: Any = None) -> Any:
+        return self._memory.take(*self._span(), like)
+
+    def debug(self) -> Any:
+        raise NotImplementedError("a page has no debugger yet")
+
+    def tap(self, mask: int) -> None:
+        self._exports.k_tap(mask)
+
+    def sample(self) -> None:
+        self._exports.k_sample(0)
 
     def close(self) -> None:
-        heap, low, end = (unsigned32(self._exports.k_span(which)) for which in range(3))
-        self._memory.close(heap, low, end)
+        self._memory.close(*self._span())
+
+    def _span(self) -> list[int]:
+        """End of the heap, first frame, end of the frames, in pages."""
+        return [unsigned32(self._exports.k_span(which)) for which in range(3)]

@@ -112,6 +112,7 @@ class BrowserPlacement:
     async def _at_rest(self) -> AsyncIterator[None]:
         """Hold all harts outside their steps."""
         async with self._resting:
+            self._control(Control.FREEZE)  # a hart that wakes delivers nothing
             try:
                 if not await self._freeze(PATIENCE_S):
                     raise InternalError("a hart does not leave its step")

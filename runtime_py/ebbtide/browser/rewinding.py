@@ -22,8 +22,6 @@ from ..rewind.tape import TapeDamaged, TapeReader, TapeWriter, event_heads
 from .page_stage import PageStage
 
 BUDGET = 1 << 23  # ticks of one step, so that a slice ends in time
-CHECKPOINT_S = 0.25  # of replaying
-CHECKPOINTS_MOST = 32  # every second one goes when there are more
 QUANTUM = 1 << 18  # ticks, at first
 
 Event = dict[str, Any]
@@ -75,7 +73,6 @@ class Rewinding:
             on_record=self._record,
         )
         self.replay.budget = BUDGET
-        self._checkpoint_at = time.monotonic() + CHECKPOINT_S
 
     @property
     def end(self) -> int:
@@ -107,8 +104,6 @@ class Rewinding:
                 self.replay.seek(target)
                 spent = time.monotonic() - now
                 self._quantum = max(1, self._quantum * 2 if spent < 0.02 else self._quantum // 2)
-            if self._whole or time.monotonic() > self._checkpoint_at:
-                self._checkpoint()
         events, self._events = self._events, []
         return events
 
@@ -129,14 +124,6 @@ class Rewinding:
     def whole(self) -> bool:
         """Whether the first pass is over."""
         return self._whole
-
-    def _checkpoint(self) -> None:
-        assert self.replay
-        self.replay.checkpoint()
-        made = self.replay.checkpoints
-        if len(made) > CHECKPOINTS_MOST:
-            self.replay.checkpoints = made[::2]
-        self._checkpoint_at = time.monotonic() + CHECKPOINT_S * (1 + len(made) / 8)
 
     # ---- Any moment ------------------------------------------------------------------------------
 

@@ -176,7 +176,8 @@ class _Reader:
         headers, status = self._headers(), int(line[2])
         bodiless = method == "HEAD" or status < 200 or status in (204, 304)
         if bodiless or (method == "CONNECT" and status < 300):
-            body, trailers = b"", []
+            body: bytes = b""
+            trailers: Headers = []
         else:
             body, trailers = self._body(headers, to_the_end=True)
         reason, version = (line[3] or b"").decode("latin-1"), line[1].decode()

@@ -195,7 +195,7 @@ def _har_entry(exchange: Exchange, style: Style) -> dict[str, Any]:
     send = request.last.now_ns - request.first.now_ns
     wait = max(0, response.first.now_ns - request.last.now_ns) if response else 0
     receive = response.last.now_ns - response.first.now_ns if response else 0
-    began = datetime.datetime.fromtimestamp(request.first.real_ns / 1e9, datetime.timezone.utc)
+    began = datetime.datetime.fromtimestamp(request.first.real_ns / 1e9, datetime.UTC)
     entry: dict[str, Any] = {
         "startedDateTime": began.isoformat(timespec="milliseconds"),
         "time": (send + wait + receive) / 1e6,

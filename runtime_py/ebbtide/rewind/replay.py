@@ -53,6 +53,7 @@ class Replay:
         self.on_record = on_record
         self.on_slice: Callable[[], None] = lambda: None  # called now and then on long ways
         self.budget = SLICE
+        self.checkpoint_s = CHECKPOINT_S
         self._taps = 0
         self._marked = time.monotonic()  # when the last checkpoint was made or returned to
         self.ram = _ram(abi, entries)
@@ -109,7 +110,7 @@ class Replay:
             self._driver.advance(min(tick, self.tick + self.budget))
             if self._driver.stopped:
                 return False
-            if time.monotonic() - self._marked > CHECKPOINT_S:
+            if time.monotonic() - self._marked > self.checkpoint_s:
                 self.checkpoint()
         return True
 
@@ -163,6 +164,11 @@ class Replay:
         """Ask for the records of these taps, and no others; they come to `on_record`."""
         self._taps = sum(1 << self.abi.groups["tap"][name] for name in names)
         self.stage.tap(self._taps)
+
+    def sample(self) -> None:
+        """Have a record made of what runs now, if SAMPLE is asked for."""
+        self.stage.sample()
+        self._drain()
 
     def close(self) -> None:
         """Give the memory back."""

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..port import Port
-from .debug_view import DebugView
+
+if TYPE_CHECKING:
+    from .debug_view import DebugView
 
 
 @dataclass(frozen=True)

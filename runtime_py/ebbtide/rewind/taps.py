@@ -5,6 +5,7 @@ Which taps there are, and what their arguments mean, stands in the kernel's abi.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -80,10 +81,8 @@ def watch(
 
     replay.on_record = record
     replay.tap(*names)
-    try:
+    with contextlib.suppress(Enough):
         replay.run()
-    except Enough:
-        pass
 
 
 def seconds(now_ns: int) -> str:

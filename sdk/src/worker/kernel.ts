@@ -4,6 +4,7 @@
  */
 
 import type { KeptCode } from "../code_store.js";
+import { reserveMemory } from "../memory.js";
 import { compiledCode, type CompiledCode } from "./compiled_code.js";
 
 /** What kernel.wasm exports; all numbers are i32 (docs/architecture.md). */
@@ -105,8 +106,8 @@ function textOf(exports: KernelExports, memory: WebAssembly.Memory): string {
 
 /** The text of a kernel that runs nowhere. */
 export function abiText(module: WebAssembly.Module): string {
-  const memory = new WebAssembly.Memory({ initial: 1280, maximum: 8192, shared: true });
-  return textOf(instantiate(module, memory), memory);
+  const { memory, ramBytes } = reserveMemory(16 << 20);
+  return textOf(attachKernel(module, memory, ramBytes, 1).exports, memory); // attaching writes it
 }
 
 /** Settles when the word is no longer `seen` or was notified. */

@@ -19,8 +19,8 @@ export interface MachinePages {
 export interface StageMemory {
   /** Attach a kernel to the memory, which holds `pages`, or nothing. */
   open(pages: MachinePages | null | undefined): { host: Kernel; hart(stack: number): Kernel };
-  /** Copy the pages in use, in the kernel's terms: end of the heap, first frame, end. */
-  take(heap: number, low: number, end: number): MachinePages;
+  /** Copy the pages in use, in the kernel's terms: end of the heap, first frame, end; what is as in `like` is shared. */
+  take(heap: number, low: number, end: number, like?: MachinePages | null): MachinePages;
   /** The machine is not needed any more. */
   close(heap: number, low: number, end: number): void;
   /** Put pages into another memory of the same size. */
@@ -33,7 +33,6 @@ export function stageMemory(module: WebAssembly.Module, ramBytes: number): Stage
   const { memory } = reserved;
   const base = memory.buffer.byteLength - ramBytes;
   const words = new Int32Array(memory.buffer);
-  let last: MachinePages | null = null;
   let used = false;
 
   const at = (page: number): number => (base + page * PAGE) / 4;
@@ -62,14 +61,13 @@ export function stageMemory(module: WebAssembly.Module, ramBytes: number): Stage
         hart: (stack) => seatKernel(module, memory, stack, null),
       };
     },
-    take(heap, low, end) {
-      const before = last ?? { heap: [], low, frames: [] };
-      last = {
+    take(heap, low, end, like) {
+      const before = like ?? { heap: [], low, frames: [] };
+      return {
         heap: copyPages(0, heap, before.heap, 0),
         low,
         frames: copyPages(low, end - low, before.frames, low - before.low),
       };
-      return last;
     },
     close(heap, low, end) {
       words.fill(0, at(0), at(heap));

@@ -1,0 +1,191 @@
+"""What `ebb trace` shows of runs, and that looking changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ebbtide import Machine, assets
+from ebbtide.cli_rewind import open_replay
+from ebbtide.rewind.store import RunStore
+
+pytestmark = pytest.mark.native
+
+SCRIPT = """
+trap 'echo caught' USR1
+kill -USR1 $$
+echo one | tr a-z A-Z >/tmp/out
+(exit 7)
+ls /nowhere
+seq 3000 | sort -r | tail -1
+sh -c 'kill -9 $$'
+busybox httpd -p 8080 -h /etc
+busybox wget -q -O - http://127.0.0.1:8080/hostname
+exit 4
+"""
+
+
+@pytest.fixture(scope="module")
+def run_id(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A run of SCRIPT."""
+    file = tmp_path_factory.mktemp("id") / "id"
+    ran = ebb("run", "--id-file", str(file), "--", "bash", "-c", SCRIPT)
+    assert ran.returncode == 4, ran.stderr
+    return file.read_text().strip()
+
+
+def ebb(*args: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ebbtide.cli", *args]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ)
+
+
+def trace(*args: str) -> str:
+    done = ebb("trace", *args)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def values(*args: str) -> list[dict]:
+    return [json.loads(line) for line in trace(*args, "-o", "json").splitlines()]
+
+
+@pytest.mark.parametrize("jit", [True, False])
+def test_taps_change_no_page_of_the_machine(run_id: str, jit: bool) -> None:
+    store = RunStore(assets.runs_folder())
+    run = store.open(run_id)
+    plain, tapped = (open_replay(run, jit=jit) for _ in range(2))
+    seen: list[bytes] = []
+    tapped.on_record = lambda tick, record: seen.append(record)
+    tapped.tap(*tapped.abi.groups["tap"])
+    moments = 12
+    for number in range(1, moments + 1):
+        for replay in (plain, tapped):
+            replay.seek(plain.end * number // moments)
+        assert plain.tick == tapped.tick
+        assert plain.stage.digest() == tapped.stage.digest(), f"at {plain.tick}"
+        tapped.stage.sample()
+    plain.run()
+    tapped.run()
+    assert plain.stage.digest() == tapped.stage.digest()
+    assert len(seen) > 1000
+    store.close()
+
+
+def test_system_calls_in_straces_format(run_id: str) -> None:
+    lines = trace("syscalls", run_id).splitlines()
+    assert lines[0].startswith('execve("/usr/bin/bash", ["bash", "-c", ')
+    assert "--- SIGUSR1 {si_signo=SIGUSR1, si_code=SI_USER} ---" in lines
+    assert lines[-2:] == ["exit_group(4) = ?", "+++ exited with 4 +++"]
+    assert not any("[pid" in line for line in lines)
+    every = trace("syscalls", "-f", run_id)
+    assert "+++ exited with 7 +++" in every and "+++ killed by SIGKILL +++" in every
+    assert 'write(1, "ONE\\n", 4) = 4' in every
+
+
+def test_system_calls_by_name_process_and_time(run_id: str) -> None:
+    calls = values("syscalls", "-f", "-e", "execve,wait4", run_id)
+    assert {one["call"] for one in calls} == {"execve", "wait4"}
+    pid = next(one["pid"] for one in calls if '"ls"' in one["text"])
+    of_ls = values("syscalls", "-p", str(pid), run_id)
+    assert {one["pid"] for one in of_ls} == {pid}
+    assert of_ls[-1]["exit"] == "exited with 2"
+    half = of_ls[len(of_ls) // 2]
+    begin, end = half["tick"], of_ls[-1]["tick"]
+    later = values("syscalls", "-p", str(pid), "--from", str(begin), "--to", str(end), run_id)
+    assert later and later == [one for one in of_ls if begin <= one["tick"] < end]
+    timed = values("syscalls", "-p", str(pid), "--from", f"{half['ns']}ns", run_id)
+    assert timed == [one for one in of_ls if one["ns"] >= half["ns"]]
+
+
+def test_straces_of_a_run_and_of_its_replay_are_the_same(tmp_path: Path) -> None:
+    ran = ebb("run", "--strace", "--id-file", str(tmp_path / "id"), "--", "ls", "/")
+    live = [line.split("] ", 1)[1] for line in ran.stderr.splitlines() if line.startswith("[")]
+    seen = trace("syscalls", "-f", (tmp_path / "id").read_text().strip()).splitlines()
+    replayed = [line.split("] ", 1)[1] for line in seen]
+    assert replayed[0].startswith("execve(") and replayed[-1] == "+++ exited with 0 +++"
+    assert replayed[1:-1] == live and len(live) > 20
+
+
+def test_processes_as_a_tree(run_id: str) -> None:
+    text = trace("process", run_id)
+    assert text.splitlines()[1].split()[4:6] == ["exit", "4"]
+    assert "exit 7" in text and "SIGKILL" in text and "├─ ls /nowhere" in text
+    (root,) = values("process", run_id)
+    assert root["exec"][0]["args"][:2] == ["bash", "-c"] and root["ended"] == "exit 4"
+    children = {one["exec"][-1]["args"][0]: one for one in root["children"]}
+    assert {"tr", "ls", "seq", "sort", "tail", "sh", "busybox"} <= set(children)
+    assert children["ls"]["status"] == 2 << 8
+    assert all(one["end"]["tick"] > one["start"]["tick"] for one in root["children"] if one["end"])
+
+
+def test_files(run_id: str) -> None:
+    text = trace("files", run_id)
+    assert "open O_WRONLY|O_CREAT|O_TRUNC /tmp/out" in text
+    assert "/nowhere" in text and "ENOENT" in text
+    assert any(
+        one["call"] == "exec" and one["path"] == "/usr/bin/ls" for one in values("files", run_id)
+    )
+
+
+def test_signals(run_id: str) -> None:
+    found = values("signals", run_id)
+    usr1 = [one for one in found if one["signal"] == "SIGUSR1"]
+    assert [one["event"] for one in usr1] == ["sent", "delivered"]
+    assert usr1[0]["sender"] == usr1[0]["pid"] and usr1[1]["action"].startswith("handler 0x")
+    assert "SIGKILL sent to process" in trace("signals", run_id)
+
+
+def test_connections_within_the_guest(run_id: str) -> None:
+    events = [one for one in values("network", run_id) if one["kind"] == "tcp"]
+    assert [one["event"] for one in events][:2] == ["open", "send"]
+    assert {one["event"] for one in events} >= {"accept", "receive", "fin", "close"}
+    sent = "".join(
+        one["data"] for one in events if one["event"] == "send" and one["from"] == "client"
+    )
+    assert sent.startswith("GET /hostname HTTP/1.1\r\n")
+    assert len({one["pid"] for one in events}) >= 2
+    assert ": send " in trace("network", run_id)
+
+
+def test_a_request_within_the_guest(run_id: str) -> None:
+    (one,) = values("request", run_id)
+    assert (one["request"]["method"], one["request"]["target"]) == ("GET", "/hostname")
+    assert one["response"]["status"] == 200
+    assert one["request"]["pids"] != one["response"]["pids"]
+
+
+async def served() -> str:
+    """Ask a guest's server from outside; returns the run."""
+    async with await Machine.boot(record=True) as machine:
+        id = machine.run_id
+        await machine.fs.write_file("/srv/page", "x" * 100_000)
+        server = await machine.spawn("busybox", "httpd", "-f", "-p", "8080", "-h", "/srv")
+        while (await machine.run("busybox", "nc", "-z", "127.0.0.1", "8080")).exit_code:
+            pass
+        assert (await machine.fetch(8080, "/page")).status == 200
+        assert (await machine.fetch(8080, "/none")).status == 404
+        await server.kill()
+    assert id
+    return id
+
+
+def test_requests_of_the_host(kernel_wasm: Path) -> None:
+    id = asyncio.run(served())
+    got, none = values("request", id)
+    assert got["response"]["body"]["size"] == 100_000
+    assert (got["request"]["pids"], none["response"]["status"]) == ([1], 404)
+    text = trace("request", id)
+    assert "[host > " in text and "GET /page => 200 OK" in text
+    archive = json.loads(trace("request", "-o", "har", id))["log"]
+    assert [entry["response"]["status"] for entry in archive["entries"]] == [200, 404]
+    assert "> GET /page HTTP/1.1" in trace("request", "-v", id)
+
+
+def test_har_is_for_requests_alone(run_id: str) -> None:
+    assert ebb("trace", "files", "-o", "har", run_id).returncode == 2

@@ -1,0 +1,191 @@
+/**
+ * Rewind: a recorded session on the screen as it was, at any moment. One pass through the recording learns what was shown
+ * when; after that the slider only draws. Times are the machine's own, with long silences shortened.
+ */
+
+import { openScreen, type Rewind, type RunEvent, type Runs, type Screen } from "ebbtide";
+import { find, make, save } from "./dom.js";
+import { notifyError } from "./failure.js";
+import { settings } from "./settings.js";
+
+/** A silence is shown as this long at most, in ms. */
+const SILENCE_MOST = 1500;
+const STEPS = 400; // of the slider, by arrow keys
+
+interface Moment {
+  /** Where on the slider, in ms. */
+  readonly at: number;
+  readonly event: RunEvent;
+}
+
+export interface RewindView {
+  readonly isOpen: boolean;
+  close(): void;
+}
+
+/** Show a run until it is closed; `left` gives the keyboard back. */
+export async function openRewind(runs: Runs, id: string, left: () => void): Promise<RewindView> {
+  const section = find("rewind");
+  const [slider, time] = [find<HTMLInputElement>("rewind-slider"), find<HTMLOutputElement>("rewind-time")];
+  const [play, program] = [find<HTMLButtonElement>("rewind-play"), find<HTMLSelectElement>("rewind-program")];
+  find("terminal").hidden = true;
+  section.hidden = false;
+  section.dataset["state"] = "reading";
+  program.replaceChildren();
+  program.hidden = true;
+  slider.value = slider.max = "0";
+  time.textContent = "reading";
+  slider.disabled = true;
+  slider.focus();
+
+  const moments: Moment[] = [];
+  let screen: Screen | null = null;
+  let rewind: Rewind | null = null;
+  let open = true;
+  let pid = -1;
+  let drawn = 0; // moments on the screen
+  let now = 0; // of the slider
+  let total = 0;
+  let last = 0; // ms of the machine, of the latest moment
+  let playing = 0; // a frame's request
+  let whole = false;
+
+  // ---- Reading ---------------------------------------------------------------------------------------------------
+
+  function take(events: readonly RunEvent[]): void {
+    for (const event of events) {
+      if (moments.length > 0) total += Math.min(Math.max(event.ms - last, 0), SILENCE_MOST);
+      last = event.ms;
+      moments.push({ at: total, event });
+      if (event.type === "start" && event.rows > 0) offer(event.pid, event.args);
+    }
+  }
+
+  function offer(started: number, args: readonly string[]): void {
+    const number = program.options.length + 1;
+    program.append(make("option", { value: String(started), textContent: `Terminal ${number}: ${args.join(" ")}` }));
+    program.hidden = number < 2;
+    if (pid === -1) pid = started;
+  }
+
+  // ---- Drawing ---------------------------------------------------------------------------------------------------
+
+  function draw(): void {
+    if (screen === null) return;
+    let end = drawn;
+    if (drawn > 0 && (moments[drawn - 1]?.at ?? 0) > now) {
+      screen.reset();
+      end = drawn = 0;
+    }
+    while (end < moments.length && (moments[end]?.at ?? Infinity) <= now) end++;
+    for (const { event } of moments.slice(drawn, end)) {
+      if (event.pid !== pid) continue;
+      if (event.type === "output") screen.draw(event.data);
+      else if (event.type !== "exit" && event.rows > 0) screen.resize(event.rows, event.cols);
+    }
+    drawn = end;
+  }
+
+  function show(moment: number): void {
+    now = Math.min(Math.max(moment, 0), total);
+    slider.value = String(Math.round(now));
+    const text = `${clock(now)} of ${clock(total)}`;
+    slider.setAttribute("aria-valuetext", text);
+    time.textContent = text;
+    draw();
+  }
+
+  /** Step to where something is put out next, or was before. */
+  function step(by: 1 | -1): void {
+    pause();
+    const shown = moments.filter(({ event }) => event.pid === pid && event.type === "output");
+    const found = by > 0 ? shown.find(({ at }) => at > now) : shown.findLast(({ at }) => at < now);
+    show(found?.at ?? (by > 0 ? total : 0));
+  }
+
+  function pause(): void {
+    cancelAnimationFrame(playing);
+    playing = 0;
+    play.textContent = "Play";
+  }
+
+  function run(): void {
+    if (now >= total) show(0);
+    play.textContent = "Pause";
+    let before = performance.now();
+    const frame = (at: number): void => {
+      show(now + Math.max(at - before, 0));
+      before = at;
+      if (now >= total) pause();
+      else playing = requestAnimationFrame(frame);
+    };
+    playing = requestAnimationFrame(frame);
+  }
+
+  // ---- Controls --------------------------------------------------------------------------------------------------
+
+  function close(): void {
+    if (!open) return;
+    open = false;
+    pause();
+    rewind?.close();
+    screen?.dispose();
+    section.hidden = true;
+    find("terminal").hidden = false;
+    left();
+  }
+
+  slider.oninput = () => {
+    pause();
+    show(Number(slider.value));
+  };
+  play.onclick = () => (playing === 0 ? run() : pause());
+  find("rewind-back").onclick = () => step(-1);
+  find("rewind-next").onclick = () => step(1);
+  find("rewind-close").onclick = close;
+  find("rewind-save").onclick = () =>
+    void runs.export(id).then((file) => save(file, `${id}.ebbrun`), (error: unknown) => notifyError("The run could not be saved.", error));
+  program.onchange = () => {
+    pid = Number(program.value);
+    drawn = 0;
+    screen?.reset();
+    draw();
+  };
+  section.onkeydown = (event) => {
+    if (event.key === "Escape") close();
+    else if (event.key === " " && event.target === slider) play.click();
+    else if (event.key === "," || event.key === ".") step(event.key === "." ? 1 : -1);
+    else return;
+    event.preventDefault();
+  };
+
+  try {
+    screen = await openScreen(find("rewind-screen"), { ...settings.terminal, label: "The session as it was" });
+    rewind = await runs.open(id);
+    while (open && !whole) {
+      const part = await rewind.advance();
+      take(part.events);
+      whole = part.whole;
+      if (!whole && rewind.end > 0) time.textContent = `reading ${Math.floor((part.tick / rewind.end) * 100)} %`;
+    }
+    slider.max = String(Math.ceil(total));
+    slider.step = String(Math.max(1, Math.round(total / STEPS)));
+    slider.disabled = false;
+    if (open) {
+      section.dataset["state"] = "ready";
+      slider.focus();
+      show(total);
+    }
+  } catch (error) {
+    close();
+    notifyError("The run could not be replayed.", error);
+  }
+  return {
+    get isOpen() {
+      return open;
+    },
+    close,
+  };
+}
+
+const clock = (ms: number): string => `${Math.floor(ms / 60_000)}:${(ms / 1000 % 60).toFixed(1).padStart(4, "0")}`;
