@@ -173,7 +173,7 @@ class ReplayDriver:
         elif entry.kind == DIGEST:
             if (digest := self.digest()) != (recorded := entry.data):
                 what = self._describe(digest, recorded)
-                raise ReplayDiverged(f"entry {self.next}, at tick {entry.tick} {what}")
+                raise ReplayDiverged(f"entry {self.next}, at tick {entry.tick}: {what}")
             self.digests += 1
 
     def ticks_left(self) -> int:
