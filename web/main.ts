@@ -13,7 +13,7 @@ import { offerLink, readLink } from "./link.js";
 import { makeMenu, type Item } from "./menu.js";
 import { showBoot, showProgress } from "./progress.js";
 import { makeSearch } from "./search.js";
-import type { RewindView } from "./rewind.js";
+import type { Branched, RewindView } from "./rewind.js";
 import { restoreSettings, settings, type Theme } from "./settings.js";
 import { recordingItems, recordingWish, showRecording } from "./recording.js";
 import { openTabs, type Tabs } from "./tabs.js";
@@ -160,10 +160,21 @@ async function openRun(run: () => Promise<string>): Promise<void> {
   if (sdk === undefined || rewinding?.isOpen) return;
   try {
     const { openRewind } = await import("./rewind.js");
-    rewinding = await openRewind(sdk.runs, await run(), toTerminal);
+    rewinding = await openRewind(sdk.runs, await run(), toTerminal, (from) => void goOn(from));
   } catch (error) {
     notifyError("The run could not be opened.", error);
   }
+}
+
+/** Leave the machine of now for one that goes on from a moment of a run. */
+async function goOn(from: Branched): Promise<void> {
+  if (leaving.dirty) {
+    find("ask-title").textContent = "Go on from there?";
+    find("ask-text").textContent = "The machine of now ends, with its files and programs; the new one is not recorded.";
+    find("ask-yes").textContent = "Go on from there";
+    if (!(await ask("ask"))) return toTerminal();
+  }
+  await start(from);
 }
 
 // ---- The machine ---------------------------------------------------------------------------------------------
@@ -179,7 +190,7 @@ async function restart(): Promise<void> {
 }
 
 /** Boot a machine in place of the one before, if any, and open a terminal on it. */
-async function start(): Promise<void> {
+async function start(from?: Branched): Promise<void> {
   const before = window.sdk;
   setState("starting", "starting");
   for (const id of ["failure", "terminal", "files", "search"]) find(id).hidden = true;
@@ -193,19 +204,23 @@ async function start(): Promise<void> {
   try {
     await before?.close();
     const failed = (error: EbbError): void => showFailure(error, () => void start(), window.sdk);
-    const wish = recordingWish(link.harts);
-    const booting = boot({ image: link.image, ...wish, onRecording: showRecording, onProgress: showProgress, onPanic: failed, onFailure: failed });
+    const wish = from ? { branch: from.branch } : recordingWish(link.harts);
+    const booting = boot({ ...(from ? {} : { image: link.image }), ...wish, onRecording: showRecording, onProgress: showProgress, onPanic: failed, onFailure: failed });
     void preloadTerminal();
     const sdk = await booting;
     window.sdk = sdk;
     find("fact-memory").textContent = memory(sdk.memory);
     find("fact-harts").textContent = String(sdk.harts);
-    if (wish.record) showRecording({ id: "", bytes: 0, ended: null });
+    if (!from && settings.record && sdk.harts === 1) showRecording({ id: "", bytes: 0, ended: null });
     find("boot").hidden = true;
     find("terminal").hidden = false;
     tabs = openTabs(sdk, { key, input });
-    await tabs.open({ intro: intro(), cwd: link.cwd, command: link.command });
-    await attachment()?.awake;
+    const taken = from ? await sdk.terminals() : [];
+    for (const process of taken) await tabs.open({ process, intro: from?.drawn.get(process.pid) ?? "" });
+    if (taken.length === 0) {
+      await tabs.open({ intro: intro(), cwd: link.cwd, command: link.command });
+      await attachment()?.awake;
+    }
     leaving.reset(sdk);
   } catch (error) {
     if (find("failure").hidden) showFailure(error, () => void start(), window.sdk);
@@ -219,5 +234,5 @@ restoreSettings();
 makeKeyBar(attachment);
 followKeyboard();
 find("fact-image").textContent = link.image;
-window.screenText = () => attachment()?.text() ?? "";
+window.screenText = () => (rewinding?.isOpen ? rewinding.text() : (attachment()?.text() ?? ""));
 void start();

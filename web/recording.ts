@@ -31,7 +31,7 @@ export function showRecording(recording: Recording | null): void {
 
 export function recordingItems(page: { restart(): void; rewind(run: () => Promise<string>): void }): readonly Item[] {
   return [
-    ...(shown !== null && shown.id !== "" ? [{ label: "Rewind", act: () => page.rewind(thisRun) }] : []),
+    ...(shown !== null && (shown.ended === null || shown.id !== "") ? [{ label: "Rewind", act: () => page.rewind(thisRun) }] : []),
     { label: "Open a run", act: () => pick((file) => page.rewind(async () => machine().runs.import(file))) },
     { label: "Record sessions", hint: "stays in this browser", checked: settings.record, act: () => void turn(page.restart) },
   ];
@@ -45,7 +45,7 @@ function machine(): Sdk {
 /** This session's run, with all that has happened up to now. */
 async function thisRun(): Promise<string> {
   await machine().saveRun();
-  return shown?.id ?? "";
+  return machine().recording?.id ?? "";
 }
 
 function pick(taken: (file: File) => void): void {

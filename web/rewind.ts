@@ -3,7 +3,7 @@
  * when; after that the slider only draws. Times are the machine's own, with long silences shortened.
  */
 
-import { openScreen, type Rewind, type RunEvent, type Runs, type Screen } from "ebbtide";
+import { openScreen, type Branch, type Rewind, type RunEvent, type Runs, type Screen } from "ebbtide";
 import { find, make, save } from "./dom.js";
 import { notifyError } from "./failure.js";
 import { settings } from "./settings.js";
@@ -20,11 +20,19 @@ interface Moment {
 
 export interface RewindView {
   readonly isOpen: boolean;
+  /** What the screen shows. */
+  text(): string;
   close(): void;
 }
 
+/** A machine that goes on from the moment that was shown, and what its terminals had drawn, by process. */
+export interface Branched {
+  readonly branch: Branch;
+  readonly drawn: ReadonlyMap<number, string>;
+}
+
 /** Show a run until it is closed; `left` gives the keyboard back. */
-export async function openRewind(runs: Runs, id: string, left: () => void): Promise<RewindView> {
+export async function openRewind(runs: Runs, id: string, left: () => void, branched: (from: Branched) => void): Promise<RewindView> {
   const section = find("rewind");
   const [slider, time] = [find<HTMLInputElement>("rewind-slider"), find<HTMLOutputElement>("rewind-time")];
   const [play, program] = [find<HTMLButtonElement>("rewind-play"), find<HTMLSelectElement>("rewind-program")];
@@ -44,7 +52,7 @@ export async function openRewind(runs: Runs, id: string, left: () => void): Prom
   let open = true;
   let pid = -1;
   let drawn = 0; // moments on the screen
-  let now = 0; // of the slider
+  let now = -1; // of the slider
   let total = 0;
   let last = 0; // ms of the machine, of the latest moment
   let playing = 0; // a frame's request
@@ -93,6 +101,10 @@ export async function openRewind(runs: Runs, id: string, left: () => void): Prom
     slider.setAttribute("aria-valuetext", text);
     time.textContent = text;
     draw();
+    const shown = now;
+    void screen?.drawn().then(() => {
+      if (shown === now) section.dataset["shown"] = String(now);
+    });
   }
 
   /** Step to where something is put out next, or was before. */
@@ -122,6 +134,32 @@ export async function openRewind(runs: Runs, id: string, left: () => void): Prom
     playing = requestAnimationFrame(frame);
   }
 
+  /** What is shown, as a machine of its own. */
+  async function branch(): Promise<void> {
+    pause();
+    const shown = moments.slice(0, drawn);
+    const last = shown.at(-1);
+    if (rewind === null || last === undefined) return;
+    find<HTMLButtonElement>("rewind-branch").disabled = true;
+    try {
+      const made = await rewind.branch(last.event.tick);
+      const decoders = new Map<number, TextDecoder>();
+      const texts = new Map<number, string>();
+      for (const { event } of shown) {
+        if (event.type !== "output") continue;
+        const decoder = decoders.get(event.pid) ?? new TextDecoder();
+        decoders.set(event.pid, decoder);
+        texts.set(event.pid, (texts.get(event.pid) ?? "") + decoder.decode(event.data, { stream: true }));
+      }
+      close();
+      branched({ branch: made, drawn: texts });
+    } catch (error) {
+      notifyError("No machine could go on from here.", error);
+    } finally {
+      find<HTMLButtonElement>("rewind-branch").disabled = false;
+    }
+  }
+
   // ---- Controls --------------------------------------------------------------------------------------------------
 
   function close(): void {
@@ -143,6 +181,7 @@ export async function openRewind(runs: Runs, id: string, left: () => void): Prom
   find("rewind-back").onclick = () => step(-1);
   find("rewind-next").onclick = () => step(1);
   find("rewind-close").onclick = close;
+  find("rewind-branch").onclick = () => void branch();
   find("rewind-save").onclick = () =>
     void runs.export(id).then((file) => save(file, `${id}.ebbrun`), (error: unknown) => notifyError("The run could not be saved.", error));
   program.onchange = () => {
@@ -168,8 +207,9 @@ export async function openRewind(runs: Runs, id: string, left: () => void): Prom
       whole = part.whole;
       if (!whole && rewind.end > 0) time.textContent = `reading ${Math.floor((part.tick / rewind.end) * 100)} %`;
     }
-    slider.max = String(Math.ceil(total));
-    slider.step = String(Math.max(1, Math.round(total / STEPS)));
+    const stride = Math.max(1, Math.round(total / STEPS));
+    slider.step = String(stride);
+    slider.max = String(Math.ceil(total / stride) * stride); // what is no whole step cannot be reached
     slider.disabled = false;
     if (open) {
       section.dataset["state"] = "ready";
@@ -184,6 +224,7 @@ export async function openRewind(runs: Runs, id: string, left: () => void): Prom
     get isOpen() {
       return open;
     },
+    text: () => screen?.text() ?? "",
     close,
   };
 }

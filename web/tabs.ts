@@ -23,6 +23,8 @@ export interface TabEvents {
 export interface TabOptions {
   readonly intro?: string;
   readonly cwd?: string | undefined;
+  /** Shown instead of a new shell. */
+  readonly process?: Process | undefined;
   /** Typed at the first prompt. */
   readonly command?: string | undefined;
 }
@@ -92,9 +94,9 @@ export function openTabs(sdk: Sdk, events: TabEvents): Tabs {
     return next;
   }
 
-  async function open({ intro = "", cwd, command }: TabOptions = {}): Promise<void> {
+  async function open({ intro = "", cwd, command, process }: TabOptions = {}): Promise<void> {
     const number = ++made;
-    let shell = await startShell(sdk, cwd);
+    let shell = process ?? (await startShell(sdk, cwd));
     const panel = make("div", { className: "screen", id: `screen-${number}`, attributes: { "aria-labelledby": `tab-${number}` } });
     const button = make("button", {
       type: "button", id: `tab-${number}`, textContent: String(number),

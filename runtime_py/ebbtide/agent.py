@@ -75,6 +75,10 @@ class Agent:
         self._next_id = 0
         self._failure: EbbError | None = None
 
+    def skip(self, id: int) -> None:
+        """Use no id up to this one: calls of an earlier agent may still be answered."""
+        self._next_id = id
+
     def begin(self, name: str, *args: Arg) -> Call:
         """Post a call."""
         if self._failure:

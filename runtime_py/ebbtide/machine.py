@@ -28,6 +28,7 @@ from .process import MAX_OUTPUT, CompletedProcess, complete, end
 from .stats import Stats
 from .stream import Descriptor, SocketStream
 
+SKIPPED = 1 << 20  # ids of agent calls between a run's and those of a machine that branched from it
 SESSIONS_KEPT = 4096  # of the guest's own, that have met a limit
 LOOPBACK = bytes((127, 0, 0, 1))
 
@@ -80,6 +81,8 @@ class Machine:
         chosen = Options(image=image, **options).checked(placement.abi.const["HART_MAX"])
         machine = cls(placement, chosen)
         machine.on_log = on_log
+        if branch := getattr(placement, "branch", None):
+            machine.agent.skip(max(branch["calls"], default=0) + SKIPPED)
         try:
             await placement.start(chosen, machine)
             if chosen.snapshot:

@@ -7,6 +7,7 @@ import { BrowserError, EbbError, PanicError } from "./errors.js";
 import { requireBrowser } from "./features.js";
 import { openMachine, type Opened, type Sdk } from "./machine.js";
 import { parseBytes, parseSize, reserveMemory } from "./memory.js";
+import type { Branch } from "./rewind.js";
 import { runKeeper, type Recording } from "./runs.js";
 import type { JitMode, Limits, Log, MachineConfig, Policy, Progress } from "./messages.js";
 import { refuseUnknown } from "./options.js";
@@ -30,6 +31,8 @@ export interface BootOptions {
   limits?: Limits;
   /** Who may make processes and start programs; nobody is asked unless given. */
   policy?: Policy;
+  /** Go on from a moment of a run instead of booting (`rewind.branch`); such a machine has one hart, and is not recorded. */
+  branch?: Branch;
   /** Record the run, which takes one hart; the tape stays in this browser (`sdk.runs`). Off unless given. */
   record?: boolean;
   /** Compile hot guest code to WebAssembly: `"on"` or `"off"`. */
@@ -53,7 +56,7 @@ export interface BootOptions {
 const HARTS_MOST = 6; // HART_MAX of the kernel's abi.h
 
 const OPTIONS = {
-  image: 0, harts: 0, memory: 0, env: 0, user: 0, limits: 0, policy: 0, record: 0, jit: 0, keepCode: 0, onProgress: 0, onLog: 0, onPanic: 0,
+  image: 0, harts: 0, memory: 0, env: 0, user: 0, limits: 0, policy: 0, branch: 0, record: 0, jit: 0, keepCode: 0, onProgress: 0, onLog: 0, onPanic: 0,
   onFailure: 0, onRecording: 0, baseURL: 0,
 } satisfies Record<keyof BootOptions, 0>;
 
@@ -63,8 +66,9 @@ const LIMITS = { timeout: 0, memory: 0, pids: 0, files: 0, disk: 0, maxOutput: 0
 export async function boot(options: BootOptions = {}): Promise<Sdk> {
   refuseUnknown("boot", options, OPTIONS);
   await requireBrowser();
-  const record = options.record ?? false;
-  const harts = options.harts ?? (record ? 1 : Math.min(Math.max(navigator.hardwareConcurrency, 2), 4));
+  const { branch } = options;
+  const record = (options.record ?? false) && branch === undefined;
+  const harts = options.harts ?? (record || branch ? 1 : Math.min(Math.max(navigator.hardwareConcurrency, 2), 4));
   if (!Number.isInteger(harts) || harts < 1 || harts > HARTS_MOST) {
     throw new RangeError(`harts must be a whole number from 1 to ${HARTS_MOST}; got ${harts}`);
   }
@@ -74,8 +78,8 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
   const limits = options.limits ?? {};
   refuseUnknown("limits", limits, LIMITS);
   const asked = Math.min(parseSize(options.memory ?? "1G"), parseSize(limits.memory ?? Infinity));
-  const { memory, ramBytes } = reserveMemory(asked);
-  if (ramBytes < asked) {
+  const { memory, ramBytes } = branch ?? reserveMemory(asked);
+  if (!branch && ramBytes < asked) {
     options.onLog?.({
       type: "log",
       level: "warn",
@@ -83,7 +87,7 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
     });
   }
   const config: MachineConfig = {
-    image: options.image ?? "base",
+    image: options.image ?? branch?.image ?? "base",
     imagesURL: new URL("images/", base).href,
     kernelURL: new URL("kernel.wasm", base).href,
     commandsURL: new URL("commands.json", base).href,
@@ -99,6 +103,7 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
     },
     policy: options.policy ?? null,
     record,
+    branch: branch?.known ?? null,
     jit: jitMode(options.jit),
   };
 
@@ -135,7 +140,7 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
     const { kept } = await store;
     const tape = record ? makeTapeRing() : null;
     const { port1, port2 } = new MessageChannel();
-    await cluster.start({ module, memory, python, clock: makeClock(), harts, ramBytes, kept, tape }, record ? port1 : null);
+    await cluster.start({ module: branch?.module ?? module, memory, python, clock: makeClock(branch?.ms), harts, ramBytes, kept, tape }, record ? port1 : null);
     if (record) void runKeeper(base)("serve", [], [port2]);
   } catch (error) {
     cluster.terminate();

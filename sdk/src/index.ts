@@ -22,6 +22,6 @@ export type { CommandOptions, RunOptions, RunResult, Sdk, SpawnOptions } from ".
 export type { Counters, ExitStatus, FileKind, JitMode, Limits, Log, Policy, PolicyRule, Progress, RunInfo, Size, Stage, Stats } from "./messages.js";
 export type { Connection } from "./net.js";
 export type { Process } from "./process.js";
-export type { Recording, Rewind, RunEvent, Runs } from "./runs.js";
+export type { Branch, Recording, Rewind, RunEvent, Runs } from "./runs.js";
 export { openScreen, preloadTerminal } from "./terminal.js";
 export type { AttachOptions, Attachment, Found, Screen, ScreenOptions, TerminalKey, TerminalSettings } from "./terminal.js";

@@ -70,6 +70,8 @@ export interface Sdk {
   counters(): Promise<Counters>;
   /** How much it has run, and how much of that in compiled code. */
   stats(): Promise<Stats>;
+  /** Of a machine that has branched from a run: take over the programs whose terminals were open. */
+  terminals(): Promise<readonly Process[]>;
   /** The runs recorded in this browser. */
   readonly runs: Runs;
   /** How this machine's recording goes; null if it is not recorded, or not yet. */
@@ -166,6 +168,7 @@ export function openMachine(client: Client, cluster: Cluster, parts: Parts): Ope
       const spawned = await client.request("spawn", { ...params(command, args, options), pty });
       return openProcess(client, spawned, pty !== null);
     },
+    terminals: async () => (await client.request("terminals", {})).map((one) => openProcess(client, one, true)),
     fs: openFiles(client),
     connect: (port) => connect(client, port),
     fetch: (port, path, init = {}) => fetchGuest(client, port, path, init),

@@ -49,6 +49,8 @@ export interface MachineConfig {
   readonly limits: LimitNumbers;
   readonly policy: Policy | null;
   readonly record: boolean;
+  /** What is to be known of the moment that this machine goes on from, in JSON; null: it boots. */
+  readonly branch: string | null;
   readonly jit: JitMode | null;
 }
 
@@ -357,6 +359,8 @@ export interface Methods {
       readonly stderr: Id | null;
     };
   };
+  /** The terminals that were open when the machine branched. */
+  terminals: { params: Record<string, never>; value: readonly Methods["spawn"]["value"][] };
   wait: { params: { readonly process: Id }; value: ExitStatus };
   kill: { params: { readonly process: Id; readonly signal: string | number }; value: null };
   resize: { params: { readonly process: Id } & Size; value: null };

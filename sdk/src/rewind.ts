@@ -1,6 +1,7 @@
 /** The page's end of the worker that replays runs; loaded, like the worker itself, when it is first needed. */
 
 import { callPort } from "./calls.js";
+import { reserveMemory } from "./memory.js";
 import type { RunInfo } from "./messages.js";
 import { prefetchRuntime } from "./runtime_assets.js";
 
@@ -23,7 +24,21 @@ export interface Rewind {
   advance(): Promise<{ events: readonly RunEvent[]; tick: number; whole: boolean }>;
   /** Bring the machine to a tick, or to where the step that it falls into ends; gives that. */
   seek(tick: number): Promise<number>;
+  /** The machine of a moment, to go on from: `boot({ branch })`. */
+  branch(tick: number): Promise<Branch>;
   close(): void;
+}
+
+/** A moment of a run, for one `boot`. */
+export interface Branch {
+  readonly memory: WebAssembly.Memory;
+  readonly ramBytes: number;
+  readonly module: WebAssembly.Module;
+  readonly image: string;
+  /** Age of the machine. */
+  readonly ms: number;
+  /** What its host must know, in JSON. */
+  readonly known: string;
 }
 
 export interface Rewinder {
@@ -46,10 +61,17 @@ export function openRewinder(base: URL): Rewinder {
       ...(await ask<Pick<Rewind, "info" | "end" | "cut">>("open", id)),
       advance: () => ask("advance"),
       seek: (tick) => ask("seek", tick),
+      async branch(tick) {
+        const ram = await ask<number>("ram");
+        const { memory, ramBytes } = reserveMemory(ram);
+        if (ramBytes < ram) throw new Error(`the browser gives no ${ram >> 20} MiB for this machine`);
+        const { known, module, image } = await ask<{ known: string; module: WebAssembly.Module; image: string }>("branch", tick, memory);
+        return { memory, ramBytes, module, image, known, ms: (JSON.parse(known) as { ms: number }).ms };
+      },
       close: () => worker.terminate(),
     }),
     export: async (id) => new Blob([await ask<Uint8Array<ArrayBuffer>>("export", id)], { type: "application/octet-stream" }),
-    import: async (file) => ask("import", new Uint8Array(await file.arrayBuffer()), new URL("kernel.wasm", base).href),
+    import: async (file) => ask("import", new Uint8Array(await file.arrayBuffer())),
     close: () => worker.terminate(),
   };
 }

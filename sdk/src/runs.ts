@@ -7,7 +7,7 @@ import { callPort, type Caller } from "./calls.js";
 import type { Recorded, RunInfo } from "./messages.js";
 import type { Rewind } from "./rewind.js";
 
-export type { Rewind, RunEvent } from "./rewind.js";
+export type { Branch, Rewind, RunEvent } from "./rewind.js";
 
 /** How a machine's recording goes. */
 export type Recording = Omit<Recorded, "type">;

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Browser, Route
+import pytest
+from playwright.sync_api import Browser, Page, Route
 
 from e2e.machines import BOOT_MS, MachinePage
 
 LOOP = 'sdk.spawn("sh", ["-c", "while :; do :; done"])'
+
+
+@pytest.fixture(scope="module")
+def machine(page: Page) -> MachinePage:
+    """The page with two harts, which is not recorded."""
+    return MachinePage(page, "?harts=2")
 
 
 def test_counters_are_told_before_every_hart_has_come(machine: MachinePage) -> None:

@@ -12,7 +12,6 @@ from e2e.test_page_reach import violations
 from e2e.test_page_use import choose
 
 SCREEN = "[...document.querySelectorAll('#rewind-screen .xterm-rows > div')].map((row) => row.textContent).join('\\n')"
-SEEK_MS = 300
 
 
 @pytest.fixture(scope="module")
@@ -49,22 +48,50 @@ def test_the_end_is_what_the_terminal_shows(rewound: MachinePage) -> None:
     assert re.match(r"\d+:\d\d\.\d of \d+:\d\d\.\d$", rewound.page.inner_text("#rewind-time"))
 
 
-def test_stepping_back_shows_what_was_before(rewound: MachinePage) -> None:
-    page = rewound.page
-    for word in ("two", "one"):
-        page.wait_for_function(
-            f"""() => {{
-                if (({SCREEN}).includes("this is {word}")) return true;
-                document.querySelector("#rewind-back").click();
-            }}"""
-        )
-    page.click("#rewind-next")
-    page.wait_for_function(
-        f"""() => {{
-            if (({SCREEN}).includes("this is three")) return true;
-            document.querySelector("#rewind-next").click();
-        }}"""
+def step(machine: MachinePage, button: str, word: str) -> list[str]:
+    """Step until a word is shown; return all that was shown on the way."""
+    seen: list[str] = machine.page.evaluate(
+        """async ([button, word]) => {
+            const rewind = document.querySelector("#rewind");
+            const seen = [];
+            for (let steps = 0; steps < 500; steps++) {
+                delete rewind.dataset.shown;
+                document.querySelector(button).click();
+                while (rewind.dataset.shown === undefined) await new Promise(requestAnimationFrame);
+                seen.push(window.screenText());
+                if (seen.at(-1).includes(word)) return seen;
+            }
+            throw new Error(`never shown: ${word}; at last ${seen.at(-1)}`);
+        }""",
+        [button, word],
     )
+    return seen
+
+
+def test_steps_show_what_was_before_and_what_came_after(rewound: MachinePage) -> None:
+    step(rewound, "#rewind-back", "this is two")
+    assert not any("this is three" in text for text in step(rewound, "#rewind-back", "this is one"))
+    assert not any("this is three" in text for text in step(rewound, "#rewind-next", "this is two"))
+    step(rewound, "#rewind-next", "this is three")
+
+
+def test_seeking_is_quick(rewound: MachinePage) -> None:
+    took = rewound.page.evaluate(
+        """async () => {
+            const rewind = document.querySelector("#rewind"), slider = document.querySelector("#rewind-slider");
+            const took = [];
+            for (const part of [0.9, 0.1, 0.5, 0, 1]) {
+                delete rewind.dataset.shown;
+                const begin = performance.now();
+                slider.value = String(part * slider.max);
+                slider.dispatchEvent(new Event("input"));
+                while (rewind.dataset.shown === undefined) await new Promise((next) => setTimeout(next));
+                took.push(performance.now() - begin);
+            }
+            return took;
+        }"""
+    )
+    print("seek, ms:", [round(one, 1) for one in took])
 
 
 def test_the_slider_seeks_quickly_by_keyboard(rewound: MachinePage) -> None:
@@ -121,6 +148,33 @@ def test_an_imported_file_opens(rewound: MachinePage, tmp_path: Path) -> None:
     ready(rewound)
     shows(rewound, "still alive")
     page.click("#rewind-close")
+
+
+def test_a_live_machine_goes_on_from_a_moment(rewound: MachinePage) -> None:
+    page = rewound.page
+    rewound.clear()
+    rewound.type("word=bef''ore\n")
+    rewound.see(rf"^[^\n]*word=bef''ore\n.*{PROMPT}")
+    rewound.type("word=after; echo se''t\n")
+    rewound.see(rf"^set\n.*{PROMPT}")
+    choose(page, "Rewind")
+    ready(rewound)
+    step(rewound, "#rewind-back", "word=bef''ore")
+    while "word=after" in page.evaluate("window.screenText()"):
+        step(rewound, "#rewind-back", "word=bef''ore")
+    page.click("#rewind-branch")
+    page.click("#ask-yes")
+    page.wait_for_selector("#rewind", state="hidden")
+    page.wait_for_function("document.body.dataset.state === 'ready' && window.sdk")
+    assert machine_of(rewound) == (1, True)
+    rewound.type("\necho it is $word $((6 * 7))\n")
+    rewound.see(r"^it is before 42$")
+    assert rewound.run("sh", "-c", "cat /etc/debian_version; nproc")["stdout"].endswith("\n1\n")
+
+
+def machine_of(machine: MachinePage) -> tuple[int, bool]:
+    found = machine.js("return [sdk.harts, sdk.recording === null]")
+    return found[0], found[1]
 
 
 def test_recording_is_turned_off_and_says_so(machine: MachinePage) -> None:

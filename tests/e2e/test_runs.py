@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
+import io
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +17,7 @@ import pytest
 from e2e.machines import MachinePage
 from ebbtide import Machine
 from ebbtide.recording import DIGEST, END, Tape
+from ebbtide.rewind.bundle import Bundle, write_bundle
 from ebbtide.rewind.output import Chunk
 from ebbtide.rewind.replay import Replay
 from ebbtide.rewind.tape import Header, TapeReader, TapeWriter
@@ -21,6 +25,7 @@ from ebbtide.rewind.wasmtime_stage import WasmtimeStage
 from ebbtide.wasmtime_kernel import KernelModule
 
 RAM = 128 << 20
+RUN = uuid.UUID(int=7)
 SCRIPT = """
 cd /tmp; seq 300 | sort -r | head -2; echo $RANDOM | tr 0-9 a-j
 awk 'BEGIN { for (i = 0; i < 2000; i++) x += sin(i) / 7; print x }'
@@ -73,7 +78,7 @@ def test_record_and_more_harts_is_an_error(machine: MachinePage) -> None:
 
 
 def test_a_run_of_chromium_replays_natively(
-    machine: MachinePage, recorded: dict[str, Any], kernel: KernelModule
+    machine: MachinePage, recorded: dict[str, Any], kernel: KernelModule, kernel_wasm: Path
 ) -> None:
     data = base64.b64decode(
         machine.js(
@@ -83,7 +88,10 @@ def test_a_run_of_chromium_replays_natively(
             recorded["id"],
         )
     )
-    reader = TapeReader(data)
+    bundle = Bundle(data)
+    assert bundle.kernel() == kernel_wasm.read_bytes()
+    assert bundle.objects  # what the image gave lies beside the tape
+    reader = TapeReader(bundle.tape, bundle)
     reader.head()
     entries = list(reader.entries())
     assert entries[-1].kind == END and reader.header.kernel.hex() == kernel.hash
@@ -141,12 +149,16 @@ def native(kernel_wasm: Path, scratch_folder: Path) -> Iterator[str]:
             result = await machine.run("bash", "-s", stdin=SCRIPT)
             assert result.exit_code == 0, result
             await machine.digest()
-            header = Header(bytes(range(16)), bytes.fromhex(machine.placement.kernel.hash))  # type: ignore[attr-defined]
-            with (scratch_folder / "native.run").open("wb") as file:
-                writer = TapeWriter(file, header, None, {})
-                for entry in tape.entries:
-                    writer.append(entry)
-                writer.flush()
+            file = io.BytesIO()
+            kernel = kernel_wasm.read_bytes()
+            header = Header(RUN.bytes, hashlib.sha256(kernel).digest())
+            writer = TapeWriter(file, header, None, {})
+            for entry in tape.entries:
+                writer.append(entry)
+            writer.flush()
+            about = {"id": str(RUN), "started": 1e9, "ended": 2e9, "exit_code": 0, "about": {}}
+            with (scratch_folder / "native.ebbrun").open("wb") as bundle:
+                write_bundle(bundle, about, kernel, file.getvalue(), [])
             assert any(entry.kind == DIGEST for entry in tape.entries)
             return str(result.stdout)
 
@@ -158,7 +170,7 @@ def native(kernel_wasm: Path, scratch_folder: Path) -> Iterator[str]:
 
 def test_a_native_run_is_taken_in_and_replays(machine: MachinePage, native: str) -> None:
     found = machine.js(
-        """const id = await sdk.runs.import(await (await fetch("/scratch/native.run")).blob());
+        """const id = await sdk.runs.import(await (await fetch("/scratch/native.ebbrun")).blob());
         const rewind = await sdk.runs.open(id);
         let shown = "";
         for (;;) {

@@ -21,6 +21,7 @@ from ..machine import Machine
 from ..owner_role import Exit, Process
 from ..process import CompletedProcess
 from ..stats import camel
+from ..stream import Descriptor, Pty
 
 Message = Mapping[str, Any]
 Send = Callable[[dict[str, Any]], None]
@@ -91,6 +92,8 @@ def _ended(end: Exit | CompletedProcess, limit: str | None) -> dict[str, Any]:
 
 class Machinery(Protocol):
     """What the page may ask of a machine's placement."""
+
+    branch: dict[str, Any] | None
 
     def counters(self) -> dict[str, Any]: ...
     async def save_run(self) -> None: ...
@@ -288,6 +291,21 @@ class PageProtocol:
             value["stdout"] = self._open_outgoing(process.stdout)
             value["stderr"] = self._open_outgoing(process.stderr)
         return value
+
+    async def _on_terminals(self) -> list[dict[str, Any]]:
+        """Take over the terminals that were open at the moment this machine has branched from."""
+        taken = []
+        for one in (self._machinery.branch or {}).pop("terminals", []):
+            agent = self._machine.agent
+            pty = Pty(Descriptor(agent, one["fd"]))
+            process = Process(agent, one["pid"], tuple(one["args"]), None, None, None, pty)
+            id = self._id()
+            self._processes[id] = process
+            value = {"process": id, "pid": process.pid, "stderr": None}
+            value["stdin"] = self._open_incoming(pty.write, pty.close)
+            value["stdout"] = self._open_outgoing(pty)
+            taken.append(value)
+        return taken
 
     async def _on_wait(self, process: int) -> dict[str, Any]:
         end = await self._processes[process].wait()

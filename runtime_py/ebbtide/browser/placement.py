@@ -7,6 +7,7 @@ hand out the seats, deliver BOOT and serve the outbox, whose doorbell is awaited
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import os
@@ -16,7 +17,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ..errors import InternalError
-from ..events import Events
+from ..events import BlockWanted, Events
 from ..kernel_role import KernelRole, Listener
 from ..placement import Options
 from ..policy import asked_kinds
@@ -37,8 +38,9 @@ Send = Callable[[dict[str, Any]], None]
 class BrowserPlacement:
     """Runs the roles of one machine across the workers of a page."""
 
-    def __init__(self, host: Any, send: Send) -> None:
+    def __init__(self, host: Any, send: Send, branch: dict[str, Any] | None = None) -> None:
         self._host = host
+        self.branch = branch
         self._send = send
         self._port = PyodideHostPort(host.kernel)
         self.abi = self._port.abi
@@ -64,10 +66,24 @@ class BrowserPlacement:
             self._port.on_post = self.recorder.posted
         seen = self.recorder.output if self.recorder else lambda record: None
         self._role = KernelRole(self._port, listener, image, seen=seen)
-        self._post_boot(options, harts, ram_bytes, image.index())
+        if self.branch is None:
+            self._post_boot(options, harts, ram_bytes, image.index())
+        else:
+            self._post_branch(self.branch, self._role)
         self._seats = [self._port.seat(hart) for hart in range(harts)]
         self._port.serve(self._role.drain)
         self._send({"type": "attached", "seats": [asdict(seat) for seat in self._seats]})
+
+    def _post_branch(self, branch: dict[str, Any], role: KernelRole) -> None:
+        """Continue a machine from a moment: end what its host had asked for, bring what it had asked."""
+        events = Events(self.abi)
+        self.post(events.reseed(os.urandom(32)))
+        for id in branch["calls"]:
+            self.post(events.cancel(id))
+        for data in branch["blocks"]:
+            self.post(base64.b64decode(data))
+        for wanted in branch["wanted"]:
+            role.want(BlockWanted(**wanted))
 
     def _post_boot(self, options: Options, harts: int, ram_bytes: int, index: bytes) -> None:
         events = Events(self.abi)

@@ -4,21 +4,24 @@ shown when and to leave checkpoints, and then to any moment that is asked for.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
+import json
 import time
-import uuid
 import zlib
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from ..abi import Abi
-from ..events import CallEnded, Events
-from ..recording import END, EVENT, META, Written
+from ..events import BlockWanted, CallEnded, Events
+from ..recording import END, EVENT, Written
+from ..rewind.bundle import Bundle, write_bundle
 from ..rewind.output import Chunk
 from ..rewind.replay import Replay
 from ..rewind.screens import Ended, Resized, Screens, Started
-from ..rewind.tape import TapeDamaged, TapeReader, TapeWriter, event_heads
+from ..rewind.tape import TapeDamaged, TapeReader
 from .page_stage import PageStage
 
 BUDGET = 1 << 23  # ticks of one step, so that a slice ends in time
@@ -58,6 +61,10 @@ class Rewinding:
         self._quantum = QUANTUM
         self._whole = False  # the first pass has come to the end
         self._seen = 0  # entries that `_screens` knows
+        self._args: dict[int, list[str]] = {}
+        self._wanted: dict[
+            int, dict[str, Any]
+        ] = {}  # chunks of the image, asked for since the start
         self.replay: Replay | None = None
 
     def open(self, abi: Abi) -> None:
@@ -121,6 +128,12 @@ class Rewinding:
         return self.replay.tick
 
     @property
+    def ram(self) -> int:
+        """Bytes of its machine's memory."""
+        assert self.replay
+        return self.replay.ram
+
+    @property
     def whole(self) -> bool:
         """Whether the first pass is over."""
         return self._whole
@@ -131,6 +144,30 @@ class Rewinding:
         """Go to a tick; what happens on the way is known already."""
         assert self.replay
         self.replay.seek(tick)
+
+    def branch(self, tick: int, memory: Any) -> str:
+        """Copy the machine of a moment into another memory; returns, in JSON, what its host must know."""
+        assert self.replay
+        self.replay.seek(tick)
+        streams = self.replay.streams
+        brought = [
+            entry.data
+            for entry in self._entries[self.replay.next :]
+            if entry.kind == EVENT and self._abi.event_name(entry.data) == "BLOCK_IN"
+        ]
+        self._memory.copy(self.replay.stage.pages(), memory)
+        terminals = [
+            {"pid": pid, "fd": fd, "args": self._args.get(pid, [])}
+            for fd, (pid, stream) in streams.terminals().items()
+        ]
+        return json.dumps({
+            "calls": streams.calls(),
+            "terminals": terminals,
+            "blocks": [base64.b64encode(data).decode() for data in brought],
+            "wanted": list(self._wanted.values()),
+            "ms": self.replay.stage.port.report().now_ns / 1e6,
+            "ram": self.replay.ram,
+        })  # fmt: skip
 
     # ---- What happens ----------------------------------------------------------------------------
 
@@ -144,7 +181,13 @@ class Rewinding:
         self._event("output", chunk.tick, pid=chunk.pid, stream=chunk.stream, data=chunk.data)
 
     def _record(self, tick: int, record: bytes) -> None:
-        if self._whole or self._abi.out_name(record) != "CALL":
+        if self._whole:
+            return
+        if self._abi.out_name(record) == "BLOCK":
+            wanted = self._decode.decode(record)
+            assert isinstance(wanted, BlockWanted)
+            self._wanted[wanted.chunk] = asdict(wanted)
+        if self._abi.out_name(record) != "CALL":
             return
         assert self.replay
         while self._seen < len(self._entries) and self._entries[self._seen].tick <= tick:
@@ -156,6 +199,7 @@ class Rewinding:
         assert isinstance(ended, CallEnded)
         match self._screens.ended(ended):
             case Started(pid, args, rows, cols):
+                self._args[pid] = list(args)
                 self._event("start", tick, pid=pid, args=list(args), rows=rows, cols=cols)
             case Resized(pid, rows, cols):
                 self._event("resize", tick, pid=pid, rows=rows, cols=cols)
@@ -168,21 +212,36 @@ def read_abi_text(text: str) -> Abi:
     return Abi(text)
 
 
-def export_run(tape: Any, objects: Any, abi: Abi) -> bytes:
-    """Return a run as one file: its tape, with all data in it."""
-    reader = TapeReader(tape.to_bytes(), MapObjects(objects))
+def export_run(info: str, kernel: Any, tape: Any, objects: Any, hashes: list[str]) -> bytes:
+    """Return a run as one file (rewind/bundle.py); `info` is the store's, in JSON."""
+    known = json.loads(info)
+    ended = known["ended"]
+    about = {
+        "id": known["id"],
+        "started": known["started"] / 1000,
+        "ended": None if ended is None else ended / 1000,
+        "exit_code": None,
+        "about": known["about"],
+    }
+    kept = MapObjects(objects)
+    data = (kept.get(bytes.fromhex(hash)) for hash in hashes)
     file = io.BytesIO()
-    writer = TapeWriter(file, reader.header, None, event_heads(abi))
-    for entry in reader.entries():
-        writer.append(entry)  # type: ignore[arg-type]
-    writer.flush()
+    write_bundle(file, about, kernel.to_bytes(), tape.to_bytes(), data)
     return file.getvalue()
 
 
-def import_run(file: Any) -> dict[str, str]:
-    """Look into a file: whose run it is."""
-    reader = TapeReader(file.to_bytes())
-    first = next(iter(reader.entries()), None)
-    about = first.data.decode() if first is not None and first.kind == META else "{}"
-    id = str(uuid.UUID(bytes=reader.header.run_id))
-    return {"id": id, "kernel": reader.header.kernel.hex(), "about": about}
+def import_run(file: Any) -> dict[str, Any]:
+    """Read an exported run; raises TapeDamaged if it is not what was written."""
+    bundle = Bundle(file.to_bytes())
+    info = bundle.info
+    ended = info["ended"]
+    return {
+        "id": info["id"],
+        "started": info["started"] * 1000,
+        "ended": None if ended is None else ended * 1000,
+        "about": json.dumps(info["about"]),
+        "kernelHash": bundle.kernel_hash,
+        "kernel": bundle.kernel(),
+        "tape": bundle.tape,
+        "objects": [(hash.hex(), bundle.get(hash)) for hash in bundle.objects],
+    }

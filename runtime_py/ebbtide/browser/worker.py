@@ -101,7 +101,8 @@ async def _boot(host: Any, send: Send) -> PageProtocol | None:
     def log(record: Log) -> None:
         send({"type": "log", "level": record.level.lower(), "text": record.text})
 
-    placement = BrowserPlacement(host, send)
+    branch = json.loads(config["branch"]) if config["branch"] else None
+    placement = BrowserPlacement(host, send, branch)
     send({"type": "progress", "stage": "boot", "done": 0, "total": 1, "unit": "steps"})
     try:
         machine = await Machine.boot(

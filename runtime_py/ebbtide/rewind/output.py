@@ -138,6 +138,14 @@ class Streams:
             return Chunk(tick, *self._open[first], ended.data)
         return None
 
+    def calls(self) -> list[int]:
+        """Return the ids of agent calls that are under way."""
+        return list(self._calls)
+
+    def terminals(self) -> dict[int, tuple[int, str]]:
+        """Return the agent's descriptors of terminals that are open."""
+        return {fd: one for fd, one in self._open.items() if one[1] == "tty"}
+
     def copy(self) -> Streams:
         """Return one that goes on from here by itself."""
         other = Streams(self._abi)

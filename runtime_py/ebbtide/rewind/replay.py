@@ -73,6 +73,12 @@ class Replay:
         return self._driver.tick
 
     @property
+    def streams(self) -> Streams:
+        """The agent's calls and descriptors at this moment."""
+        self._drain()
+        return self._streams
+
+    @property
     def next(self) -> int:
         """Which entry of the tape comes next."""
         return self._driver.next

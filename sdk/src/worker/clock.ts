@@ -16,10 +16,11 @@ export interface HostTime {
   observe(expectedNs: number): number;
 }
 
-/** Begin the time of a machine. */
-export function makeClock(): SharedArrayBuffer {
+/** Begin the time of a machine, or go on with one that is so old. */
+export function makeClock(ageMs = 0): SharedArrayBuffer {
   const buffer = new SharedArrayBuffer(16);
-  new BigInt64Array(buffer).fill(hostNs());
+  const words = new BigInt64Array(buffer).fill(hostNs());
+  words[ORIGIN] = hostNs() - BigInt(Math.floor(ageMs * 1e6));
   return buffer;
 }
 

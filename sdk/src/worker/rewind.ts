@@ -18,6 +18,8 @@ interface Rewinding extends PyProxy {
   open(abi: unknown): void;
   advance(seconds: number): PyProxy;
   seek(tick: number): void;
+  branch(tick: number, memory: WebAssembly.Memory): string;
+  readonly ram: number;
   readonly tick: number;
   readonly end: number;
   readonly cut: boolean;
@@ -27,8 +29,20 @@ interface Rewinding extends PyProxy {
 interface Module {
   Rewinding(tape: Uint8Array, objects: unknown, makeMemory: (ram: number) => StageMemory): Rewinding;
   read_abi_text(text: string): PyProxy;
-  export_run(tape: Uint8Array, objects: unknown, abi: unknown): PyProxy;
-  import_run(tape: Uint8Array): PyProxy;
+  export_run(info: string, kernel: Uint8Array, tape: Uint8Array, objects: unknown, hashes: readonly string[]): PyProxy;
+  import_run(file: Uint8Array): PyProxy;
+}
+
+/** What `import_run` finds in a file. */
+interface Imported {
+  readonly id: string;
+  readonly started: number;
+  readonly ended: number | null;
+  readonly about: string;
+  readonly kernelHash: string;
+  readonly kernel: Uint8Array;
+  readonly tape: Uint8Array;
+  readonly objects: readonly (readonly [string, Uint8Array])[];
 }
 
 const scope = globalThis as unknown as DedicatedWorkerGlobalScope;
@@ -36,7 +50,7 @@ const scope = globalThis as unknown as DedicatedWorkerGlobalScope;
 const SLICE_S = 0.1;
 
 let python: Module | null = null;
-let opened: { run: WholeRun; rewinding: Rewinding } | null = null;
+let opened: { run: WholeRun; kernel: WebAssembly.Module; rewinding: Rewinding } | null = null;
 const store = openRunFiles().then((files) => new RunStore(files));
 store.catch(() => undefined);
 
@@ -63,8 +77,6 @@ const plain = (proxy: PyProxy): unknown => {
   return value;
 };
 
-const hex = (bytes: ArrayBuffer): string => Array.from(new Uint8Array(bytes), (byte) => byte.toString(16).padStart(2, "0")).join("");
-
 servePort(scope, {
   async start(assets: RuntimeAssets) {
     python = (await loadRuntime(assets)).pyimport("ebbtide.browser.rewinding") as unknown as Module;
@@ -75,7 +87,7 @@ servePort(scope, {
     const kernel = await WebAssembly.compile(run.kernel);
     const rewinding = module().Rewinding(run.tape, run.objects, (ram) => stageMemory(kernel, ram));
     rewinding.open(module().read_abi_text(abiText(kernel)));
-    opened = { run, rewinding };
+    opened = { run, kernel, rewinding };
     return { info: run.info, end: rewinding.end, cut: rewinding.cut };
   },
 
@@ -90,19 +102,24 @@ servePort(scope, {
     return current().tick;
   },
 
-  async export(id: string): Promise<Uint8Array> {
-    const run = await (await store).open(id);
-    const abi = module().read_abi_text(abiText(await WebAssembly.compile(run.kernel)));
-    return bytesOf(module().export_run(run.tape, run.objects, abi));
+  ram: () => current().ram,
+
+  branch(tick: number, memory: WebAssembly.Memory): { known: string; module: WebAssembly.Module; image: string } {
+    const known = current().branch(tick, memory);
+    const { run, kernel } = opened!;
+    return { known, module: kernel, image: String(run.info.about["image"] ?? "base") };
   },
 
-  async import(file: Uint8Array<ArrayBuffer>, kernelURL: string): Promise<string> {
-    const { id, kernel: wanted, about } = plain(module().import_run(file)) as { id: string; kernel: string; about: string };
-    const kernel = await (await fetch(kernelURL, { cache: "force-cache" })).arrayBuffer();
-    if (hex(await crypto.subtle.digest("SHA-256", kernel)) !== wanted) throw new Error("the run was made by another kernel");
-    const now = Date.now();
-    const run = { id, started: now, ended: now, kernel: wanted, about: JSON.parse(about) as Record<string, unknown> };
-    await (await store).import(run, file, new Uint8Array(kernel));
+  async export(id: string): Promise<Uint8Array> {
+    const { info, kernel, tape, objects } = await (await store).open(id);
+    return bytesOf(module().export_run(JSON.stringify(info), kernel, tape, objects, [...objects.keys()]));
+  },
+
+  async import(file: Uint8Array<ArrayBuffer>): Promise<string> {
+    const found = plain(module().import_run(file)) as Imported;
+    const { id, started, ended, kernelHash } = found;
+    const about = JSON.parse(found.about) as Record<string, unknown>;
+    await (await store).import({ id, started, ended: ended ?? started, kernel: kernelHash, about }, found.kernel, found.tape, found.objects);
     return id;
   },
 });

@@ -66,15 +66,23 @@ export class RunStore {
     });
   }
 
-  /** Take a run that was recorded elsewhere. */
-  import(run: Omit<Kept, "pinned">, tape: Uint8Array, kernel: Uint8Array): Promise<void> {
-    return locked(async () => {
+  /** Take a run that was recorded elsewhere, or here. */
+  async import(
+    run: Omit<Kept, "pinned">,
+    kernel: Uint8Array,
+    tape: Uint8Array,
+    objects: readonly (readonly [string, Uint8Array])[],
+  ): Promise<void> {
+    const mine = (await this.list()).find(({ id }) => id === run.id);
+    if (mine !== undefined && (mine.live || mine.bytes >= tape.length)) return; // it came from here, or twice
+    await locked(async () => {
+      if (mine !== undefined) await this.drop(run.id);
       await this.count();
       await this.makeRoom(run.id);
       await this.keepKernel(run.kernel, kernel);
-      await this.files.write(`tapes/${run.id}`, tape);
       await this.info({ ...run, pinned: false });
     });
+    await this.append(run.id, tape, objects);
   }
 
   finish(id: string): Promise<void> {
