@@ -181,6 +181,8 @@ def machine_of(machine: MachinePage) -> tuple[int, bool]:
 
 def test_recording_is_turned_off_and_says_so(machine: MachinePage) -> None:
     page = machine.page
+    page.goto("/")  # a recorded machine: the one before had branched
+    page.wait_for_function("document.body.dataset.state === 'ready'")
     choose(page, "Record sessions")
     page.wait_for_selector("#recording", state="hidden")
     machine.js("await sdk.saveRun()")
