@@ -102,7 +102,7 @@ static void maps_send(struct task *task) {
 
 void tap_stack(u32 what, struct task *task) {
     struct mm *mm = task->mm;
-    if (!(host.taps >> what & 1) || !mm || task->agent)
+    if (!(host.taps >> what & 1) || !mm || task->agent || task->call.nr == NR_SPAWN_EXEC)
         return;
     if (host.tapped_mm != mm->id || host.tapped_gen != mm->fetch_gen)
         maps_send(task);

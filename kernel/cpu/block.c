@@ -1,6 +1,7 @@
 // Decoded code: making runs, finding them, dropping them.
 #include "block.h"
 #include "../jit/kept.h"
+#include "../kernel.h"
 #include "../lib/heap.h"
 
 _Alignas(64) u64 register_file[HART_MAX * CONTEXT_WORDS];
@@ -8,12 +9,14 @@ _Alignas(64) u64 register_file[HART_MAX * CONTEXT_WORDS];
 void cpu_cache_init(struct hart *hart) {
     struct cpu_cache *cache = palloc(sizeof(*cache));
     assert(cache);
-    cache->op_max = CODE_OPS;
+    // Of many harts each has less, so that there is room for what each compiles.
+    u32 share = host.hart_count > HART_MAX / 2 ? 2 : 1;
+    cache->op_max = CODE_OPS / share;
     while (!(cache->ops = palloc(cache->op_max * sizeof(struct op)))) {
         cache->op_max /= 2;
         assert(cache->op_max > 6 * RUN_MAX);
     }
-    cache->page_max = CODE_PAGES;
+    cache->page_max = CODE_PAGES / share;
     while (!(cache->pages = palloc(cache->page_max * sizeof(struct code_page)))) {
         cache->page_max /= 2;
         assert(cache->page_max > 2);

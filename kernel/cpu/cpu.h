@@ -21,9 +21,9 @@ enum cpu_exit {
     CPU_ECALL,      // pc on the ecall, which is not retired
     CPU_EBREAK,     // pc on the ebreak, not retired
     CPU_ILLEGAL,    // pc on it, not retired
-    CPU_STOPPED,    // the debugger wants it; fewer may have retired
     CPU_FAULT,      // hart->fault; pc on the instruction, nothing of it done
     CPU_MISALIGNED, // LR, SC or AMO on a misaligned address (hart->fault.va): SIGBUS, BUS_ADRALN
+    CPU_STOPPED,    // the debugger wants it; fewer may have retired
 };
 
 // Run guest code until one of the above. *retired is what was retired; cpu->instret is advanced by it. With

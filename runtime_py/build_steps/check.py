@@ -69,6 +69,7 @@ def pytest(arguments: Sequence[str]) -> None:
         say("test", "there are no tests yet")
         return
     env = {"EBB_BUILD": str(BUILD), **setup.node_env()}
+    setup.gdb(install=True)
     qemu = setup.qemu(install=True)
     if qemu:
         env["EBB_QEMU"] = str(qemu)
@@ -103,6 +104,7 @@ def bench(arguments: Sequence[str]) -> int:
     setup.setup()
     build_all(install=True)
     env = {"EBB_BUILD": str(BUILD), "EBB_CHROMIUM": str(setup.chromium()), **setup.node_env()}
+    setup.gdb(install=True)
     qemu = setup.qemu(install=True)
     if qemu:
         env["EBB_QEMU"] = str(qemu)

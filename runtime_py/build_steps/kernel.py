@@ -275,7 +275,7 @@ def guests(names: Sequence[str] = (), bench: bool = False, twins: bool = True) -
 
     With `bench`, those of tests/bench too. These, and files that say `// linux: native`, get x86-64
     twins in build/native-guests/, if they are asked for. A comment that ends in `flags: …` in the
-    first five lines of a file adds compiler flags. Files that are included by others are named
+    first five lines of a file adds compiler flags; -g takes away -O2 and -s. Files that are included by others are named
     *.inc or *.h. `names` are of files, with their folder or without.
     """
     start = time.monotonic()
@@ -295,7 +295,8 @@ def guests(names: Sequence[str] = (), bench: bool = False, twins: bool = True) -
 
     def build(job: tuple[Path, Path, tuple[str, ...]]) -> int:
         source, program, flags = job
-        return _compile(Unit(source, program, (*flags, *GUEST_COMPILE)), link=True)
+        common = [flag for flag in GUEST_COMPILE if "-g" not in flags or flag not in ("-O2", "-s")]
+        return _compile(Unit(source, program, (*flags, *common)), link=True)
 
     if jobs and not GUESTS.exists():
         say("guests", "the first static program takes a minute: its C library is compiled")

@@ -41,6 +41,7 @@ def _setup(options: argparse.Namespace, rest: list[str]) -> None:
     setup.setup()
     if options.tests:
         setup.qemu(install=True)
+        setup.gdb(install=True)
         setup.libasan(install=True)
         say("setup", f"browsers: {setup.chromium()}, {setup.firefox()}")
     say("setup", "ready")

@@ -330,6 +330,22 @@ def qemu(install: bool) -> Path | None:
     return None
 
 
+def gdb(install: bool) -> Path | None:
+    """Find a gdb that knows RISC-V, for tests of `ebb gdb`; optional."""
+    found = shutil.which("gdb-multiarch")
+    if found:
+        return Path(found)
+    if install and is_root() and is_debian():
+        try:
+            apt_install(["gdb-multiarch"], "debugging recorded runs")
+            return gdb(install=False)
+        except Failure as failure:
+            say("setup", f"gdb-multiarch could not be installed: {failure.what}")
+    if install:
+        say("setup", "no gdb-multiarch on PATH: its tests will be skipped")
+    return None
+
+
 def libasan(install: bool) -> Path | None:
     """Find GCC's AddressSanitizer runtime, which the native test build links; optional."""
     for pattern in ("usr/lib/*-linux-gnu*/libasan.so.*", "usr/lib*/libasan.so.*"):

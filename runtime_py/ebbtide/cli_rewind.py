@@ -9,9 +9,8 @@ import argparse
 import sys
 
 from . import assets
-from .code_store import CodeStore
 from .errors import EbbError
-from .port import JIT_THRESHOLD_KEPT
+from .port import JIT_THRESHOLD
 from .recording import EVENT, ReplayDiverged
 from .rewind.output import Chunk
 from .rewind.replay import Replay
@@ -19,7 +18,7 @@ from .rewind.stage import Pages
 from .rewind.store import Run, RunStore
 from .rewind.tape import TapeDamaged
 from .rewind.wasmtime_stage import WasmtimeStage
-from .wasmtime_jit import Compiler, store_folder
+from .wasmtime_jit import Compiler
 from .wasmtime_kernel import KernelModule
 
 EXIT_DAMAGED, EXIT_DIVERGED, EXIT_CUT = 3, 4, 5
@@ -57,8 +56,8 @@ def open_replay(run: Run, *, jit: bool = True) -> Replay:
     if run.about.get("redacted"):
         raise RunRedacted(f"run {run.id} was exported with --redact; such a run no longer replays")
     kernel = KernelModule(run.kernel)
-    store = CodeStore(store_folder(kernel, 1)) if jit else None
-    compiler = Compiler(kernel, threshold=JIT_THRESHOLD_KEPT, store=store) if jit else None
+    # No kept code: a compiler's records lie in one memory, and a replay goes through several.
+    compiler = Compiler(kernel, threshold=JIT_THRESHOLD) if jit else None
 
     def new_stage(ram: int, pages: Pages | None) -> WasmtimeStage:
         return WasmtimeStage(kernel, ram, compiler, pages)

@@ -83,6 +83,7 @@ class NativePlacement(Placement):
         self._seats: list[Seat] = []
         self._compiler: Compiler | None = None
         self._resting = asyncio.Lock()
+        self._order = threading.Lock()  # of deliveries and of what else is recorded
         self._verify = False
         self._panicked = False
         self._watcher: threading.Thread | None = None
@@ -255,7 +256,7 @@ class NativePlacement(Placement):
                 return port
             if self._verify:
                 return verify.VerifyPort(port, recorder)
-            return RecordingPort(port, recorder)
+            return RecordingPort(port, recorder, self._order)
 
         thread = HartThread(
             f"ebb-hart-{seat.hart}",
@@ -341,18 +342,24 @@ class NativePlacement(Placement):
 
     @contextlib.asynccontextmanager
     async def _at_rest(self) -> AsyncIterator[None]:
-        """Hold all harts outside their steps."""
+        """Hold all harts outside their steps, with no event on the tape and not yet delivered."""
         async with self._resting:
-            for seat in self._seats:
-                self.port.control_set(seat, Control.FREEZE)
-            try:
-                await self._freeze()
-                yield
-            finally:
-                if not self._closing:
-                    self.port.freeze(False)
-                    for seat in self._seats:
-                        self.port.control_set(seat, Control.RUN)
+            with self._order:  # harts take it for a moment, and never wait while they have it
+                async with self._frozen():
+                    yield
+
+    @contextlib.asynccontextmanager
+    async def _frozen(self) -> AsyncIterator[None]:
+        for seat in self._seats:
+            self.port.control_set(seat, Control.FREEZE)
+        try:
+            await self._freeze()
+            yield
+        finally:
+            if not self._closing:
+                self.port.freeze(False)
+                for seat in self._seats:
+                    self.port.control_set(seat, Control.RUN)
 
     async def _freeze(self) -> None:
         """Wait until no hart is inside a step: here, for no other thread may be in our instance."""

@@ -7,9 +7,11 @@ in a file is rewind/tape.py's business.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from .abi import Status
 from .errors import EbbError, InternalError
@@ -49,6 +51,9 @@ class Recorder(Protocol):
         """Take the next entry; ticks never go back."""
 
 
+Order: TypeAlias = AbstractContextManager[object]
+
+
 class ReplayDiverged(EbbError):
     """A replay did not do what the tape says."""
 
@@ -66,13 +71,18 @@ class Tape:
 
 
 class RecordingPort(Port):
-    """A Port that writes each event it delivers to a tape."""
+    """A Port that writes each event it delivers to a tape.
 
-    def __init__(self, port: Port, recorder: Recorder) -> None:
+    `order` is held meanwhile: whoever puts something else on the tape, from another thread, takes it
+    first, so that what is delivered and what is written have the same order.
+    """
+
+    def __init__(self, port: Port, recorder: Recorder, order: Order | None = None) -> None:
         self.abi = port.abi
         self.hart = port.hart
         self.recorder = recorder
         self._port = port
+        self._order = order or contextlib.nullcontext()
         self._tick = 0
 
     def step(self, budget: int) -> Status:
@@ -84,8 +94,9 @@ class RecordingPort(Port):
         return self._port.report()
 
     def deliver(self, event: bytes) -> None:
-        self.recorder.append(Entry(EVENT, self._tick, event))
-        self._port.deliver(event)
+        with self._order:
+            self.recorder.append(Entry(EVENT, self._tick, event))
+            self._port.deliver(event)
 
     def digest(self, digest: bytes) -> None:
         """Note the machine's digest at this tick."""
@@ -162,7 +173,7 @@ class ReplayDriver:
         elif entry.kind == DIGEST:
             if (digest := self.digest()) != (recorded := entry.data):
                 what = self._describe(digest, recorded)
-                raise ReplayDiverged(f"entry {self.next}, at tick {entry.tick} {what}")
+                raise ReplayDiverged(f"entry {self.next}, at tick {entry.tick}: {what}")
             self.digests += 1
 
     def ticks_left(self) -> int:

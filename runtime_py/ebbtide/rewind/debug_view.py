@@ -86,7 +86,7 @@ class DebugView:
         self._call: Callable[..., int] = host.call
         self._read = host.read
         self._structs = abi.structs
-        self._kind = abi.groups.get("debug")
+        self._kind: dict[str, int] = abi.groups.get("debug", {})
         if not self._kind:
             raise EbbError("this run's kernel is older than the debugger; record it again")
         self._names = {number: name for name, number in self._kind.items()}
@@ -175,7 +175,7 @@ class DebugView:
             kind = self._kind[stop.kind]
             if self._call("k_debug_add", stop.pid, kind, *split64(stop.va), stop.length):
                 raise EbbError(f"cannot watch {stop.length} bytes at {stop.va:#x}")
-        bits = sum(1 << self._kind[kind] for kind in kinds)
+        bits: int = sum(1 << self._kind[kind] for kind in kinds)
         self._call("k_debug_note", bits, int(halt), int(here))
 
     def until(self, tid: int, instret: int) -> None:

@@ -49,7 +49,7 @@ class Elf:
         try:
             self._read()
             self.functions = self._functions()
-        except (struct.error, IndexError):
+        except (struct.error, IndexError, ValueError):
             self.functions = []
         self._starts = [one.start for one in self.functions]
 
@@ -98,7 +98,7 @@ class Elf:
     def _functions(self) -> list[Function]:
         found = {one.start: one for one in sorted(self._symbols(), key=_worse, reverse=True)}
         order = sorted(found.values())
-        ends = [one.start for one in order[1:]] + [1 << 64]
+        ends = [*[one.start for one in order], 1 << 64][1:]
         return [  # one without a size reaches to the next
             Function(one.start, min(one.end, end) if one.end > one.start else end, one.name)
             for one, end in zip(order, ends, strict=True)

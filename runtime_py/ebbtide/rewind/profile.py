@@ -77,18 +77,29 @@ class _File:
             return Frame(f"[{self._short}]", self.path, 0)
         if function := self.elf.function(address):
             return Frame(function.name, self.path, function.start)
-        start = (self.frames.span(address) or (0, 0))[0]
-        return Frame(f"{self._short}+{start:#x}" if start else f"[{self._short}]", self.path, start)
+        if span := self.frames.span(address):
+            return Frame(f"{self._short}+{span[0]:#x}", self.path, span[0])
+        for section in self.elf.sections:  # .plt and the like
+            if section.address <= address < section.address + section.size:
+                return Frame(f"{self._short}:{section.name}", self.path, section.address)
+        return Frame(f"[{self._short}]", self.path, 0)
+
+
+class _NotNow(Exception):
+    """A file cannot be read at this moment."""
 
 
 class Stacks:
-    """Makes stacks of samples. `read` gives a file as it is at this moment; raises OSError."""
+    """Makes stacks of samples. `read` gives a file as it is at this moment; raises OSError, or
+    EbbError if that takes another moment; `last`: there will be none.
+    """
 
     def __init__(self, read: Callable[[str], bytes], call_name: Callable[[int], str]) -> None:
         self._read = read
         self._call_name = call_name
         self._maps: dict[tuple[int, int], list[_Map]] = {}
         self._files: dict[tuple[str, tuple[str, str]], _File] = {}
+        self.last = False
 
     def maps(self, tap: Tap) -> None:
         """Take an address space's mappings."""
@@ -129,11 +140,20 @@ class Stacks:
         if key not in self._files:
             data = b""
             if found.path.startswith("/"):
-                with contextlib.suppress(OSError, EbbError):  # it has no name any more
-                    data = self._read(found.path)
+                data = self._file(found.path)
             self._files[key] = _File(found.path or "[anonymous]", data)
         file = self._files[key]
         return file, file.elf.address(pc - found.start + found.offset)
+
+    def _file(self, path: str) -> bytes:
+        try:
+            return self._read(path)
+        except OSError:
+            return b""  # it has no name any more
+        except EbbError as error:
+            if self.last:
+                return b""
+            raise _NotNow from error
 
 
 class _Memory:
@@ -201,7 +221,8 @@ class Profiler:
         self._weights: dict[tuple[Frame, ...], int] = {}
         self._samples = 0
         self._first = self._last = (0, 0)  # real, since boot
-        self._waits: dict[int, tuple[Tap, tuple[Frame, ...]]] = {}
+        self._waits: dict[int, Tap] = {}
+        self._later: list[tuple[Tap, str, int]] = []  # samples, of which program, what they weigh
         self._weight = 0
         replay.checkpoint_s = float("inf")
         replay.on_record = self._record
@@ -232,11 +253,13 @@ class Profiler:
         self._replay.tap(*PROCESS_TAPS, "BLOCKED", "RESUMED", "MAPS")
         with contextlib.suppress(Enough):
             self._replay.run()
-        for begun, stack in self._waits.values():
-            self._add(stack, max(0, self._last[1] - begun.now_ns))
+        for begun in self._waits.values():
+            self._add(begun, max(0, self._last[1] - begun.now_ns))
         return self._made("offcpu", "nanoseconds", 0)
 
     def _made(self, kind: str, unit: str, period: int) -> Profile:
+        self._stacks.last = True
+        self._work_off()
         stacks = sorted(self._weights.items(), key=lambda item: _order(item[0]))
         duration = self._last[1] - self._first[1]
         return Profile(kind, unit, period, stacks, self._samples, self._first[0], duration)
@@ -263,21 +286,31 @@ class Profiler:
         if self._pids and tap.pid not in self._pids:
             return
         if tap.what == "SAMPLE":
-            self._add(self._stack(tap), self._weight)
+            self._add(tap, self._weight)
         elif tap.what == "BLOCKED":
-            self._waits[tap.tid] = tap, self._stack(tap)
+            self._waits[tap.tid] = tap
         elif begun := self._waits.pop(tap.tid, None):
-            self._add(begun[1], tap.now_ns - begun[0].now_ns)
+            self._add(begun, tap.now_ns - begun.now_ns)
 
-    def _stack(self, tap: Tap) -> tuple[Frame, ...]:
+    def _add(self, tap: Tap, weight: int) -> None:
         process = self._processes.find(tap.pid)
         command = process.command[0] if process and process.command else "?"
-        root = Frame(command.rpartition("/")[2] or command, "[process]", 0)
-        return root, *reversed(self._stacks.stack(tap))
-
-    def _add(self, stack: tuple[Frame, ...], weight: int) -> None:
         self._samples += 1
-        self._weights[stack] = self._weights.get(stack, 0) + weight
+        self._later.append((tap, command.rpartition("/")[2] or command, weight))
+        self._work_off()
+
+    def _work_off(self) -> None:
+        """Make stacks of the samples that wait for one; some files can only be read later."""
+        left = []
+        for tap, command, weight in self._later:
+            try:
+                frames = self._stacks.stack(tap)
+            except _NotNow:
+                left.append((tap, command, weight))
+                continue
+            stack = Frame(command, "[process]", 0), *reversed(frames)
+            self._weights[stack] = self._weights.get(stack, 0) + weight
+        self._later = left
 
 
 def _order(stack: tuple[Frame, ...]) -> list[tuple[str, str, int]]:

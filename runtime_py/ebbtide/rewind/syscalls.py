@@ -16,7 +16,35 @@ SIGNAL_TAPS = ("SENT", "DELIVERED")
 
 # Calls that name a file, besides those that open one.
 FILE_CALLS = frozenset(
-    ["mknodat", "mkdirat", "unlinkat", "symlinkat", "linkat", "renameat2", "truncate", "fchmodat", "fchmodat2", "fchownat", "utimensat", "faccessat", "faccessat2", "readlinkat", "newfstatat", "statx", "chdir", "chroot", "execve", "execveat", "mount", "umount2", "setxattr", "lsetxattr", "removexattr", "lremovexattr", "statfs"]
+    [
+        "mknodat",
+        "mkdirat",
+        "unlinkat",
+        "symlinkat",
+        "linkat",
+        "renameat2",
+        "truncate",
+        "fchmodat",
+        "fchmodat2",
+        "fchownat",
+        "utimensat",
+        "faccessat",
+        "faccessat2",
+        "readlinkat",
+        "newfstatat",
+        "statx",
+        "chdir",
+        "chroot",
+        "execve",
+        "execveat",
+        "mount",
+        "umount2",
+        "setxattr",
+        "lsetxattr",
+        "removexattr",
+        "lremovexattr",
+        "statfs",
+    ]
 )
 _OPEN_WORDS = {
     0o100: "O_CREAT",
@@ -31,7 +59,14 @@ _OPEN_WORDS = {
 }
 _CODES = {0: "SI_USER", 128: "SI_KERNEL", -1: "SI_QUEUE", -2: "SI_TIMER", -6: "SI_TKILL"}
 _CODES_OF = {
-    "SIGCHLD": ["CLD_EXITED", "CLD_KILLED", "CLD_DUMPED", "CLD_TRAPPED", "CLD_STOPPED", "CLD_CONTINUED"],
+    "SIGCHLD": [
+        "CLD_EXITED",
+        "CLD_KILLED",
+        "CLD_DUMPED",
+        "CLD_TRAPPED",
+        "CLD_STOPPED",
+        "CLD_CONTINUED",
+    ],
     "SIGSEGV": ["SEGV_MAPERR", "SEGV_ACCERR"],
     "SIGBUS": ["BUS_ADRALN", "BUS_ADRERR"],
     "SIGTRAP": ["TRAP_BRKPT"],

@@ -152,12 +152,11 @@ class Timeline:
             self.replay.restore(start)
             if start.tick < limit:
                 self.seek(limit)
-            begin = self.tick
             found = self._last_before(high, here, stops, wanted)
             if found is not None:
                 self.near(found.tick)
                 return found
-            high = begin
+            high = start.tick
         self.near(limit)
         return None
 
@@ -206,6 +205,8 @@ class Timeline:
                 self.near(here)
                 start = self.replay.nearest(high - 1)
             self.replay.restore(start)
+            if start.tick < limit:  # the thread may not be there yet
+                self.replay.go(limit)
             then = self.registers(tid)
             if then is not None and then.instret <= target:
                 self._until(here, tid, target)

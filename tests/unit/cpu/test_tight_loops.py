@@ -53,7 +53,9 @@ class Loops:
         if kind < 3:
             return u32(r.choice(THREE) | rd << 7 | r.choice([0, a, a, a]) << 15 | b << 20)
         if kind == 3:
-            return i_type(r.choice(IMMEDIATE), rd, a, r.choice([0, 1, -1, r.randrange(-2048, 2048)]))
+            return i_type(
+                r.choice(IMMEDIATE), rd, a, r.choice([0, 1, -1, r.randrange(-2048, 2048)])
+            )
         if kind == 4:
             match, bits = r.choice(list(SHIFTS.items()))
             return u32(match | rd << 7 | a << 15 | r.randrange(bits) << 20)
@@ -121,7 +123,9 @@ class Loops:
         r = self.random
         values = [r.getrandbits(64) >> r.randrange(64) for _ in range(32)]
         for pointer in POINTERS:
-            values[pointer] = DATA + BUFFER // 2 + r.randrange(-4096, 4096) & r.choice([-1, -8, -16])
+            values[pointer] = DATA + BUFFER // 2 + r.randrange(-4096, 4096) & r.choice(
+                [-1, -8, -16]
+            )
         values[STRIDE] = r.choice([0, 8, -8, 3, 16]) % 2**64
         values[COUNT] = r.choice([1, 2, 3, r.randrange(4, 60), r.randrange(60, 600)])
         return struct.pack("<32Q", *values)
@@ -163,6 +167,8 @@ def test_tight_loops_are_as_interpreted(
     expected, instructions = run(program, None)
     assert len(expected) == LOOPS * SETS * 256 + BUFFER
     actual, same = run(program, "none")
-    at = next((i for i in range(0, len(expected), 8) if expected[i : i + 8] != actual[i : i + 8]), None)
+    at = next(
+        (i for i in range(0, len(expected), 8) if expected[i : i + 8] != actual[i : i + 8]), None
+    )
     assert at is None, (at // 256 // SETS, at // 256 % SETS, at % 256 // 8)
     assert same == instructions

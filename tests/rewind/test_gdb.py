@@ -1,0 +1,175 @@
+"""`ebb gdb`: a program that crashed is debugged backwards, by gdb, as a user does it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.conftest import built
+
+from ebbtide import assets
+from ebbtide.cli_rewind import open_replay
+from ebbtide.rewind.debug_view import Stop
+from ebbtide.rewind.store import RunStore
+from ebbtide.rewind.timeline import Timeline
+
+pytestmark = pytest.mark.native
+
+JOURNEY = """
+echo == crash\\n
+backtrace
+info threads
+info locals
+print account.name
+echo == watch\\n
+watch -l account.balance
+reverse-continue
+backtrace
+info threads
+delete
+echo == finish\\n
+reverse-finish
+echo == break\\n
+break reverse.c:36
+reverse-continue
+continue
+delete
+break rename_account
+reverse-continue
+echo == next\\n
+next
+reverse-next
+reverse-stepi
+monitor when
+stepi
+monitor when
+echo == ends\\n
+continue
+delete
+reverse-continue
+reverse-continue
+continue
+print $_siginfo
+"""
+
+
+def ebb(*args: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ebbtide.cli", *args]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL
+    )
+
+
+@pytest.fixture(scope="module")
+def crash(guest_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A run of a program that crashes; answers its id."""
+    program = built(guest_folder / "rewind" / "reverse", "guests")
+    (shown := tmp_path_factory.mktemp("shown")).joinpath("reverse").write_bytes(
+        program.read_bytes()
+    )
+    file = shown / "id"
+    ran = ebb("run", "--id-file", str(file), "-v", f"{shown}:/mnt:ro", "--", "sh", "-c",
+              "cp /mnt/reverse /root/reverse; chmod +x /root/reverse; /root/reverse; echo ended $?")  # fmt: skip
+    (shown / "reverse").write_bytes(b"something else by now")
+    assert "ended 139" in ran.stdout, ran.stderr
+    return file.read_text().strip()
+
+
+def test_the_journey_from_a_crash_back_to_the_store_that_caused_it(crash: str, tmp_path: Path):
+    if not shutil.which("gdb-multiarch"):
+        pytest.skip("no gdb-multiarch on PATH (Debian package gdb-multiarch)")
+    script = tmp_path / "journey"
+    script.write_text(JOURNEY)
+    done = ebb("gdb", crash, "--", "-batch", "-x", str(script))
+    said = dict(re.findall(r"== (\w+)\n(.*?)(?=\n== |\Z)", done.stdout, re.S))
+    assert {*said} == {"crash", "watch", "finish", "break", "next", "ends"}, (
+        done.stdout + done.stderr
+    )
+
+    assert re.search(r"#0 .*main \(\) at .*reverse.c:53", said["crash"])
+    assert re.search(r'\* 1 +Thread .* "reverse"', said["crash"]) and "before = " in said["crash"]
+    assert '"overlong"' in said["crash"]
+
+    assert re.search(r"Old value = .*\nNew value = ", said["watch"])
+    assert re.search(r"#0 .* rename_account \(.*\) at .*reverse.c:27", said["watch"])
+    assert re.search(r"#1 .* count \(arg=0x2\) at .*reverse.c:41", said["watch"])
+    assert re.search(r'\* \d+ +Thread .* "counter-2"', said["watch"])
+
+    assert re.search(r"in count \(arg=0x2\) at .*reverse.c:41", said["finish"])
+
+    hits = re.findall(r"hit Breakpoint \d+, .*?(?:at .*reverse.c:(\d+)|$)", said["break"], re.M)
+    assert len(hits) == 3 and hits[:2] == ["36", "36"], said["break"]
+    assert "rename_account (" in said["break"]
+
+    ticks = [int(number) for number in re.findall(r"instruction (\d+)", done.stderr)]
+    assert len(ticks) == 2 and ticks[1] == ticks[0] + 1, done.stderr
+
+    assert said["ends"].count("received signal SIGSEGV") == 2, said["ends"]
+    assert said["ends"].count("No more reverse-execution history") == 2, said["ends"]
+
+
+def timeline(run: str, *, jit: bool = True) -> Timeline:
+    made = Timeline(open_replay(RunStore(assets.runs_folder()).open(run), jit=jit))
+    made.scan()
+    return made
+
+
+@pytest.mark.parametrize("jit", [True, False])
+def test_looking_changes_no_page_of_the_machine(crash: str, jit: bool):
+    plain = timeline(crash, jit=jit)
+    pid = plain.choose(None)
+    assert plain.choose("reverse") == pid
+    end = plain.end_of(pid)
+    plain.seek(end)
+    digest = plain.replay.stage.digest()
+
+    start = plain.start_of(pid)
+    plain.seek(start)
+    registers = plain.registers(pid)
+    assert registers is not None
+    stack = registers.x[2]
+    stops = [Stop("BREAK", pid, registers.pc + 4, 1), Stop("WRITE", pid, stack - 64, 8),
+             Stop("READ", pid, stack, 8), Stop("ACCESS", pid, stack - 128, 16)]  # fmt: skip
+    met = []
+    plain.stops = stops
+    while (note := plain.forward(end)) is not None and len(met) < 200:
+        met.append((note.kind, note.tick, note.pc))
+        plain.tasks(pid)
+        plain.view.memory(pid, stack, 100)
+        list(plain.view.mappings(pid))
+        plain.view.auxv(pid)
+    assert {kind for kind, _, _ in met} >= {"WRITE", "READ"}
+    plain.seek(end)
+    assert plain.replay.stage.digest() == digest
+
+    found = []
+    plain.stops = [stop for stop in stops if stop.kind == "WRITE"]
+    while (note := plain.backward(start)) is not None and len(found) < 3:
+        found.append((note.kind, note.tick, note.pc))
+    ahead = [one for one in met if one[0] == "WRITE"]
+    assert len(met) == 200 or found == ahead[::-1][: len(found)]
+    plain.replay.close()
+
+
+def test_steps_back_are_exact_and_end_where_the_program_begins(crash: str):
+    line = timeline(crash)
+    pid = line.choose(None)
+    start = line.start_of(pid)
+    line.near(line.end_of(pid))
+    places = []
+    for _ in range(40):
+        registers = line.registers(pid)
+        assert registers is not None
+        places.append((registers.instret, registers.pc, registers.x))
+        assert line.step_back(pid, start)
+    for place in reversed(places):
+        assert line.step_forward(pid, line.end_of(pid)) or place is places[0]
+        registers = line.registers(pid)
+        assert registers is not None and (registers.instret, registers.pc, registers.x) == place
+    line.seek(start)
+    assert not line.step_back(pid, start)
+    line.replay.close()

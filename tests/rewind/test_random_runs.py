@@ -1,0 +1,107 @@
+"""Random programs under random schedules and inputs: what was recorded comes out again, page for page,
+with the interpreter and with compiled code.
+
+A few seeds each time; EBB_SEEDS=1000 runs so many, from EBB_SEED on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+
+import pytest
+
+from ebbtide import Machine
+from ebbtide.placement_native import NativePlacement
+from ebbtide.recording import DIGEST, Tape
+from ebbtide.rewind.replay import Replay
+from ebbtide.rewind.stage import Pages
+from ebbtide.rewind.wasmtime_stage import WasmtimeStage
+from ebbtide.wasmtime_jit import Compiler
+from ebbtide.wasmtime_kernel import KernelModule
+
+pytestmark = pytest.mark.native
+
+FIRST = int(os.environ.get("EBB_SEED", "1"))
+SEEDS = range(FIRST, FIRST + int(os.environ.get("EBB_SEEDS", "3")))
+
+
+def statement(chance: random.Random, depth: int = 0) -> str:
+    """Return a random statement for sh; `$r` is a line of input."""
+    n, m = chance.randrange(1, 9), chance.randrange(1, 400)
+    simple = (
+        f"echo $((RANDOM % {m} + {n}))",
+        f"seq {m} | sort -r | head -{n} | cksum",
+        f"head -c {m * 97} /dev/urandom | sha256sum",
+        f"sleep 0.0{n}",
+        "read r && echo got $r",
+        f"trap 'echo usr' USR1; kill -USR1 $$; echo {n}",
+        f"(sleep 0.{m}; echo late {n}) & p=$!; kill $p; wait $p; echo $?",
+        f"timeout 0.0{n} sleep 5; echo $?",
+        f"i=0; while [ $i -lt {m} ]; do i=$((i+1)); done; echo $i",
+        f"mkdir -p d{n} && echo {m} >> d{n}/f && cat d{n}/f | wc -l; ls d{n}",
+        f"mkfifo p{n}.$$ && (echo {m} > p{n}.$$ & cat p{n}.$$); rm -f p{n}.$$",
+        f"dd if=/dev/zero of=z{n} bs={m} count={n} 2>/dev/null; cksum z{n}; rm z{n}",
+        "date +%N; cat /proc/uptime",
+        "cat /proc/self/stat | cut -d' ' -f1-4; ls /proc | wc -l",
+    )
+    if depth < 2 and chance.random() < 0.4:
+        inner = "; ".join(statement(chance, depth + 1) for _ in range(chance.randrange(1, 4)))
+        forms = (
+            f"({inner}) &",
+            f"({inner}) | cat",
+            f"for k in 1 2; do {inner}; done",
+            f"{{ {inner}; }}",
+        )
+        form = chance.choice(forms)
+        return form + " wait" if form.endswith("&") else form
+    return chance.choice(simple)
+
+
+async def record(kernel: KernelModule, chance: random.Random) -> Tape:
+    """Run a random program and return what was recorded."""
+    tape = Tape()
+    script = "\n".join(statement(chance) for _ in range(chance.randrange(4, 12)))
+    machine = await Machine.boot(
+        "base",
+        placement=NativePlacement(kernel),
+        record=tape,
+        cpus=chance.choice((1, 2, 4)),
+        budget=chance.choice((None, 1000, 50_000, 1_000_000)),
+        memory=chance.choice((64, 256)) << 20,
+        time=chance.choice(("host", "virtual")),
+        jit=chance.choice(("on", "off")),
+        jit_threshold=chance.choice((16, 1000)),
+        keep_code=False,  # what earlier runs left would make a seed another run each time
+    )
+    async with machine:
+        ended = asyncio.ensure_future(
+            machine.run("sh", "-c", "cd /tmp\n" + script + "\nwait", stdin="line\n" * 20)
+        )
+        other = asyncio.ensure_future(machine.run("sh", "-c", "seq 300 | sha256sum; sleep 0.01"))
+        while not ended.done():
+            await machine.digest()
+            await asyncio.wait({ended}, timeout=chance.random() / 5)
+        await asyncio.gather(ended, other)
+        await machine.digest()
+    return tape
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_was_recorded_comes_out_again(seed: int, kernel_wasm) -> None:
+    chance, kernel = random.Random(seed), KernelModule(kernel_wasm)
+    tape = asyncio.run(record(kernel, chance))
+    assert sum(entry.kind == DIGEST for entry in tape.entries) >= 2
+    for compiler in (None, Compiler(kernel, threshold=16)):
+
+        def stage(ram: int, pages: Pages | None, compiler=compiler) -> WasmtimeStage:
+            return WasmtimeStage(kernel, ram, compiler, pages)
+
+        replay = Replay(kernel.abi, tape.entries, stage)
+        replay.budget = chance.choice((10_000, 1 << 26))
+        replay.run()  # compares the machine at each digest
+        assert replay.tick == tape.entries[-1].tick
+        replay.close()
+        if compiler:
+            compiler.close()
