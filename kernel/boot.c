@@ -42,7 +42,7 @@ __attribute__((export_name("k_stack"))) u32 k_stack(u32 hart) {
 __attribute__((export_name("k_hart"))) u32 k_hart(u32 id) {
     struct hart *hart = host.hart[id];
     if (!hart->cpu)
-        cpu_cache_init(hart);
+        cpu_cache_init(hart, host.hart_count);
     cpu_smp(hart, host.hart_count > 1);
     return MADDR(&hart->report);
 }

@@ -1,16 +1,15 @@
 // Decoded code: making runs, finding them, dropping them.
 #include "block.h"
 #include "../jit/kept.h"
-#include "../kernel.h"
 #include "../lib/heap.h"
 
 _Alignas(64) u64 register_file[HART_MAX * CONTEXT_WORDS];
 
-void cpu_cache_init(struct hart *hart) {
+void cpu_cache_init(struct hart *hart, u32 harts) {
     struct cpu_cache *cache = palloc(sizeof(*cache));
     assert(cache);
     // Of many harts each has less, so that there is room for what each compiles.
-    u32 share = host.hart_count > HART_MAX / 2 ? 2 : 1;
+    u32 share = harts > HART_MAX / 2 ? 2 : 1;
     cache->op_max = CODE_OPS / share;
     while (!(cache->ops = palloc(cache->op_max * sizeof(struct op)))) {
         cache->op_max /= 2;

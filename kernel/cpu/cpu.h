@@ -45,7 +45,7 @@ bool debug_break(struct task *task, u64 pc, u64 tick, u64 instret);
 bool debug_accessed(struct task *task, u64 va, u32 size, bool write, u64 pc, u64 tick);
 void cpu_debug(struct hart *hart, bool breaks, bool watches); // from now on there are some; drops all decoded code
 
-void cpu_cache_init(struct hart *hart); // once a hart, from the private heap
+void cpu_cache_init(struct hart *hart, u32 harts); // once for each of so many harts, from the private heap
 void cpu_smp(struct hart *hart, bool smp);  // several harts from now on? No, at first
 void cpu_reservation_clear(struct cpu *cpu);
 

@@ -154,8 +154,8 @@ static void block_find(struct translation *t, u16 index, struct value *value, u3
     for (u32 i = own; i < t->group_count; i++) {
         struct group *group = &t->groups[i];
         u32 reg = 1;
-        while (reg < REG_F && before[reg].root != group->root)
-            reg++;
+        while (reg < REG_F && (before[reg].root != group->root || !(block->live >> reg & 1)))
+            reg++; // a copy that nobody reads has no local that holds it
         if (reg < REG_F && block->tight && value[reg].root == group->root) {
             i32 step = value[reg].off - before[reg].off;
             group->strides = step <= STRIDE && step >= -STRIDE;
@@ -413,19 +413,21 @@ bool memory_begin(struct translation *t, const struct block *block) {
     }
     if (slow)
         nest_as(t, W_BLOCK, T_NONE, LABEL_SLOW);
-    for (u32 i = 0; i < t->group_count; i++) {
-        const struct group *group = &t->groups[i];
-        if (!has_group(used, i))
-            continue;
-        if (block == &t->block[group->home]) {
-            if (group->base)
-                check(t, block, group);
-        } else if (group->crosses) {
-            get(t, group_local(t, group));
-            op(t, W_I32_EQZ);
-            fail_if(t, group);
+    // What cannot cross pages first: it leaves the region, and the slow version counts on it.
+    for (u32 crossing = 0; crossing < 2; crossing++)
+        for (u32 i = 0; i < t->group_count; i++) {
+            const struct group *group = &t->groups[i];
+            if (!has_group(used, i) || group->crosses != crossing)
+                continue;
+            if (block == &t->block[group->home]) {
+                if (group->base)
+                    check(t, block, group);
+            } else if (group->crosses) {
+                get(t, group_local(t, group));
+                op(t, W_I32_EQZ);
+                fail_if(t, group);
+            }
         }
-    }
     return slow;
 }
 

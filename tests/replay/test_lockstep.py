@@ -28,6 +28,7 @@ SAMPLE = {"hot/highjump", "signals/frame", "signals/actions", "process/vfork", "
 SCRIPTS = {
     "loop": "i=0; while [ $i -lt 150 ]; do i=$((i + 1)); done; echo $i",
     "text": "seq 60 | sort -r | awk '{s += $1 * 1.5} END {print s}'; echo one | sed s/o/0/g",
+    "sort": "seq 30000 | sort -r | md5sum",
     "pack": "seq 400 | gzip | gunzip | sha256sum",
 }
 if ALL:

@@ -211,7 +211,7 @@ void host_reset(u32 hart_id) {
     hart->tlb->mm_id = 1;
     __builtin_memset(hart->tlb->r, 0xff, sizeof(hart->tlb->r));
     __builtin_memset(hart->tlb->w, 0xff, sizeof(hart->tlb->w));
-    cpu_cache_init(hart);
+    cpu_cache_init(hart, 1);
     cpu = (struct cpu){0};
     ticks = 0;
 }
