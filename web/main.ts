@@ -199,10 +199,10 @@ async function start(from?: Branched): Promise<void> {
   tabs?.end();
   tabs = null;
   window.sdk = undefined;
-  showRecording(null);
   showBoot();
   try {
     await before?.close();
+    showRecording(null); // its last word on that has come
     const failed = (error: EbbError): void => showFailure(error, () => void start(), window.sdk);
     const wish = from ? { branch: from.branch } : recordingWish(link.harts);
     const booting = boot({ ...(from ? {} : { image: link.image }), ...wish, onRecording: showRecording, onProgress: showProgress, onPanic: failed, onFailure: failed });

@@ -163,11 +163,13 @@ def test_a_live_machine_goes_on_from_a_moment(rewound: MachinePage) -> None:
     while "word=after" in page.evaluate("window.screenText()"):
         step(rewound, "#rewind-back", "word=bef''ore")
     page.click("#rewind-branch")
-    page.click("#ask-yes")
-    page.wait_for_selector("#rewind", state="hidden")
-    page.wait_for_function("document.body.dataset.state === 'ready' && window.sdk")
+    page.wait_for_function(
+        "document.body.dataset.state === 'ready' && window.sdk && !window.sdk.recording"
+    )
     assert machine_of(rewound) == (1, True)
-    rewound.type("\necho it is $word $((6 * 7))\n")
+    rewound.type("")
+    page.keyboard.press("Control+u")  # what was being typed at that moment
+    rewound.type("echo it is $word $((6 * 7))\n")
     rewound.see(r"^it is before 42$")
     assert rewound.run("sh", "-c", "cat /etc/debian_version; nproc")["stdout"].endswith("\n1\n")
 
@@ -179,6 +181,8 @@ def machine_of(machine: MachinePage) -> tuple[int, bool]:
 
 def test_recording_is_turned_off_and_says_so(machine: MachinePage) -> None:
     page = machine.page
+    page.goto("/")  # a recorded machine: the one before had branched
+    page.wait_for_function("document.body.dataset.state === 'ready'")
     choose(page, "Record sessions")
     page.wait_for_selector("#recording", state="hidden")
     machine.js("await sdk.saveRun()")

@@ -47,4 +47,5 @@ class PageStage(Stage):
 
     def _span(self) -> list[int]:
         """End of the heap, first frame, end of the frames, in pages."""
-        return [unsigned32(self._exports.k_span(which)) for which in range(3)]
+        span = [unsigned32(self._exports.k_span(which)) for which in range(3)]
+        return span if span[2] else [0, 0, 0]  # not booted yet
