@@ -233,7 +233,7 @@ def test_two_tabs_at_once_share_nothing_but_wishes_and_need_no_room_to_store_the
         "session": 0,
         "databases": [],
         "cookies": "",
-        "files": [],
+        "files": ["ebb-runs"],  # recorded sessions
     }
     (code,) = stored.pop("caches")
     assert code.startswith("ebb-code-")  # compiled guest code is kept
@@ -253,7 +253,8 @@ def test_reload_while_booting_boots_anew(alone: BrowserContext) -> None:
         page.reload(wait_until="commit")
     has_machine(page)
     assert uncaught == []
-    mine = 1 + page.evaluate("sdk.harts")
+    mine = 2 + page.evaluate("sdk.harts")  # the kernel's, and the one that keeps the recording
+    page.wait_for_function("sdk.recording")
     page.wait_for_function(
         "sdk.counters().then(({ steps }) => steps.every(Boolean))"
     )  # all have come
