@@ -315,34 +315,32 @@ def _draws(binary: Path) -> bool:
 
 def qemu(install: bool) -> Path | None:
     """Find qemu's riscv64 user mode, which differential tests compare with; optional."""
-    for name in ("qemu-riscv64", "qemu-riscv64-static"):
-        found = shutil.which(name)
-        if found:
-            return Path(found)
-    if install and is_root() and is_debian():
-        try:
-            apt_install(["qemu-user"], "comparing with another RISC-V")
-            return qemu(install=False)
-        except Failure as failure:
-            say("setup", f"qemu-user could not be installed: {failure.what}")
-    if install:
-        say("setup", "no qemu-riscv64 on PATH: differential tests will be skipped")
-    return None
+    names = ("qemu-riscv64", "qemu-riscv64-static")
+    why, without = "comparing with another RISC-V", "differential tests will be skipped"
+    return _program(names, "qemu-user", why, without, install)
 
 
 def gdb(install: bool) -> Path | None:
     """Find a gdb that knows RISC-V, for tests of `ebb gdb`; optional."""
-    found = shutil.which("gdb-multiarch")
-    if found:
-        return Path(found)
+    why, without = "debugging recorded runs", "its tests will be skipped"
+    return _program(("gdb-multiarch",), "gdb-multiarch", why, without, install)
+
+
+def _program(
+    names: tuple[str, ...], package: str, why: str, without: str, install: bool
+) -> Path | None:
+    """Find one of the names on the PATH, perhaps after installing Debian's package."""
+    for name in names:
+        if found := shutil.which(name):
+            return Path(found)
     if install and is_root() and is_debian():
         try:
-            apt_install(["gdb-multiarch"], "debugging recorded runs")
-            return gdb(install=False)
+            apt_install([package], why)
+            return _program(names, package, why, without, install=False)
         except Failure as failure:
-            say("setup", f"gdb-multiarch could not be installed: {failure.what}")
+            say("setup", f"{package} could not be installed: {failure.what}")
     if install:
-        say("setup", "no gdb-multiarch on PATH: its tests will be skipped")
+        say("setup", f"no {names[0]} on PATH: {without}")
     return None
 
 

@@ -32,6 +32,11 @@ class Entry:
     tick: int
     data: bytes
 
+    @property
+    def head(self) -> bytes:
+        """What can be had of the data without fetching it: at least an event's fixed part."""
+        return self.data
+
 
 class Written(Protocol):
     """An entry as it is read; its data may have to be fetched."""
@@ -40,6 +45,8 @@ class Written(Protocol):
     def kind(self) -> int: ...
     @property
     def tick(self) -> int: ...
+    @property
+    def head(self) -> bytes: ...
     @property
     def data(self) -> bytes: ...
 

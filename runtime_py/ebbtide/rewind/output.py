@@ -93,12 +93,31 @@ class Chunk:
     data: bytes
 
 
+@dataclass(frozen=True)
+class AgentCall:
+    """A system call that the host asked for; `data` is what lies in the agent's window."""
+
+    id: int
+    nr: int
+    args: tuple[int, ...]
+    data: bytes
+
+
+def agent_call(abi: Abi, entry: Written) -> AgentCall | None:
+    """Read the agent call that begins with an entry, if one does."""
+    if entry.kind != EVENT or int.from_bytes(entry.head[:4], "little") != abi.event["CALL"]:
+        return None
+    layout, data = abi.structs["event_call"], entry.data
+    words = layout.integers(data)
+    args = struct.unpack_from("<6Q", layout.raw(data, "args"))
+    return AgentCall(words["id"], words["nr"], args, data[layout.size :])
+
+
 class Streams:
     """Finds the programs' output among the answers to agent calls."""
 
     def __init__(self, abi: Abi) -> None:
         self._abi = abi
-        self._call = abi.structs["event_call"]
         self._spawn = abi.structs["spawn"]
         self._calls: dict[
             int, tuple[int, int, bool]
@@ -107,19 +126,14 @@ class Streams:
 
     def event(self, entry: Written) -> None:
         """Note an agent call that begins."""
-        if entry.kind != EVENT:
+        call = agent_call(self._abi, entry)
+        if call is None:
             return
-        data = entry.data
-        if self._abi.event_name(data) != "CALL":
-            return
-        words = self._call.integers(data)
-        args = self._call.raw(data, "args")
         pty = False
-        if words["nr"] == self._abi.nr["SPAWN"]:
-            flags = self._spawn.integer(data[self._call.size :], "flags")
+        if call.nr == self._abi.nr["SPAWN"]:
+            flags = self._spawn.integer(call.data, "flags")
             pty = bool(flags & self._abi.const["SPAWN_PTY"])
-        first = int.from_bytes(args[:8], "little")
-        self._calls[words["id"]] = words["nr"], first, pty
+        self._calls[call.id] = call.nr, call.args[0], pty
 
     def ended(self, tick: int, ended: CallEnded) -> Chunk | None:
         """Take an agent call's answer; returns the output it brings, if it does."""

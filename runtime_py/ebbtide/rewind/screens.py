@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from .. import linux
 from ..abi import Abi
 from ..events import CallEnded
-from ..recording import EVENT, Written
+from ..recording import Written
+from .output import AgentCall, agent_call
 
 
 @dataclass(frozen=True)
@@ -44,35 +45,21 @@ class Ended:
 Change = Started | Resized | Ended
 
 
-@dataclass(frozen=True)
-class _Call:
-    nr: int
-    args: tuple[int, ...]
-    data: bytes
-
-
 class Screens:
     """Follows the agent calls of one replay."""
 
     def __init__(self, abi: Abi) -> None:
         self._abi = abi
-        self._call = abi.structs["event_call"]
         self._spawn = abi.structs["spawn"]
         self._followed = {abi.nr[name] for name in ("SPAWN", "ioctl", "wait4")}
-        self._calls: dict[int, _Call] = {}
+        self._calls: dict[int, AgentCall] = {}
         self._masters: dict[int, int] = {}  # agent descriptor of a terminal -> pid
 
     def event(self, entry: Written) -> None:
         """Note an agent call that begins."""
-        if entry.kind != EVENT:
-            return
-        data = entry.data
-        if self._abi.event_name(data) != "CALL":
-            return
-        words = self._call.integers(data)
-        if words["nr"] in self._followed:
-            args = struct.unpack_from("<6Q", self._call.raw(data, "args"))
-            self._calls[words["id"]] = _Call(words["nr"], args, data[self._call.size :])
+        call = agent_call(self._abi, entry)
+        if call is not None and call.nr in self._followed:
+            self._calls[call.id] = call
 
     def ended(self, ended: CallEnded) -> Change | None:
         """Take an agent call's answer; returns what it changes."""
@@ -90,7 +77,7 @@ class Screens:
         rows, cols = struct.unpack_from("<2H", call.data)
         return Resized(pid, rows, cols)
 
-    def _started(self, call: _Call, ended: CallEnded) -> Started:
+    def _started(self, call: AgentCall, ended: CallEnded) -> Started:
         words = self._spawn.integers(call.data)
         pty = bool(words["flags"] & self._abi.const["SPAWN_PTY"])
         fds = struct.unpack("<3i", ended.data[:12])
