@@ -233,11 +233,8 @@ static void probe(struct translation *t, u32 size, bool write) {
     op(t, W_I64_NE);
 }
 
-// On the stack: can `span` bytes from TEMP_A not be had through the TLB? Aligned or not.
-static void probe_span(struct translation *t, u32 span, bool write) {
-    probe(t, 1, write);
-    if (span == 1)
-        return;
+// Besides what is on the stack: do `span` bytes from TEMP_A go beyond its page?
+static void or_past_page(struct translation *t, u32 span) {
     get(t, temp(t, TEMP_A));
     op(t, W_I32_WRAP_I64);
     const32(t, PAGE_MASK);
@@ -245,6 +242,14 @@ static void probe_span(struct translation *t, u32 span, bool write) {
     const32(t, (i32)(PAGE_SIZE - span));
     op(t, W_I32_GT_U);
     op(t, W_I32_OR);
+}
+
+// On the stack: can `span` bytes from TEMP_A not be had through the TLB? Aligned or not.
+static void probe_span(struct translation *t, u32 span, bool write) {
+    probe(t, 1, write);
+    if (span == 1)
+        return;
+    or_past_page(t, span);
 }
 
 static void get_delta(struct translation *t, bool write) {
@@ -278,13 +283,7 @@ static void leave_unless_in_page(struct translation *t, u32 size, bool write) {
     const64(t, ~(i64)PAGE_MASK);
     op(t, W_I64_AND);
     op(t, W_I64_NE);
-    get(t, temp(t, TEMP_A));
-    op(t, W_I32_WRAP_I64);
-    const32(t, PAGE_MASK);
-    op(t, W_I32_AND);
-    const32(t, (i32)(PAGE_SIZE - size));
-    op(t, W_I32_GT_U);
-    op(t, W_I32_OR);
+    or_past_page(t, size);
     leave_if(t);
     unnest(t);
 }

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from ebbtide.cli_rewind import open_replay
 from ebbtide.rewind.debug_view import Stop
 from ebbtide.rewind.store import RunStore
 from ebbtide.rewind.timeline import Timeline
+from support.command import ebb
 
 pytestmark = pytest.mark.native
 
@@ -55,13 +54,6 @@ reverse-continue
 continue
 print $_siginfo
 """
-
-
-def ebb(*args: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "ebbtide.cli", *args]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL
-    )
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,6 @@ import gzip
 import io
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from ebbtide.rewind.cfi import Frames
 from ebbtide.rewind.elf import Elf
 from ebbtide.rewind.past_files import PastFiles
 from ebbtide.rewind.store import RunStore
+from support.command import ebb, recorded
 
 pytestmark = pytest.mark.native
 
@@ -29,15 +28,8 @@ SCRIPT = "i=0; while [ $i -lt 1500 ]; do i=$((i+1)); done; sleep 0.5; cat /etc/h
 @pytest.fixture(scope="module")
 def run_id(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A run that counts, then sleeps."""
-    file = tmp_path_factory.mktemp("id") / "id"
-    ran = ebb("run", "--time", "virtual", "--id-file", str(file), "--", "bash", "-c", SCRIPT)
-    assert ran.returncode == 0, ran.stderr
-    return file.read_text().strip()
-
-
-def ebb(*args: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "ebbtide.cli", *args]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ)
+    folder = tmp_path_factory.mktemp("id")
+    return recorded(folder, "--time", "virtual", "--", "bash", "-c", SCRIPT)
 
 
 def profile(*args: str) -> str:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +11,7 @@ import pytest
 from ebbtide import Machine, assets
 from ebbtide.cli_rewind import open_replay
 from ebbtide.rewind.store import RunStore
+from support.command import ebb, recorded
 
 pytestmark = pytest.mark.native
 
@@ -34,15 +32,7 @@ exit 4
 @pytest.fixture(scope="module")
 def run_id(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A run of SCRIPT."""
-    file = tmp_path_factory.mktemp("id") / "id"
-    ran = ebb("run", "--id-file", str(file), "--", "bash", "-c", SCRIPT)
-    assert ran.returncode == 4, ran.stderr
-    return file.read_text().strip()
-
-
-def ebb(*args: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "ebbtide.cli", *args]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ)
+    return recorded(tmp_path_factory.mktemp("id"), "--", "bash", "-c", SCRIPT, code=4)
 
 
 def trace(*args: str) -> str:
