@@ -90,6 +90,13 @@ def count(text: str) -> int:
     return int(text)
 
 
+def number(text: str) -> int:
+    """Read a number from 0 on."""
+    if not text.isdecimal() or int(text) >> 64:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 on")
+    return int(text)
+
+
 def mount(text: str) -> tuple[str, str, bool]:
     """Read HOST:GUEST or HOST:GUEST:ro."""
     parts = text.split(":")
@@ -109,6 +116,16 @@ def ports(text: str) -> tuple[int, int]:
     if not (0 < host < 1 << 16 and 0 < guest < 1 << 16):
         raise argparse.ArgumentTypeError(f"{text!r}: a port is a number from 1 to 65535")
     return host, guest
+
+
+def chaos(text: str) -> object:
+    """Read what is to go wrong."""
+    from .chaos import chaos as read
+
+    try:
+        return read(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 class _Version(argparse.Action):
@@ -279,6 +296,12 @@ def parser() -> argparse.ArgumentParser:
                      help="virtual: waiting takes no time")  # fmt: skip
     run.add_argument("--timeout", type=seconds, metavar="TIME",
                      help="end it after this time: seconds, or 500ms, 2s, 1m (exit code 124)")  # fmt: skip
+    run.add_argument("--chaos", type=chaos, metavar="RATE|KIND[=RATE],…",
+                     help="let things go wrong that rarely do: errno (errors of system calls), short "
+                     "(reads and writes of fewer bytes), clock (jumps and drift), sched (any order of "
+                     "threads, which change at any instruction); by --seed")  # fmt: skip
+    run.add_argument("--seed", type=number, metavar="N",
+                     help="what chaos and random numbers are drawn from (a random one)")  # fmt: skip
     run.add_argument("--jit", choices=("on", "off", "verify"),
                      help="compile hot guest code or not; verify: then run all again without, and "
                      "compare the machines")  # fmt: skip

@@ -10,14 +10,17 @@ import argparse
 import asyncio
 import contextlib
 import errno
+import hashlib
 import json
 import os
+import secrets
 import select
 import signal
 import sys
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -84,6 +87,7 @@ async def _run(options: argparse.Namespace) -> int:
             print("ebb: not recorded: it goes on from a snapshot", file=sys.stderr)
         if several and not options.quiet:
             print(f"ebb: not recorded: {options.harts} harts", file=sys.stderr)
+    chosen = _chaos(options)
     machine = await Machine.boot(
         options.image,
         harts=options.harts,
@@ -95,6 +99,7 @@ async def _run(options: argparse.Namespace) -> int:
         time=options.time,
         record=record,
         snapshot=options.snapshot,
+        **chosen,
         about={"args": args, "tty": (rows, cols) if tty else None},
         jit=options.jit or JIT,
         keep_code=not options.no_keep_code,
@@ -112,6 +117,16 @@ async def _run(options: argparse.Namespace) -> int:
         if options.stats:
             print(f"\n{await machine.stats()}", file=sys.stderr)
         return code
+
+
+def _chaos(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what follows from --chaos and --seed."""
+    seed, chosen = options.seed, {}
+    if seed is not None:
+        chosen["seed"] = hashlib.sha256(b"ebb-seed %d" % seed).digest()
+    if options.chaos:
+        chosen["chaos"] = replace(options.chaos, seed=secrets.randbits(32) if seed is None else seed)
+    return chosen
 
 
 def _say_id(id: str, options: argparse.Namespace) -> None:

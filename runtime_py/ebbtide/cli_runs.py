@@ -96,6 +96,7 @@ def describe(run: Run, abi: Abi) -> dict[str, Any]:
         "started": moment(about["started"]) if "started" in about else None,
         "pinned": bool(run.row and run.row.pinned),
         "redacted": bool(about.get("redacted")),
+        **_chaos(about, run.end),
         "image": f"{about.get('image')} {about.get('image_hash') or ''}".strip(),
         "kernel": run.reader.header.kernel.hex(),
         "entries": len(run.entries),
@@ -106,6 +107,15 @@ def describe(run: Run, abi: Abi) -> dict[str, Any]:
         "signatures": len(run.signatures),
         "kinds": {name: (counts[name], sizes[name], objects[name]) for name in counts},
     }
+
+
+def _chaos(about: dict[str, Any], end: dict[str, Any] | None) -> dict[str, Any]:
+    """Return what went wrong because it was to."""
+    if "chaos" not in about:
+        return {}
+    done = (end or {}).get("injected")
+    said = ", ".join(f"{kind} {count}" for kind, count in done.items()) if done else "not known"
+    return {"chaos": about["chaos"], "seed": about["seed"], "injected": said}
 
 
 def kind_name(abi: Abi, entry: Written) -> str:

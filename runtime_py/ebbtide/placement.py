@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, Self, TypeAlias, runtime_checkable
 
 from .abi import Abi
+from .chaos import Chaos
 from .kernel_role import Listener
 from .policy import Limits, Policy
 from .recording import Recorder
@@ -68,6 +69,7 @@ class Options:
     time: str = "host"
     hostname: str = "ebb"
     seed: bytes | None = None
+    chaos: Chaos | None = None  # what is to go wrong
     snapshot: str | None = None  # go on from it instead of booting
     policy: Policy | None = None
     mounts: tuple[Mount, ...] = ()

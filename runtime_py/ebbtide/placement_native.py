@@ -166,6 +166,7 @@ class NativePlacement(Placement):
             "image_hash": image.hash if image else None,
             "started": time.time(),
             "platform": "native",
+            **({"chaos": str(options.chaos), "seed": options.chaos.seed} if options.chaos else {}),
             **options.about,
         }
         kernel = self.kernel.hash, self.kernel.path
@@ -194,8 +195,7 @@ class NativePlacement(Placement):
             slept = max(0, time.time_ns() - beside.realtime_ns)
         self.post(events.clock(beside.now_ns, VIRTUAL_MUL, slept))
         self.post(events.reseed(options.seed or secrets.token_bytes(32)))
-        clone, exec = asked_kinds(options.policy)
-        self.post(events.limits(options.limits, clone=clone, exec=exec))
+        self._rules(options)
         for record in beside.owed:
             self._role.serve(bytes.fromhex(record))
 
@@ -245,8 +245,16 @@ class NativePlacement(Placement):
             )
         )
         self.post(events.clock(0, VIRTUAL_MUL))  # a guess, until a hart has measured
+        self._rules(options)
+
+    def _rules(self, options: Options) -> None:
+        """Say what the guest may do, and what is to go wrong."""
+        assert self._role
+        events = self._role.events
         clone, exec = asked_kinds(options.policy)
         self.post(events.limits(options.limits, clone=clone, exec=exec))
+        if options.chaos:
+            self.post(events.chaos(*options.chaos.event(self.abi)))
 
     def _hart(self, seat: Seat, clock: Timekeeper, options: Options) -> None:
         recorder, kernel = self.recorder, self.kernel
@@ -414,7 +422,9 @@ class NativePlacement(Placement):
         if isinstance(self.recorder, RunRecorder):
             for record in self.port.outbox():
                 self.recorder.output(record)
-            end = {"reason": "panic" if self._panicked else "closed"}
+            end: dict[str, object] = {"reason": "panic" if self._panicked else "closed"}
+            if injected := self.port.injected():
+                end["injected"] = injected
             await asyncio.to_thread(self.recorder.close, self._tick(), end)
         if self._verify and isinstance(self.recorder, Tape) and not self._panicked:
             self._note(self.recorder, b"")

@@ -197,6 +197,15 @@ class WasmtimeHostPort(HostPort):
         """Ask for a record of what a hart's task does; only between its steps."""
         self._instance.call("k_sample", hart)
 
+    def injected(self) -> dict[str, int]:
+        """Return how often each kind of chaos has struck; empty if there is none."""
+        if not (address := self._instance.call("k_chaos")):
+            return {}
+        return {
+            kind.lower(): int.from_bytes(self.read(address + 8 * number, 8), "little")
+            for kind, number in self.abi.groups["chaos"].items()
+        }
+
     def call(self, name: str, *args: int) -> int:
         """Call an export that only this kernel role uses."""
         return self._instance.call(name, *args)

@@ -1,0 +1,73 @@
+"""What is to go wrong in a machine, and how often: `--chaos 0.01`, `--chaos errno=0.01,short,sched`.
+
+The kernel draws what happens from the seed (kernel/chaos.c), so that a recording needs no more than
+this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .abi import Abi
+
+# By kind: its rate if none is given, and whether a rate without a kind is meant for it, too.
+KINDS = {
+    "errno": (0.01, True),
+    "short": (0.1, True),
+    "clock": (0.01, True),
+    "sched": (1.0, False),
+}
+
+
+@dataclass(frozen=True)
+class Chaos:
+    """Rates by kind, from 0 to 1; the seed is a number of 64 bits."""
+
+    rates: Mapping[str, float]
+    seed: int = 0
+
+    def __str__(self) -> str:
+        return ",".join(f"{kind}={rate:g}" for kind, rate in self.rates.items())
+
+    def event(self, abi: Abi) -> tuple[int, bytes]:
+        """Return the seed and the rates as the CHAOS event has them."""
+        numbers = abi.groups["chaos"]
+        rates = bytearray(4 * len(numbers))
+        for kind, rate in self.rates.items():
+            at = 4 * numbers[kind.upper()]
+            rates[at : at + 4] = min(round(rate * 2**32), 2**32 - 1).to_bytes(4, "little")
+        return self.seed & (2**64 - 1), bytes(rates)
+
+
+def chaos(text: str, seed: int = 0) -> Chaos:
+    """Read RATE, or kinds with commas between them, each with its rate or not; or raise ValueError."""
+    if "=" not in text and text and text[0] in "0123456789.":
+        rate = _rate(text)
+        return Chaos({kind: rate if by_it else usual for kind, (usual, by_it) in KINDS.items()}, seed)
+    rates: dict[str, float] = {}
+    for word in text.split(","):
+        kind, given, number = word.partition("=")
+        if kind not in KINDS:
+            raise ValueError(f"chaos has the kinds {', '.join(KINDS)}, and not {kind!r}")
+        rates[kind] = _rate(number) if given else KINDS[kind][0]
+    return Chaos(rates, seed)
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = -1.0
+    if not 0 <= rate <= 1:
+        raise ValueError(f"{text!r} is no rate: write a number from 0 to 1")
+    return rate
+
+
+def chaos_from(value: object) -> Chaos | None:
+    """Read what a machine is booted with: None, a Chaos, or text as on the command line."""
+    if value is None or isinstance(value, Chaos):
+        return value
+    if isinstance(value, (str, int, float)):
+        return chaos(str(value))
+    raise ValueError(f"chaos is a rate or text such as 'errno=0.01,sched', not {value!r}")
