@@ -41,13 +41,14 @@ class Chaos:
 
 
 def chaos(text: str, seed: int = 0) -> Chaos:
-    """Read RATE, or kinds with commas between them, each with its rate or not; or raise ValueError."""
-    if "=" not in text and text and text[0] in "0123456789.":
-        rate = _rate(text)
-        return Chaos({kind: rate if by_it else usual for kind, (usual, by_it) in KINDS.items()}, seed)
+    """Read rates with commas between them, of a kind or of all; or raise ValueError."""
     rates: dict[str, float] = {}
     for word in text.split(","):
         kind, given, number = word.partition("=")
+        if kind[:1] in tuple("0123456789."):
+            rate = _rate(word)
+            rates |= {kind: rate if by_it else usual for kind, (usual, by_it) in KINDS.items()}
+            continue
         if kind not in KINDS:
             raise ValueError(f"chaos has the kinds {', '.join(KINDS)}, and not {kind!r}")
         rates[kind] = _rate(number) if given else KINDS[kind][0]

@@ -376,8 +376,10 @@ async def _feed(stdin: ByteWriter) -> None:
     except BrokenPipeError:
         pass
     finally:
+        closing = asyncio.ensure_future(stdin.close())  # whatever becomes of us
+        closing.add_done_callback(lambda task: task.cancelled() or task.exception())
         with contextlib.suppress(EbbError, OSError):
-            await asyncio.shield(stdin.close())
+            await asyncio.shield(closing)
 
 
 async def _feed_pty(pty: Pty, twice: _Twice) -> None:
