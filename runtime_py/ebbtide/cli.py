@@ -16,6 +16,7 @@ from .cli_rewind_options import add_profile, add_trace
 
 COMMANDS = {
     "run": "run a program in a machine",
+    "explore": "run a program with many seeds, until one of them fails",
     "replay": "run a recorded run again, exactly",
     "logs": "print what a recorded run put out",
     "get": "list recorded runs",
@@ -95,6 +96,21 @@ def number(text: str) -> int:
     if not text.isdecimal() or int(text) >> 64:
         raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 on")
     return int(text)
+
+
+def seeds(text: str) -> range:
+    """Read A..B: both, and all between."""
+    first, dots, last = text.partition("..")
+    if not dots or not first.isdecimal() or not last.isdecimal() or int(last) < int(first):
+        raise argparse.ArgumentTypeError(f"{text!r} is not FIRST..LAST, such as 1..100")
+    return range(int(first), int(last) + 1)
+
+
+def until(text: str) -> str:
+    """Read how a program is to end: nonzero, signal, or an exit code."""
+    if text not in ("nonzero", "signal") and not (text.isdecimal() and int(text) < 256):
+        raise argparse.ArgumentTypeError(f"{text!r} is not nonzero, signal or an exit code")
+    return text
 
 
 def mount(text: str) -> tuple[str, str, bool]:
@@ -233,22 +249,8 @@ def _add_store(commands: Any) -> None:
                          help="all but pinned ones that are older: 12h, 7d")  # fmt: skip
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line."""
-    top = Parser(
-        prog="ebb",
-        usage="ebb COMMAND [OPTION…]",
-        description="Unmodified Linux programs on a kernel in WebAssembly.",
-    )
-    top.add_argument("--version", action=_Version, help="print the version and end")
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, prog="ebb")
-    run = commands.add_parser(
-        "run",
-        usage="ebb run [OPTION…] [--] PROGRAM [ARGUMENT…]",
-        help=COMMANDS["run"],
-        description="Boot a machine, run one program in it with this terminal's input and output, "
-        "and end with its exit code.",
-    )
+def _add_run_options(run: argparse.ArgumentParser) -> None:
+    """Add what a machine and its program are started with."""
     run.add_argument("--image", default="base", metavar="NAME", help="image to boot (base)")
     run.add_argument("--snapshot", metavar="ID", help="go on from a snapshot instead of booting an "
                      "image")  # fmt: skip
@@ -319,6 +321,40 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument(
         "args", nargs=argparse.REMAINDER, metavar="-- CMD…", help="program and arguments"
     )
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    top = Parser(
+        prog="ebb",
+        usage="ebb COMMAND [OPTION…]",
+        description="Unmodified Linux programs on a kernel in WebAssembly.",
+    )
+    top.add_argument("--version", action=_Version, help="print the version and end")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, prog="ebb")
+    run = commands.add_parser(
+        "run",
+        usage="ebb run [OPTION…] [--] PROGRAM [ARGUMENT…]",
+        help=COMMANDS["run"],
+        description="Boot a machine, run one program in it with this terminal's input and output, "
+        "and end with its exit code.",
+    )
+    _add_run_options(run)
+    explore = commands.add_parser(
+        "explore",
+        usage="ebb explore --seeds A..B [OPTION…] -- PROGRAM [ARGUMENT…]",
+        help=COMMANDS["explore"],
+        description="Run one program with each seed, several at once, until one ends as is looked for: "
+        "that run is kept, and its id printed last (exit code 1; 0 if no seed does).",
+    )
+    explore.add_argument("--seeds", type=seeds, required=True, metavar="A..B",
+                         help="the seeds, from the first to the last")  # fmt: skip
+    explore.add_argument("--until-exit", type=until, default="nonzero", metavar="nonzero|signal|N",
+                         help="what is looked for: any exit code but 0, an end by a signal, or this "
+                         "exit code (nonzero)")  # fmt: skip
+    explore.add_argument("--jobs", type=count, metavar="N", help="so many at once (as there are "
+                         "processors)")  # fmt: skip
+    _add_run_options(explore)
     replay = commands.add_parser(
         "replay",
         help=COMMANDS["replay"],
@@ -418,17 +454,20 @@ def _command(words: list[str]) -> int:
 
         print(SCRIPTS[options.shell], end="")
         return 0
-    if options.command != "run":
+    if options.command not in ("run", "explore"):
         from .cli_rewind import run as rewind
 
         return rewind(options)
     if options.args[:1] == ["--"]:
         del options.args[0]
     if not options.args:
-        print(
-            "ebb run: which program? Write it after --, as in: ebb run -- ls -l /", file=sys.stderr
-        )
+        name = f"ebb {options.command}"
+        print(f"{name}: which program? Write it after --, as in: {name} -- ls -l /", file=sys.stderr)
         return 2
+    if options.command == "explore":
+        from .cli_explore import run as explore
+
+        return explore(options, words[1:])
     from .cli_run import run
 
     return run(options)

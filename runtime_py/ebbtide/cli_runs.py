@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from .abi import Abi
 from .errors import EbbError
@@ -126,8 +126,8 @@ def kind_name(abi: Abi, entry: Written) -> str:
     return abi.event_name(data) or "?"
 
 
-def _export(store: RunStore, options: argparse.Namespace) -> int:
-    run = store.open(options.run)
+def bundle_run(run: Run, file: BinaryIO, *, redacted: bool = False) -> None:
+    """Write a run with all it takes to replay it elsewhere."""
     about, row = run.about, run.row
     info = {
         "id": run.id,
@@ -139,15 +139,20 @@ def _export(store: RunStore, options: argparse.Namespace) -> int:
     tape, signatures = run.reader.data, run.signatures
     stored = {entry.hash: entry for entry in run.entries if isinstance(entry, StoredEntry)}
     objects = {hash: stored[hash].tail() for hash in sorted(stored)}
-    if options.redact:
+    if redacted:
         from .rewind.redact import redact
 
         tape, objects = redact(run, _abi(run))
         signatures = ()
         info["redacted"] = True
+    write_bundle(file, info, run.kernel.read_bytes(), tape, objects.values(), signatures)
+
+
+def _export(store: RunStore, options: argparse.Namespace) -> int:
+    run = store.open(options.run)
     path = Path(options.file)
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        write_bundle(file, info, run.kernel.read_bytes(), tape, objects.values(), signatures)
+        bundle_run(run, file, redacted=options.redact)
     os.chmod(file.name, 0o644)
     os.replace(file.name, path)
     if options.redact:
