@@ -230,11 +230,20 @@ def _add_store(commands: Any) -> None:
                         "such a file no longer replays")  # fmt: skip
     taken = add("import", "Take a run from a file that `ebb export` or a page has written.")
     taken.add_argument("file", metavar="FILE")
-    snapshot = add("snapshot", "Keep machines as they were at a moment of a run. `ebb run --snapshot "
-                   "ID -- PROGRAM` goes on from one, as another machine with other random numbers.")  # fmt: skip
+    snapshot = add("snapshot", "Keep machines as they were at a moment of a run, and go on from there.")  # fmt: skip
     actions = snapshot.add_subparsers(dest="action", metavar="ACTION", required=True)
     create = actions.add_parser("create", help="keep the machine of a run at a tick")
     create.add_argument("moment", metavar="RUN@TICK", help=RUN + "; without a tick, its end")
+    for name, text in (("fork", "go on from a snapshot with a program, as another machine with other "
+                        "random numbers"),
+                       ("restore", "go on from a snapshot with a program, with the same random "
+                        "numbers")):  # fmt: skip
+        actions.add_parser(
+            name,
+            usage=f"ebb snapshot {name} ID [OPTION…] [--] PROGRAM [ARGUMENT…]",
+            help=text,
+            description=text.capitalize() + "; the options are those of `ebb run`.",
+        ).add_argument("id", metavar="ID", help="an id, the beginning of one, or last")
     listed = actions.add_parser("list", help="list snapshots")
     listed.add_argument("-o", "--output", choices=("text", "json"), default="text")
     for name, text in (("verify", "hash every page"), ("rm", "remove snapshots")):
@@ -254,6 +263,8 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
     run.add_argument("--image", default="base", metavar="NAME", help="image to boot (base)")
     run.add_argument("--snapshot", metavar="ID", help="go on from a snapshot instead of booting an "
                      "image")  # fmt: skip
+    run.add_argument("--no-reseed", action="store_true", help="go on with the snapshot's random "
+                     "numbers, too")  # fmt: skip
     run.add_argument("-e", "--env", action="append", type=variable, default=[], metavar="K[=V]",
                      help="set an environment variable; K alone: as it is here")  # fmt: skip
     run.add_argument("-w", "--workdir", metavar="DIR", help="start in this directory")
@@ -438,6 +449,10 @@ def _command(words: list[str]) -> int:
 
         print("\n".join(candidates(parser(), words[1:])))
         return 0
+    goes_on = words[:1] == ["snapshot"] and words[1:2] in (["fork"], ["restore"])
+    if goes_on and words[2:] and not words[2].startswith("-"):
+        same = ["--no-reseed"] if words[1] == "restore" else []
+        words = ["run", "--snapshot", words[2], *same, *words[3:]]
     if words and not words[0].startswith("-") and words[0] not in COMMANDS:
         meant = _meant(words[0], COMMANDS)
         print(
@@ -462,7 +477,9 @@ def _command(words: list[str]) -> int:
         del options.args[0]
     if not options.args:
         name = f"ebb {options.command}"
-        print(f"{name}: which program? Write it after --, as in: {name} -- ls -l /", file=sys.stderr)
+        print(
+            f"{name}: which program? Write it after --, as in: {name} -- ls -l /", file=sys.stderr
+        )
         return 2
     if options.command == "explore":
         from .cli_explore import run as explore

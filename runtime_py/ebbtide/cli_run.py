@@ -79,14 +79,12 @@ async def _run(options: argparse.Namespace) -> int:
     tty = not options.no_tty and (options.tty or (sys.stdin.isatty() and sys.stdout.isatty()))
     rows, cols = window() if tty else (0, 0)
     args = tuple(options.args)
-    several = options.harts not in (None, 1)
     record = options.record
     if record is None:
-        record = not several and options.jit != "verify" and not options.snapshot
-        if options.snapshot and not options.quiet:
-            print("ebb: not recorded: it goes on from a snapshot", file=sys.stderr)
-        if several and not options.quiet:
-            print(f"ebb: not recorded: {options.harts} harts", file=sys.stderr)
+        harts = _harts(options)
+        record = harts == 1 and options.jit != "verify"
+        if harts > 1 and not options.quiet:
+            print(f"ebb: not recorded: {harts} harts", file=sys.stderr)
     chosen = _chaos(options)
     machine = await Machine.boot(
         options.image,
@@ -99,6 +97,7 @@ async def _run(options: argparse.Namespace) -> int:
         time=options.time,
         record=record,
         snapshot=options.snapshot,
+        reseed=not options.no_reseed,
         **chosen,
         about={"args": args, "tty": (rows, cols) if tty else None},
         jit=options.jit or JIT,
@@ -119,13 +118,28 @@ async def _run(options: argparse.Namespace) -> int:
         return code
 
 
+def _harts(options: argparse.Namespace) -> int:
+    """Return how many harts are asked for, or what a snapshot has."""
+    if not options.snapshot:
+        return options.harts or 1
+    from .rewind.resume import Beside, Snapshots
+
+    snapshots = Snapshots()
+    try:
+        return Beside.of(snapshots.find(options.snapshot)).harts
+    finally:
+        snapshots.close()
+
+
 def _chaos(options: argparse.Namespace) -> dict[str, Any]:
     """Return what follows from --chaos and --seed."""
     seed, chosen = options.seed, {}
     if seed is not None:
         chosen["seed"] = hashlib.sha256(b"ebb-seed %d" % seed).digest()
     if options.chaos:
-        chosen["chaos"] = replace(options.chaos, seed=secrets.randbits(32) if seed is None else seed)
+        chosen["chaos"] = replace(
+            options.chaos, seed=secrets.randbits(32) if seed is None else seed
+        )
     return chosen
 
 

@@ -11,16 +11,16 @@ import time
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from .abi import Abi
 from .errors import EbbError
-from .recording import DIGEST, END, EVENT, META, OUTPUT, Written
+from .recording import DIGEST, END, EVENT, META, OUTPUT, PAGES, Written
 from .rewind.bundle import Bundle, write_bundle
 from .rewind.store import Run, RunRow, RunStore
 from .rewind.tape import StoredEntry
 
-_KINDS = {DIGEST: "DIGEST", OUTPUT: "OUTPUT", META: "META", END: "END"}
+_KINDS = {DIGEST: "DIGEST", OUTPUT: "OUTPUT", META: "META", END: "END", PAGES: "PAGES"}
 
 
 def _get(store: RunStore, options: argparse.Namespace) -> int:
@@ -96,6 +96,7 @@ def describe(run: Run, abi: Abi) -> dict[str, Any]:
         "started": moment(about["started"]) if "started" in about else None,
         "pinned": bool(run.row and run.row.pinned),
         "redacted": bool(about.get("redacted")),
+        **({"goes_on_from": about["start"]["snapshot"]} if "start" in about else {}),
         **_chaos(about, run.end),
         "image": f"{about.get('image')} {about.get('image_hash') or ''}".strip(),
         "kernel": run.reader.header.kernel.hex(),
@@ -126,7 +127,7 @@ def kind_name(abi: Abi, entry: Written) -> str:
     return abi.event_name(data) or "?"
 
 
-def bundle_run(run: Run, file: BinaryIO, *, redacted: bool = False) -> None:
+def bundle_run(run: Run, file: IO[bytes], *, redacted: bool = False) -> None:
     """Write a run with all it takes to replay it elsewhere."""
     about, row = run.about, run.row
     info = {

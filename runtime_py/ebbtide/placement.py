@@ -71,6 +71,7 @@ class Options:
     seed: bytes | None = None
     chaos: Chaos | None = None  # what is to go wrong
     snapshot: str | None = None  # go on from it instead of booting
+    reseed: bool = True  # then: as another machine, which draws other random numbers
     policy: Policy | None = None
     mounts: tuple[Mount, ...] = ()
     budget: int | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import secrets
 import sys
@@ -32,7 +33,7 @@ from .kernel_role import KernelRole, Listener
 from .placement import MEMORY_LEAST, Options, Placement
 from .policy import Rules, asked_kinds
 from .port import JIT_THRESHOLD, JIT_THRESHOLD_KEPT, Control, Port, Seat
-from .recording import DIGEST, Entry, Recorder, RecordingPort, Tape
+from .recording import DIGEST, META, PAGES, Entry, Recorder, RecordingPort, Tape
 from .rewind.recorder import RunRecorder
 from .rewind.resume import Beside, Snapshots
 from .rewind.snapshots import Snapshot
@@ -166,6 +167,7 @@ class NativePlacement(Placement):
             "image_hash": image.hash if image else None,
             "started": time.time(),
             "platform": "native",
+            **self._started(),
             **({"chaos": str(options.chaos), "seed": options.chaos.seed} if options.chaos else {}),
             **options.about,
         }
@@ -179,8 +181,10 @@ class NativePlacement(Placement):
         if self._begun is None:
             return None
         beside = Beside.of(self._begun)
-        if options.record or options.jit == "verify":
-            raise ValueError("a machine that goes on from a snapshot cannot be recorded yet")
+        if options.jit == "verify":
+            raise ValueError('jit="verify" begins with the boot, and not with a snapshot')
+        if options.record and beside.harts > 1:
+            raise ValueError(f"the snapshot's machine has {beside.harts} harts: it is not recorded")
         if options.harts not in (None, beside.harts):
             raise ValueError(f"the snapshot's machine has {beside.harts} harts")
         return beside
@@ -190,14 +194,38 @@ class NativePlacement(Placement):
         assert self._role and self._begun and self._snapshots
         base, page = self.abi.const["MACHINE_BASE"], self.abi.const["PAGE_SIZE"]
         self._snapshots.restore(self._begun, self.memory, base, page)
+        if self.recorder is not None:
+            self._record_pages(self.recorder, base, page)
         events, slept = self._role.events, 0
         if options.time == "host":
             slept = max(0, time.time_ns() - beside.realtime_ns)
         self.post(events.clock(beside.now_ns, VIRTUAL_MUL, slept))
-        self.post(events.reseed(options.seed or secrets.token_bytes(32)))
+        if options.reseed:
+            self.post(events.reseed(options.seed or secrets.token_bytes(32)))
         self._rules(options)
         for record in beside.owed:
             self._role.serve(bytes.fromhex(record))
+
+    def _record_pages(self, recorder: Recorder, base: int, page: int) -> None:
+        """Write down the machine that this one goes on from."""
+        from .rewind.wasmtime_stage import pages_of
+
+        if not isinstance(recorder, RunRecorder):  # which has said so already
+            recorder.append(Entry(META, 0, json.dumps(self._started()).encode()))
+        for at, piece in pages_of(self.port).pieces.items():
+            number = ((at - base) // page).to_bytes(4, "little")
+            recorder.append(Entry(PAGES, self._begin_tick, number + piece))
+
+    def _started(self) -> dict[str, object]:
+        """Return what a tape says of the machine that this one goes on from."""
+        if self._begun is None:
+            return {}
+        about, tick = self._begun.about, self._begun.tick
+        return {"start": {**about, "snapshot": self._begun.id, "tick": tick}}
+
+    @property
+    def _begin_tick(self) -> int:
+        return self._begun.tick if self._begun else 0
 
     async def snapshot(
         self, ping: Callable[[], Awaitable[tuple[int, tuple[int, ...]]]], options: Options
@@ -266,7 +294,7 @@ class NativePlacement(Placement):
                 return port
             if self._verify:
                 return verify.VerifyPort(port, recorder)
-            return RecordingPort(port, recorder, self._order)
+            return RecordingPort(port, recorder, self._order, self._begin_tick)
 
         thread = HartThread(
             f"ebb-hart-{seat.hart}",

@@ -22,6 +22,7 @@ DIGEST = 2  # what the machine's pages were at this tick
 OUTPUT = 3  # how many records had come out, and the hash of them; says nothing of the tick
 META = 4  # JSON: whose run this is; the first entry
 END = 5  # JSON: how it ended; the last entry
+PAGES = 6  # of a machine that was there before: u32 number of the first, and the pages' bytes
 
 
 @dataclass(frozen=True)
@@ -84,13 +85,15 @@ class RecordingPort(Port):
     first, so that what is delivered and what is written have the same order.
     """
 
-    def __init__(self, port: Port, recorder: Recorder, order: Order | None = None) -> None:
+    def __init__(
+        self, port: Port, recorder: Recorder, order: Order | None = None, tick: int = 0
+    ) -> None:
         self.abi = port.abi
         self.hart = port.hart
         self.recorder = recorder
         self._port = port
         self._order = order or contextlib.nullcontext()
-        self._tick = 0
+        self._tick = tick  # where the machine begins
 
     def step(self, budget: int) -> Status:
         status = self._port.step(budget)

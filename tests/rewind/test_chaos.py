@@ -10,9 +10,9 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from tests.conftest import built
 
 from ebbtide.chaos import Chaos, chaos
-from tests.conftest import built
 
 pytestmark = pytest.mark.native
 
@@ -68,14 +68,18 @@ def test_what_is_looked_for_can_be_chosen(ebb) -> None:
 
 def allowed(root: Path) -> dict[str, set[str]]:
     found: dict[str, set[str]] = defaultdict(set)
-    for row in re.findall(r"^CHAOS\((\w+), \w+, (.*)\)$", (root / "kernel/chaos.tbl").read_text(), re.M):
+    for row in re.findall(
+        r"^CHAOS\((\w+), \w+, (.*)\)$", (root / "kernel/chaos.tbl").read_text(), re.M
+    ):
         found[row[0]] |= set(row[1].split(", "))
     return found
 
 
 def test_errors_are_those_of_the_table_and_marked(ebb, root: Path) -> None:
     table, seen = allowed(root), 0
-    script = "for i in 1 2 3 4 5 6; do cat /etc/hosts | wc -l; mkdir d$i; echo x > d$i/f; done; exit 0"
+    script = (
+        "for i in 1 2 3 4 5 6; do cat /etc/hosts | wc -l; mkdir d$i; echo x > d$i/f; done; exit 0"
+    )
     for seed in range(4):
         ebb("run", "-q", "--chaos", "errno=0.1", "--seed", str(seed), "--", "sh", "-c", script)
         lines = ebb("trace", "syscalls", "-f").stdout.decode().splitlines()
@@ -104,7 +108,9 @@ def test_messages_stay_whole(ebb, programs) -> None:
 
 def test_clocks_jump_and_monotonic_time_goes_on(ebb, programs) -> None:
     for kinds, said in (("clock=0.5", b"it went back\n"), ("sched", b"steady\n")):
-        ran = ebb("run", "-q", *programs, "--chaos", kinds, "--seed", "2", "--", "/g/chaos", "clocks")
+        ran = ebb(
+            "run", "-q", *programs, "--chaos", kinds, "--seed", "2", "--", "/g/chaos", "clocks"
+        )
         assert (ran.returncode, ran.stdout) == (0, said)
         assert ebb("verify", "--replay").returncode == 0
 

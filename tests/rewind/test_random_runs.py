@@ -13,11 +13,13 @@ import random
 from pathlib import Path
 
 import pytest
-
 from tests.conftest import built
+
 from ebbtide import Machine
 from ebbtide.chaos import Chaos
+from ebbtide.errors import ProcessTimeout
 from ebbtide.placement_native import NativePlacement
+from ebbtide.process import CompletedProcess
 from ebbtide.recording import DIGEST, Tape
 from ebbtide.rewind.replay import Replay
 from ebbtide.rewind.stage import Pages
@@ -29,6 +31,7 @@ pytestmark = pytest.mark.native
 
 FIRST = int(os.environ.get("EBB_SEED", "1"))
 SEEDS = range(FIRST, FIRST + int(os.environ.get("EBB_SEEDS", "3")))
+PATIENCE_S = 4  # with a program
 
 
 def statement(chance: random.Random, depth: int = 0) -> str:
@@ -113,17 +116,26 @@ async def record(kernel: KernelModule, guest: bytes, chance: random.Random) -> T
         await machine.fs.mkdir("/tmp/www")
         await machine.fs.write_file("/tmp/www/big", chance.randbytes(200_000))
         await machine.fs.write_file("/tmp/www/hosts", b"127.0.0.1 localhost\n")
-        await machine.run("busybox", "httpd", "-p", "8080", "-h", "/tmp/www")
+        with contextlib.suppress(ProcessTimeout):
+            await machine.run(
+                "busybox", "httpd", "-p", "8080", "-h", "/tmp/www", timeout=PATIENCE_S
+            )
         ended = asyncio.ensure_future(
-            machine.run("sh", "-c", "cd /tmp\n" + script + "\nwait", stdin="line\n" * 20)
+            machine.run(
+                "sh", "-c", f"cd /tmp\n{script}\nwait", stdin="line\n" * 20, timeout=PATIENCE_S
+            )
         )
-        other = asyncio.ensure_future(machine.run("sh", "-c", "seq 300 | sha256sum; sleep 0.01"))
+        other = asyncio.ensure_future(
+            machine.run("sh", "-c", "seq 300 | sha256sum; sleep 0.01", timeout=PATIENCE_S)
+        )
         while not ended.done():
             await machine.digest()
             if chance.random() < 0.3:
                 await ask(machine, chance)
             await asyncio.wait({ended}, timeout=chance.random() / 5)
-        await asyncio.gather(ended, other)
+        for failure in await asyncio.gather(ended, other, return_exceptions=True):
+            # An error that was injected may leave a program waiting for ever.
+            assert isinstance(failure, (CompletedProcess, ProcessTimeout)), failure
         await machine.digest()
     return tape
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..port import JIT_THRESHOLD_TIERED, unsigned32
-from ..rewind.stage import Stage
+from ..rewind.stage import Pages, Stage
 from .pyodide_port import PyodideHostPort, PyodidePort
 
 
@@ -16,11 +16,14 @@ class PageStage(Stage):
     """The one that is open; `pages` make it continue from a moment instead of from nothing."""
 
     def __init__(self, memory: Any, pages: Any = None) -> None:
-        made = memory.open(pages)
+        begun = pages if isinstance(pages, Pages) else None  # from a tape, and not from JavaScript
+        made = memory.open(None if begun else pages)
         self._memory = memory
         self._exports = made.host.exports
         self._host = PyodideHostPort(made.host)
         self._const = self._host.abi.const
+        for at, piece in begun.pieces.items() if begun else ():
+            self._host.write(at, piece)
         seat = self._host.seat(0)
         self.port = PyodidePort(made.hart(seat.stack), seat, JIT_THRESHOLD_TIERED)
 
