@@ -33,7 +33,7 @@ from .kernel_role import KernelRole, Listener
 from .placement import MEMORY_LEAST, Options, Placement
 from .policy import Rules, asked_kinds
 from .port import JIT_THRESHOLD, JIT_THRESHOLD_KEPT, Control, Port, Seat
-from .recording import DIGEST, META, PAGES, Entry, Recorder, RecordingPort, Tape
+from .recording import DIGEST, META, PAGES, Entry, Landmarks, Recorder, RecordingPort, Tape
 from .rewind.recorder import RunRecorder
 from .rewind.resume import Beside, Snapshots
 from .rewind.snapshots import Snapshot
@@ -84,6 +84,7 @@ class NativePlacement(Placement):
         self._seats: list[Seat] = []
         self._compiler: Compiler | None = None
         self._resting = asyncio.Lock()
+        self._landmarks = Landmarks()  # for the last one: since when the machine runs
         self._order = threading.Lock()  # of deliveries and of what else is recorded
         self._verify = False
         self._panicked = False
@@ -294,7 +295,8 @@ class NativePlacement(Placement):
                 return port
             if self._verify:
                 return verify.VerifyPort(port, recorder)
-            return RecordingPort(port, recorder, self._order, self._begin_tick)
+            paged = port if isinstance(recorder, RunRecorder) else None
+            return RecordingPort(port, recorder, self._order, tick=self._begin_tick, paged=paged)
 
         thread = HartThread(
             f"ebb-hart-{seat.hart}",
@@ -450,6 +452,8 @@ class NativePlacement(Placement):
         if isinstance(self.recorder, RunRecorder):
             for record in self.port.outbox():
                 self.recorder.output(record)
+            if not self._panicked and self._landmarks.due(self.port, last=True):
+                self.recorder.append(Entry(DIGEST, self._tick(), self.port.page_hashes()))
             end: dict[str, object] = {"reason": "panic" if self._panicked else "closed"}
             if injected := self.port.injected():
                 end["injected"] = injected

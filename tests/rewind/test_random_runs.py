@@ -31,7 +31,7 @@ pytestmark = pytest.mark.native
 
 FIRST = int(os.environ.get("EBB_SEED", "1"))
 SEEDS = range(FIRST, FIRST + int(os.environ.get("EBB_SEEDS", "3")))
-PATIENCE_S = 4  # with a program
+PATIENCE_S = 2  # with a program
 
 
 def statement(chance: random.Random, depth: int = 0) -> str:
@@ -88,7 +88,7 @@ def chaos(chance: random.Random) -> Chaos | None:
     """Return random rates, or nothing at all."""
     if chance.random() < 0.5:
         return None
-    rates = {"errno": 0.01, "short": 0.3, "clock": 0.02, "sched": 0.5}
+    rates = {"errno": 0.003, "short": 0.3, "clock": 0.02, "sched": 0.5}
     kinds = chance.sample(sorted(rates), chance.randrange(1, 5))
     return Chaos({kind: rates[kind] for kind in kinds}, chance.randrange(1 << 32))
 

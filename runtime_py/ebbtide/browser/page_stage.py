@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ..machine_pages import page_hashes
 from ..port import JIT_THRESHOLD_TIERED, unsigned32
 from ..rewind.stage import Pages, Stage
 from .pyodide_port import PyodideHostPort, PyodidePort
@@ -32,6 +33,10 @@ class PageStage(Stage):
 
     def digest(self) -> bytes:
         return self._host.digest()
+
+    def page_hashes(self) -> bytes:
+        heap, low, end = self._span()
+        return page_hashes(self._host.abi, (heap, low, end), self._host.read)
 
     def pages(self, like: Any = None) -> Any:
         return self._memory.take(*self._span(), like)

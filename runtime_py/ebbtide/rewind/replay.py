@@ -189,6 +189,7 @@ class Replay:
             self.stage.port,
             self.entries,
             digest=self.stage.digest,
+            page_hashes=self.stage.page_hashes,
             drain=self._drain,
             budget=lambda: self.budget,
         )

@@ -63,6 +63,9 @@ class WasmtimeStage(Stage):
     def digest(self) -> bytes:
         return self.host.digest()
 
+    def page_hashes(self) -> bytes:
+        return self.host.page_hashes()
+
     def pages(self, like: Pages | None = None) -> Pages:
         return pages_of(self.host, like)
 
