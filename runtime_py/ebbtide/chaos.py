@@ -6,8 +6,11 @@ this.
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from .abi import Abi
 
@@ -63,6 +66,18 @@ def _rate(text: str) -> float:
     if not 0 <= rate <= 1:
         raise ValueError(f"{text!r} is no rate: write a number from 0 to 1")
     return rate
+
+
+def chosen(what: Chaos | str | None, seed: int | None) -> dict[str, Any]:
+    """Return the options to boot with: what is to go wrong, drawn from a seed, as random numbers are."""
+    options: dict[str, Any] = {}
+    if seed is not None:
+        options["seed"] = hashlib.sha256(b"ebb-seed %d" % seed).digest()
+    if what:
+        drawn = secrets.randbits(32) if seed is None else seed
+        found = chaos(what) if isinstance(what, str) else what
+        options["chaos"] = replace(found, seed=drawn)
+    return options
 
 
 def chaos_from(value: object) -> Chaos | None:

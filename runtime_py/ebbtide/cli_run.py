@@ -10,22 +10,20 @@ import argparse
 import asyncio
 import contextlib
 import errno
-import hashlib
 import json
 import os
-import secrets
 import select
 import signal
 import sys
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from . import linux
+from .chaos import chosen
 from .cli_terminal import Screen, printable, raw, window
 from .errors import EbbError, JitDiffers, MachinePanic
 from .events import Log
@@ -85,7 +83,6 @@ async def _run(options: argparse.Namespace) -> int:
         record = harts == 1 and options.jit != "verify"
         if harts > 1 and not options.quiet:
             print(f"ebb: not recorded: {harts} harts", file=sys.stderr)
-    chosen = _chaos(options)
     machine = await Machine.boot(
         options.image,
         harts=options.harts,
@@ -98,7 +95,7 @@ async def _run(options: argparse.Namespace) -> int:
         record=record,
         snapshot=options.snapshot,
         reseed=not options.no_reseed,
-        **chosen,
+        **chosen(options.chaos, options.seed),
         about={"args": args, "tty": (rows, cols) if tty else None},
         jit=options.jit or JIT,
         keep_code=not options.no_keep_code,
@@ -129,18 +126,6 @@ def _harts(options: argparse.Namespace) -> int:
         return Beside.of(snapshots.find(options.snapshot)).harts
     finally:
         snapshots.close()
-
-
-def _chaos(options: argparse.Namespace) -> dict[str, Any]:
-    """Return what follows from --chaos and --seed."""
-    seed, chosen = options.seed, {}
-    if seed is not None:
-        chosen["seed"] = hashlib.sha256(b"ebb-seed %d" % seed).digest()
-    if options.chaos:
-        chosen["chaos"] = replace(
-            options.chaos, seed=secrets.randbits(32) if seed is None else seed
-        )
-    return chosen
 
 
 def _say_id(id: str, options: argparse.Namespace) -> None:

@@ -112,6 +112,12 @@ class Options:
         return 1 if one else self.harts or min(cores, HARTS_MOST)
 
 
+def about_chaos(options: Options) -> dict[str, Any]:
+    """Return what a tape says of what was to go wrong."""
+    chaos = options.chaos
+    return {"chaos": str(chaos), "seed": chaos.seed} if chaos else {}
+
+
 class Placement(Protocol):
     """Runs the roles of one machine."""
 

@@ -30,7 +30,7 @@ from .host_directories import HostDirectories
 from .image import images_with
 from .image_store import Image, ImageStore, empty_index
 from .kernel_role import KernelRole, Listener
-from .placement import MEMORY_LEAST, Options, Placement
+from .placement import MEMORY_LEAST, Options, Placement, about_chaos
 from .policy import Rules, asked_kinds
 from .port import JIT_THRESHOLD, JIT_THRESHOLD_KEPT, Control, Port, Seat
 from .recording import DIGEST, META, PAGES, Entry, Landmarks, Recorder, RecordingPort, Tape
@@ -169,7 +169,7 @@ class NativePlacement(Placement):
             "started": time.time(),
             "platform": "native",
             **self._started(),
-            **({"chaos": str(options.chaos), "seed": options.chaos.seed} if options.chaos else {}),
+            **about_chaos(options),
             **options.about,
         }
         kernel = self.kernel.hash, self.kernel.path
