@@ -285,7 +285,7 @@ enum { LIMIT_MEMORY = 1, LIMIT_PIDS = 2, LIMIT_DISK = 3 }; // which a process ha
     X(RESUMED, 16)  /* it runs again */                                                            \
     X(MAPS, 17)     /* address space, version; data: a line for each executable mapping */         \
     X(CHAOS, 18)    /* something was injected: CHAOS_*, system call, and the error, the bytes moved, the ns by    \
-                       which a clock jumped, or how many waiting tasks were passed over */
+                       which a clock jumped, or how many waiting tasks were passed over (0: it was preempted) */
 enum {
 #define X(name, value) TAP_##name = value,
     TAP_TABLE(X)

@@ -235,7 +235,13 @@ struct task *chaos_pick(void) {
 
 u64 chaos_quantum(u64 most) {
     // One tick goes to the choice itself: with less than two nothing would ever run.
-    return chance(CHAOS_SCHED) ? 1 + some(CHAOS_SCHED, QUANTUM_BITS) : most;
+    kernel->chaos->brief = chance(CHAOS_SCHED);
+    return kernel->chaos->brief ? 1 + some(CHAOS_SCHED, QUANTUM_BITS) : most;
+}
+
+void chaos_preempts(struct task *task) {
+    if (kernel->chaos->brief)
+        did(CHAOS_SCHED, task, 0, 0);
 }
 
 // What has been injected so far: u64[CHAOS_KINDS] in machine memory, or 0.

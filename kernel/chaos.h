@@ -14,6 +14,7 @@ struct chaos {
     u32 rate[CHAOS_KINDS]; // of 2^32
     u32 mul;               // of the last CLOCK event
     i32 drift;             // of 2^16: how much faster time runs than it says
+    bool brief;            // the last turn that began is a short one
 };
 
 // struct call.chaos
@@ -28,4 +29,5 @@ void chaos_limit(struct task *task, struct uio *uio, u64 least);
 void chaos_limit_file(struct task *task, struct file *file, struct uio *uio, bool writes);
 struct task *chaos_pick(void); // of a run queue that is not empty
 u64 chaos_quantum(u64 most);
+void chaos_preempts(struct task *task); // its turn is over, and others wait
 u32 chaos_mul(u32 mul); // of a CLOCK event: what it is to be

@@ -258,6 +258,8 @@ static u32 step(struct hart *hart, u64 budget) {
         } else if (!kernel->run_count) {
             task->quantum_end = quantum();
         } else {
+            if (unlikely(kernel->chaos))
+                chaos_preempts(task);
             kernel->current[hart->id] = NULL;
             task->state = TASK_WAITING; // so that it can be enqueued
             sched_enqueue(task);

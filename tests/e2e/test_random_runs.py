@@ -10,6 +10,8 @@ import random
 from pathlib import Path
 
 import pytest
+from tests.conftest import built
+from tests.rewind.test_random_runs import SEEDS, chaos, statement
 
 from e2e.machines import MachinePage
 from ebbtide.recording import DIGEST, END
@@ -19,8 +21,6 @@ from ebbtide.rewind.tape import TapeReader
 from ebbtide.rewind.wasmtime_stage import WasmtimeStage
 from ebbtide.wasmtime_jit import Compiler
 from ebbtide.wasmtime_kernel import KernelModule
-from tests.conftest import built
-from tests.rewind.test_random_runs import SEEDS, chaos, statement
 
 RECORD = """
     const { boot } = await import("./ebbtide.js");

@@ -45,6 +45,9 @@ def test_a_seed_that_fails_is_found_and_fails_for_ever(ebb, programs, program, k
     seed = re.search(rb"seed (\d+) ended with 1", found.stderr)
     assert seed and described(ebb)["seed"] == int(seed[1])
     assert [row["id"] for row in json.loads(ebb("get", "runs", "-o", "json").stdout)] == [id]
+    listed = [json.loads(line) for line in ebb("trace", "chaos", "-o", "json").stdout.splitlines()]
+    assert {one["kind"] for one in listed} == {kinds.partition("=")[0]}
+    assert injected(ebb)[kinds.partition("=")[0]] == len(listed) > 0
     for _ in range(2):
         replayed = ebb("replay", id)
         assert replayed.returncode == 0 and replayed.stdout == found.stdout[: -len(id) - 1]
@@ -87,7 +90,11 @@ def test_errors_are_those_of_the_table_and_marked(ebb, root: Path) -> None:
         for line in marked:
             match = re.search(r"\] (\w+)\(.* = -1 (\w+) \(INJECTED\)$", line)
             assert match and match[2] in table[match[1]], line
-        assert injected(ebb)["errno"] == len(marked)
+        listed = ebb("trace", "chaos").stdout.decode().splitlines()
+        assert injected(ebb)["errno"] == len(marked) == len(listed)
+        for line, said in zip(marked, listed, strict=True):
+            call, error = re.search(r"\] (\w+)\(.* = -1 (\w+) ", line).groups()
+            assert said.endswith(f"errno: {call} fails: {error}")
         seen += len(marked)
     assert seen > 10
 
