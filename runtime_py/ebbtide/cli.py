@@ -31,6 +31,7 @@ COMMANDS = {
     "snapshot": "keep machines as they were at a moment, and go on from there",
     "trace": "show what the programs of a recorded run did",
     "gdb": "debug a recorded run with gdb, forwards and backwards",
+    "dap": "debug a recorded run in an editor, forwards and backwards",
     "serve": "serve the browser shell",
     "image": "build and list images",
     "doctor": "say what is installed and what is wrong with it",
@@ -338,7 +339,17 @@ def parser() -> argparse.ArgumentParser:
                      "crashed last, else the first)")  # fmt: skip
     gdb.add_argument("--port", type=int, metavar="N",
                      help="start no gdb, wait for one at this port of localhost (0: any)")  # fmt: skip
-    gdb.add_argument("args", nargs="*", metavar="-- ARG…", help="arguments for gdb")
+    gdb.set_defaults(args=[])  # what stands behind -- is gdb's
+    dap = commands.add_parser(
+        "dap",
+        help=COMMANDS["dap"],
+        description="Serve an editor that speaks the Debug Adapter Protocol, at standard input and "
+        "output. Its configuration says which run, which program of it, and where to begin; "
+        "docs/rewind.md shows how. Needs gdb-multiarch, as `ebb gdb` does.",
+    )
+    _add_run(dap)
+    dap.add_argument("--port", type=int, metavar="N",
+                     help="wait for the editor at this port of localhost (0: any)")  # fmt: skip
     doctor = commands.add_parser(
         "doctor", help=COMMANDS["doctor"], description="Print versions, places, images, problems."
     )
@@ -385,7 +396,13 @@ def _command(words: list[str]) -> int:
             f"ebb: there is no command {words[0]!r}{meant or '; see ebb --help'}", file=sys.stderr
         )
         return 2
+    rest: list[str] = []
+    if words[:1] == ["gdb"] and "--" in words:
+        rest = words[words.index("--") + 1 :]
+        del words[words.index("--") :]
     options = parser().parse_args(words)
+    if options.command == "gdb":
+        options.args = rest
     if options.command == "doctor":
         from .cli_doctor import run as doctor
 

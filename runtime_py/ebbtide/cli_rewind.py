@@ -94,6 +94,14 @@ def _gdb(store: RunStore, options: argparse.Namespace) -> int:
         replay.close()
 
 
+def _dap(store: RunStore, options: argparse.Namespace) -> int:
+    import asyncio
+
+    from .rewind.dap_server import serve
+
+    return asyncio.run(serve(options.run, options.port))
+
+
 def cut(run: Run) -> int:
     """Return the exit code of a run that was gone through, and say if it was cut short."""
     if run.end is not None:
@@ -147,5 +155,6 @@ _COMMANDS = {
     "trace": _trace,
     "profile": _profile,
     "gdb": _gdb,
+    "dap": _dap,
     **dict.fromkeys(("verify", "diff"), _verify),
 }

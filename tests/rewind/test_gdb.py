@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.conftest import built
 
 from ebbtide import assets
 from ebbtide.cli_rewind import open_replay
@@ -54,21 +53,6 @@ reverse-continue
 continue
 print $_siginfo
 """
-
-
-@pytest.fixture(scope="module")
-def crash(guest_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A run of a program that crashes; answers its id."""
-    program = built(guest_folder / "rewind" / "reverse", "guests")
-    (shown := tmp_path_factory.mktemp("shown")).joinpath("reverse").write_bytes(
-        program.read_bytes()
-    )
-    file = shown / "id"
-    ran = ebb("run", "--id-file", str(file), "-v", f"{shown}:/mnt:ro", "--", "sh", "-c",
-              "cp /mnt/reverse /root/reverse; chmod +x /root/reverse; /root/reverse; echo ended $?")  # fmt: skip
-    (shown / "reverse").write_bytes(b"something else by now")
-    assert "ended 139" in ran.stdout, ran.stderr
-    return file.read_text().strip()
 
 
 def test_the_journey_from_a_crash_back_to_the_store_that_caused_it(crash: str, tmp_path: Path):
