@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -86,6 +89,31 @@ def test_the_journey_from_a_crash_back_to_the_store_that_caused_it(crash: str, t
 
     assert said["ends"].count("received signal SIGSEGV") == 2, said["ends"]
     assert said["ends"].count("No more reverse-execution history") == 2, said["ends"]
+
+
+def test_ctrl_c_is_gdbs_and_ends_no_session(crash: str):
+    if not shutil.which("gdb-multiarch"):
+        pytest.skip("no gdb-multiarch on PATH (Debian package gdb-multiarch)")
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-m", "ebbtide.cli", "gdb", crash])
+
+    def until(text: bytes) -> bytes:
+        said = b""
+        while text not in said:
+            said += os.read(terminal, 4096)
+        return said
+
+    try:
+        until(b"(gdb) ")
+        os.write(terminal, b"\x03")
+        until(b"Quit")
+        os.write(terminal, b"when\n")
+        until(b"Tick ")
+        os.write(terminal, b"quit\n")
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    finally:
+        os.close(terminal)
 
 
 def timeline(run: str, *, jit: bool = True) -> Timeline:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .dap_values import Frame, address
+from .dap_values import Frame, Values, address
 from .gdb_mi import Gdb, GdbSaid, quote
 
 _WATCH = {"write": "", "read": "-r ", "readWrite": "-a "}
@@ -15,8 +15,9 @@ _WATCH = {"write": "", "read": "-r ", "readWrite": "-a "}
 class Breakpoints:
     """Those of one session, by kind: a source's path, or the name of the request that set them."""
 
-    def __init__(self, gdb: Gdb) -> None:
+    def __init__(self, gdb: Gdb, values: Values) -> None:
         self._gdb = gdb
+        self._values = values
         self._numbers: dict[str, list[str]] = {}
         self._unresolved: set[str] = set()
         self.kinds: dict[str, str] = {}  # of each number, as a stop's reason
@@ -75,7 +76,7 @@ class Breakpoints:
                 f"-var-create {frame.options} - * {quote(f'&({expression})')}"
             )
             await self._gdb.command(f"-var-delete {made['name']}")
-            length = await self._evaluate(f"sizeof({expression})", frame)
+            length = await self._values.plain(f"sizeof({expression})", frame)
         except GdbSaid:
             return None
         at = address(made["value"])
@@ -83,16 +84,10 @@ class Breakpoints:
             return None
         typed = f"*({made['type']}) {at}"
         try:
-            await self._evaluate(typed, frame)
+            await self._values.plain(typed, frame)
             return typed
         except GdbSaid:  # a type that has no name
             return f"*(unsigned char (*)[{length}]) {at}"
-
-    async def _evaluate(self, expression: str, frame: Frame) -> str:
-        said = await self._gdb.command(
-            f"-data-evaluate-expression {frame.options} {quote(expression)}"
-        )
-        return str(said["value"])
 
     def resolved(self, row: dict[str, Any]) -> dict[str, Any] | None:
         """Take news of a breakpoint; returns it if it has found its place only now."""

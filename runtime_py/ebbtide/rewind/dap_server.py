@@ -132,7 +132,8 @@ class DapServer:
             raise EbbError("ended while the run was being opened") from None
         finally:
             self._opening = None
-        self._values, self._breakpoints = Values(self._gdb), Breakpoints(self._gdb)
+        self._values = Values(self._gdb)
+        self._breakpoints = Breakpoints(self._gdb, self._values)
         for there, here in (asked.get("sourceMap") or {}).items():
             await self._gdb.console(f"set substitute-path {quote(there)} {quote(here)}")
         for folder in reversed(asked.get("sourceFolders") or []):

@@ -114,9 +114,18 @@ class Values:
     async def evaluate(self, expression: str, frame: Frame | None) -> dict[str, Any]:
         """Return an expression's value, as DAP has variables."""
         frame = frame or Frame(await self.thread(), 0)
-        made = await self._gdb.command(f"-var-create {frame.options} - * {quote(expression)}")
+        try:
+            made = await self._gdb.command(f"-var-create {frame.options} - * {quote(expression)}")
+        except GdbSaid:  # without a reason; this says one, or has the value
+            value = await self.plain(expression, frame)
+            return {"name": expression, "value": value, "variablesReference": 0}
         self._objects.append(made["name"])
         return await self._shown(made, expression, expression, frame)
+
+    async def plain(self, expression: str, frame: Frame) -> str:
+        """Return an expression's value as text."""
+        command = f"-data-evaluate-expression {frame.options} {quote(expression)}"
+        return str((await self._gdb.command(command))["value"])
 
     async def thread(self) -> int:
         """Return the thread that gdb looks at."""
@@ -171,12 +180,9 @@ class Values:
 
     async def _summary(self, path: str, frame: Frame, short: str) -> str:
         try:
-            said = await self._gdb.command(
-                f"-data-evaluate-expression {frame.options} {quote(path)}"
-            )
+            text = await self.plain(path, frame)
         except GdbSaid:
             return short
-        text = str(said["value"])
         return text if len(text) <= SUMMARY_MOST else text[:SUMMARY_MOST] + "…"
 
     async def _register_values(self, frame: Frame) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -78,15 +79,17 @@ def serve(options: argparse.Namespace, replay: Replay) -> int:
         init.write_text(INIT + f"target remote {path}\n")
         command = [_gdb(), "-q", "-x", str(init), *options.args]
         with subprocess.Popen(command) as gdb:
+            before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # of our terminal: it is gdb's
             listener.settimeout(60)
             try:
                 _session(listener, timeline, files, pid)
             except TimeoutError:
                 gdb.terminate()
                 raise EbbError("gdb did not connect") from None
-            except KeyboardInterrupt:  # gdb's terminal is ours: it has got it, too
-                pass
-            return gdb.wait()
+            finally:
+                gdb.wait()
+                signal.signal(signal.SIGINT, before)
+            return gdb.returncode
 
 
 def _session(listener: socket.socket, timeline: Timeline, files: PastFiles, pid: int) -> int:
