@@ -215,6 +215,8 @@ def _add_store(commands: Any) -> None:
         command.add_argument("runs", nargs="*" if name == "rm" else "+", metavar="RUN", help=RUN)
     command.add_argument("--older-than", type=age, metavar="TIME",
                          help="all but pinned ones that are older: 12h, 7d")  # fmt: skip
+    command.add_argument("--checkpoints", action="store_true", help="only what opening them in a "
+                         "debugger has left, which the next time makes again")  # fmt: skip
 
 
 def parser() -> argparse.ArgumentParser:

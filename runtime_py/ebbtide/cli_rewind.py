@@ -87,9 +87,10 @@ def booted(run: Run) -> bool:
 def _gdb(store: RunStore, options: argparse.Namespace) -> int:
     from .rewind.gdb_command import serve
 
-    replay = open_replay(store.open(options.run))
+    run = store.open(options.run)
+    replay = open_replay(run)
     try:
-        return serve(options, replay)
+        return serve(options, store, run, replay)
     finally:
         replay.close()
 

@@ -57,7 +57,7 @@ def moment(when: float) -> str:
 
 def _describe(store: RunStore, options: argparse.Namespace) -> int:
     run = store.open(options.run)
-    known = describe(run, _abi(run))
+    known = describe(run, _abi(run), *store.checkpoints(run.id))
     if options.output == "json":
         print(json.dumps(known, indent=1))
         return 0
@@ -76,7 +76,7 @@ def _abi(run: Run) -> Abi:
     return KernelModule(run.kernel).abi
 
 
-def describe(run: Run, abi: Abi) -> dict[str, Any]:
+def describe(run: Run, abi: Abi, checkpoints: int = 0, kept: int = 0) -> dict[str, Any]:
     """Return what is known of a run; sizes are those before packing."""
     counts: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
@@ -104,6 +104,7 @@ def describe(run: Run, abi: Abi) -> dict[str, Any]:
         "leaves": len(leaves),
         "head": run.reader.head().hex(),
         "signatures": len(run.signatures),
+        "checkpoints": f"{checkpoints} ({kept} bytes)",
         "kinds": {name: (counts[name], sizes[name], objects[name]) for name in counts},
     }
 
@@ -167,7 +168,10 @@ def _remove(store: RunStore, options: argparse.Namespace) -> int:
         }
     elif not ids:
         raise EbbError("which runs? Name them, or give --older-than")
-    store.remove(sorted(ids))
+    if options.checkpoints:
+        store.drop_checkpoints(ids)
+    else:
+        store.remove(sorted(ids))
     return 0
 
 

@@ -14,10 +14,12 @@ from pathlib import Path
 from .. import assets
 from ..errors import EbbError
 from ..image_store import ImageStore
+from .checkpoints import KeptCheckpoints
 from .gdb_link import GdbLink
 from .gdb_server import GdbServer
 from .past_files import PastFiles
 from .replay import Replay
+from .store import Run, RunStore
 from .timeline import Timeline
 
 GDBS = ("gdb-multiarch", "gdb")
@@ -55,13 +57,24 @@ end
 """
 
 
-def serve(options: argparse.Namespace, replay: Replay) -> int:
-    """Run the command on an opened replay; returns gdb's exit code."""
+def open_timeline(store: RunStore, run: Run, replay: Replay, name: str | None) -> tuple[Timeline, int]:
+    """Go to the end of a process, by what is kept of the run; the first time, go through all of it."""
     timeline = Timeline(replay)
     timeline.view.nothing()  # says at once if the kernel is too old
-    timeline.scan()
-    pid = timeline.choose(options.pid)
+    kept = KeptCheckpoints(store)
+    known = kept.take(run, timeline)
+    if not known:
+        timeline.scan()
+    pid = timeline.choose(name)
     timeline.near(timeline.end_of(pid))
+    if not known:
+        kept.keep(run, timeline)
+    return timeline, pid
+
+
+def serve(options: argparse.Namespace, store: RunStore, run: Run, replay: Replay) -> int:
+    """Run the command on an opened replay; returns gdb's exit code."""
+    timeline, pid = open_timeline(store, run, replay, options.pid)
     images = ImageStore(assets.images_folder())
     files = PastFiles(replay, images.blob)
     with tempfile.TemporaryDirectory(prefix="ebb-gdb") as folder:

@@ -30,6 +30,7 @@ from ..errors import EbbError
 from ..recording import END, META, Written
 from .bundle import Bundle, Signature, is_bundle
 from .snapshots import SCHEMA as SNAPSHOT_SCHEMA
+from .snapshots import SnapshotStore
 from .tape import Objects, TapeDamaged, TapeReader
 
 BUSY_S = 10.0
@@ -239,7 +240,20 @@ class RunStore:
                 self.database.execute("DELETE FROM run WHERE id = ?", (id,))
                 self.database.execute("DELETE FROM used WHERE run = ?", (id,))
                 self.database.execute("DELETE FROM signature WHERE run = ?", (id,))
+        self.drop_checkpoints(ids)
         self.collect()
+
+    def drop_checkpoints(self, runs: Iterable[str]) -> None:
+        """Drop what going through runs has left (rewind/checkpoints.py)."""
+        there = {run for (run,) in self.database.execute("SELECT run FROM scanned")}
+        if old := there & set(runs):
+            SnapshotStore(self).remove((), old)
+
+    def checkpoints(self, run: str) -> tuple[int, int]:
+        """Return how many checkpoints of a run are kept, and their bytes."""
+        count = "SELECT COUNT(*), TOTAL(bytes) FROM checkpoint WHERE run = ?"
+        number, size = self.database.execute(count, (run,)).fetchone()
+        return number, int(size)
 
     def collect(self) -> None:
         """Drop what no run uses: objects, kernels, tapes."""
@@ -255,9 +269,18 @@ class RunStore:
 
     def retain(self, most: int = KEEP_BYTES, age_s: float = KEEP_S) -> list[str]:
         """Drop the oldest runs while there are too many bytes, and those too old, but no pinned one;
-        returns which.
+        returns which. What can be made again goes first: checkpoints.
         """
         size = self.size()
+        if size > most:
+            left = self.database.execute(
+                "SELECT run, TOTAL(checkpoint.bytes) FROM checkpoint JOIN run ON run.id = run "
+                "GROUP BY run ORDER BY started"
+            ).fetchall()
+            while left and size > most:
+                run, bytes = left.pop(0)
+                self.drop_checkpoints([run])
+                size -= bytes
         old = self.database.execute(
             "SELECT id, started, bytes FROM run WHERE NOT pinned AND ended IS NOT NULL "
             "ORDER BY started"
@@ -279,12 +302,12 @@ class RunStore:
 
     def size(self) -> int:
         """Return how many bytes the runs take on the disk, about."""
-        pages, free, page, tapes = (
+        pages, free, page, tapes, checkpoints = (
             self.database.execute(text).fetchone()[0]
             for text in ("PRAGMA page_count", "PRAGMA freelist_count", "PRAGMA page_size",
-                         "SELECT TOTAL(bytes) FROM run")
+                         "SELECT TOTAL(bytes) FROM run", "SELECT TOTAL(bytes) FROM checkpoint")
         )  # fmt: skip
-        return int((pages - free) * page + tapes)
+        return int((pages - free) * page + tapes + checkpoints)
 
     def _locked(self, id: str) -> bool:
         """Tell whether somebody writes a run's tape."""
