@@ -12,7 +12,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
-from .cli_rewind_options import add_profile, add_trace
+from .cli_rewind_options import add_goto, add_profile, add_trace
+from .rewind.moment import FORMS
 
 COMMANDS = {
     "run": "run a program in a machine",
@@ -201,8 +202,9 @@ def _add_store(commands: Any) -> None:
     snapshot = add("snapshot", "Keep machines as they were at a moment of a run. `ebb run --snapshot "
                    "ID -- PROGRAM` goes on from one, as another machine with other random numbers.")  # fmt: skip
     actions = snapshot.add_subparsers(dest="action", metavar="ACTION", required=True)
-    create = actions.add_parser("create", help="keep the machine of a run at a tick")
-    create.add_argument("moment", metavar="RUN@TICK", help=RUN + "; without a tick, its end")
+    create = actions.add_parser("create", help="keep the machine of a run at a moment")
+    create.add_argument("moment", metavar="RUN@WHEN", help=f"{RUN}; WHEN: {FORMS}; without it the "
+                        "run's end")  # fmt: skip
     listed = actions.add_parser("list", help="list snapshots")
     listed.add_argument("-o", "--output", choices=("text", "json"), default="text")
     for name, text in (("verify", "hash every page"), ("rm", "remove snapshots")):
@@ -306,7 +308,7 @@ def parser() -> argparse.ArgumentParser:
         "and every difference from the recording ends it (exit code 4).",
     )
     _add_run(replay)
-    replay.add_argument("--goto", metavar="TICK", type=count, help="stop at this tick")
+    add_goto(replay, "stop at this moment")
     replay.add_argument("-q", "--quiet", action="store_true", help="write no output, only check")
     logs = commands.add_parser(
         "logs", help=COMMANDS["logs"], description="Print what a recorded run put out."
@@ -341,6 +343,7 @@ def parser() -> argparse.ArgumentParser:
                      "crashed last, else the first)")  # fmt: skip
     gdb.add_argument("--port", type=int, metavar="N",
                      help="start no gdb, wait for one at this port of localhost (0: any)")  # fmt: skip
+    add_goto(gdb, "begin at this moment of the process")
     gdb.set_defaults(args=[])  # what stands behind -- is gdb's
     dap = commands.add_parser(
         "dap",

@@ -24,9 +24,10 @@ def run(store: RunStore, options: argparse.Namespace) -> int:
     for kind in dict.fromkeys(kind for kind, _ in wanted):
         replay = open_replay(found)
         files = PastFiles(replay, ImageStore(assets.images_folder()).blob)
-        profiler = Profiler(
-            replay, files.read, since=options.since, until=options.to, pids=options.pid
+        since, until = (
+            when and when.known(replay.abi, found.entries) for when in (options.since, options.to)
         )
+        profiler = Profiler(replay, files.read, since=since, until=until, pids=options.pid)
         try:
             made = profiler.cpu(options.period) if kind == "cpu" else profiler.offcpu()
         finally:

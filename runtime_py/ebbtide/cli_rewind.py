@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
         return EXIT_DAMAGED
     except BrokenPipeError:
         raise
-    except (EbbError, OSError) as error:
+    except (EbbError, OSError, argparse.ArgumentTypeError) as error:
         print(f"ebb: {error}", file=sys.stderr)
         return EXIT_FAILED
     finally:
@@ -73,7 +73,7 @@ def _replay(store: RunStore, options: argparse.Namespace) -> int:
     if not options.quiet:
         replay.on_chunk = _write
     if options.goto is not None:
-        replay.seek(options.goto)
+        replay.seek(options.goto.place(replay.abi, run.entries))
         return 0
     replay.run()
     return cut(run)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .rewind.moment import moment
+from .rewind.moment import FORMS, moment
 
 LAYERS = {
     "syscalls": "system calls, in strace's format",
@@ -25,8 +25,13 @@ def add_run(command: argparse.ArgumentParser) -> None:
 def add_times(command: argparse.ArgumentParser) -> None:
     """Add --from and --to."""
     command.add_argument("--from", dest="since", type=moment, metavar="WHEN",
-                         help="from this tick, or time since boot, on (1.5s, 200ms)")  # fmt: skip
-    command.add_argument("--to", type=moment, metavar="WHEN", help="up to this tick or time")
+                         help=f"from this moment on: {FORMS}")  # fmt: skip
+    command.add_argument("--to", type=moment, metavar="WHEN", help="up to this moment")
+
+
+def add_goto(command: argparse.ArgumentParser, what: str) -> None:
+    """Add --goto."""
+    command.add_argument("--goto", type=moment, metavar="WHEN", help=f"{what}: {FORMS}")
 
 
 def add_trace(command: argparse.ArgumentParser) -> None:

@@ -51,6 +51,9 @@ def run(store: RunStore, options: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     found = store.open(options.run)
     replay = open_replay(found)
+    for name in ("since", "to"):
+        if when := getattr(options, name):
+            setattr(options, name, when.known(replay.abi, found.entries))
     try:
         _LAYERS[options.layer](replay, _Printer(options))
     finally:

@@ -118,8 +118,8 @@ def measure(runs: int) -> Iterator[Figure]:
                     replay.run()
                     replayed.append((time.process_time() - start) / life)
         last = store.open("last").reader
-        first, again, step = _gdb(store, runs)
         clocks = [size for entry, size, _ in last.sizes() if entry.data[:4] == b"\2\0\0\0"]
+        first, again, step = _gdb(store, runs)
         store.close()
         yield Figure("record-cpu", statistics.median(recorded) / statistics.median(plain), "times")
         yield Figure("record-replay-cpu", statistics.median(replayed), "times")

@@ -17,6 +17,7 @@ from ..image_store import ImageStore
 from .checkpoints import KeptCheckpoints
 from .gdb_link import GdbLink
 from .gdb_server import GdbServer
+from .moment import Moment
 from .past_files import PastFiles
 from .replay import Replay
 from .store import Run, RunStore
@@ -49,7 +50,7 @@ document when
 Print where in the recorded run we are.
 end
 document seek
-Go to a tick of the recorded run.
+Go to a moment of the recorded run: a tick, a time since boot such as 1.5s, or before an event such as e17.
 end
 document back
 Go where we were before the last seek.
@@ -57,8 +58,12 @@ end
 """
 
 
-def open_timeline(store: RunStore, run: Run, replay: Replay, name: str | None) -> tuple[Timeline, int]:
-    """Go to the end of a process, by what is kept of the run; the first time, go through all of it."""
+def open_timeline(
+    store: RunStore, run: Run, replay: Replay, name: str | None, goto: Moment | None = None
+) -> tuple[Timeline, int]:
+    """Go to the end of a process, or to a moment of it, by what is kept of the run; the first time, go
+    through all of it.
+    """
     timeline = Timeline(replay)
     timeline.view.nothing()  # says at once if the kernel is too old
     kept = KeptCheckpoints(store)
@@ -69,12 +74,15 @@ def open_timeline(store: RunStore, run: Run, replay: Replay, name: str | None) -
     timeline.near(timeline.end_of(pid))
     if not known:
         kept.keep(run, timeline)
+    if goto is not None:
+        tick = goto.place(replay.abi, replay.entries)
+        timeline.near(min(max(tick, timeline.start_of(pid)), timeline.end_of(pid)))
     return timeline, pid
 
 
 def serve(options: argparse.Namespace, store: RunStore, run: Run, replay: Replay) -> int:
     """Run the command on an opened replay; returns gdb's exit code."""
-    timeline, pid = open_timeline(store, run, replay, options.pid)
+    timeline, pid = open_timeline(store, run, replay, options.pid, options.goto)
     images = ImageStore(assets.images_folder())
     files = PastFiles(replay, images.blob)
     with tempfile.TemporaryDirectory(prefix="ebb-gdb") as folder:
