@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 from .cli_rewind_options import add_goto, add_profile, add_trace
-from .rewind.moment import FORMS
+from .rewind.moment import FORMS, moment
 
 COMMANDS = {
     "run": "run a program in a machine",
@@ -32,6 +32,7 @@ COMMANDS = {
     "snapshot": "keep machines as they were at a moment, and go on from there",
     "trace": "show what the programs of a recorded run did",
     "gdb": "debug a recorded run with gdb, forwards and backwards",
+    "core": "write a core file of a recorded run's program",
     "dap": "debug a recorded run in an editor, forwards and backwards",
     "serve": "serve the browser shell",
     "image": "build and list images",
@@ -294,6 +295,8 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--record", action=argparse.BooleanOptionalAction,
                      help="record the run, which takes one processor (the default but for --harts "
                      "above 1 and --jit=verify); its id goes to stderr first")  # fmt: skip
+    run.add_argument("--core", metavar="FILE", help="if a program crashes, replay the run to there "
+                     "and write its ELF core (`ebb core` does it later)")  # fmt: skip
     run.add_argument("--id-file", metavar="FILE", help="write the run's id there, not to stderr")
     run.add_argument(
         "-q", "--quiet", action="store_true", help="write nothing of our own to stderr"
@@ -355,6 +358,20 @@ def parser() -> argparse.ArgumentParser:
     _add_run(dap)
     dap.add_argument("--port", type=int, metavar="N",
                      help="wait for the editor at this port of localhost (0: any)")  # fmt: skip
+    core = commands.add_parser(
+        "core",
+        help=COMMANDS["core"],
+        description="Write the ELF core of a program of a recorded run, where it crashed or at a "
+        "moment, made by replaying it.",
+    )
+    _add_run(core)
+    core.add_argument("-o", "--output", metavar="FILE", help="where to (core.PID)")
+    core.add_argument("--pid", metavar="PID|NAME", help="the process, or its program's name (what "
+                      "crashed last, else the first)")  # fmt: skip
+    core.add_argument("--at", dest="goto", type=moment, metavar="WHEN",
+                      help=f"as it was at this moment: {FORMS}")  # fmt: skip
+    core.add_argument("--files", metavar="DIR", help="put the program and its libraries there, as "
+                      "they were, for gdb to read")  # fmt: skip
     doctor = commands.add_parser(
         "doctor", help=COMMANDS["doctor"], description="Print versions, places, images, problems."
     )

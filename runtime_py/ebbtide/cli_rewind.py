@@ -103,6 +103,12 @@ def _dap(store: RunStore, options: argparse.Namespace) -> int:
     return asyncio.run(serve(options.run, options.port))
 
 
+def _core(store: RunStore, options: argparse.Namespace) -> int:
+    from .cli_core import run as core
+
+    return core(store, options)
+
+
 def cut(run: Run) -> int:
     """Return the exit code of a run that was gone through, and say if it was cut short."""
     if run.end is not None:
@@ -157,5 +163,6 @@ _COMMANDS = {
     "profile": _profile,
     "gdb": _gdb,
     "dap": _dap,
+    "core": _core,
     **dict.fromkeys(("verify", "diff"), _verify),
 }

@@ -16,13 +16,32 @@ from ..errors import EbbError
 from ..events import BlockWanted, CallEnded, Events, HostFs
 from ..filesystem import FileSystem, Stat
 from ..recording import EVENT
+from .debug_view import DebugView
 from .replay import Replay
 from .stage import Stage
 
 T = TypeVar("T")
+PAGE = 4096
 FIRST_ID = 0x40000000  # of our agent calls: no recording has got there
 BUDGET = 1 << 22
 STEPS = 1 << 14  # for one answer: a file system that has none by then has none at all
+
+
+def page_at(view: DebugView, files: PastFiles, pid: int, at: int) -> bytes:
+    """Return a page of a process's memory; one of a file that nobody has touched yet, from the file;
+    nothing if there is none.
+    """
+    data = view.memory(pid, at, PAGE)
+    if data:
+        return data
+    mapping = view.mapping(pid, at)
+    if mapping is None or mapping.start > at or not mapping.name.startswith("/"):
+        return b""
+    start = at - mapping.start + mapping.offset
+    try:
+        return files.read(mapping.name)[start : start + PAGE].ljust(PAGE, b"\0")
+    except (OSError, EbbError):
+        return b""
 
 
 class PastFiles:
