@@ -82,8 +82,11 @@ def add_profile(command: argparse.ArgumentParser) -> None:
     add_times(command)
     command.add_argument("--type", choices=("cpu", "offcpu"), default="cpu",
                          help="cpu: what ran (the default); offcpu: what was waited for")  # fmt: skip
-    command.add_argument("--period", type=int, default=99_991, metavar="TICKS",
-                         help="look every so many ticks (99991)")  # fmt: skip
+    command.add_argument("--request", type=int, metavar="N", help="only while this HTTP exchange "
+                         "lasted; `ebb trace request` shows the numbers")  # fmt: skip
+    command.add_argument("--period", type=int, metavar="TICKS",
+                         help="look every so many ticks (99991; for --request, so many that there "
+                         "are 1000 samples)")  # fmt: skip
     command.add_argument("-p", "--pid", type=int, action="append", default=[], metavar="PID",
                          help="only of this process")  # fmt: skip
     command.add_argument("-o", "--output", choices=("text", "collapsed", "speedscope"),
