@@ -35,7 +35,7 @@ def run(store: RunStore, options: argparse.Namespace) -> int:
         period = options.period or min(PERIOD, max(1, span // SAMPLES))
     wanted: list[tuple[str, str | None]] = list(options.export) or [(options.type, None)]
     for kind in dict.fromkeys(kind for kind, _ in wanted):
-        replay = open_replay(found)
+        replay = open_replay(found, once=True)
         files = PastFiles(replay, ImageStore(assets.images_folder()).blob)
         since, until = (
             when and when.known(replay.abi, found.entries) for when in (options.since, options.to)
@@ -56,7 +56,7 @@ def run(store: RunStore, options: argparse.Namespace) -> int:
 
 def _lasting(run: Run, number: int) -> tuple[Moment, Moment]:
     """Return when an HTTP exchange began and ended; one without an answer lasts to the end."""
-    replay, view = open_replay(run), Connections()
+    replay, view = open_replay(run, once=True), Connections()
     try:
         watch(replay, NETWORK_TAPS, view.see)
     finally:

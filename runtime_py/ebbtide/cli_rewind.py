@@ -51,8 +51,10 @@ def run(options: argparse.Namespace) -> int:
         store.close()
 
 
-def open_replay(run: Run, *, jit: bool = True) -> Replay:
-    """Make a replay of a run at its beginning; raises RunRedacted if it lacks what that takes."""
+def open_replay(run: Run, *, jit: bool = True, once: bool = False) -> Replay:
+    """Make a replay of a run at its beginning; raises RunRedacted if it lacks what that takes. `once`: it
+    only goes on, so it needs no checkpoints.
+    """
     if run.about.get("redacted"):
         raise RunRedacted(f"run {run.id} was exported with --redact; such a run no longer replays")
     kernel = KernelModule(run.kernel)
@@ -62,14 +64,17 @@ def open_replay(run: Run, *, jit: bool = True) -> Replay:
     def new_stage(ram: int, pages: Pages | None) -> WasmtimeStage:
         return WasmtimeStage(kernel, ram, compiler, pages)
 
-    return Replay(kernel.abi, run.entries, new_stage)
+    replay = Replay(kernel.abi, run.entries, new_stage)
+    if once:
+        replay.checkpoint_s = float("inf")
+    return replay
 
 
 def _replay(store: RunStore, options: argparse.Namespace) -> int:
     run = store.open(options.run)
     if not booted(run):
         return cut(run)
-    replay = open_replay(run)
+    replay = open_replay(run, once=True)
     if not options.quiet:
         replay.on_chunk = _write
     if options.goto is not None:

@@ -34,7 +34,7 @@ def _create(store: RunStore, options: argparse.Namespace) -> int:
 
 def snapshot_of(store: RunStore, run: Run, when: Moment | None = None) -> str:
     """Replay a run to a moment and keep the machine; returns the snapshot's id."""
-    replay = open_replay(run)
+    replay = open_replay(run, once=True)
     owed = _Owed(replay)
     replay.seek(replay.end if when is None else when.place(replay.abi, run.entries))
     stage = replay.stage

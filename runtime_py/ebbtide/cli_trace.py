@@ -50,7 +50,7 @@ class _Printer:
 def run(store: RunStore, options: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     found = store.open(options.run)
-    replay = open_replay(found)
+    replay = open_replay(found, once=True)
     for name in ("since", "to"):
         if when := getattr(options, name):
             setattr(options, name, when.known(replay.abi, found.entries))

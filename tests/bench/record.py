@@ -114,7 +114,7 @@ def measure(runs: int) -> Iterator[Figure]:
                 (recorded if record else plain).append(spent)
                 if id:
                     start = time.process_time()
-                    replay = open_replay(store.open(id))
+                    replay = open_replay(store.open(id), once=True)
                     replay.run()
                     replayed.append((time.process_time() - start) / life)
         last = store.open("last").reader

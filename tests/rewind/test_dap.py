@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import shutil
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from ebbtide.rewind.dap_server import ATTRIBUTES
 from support.dap import Editor
 
 pytestmark = [
@@ -176,6 +178,25 @@ def test_a_tick_a_line_and_the_way_back_are_gone_to(editor: Editor):
     targets = editor.ask("gotoTargets", source={"path": str(SOURCE)}, line=41)["targets"]
     stopped = editor.move("goto", threadId=thread, targetId=targets[0]["id"])
     assert stopped["reason"] == "goto" and editor.top(stopped["threadId"])["line"] == 41
+
+
+def test_the_files_for_an_editor_say_what_the_adapter_knows(crash: str, root: Path):
+    folder = root / "docs" / "vscode"
+    (kind,) = json.loads((folder / "package.json").read_text())["contributes"]["debuggers"]
+    assert (kind["runtime"], kind["args"]) == ("ebb", ["dap"])
+    known = kind["configurationAttributes"]["launch"]["properties"]
+    assert set(known) == set(ATTRIBUTES)
+    for one in json.loads((folder / "launch.json").read_text())["configurations"]:
+        assert one["type"] == kind["type"] and set(one) <= {"type", "request", "name", *known}
+        editor = Editor()
+        editor.ask("initialize")
+        editor.ask(one["request"], **{**one, "run": crash})
+        editor.event("initialized")
+        assert begin(editor)["threadId"] == 1
+        if "goto" in one:
+            said = editor.ask("evaluate", expression="when", context="repl")["result"]
+            assert float(said.split(", ")[1].split()[0]) >= 0.1
+        editor.close()
 
 
 def test_a_run_that_is_not_there_is_said_and_a_session_can_begin_at_a_port(crash: str):

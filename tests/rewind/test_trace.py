@@ -171,7 +171,6 @@ def test_requests_of_the_host(kernel_wasm: Path) -> None:
     assert [entry["response"]["status"] for entry in archive["entries"]] == [200, 404]
     assert "> GET /page HTTP/1.1" in trace("request", "-v", id)
 
-
     assert (got["number"], none["number"]) == (1, 2) and " #2 HTTP " in text
 
     for one in (got, none):  # what ran while it lasted, and nothing else

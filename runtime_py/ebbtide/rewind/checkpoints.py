@@ -47,9 +47,12 @@ class PieceTracker:
         self.pages = (end - self._base) // PAGE
         for piece in pieces.values():
             if id(piece) not in self._known:
-                self._known[id(piece)] = piece, b"".join(
-                    hashlib.sha256(piece[at : at + PAGE]).digest()
-                    for at in range(0, len(piece), PAGE)
+                self._known[id(piece)] = (
+                    piece,
+                    b"".join(
+                        hashlib.sha256(piece[at : at + PAGE]).digest()
+                        for at in range(0, len(piece), PAGE)
+                    ),
                 )
 
     def hashes(self, node: int) -> bytes:
@@ -122,7 +125,9 @@ class KeptCheckpoints:
     def take(self, run: Run, timeline: Timeline) -> bool:
         """Give a timeline what is kept of its run; False: nothing is."""
         database = self._store.database
-        row = database.execute("SELECT head, found FROM scanned WHERE run = ?", (run.id,)).fetchone()
+        row = database.execute(
+            "SELECT head, found FROM scanned WHERE run = ?", (run.id,)
+        ).fetchone()
         if run.row is None or row is None or row[0] != run.reader.head():
             return False
         found = json.loads(row[1])
@@ -131,7 +136,8 @@ class KeptCheckpoints:
         replay = timeline.replay
         base = replay.abi.const["MACHINE_BASE"]
         for tick, pages, nodes, about in database.execute(
-            "SELECT tick, pages, nodes, about FROM checkpoint WHERE run = ? ORDER BY tick", (run.id,)
+            "SELECT tick, pages, nodes, about FROM checkpoint WHERE run = ? ORDER BY tick",
+            (run.id,),
         ):
             known = json.loads(about)
             replay.checkpoints.append(

@@ -42,7 +42,12 @@ class Signal:
 
 
 def write_core(
-    file: BinaryIO, view: DebugView, pid: int, first: int, signal: Signal, page: Callable[[int], bytes]
+    file: BinaryIO,
+    view: DebugView,
+    pid: int,
+    first: int,
+    signal: Signal,
+    page: Callable[[int], bytes],
 ) -> None:
     """Write the core of a process; thread `first` is the one it is about, `page` gives its memory."""
     maps = list(view.mappings(pid))
@@ -94,9 +99,7 @@ class _Segment:
 # ---- Notes --------------------------------------------------------------------------------------
 
 
-def _notes(
-    view: DebugView, pid: int, first: int, signal: Signal, maps: list[Mapping]
-) -> bytes:
+def _notes(view: DebugView, pid: int, first: int, signal: Signal, maps: list[Mapping]) -> bytes:
     tasks = sorted(view.tasks(pid), key=lambda task: (task.tid != first, task.tid))
     auxv = view.auxv(pid)
     notes = []
