@@ -59,7 +59,7 @@ def _write(run: Run, timeline: Timeline, pid: int, path: Path, folder: str | Non
     if tid is None:
         tid = next((task.tid for task in tasks if task.current), tasks[0].tid)
     view = timeline.view
-    files = PastFiles(timeline.replay, ImageStore(assets.images_folder()).blob)
+    files = PastFiles(timeline.replay, ImageStore(assets.images_folder()).blob, run.mounted)
     try:
         with path.open("wb") as file:
             write_core(file, view, pid, tid, signal, partial(page_at, view, files, pid))

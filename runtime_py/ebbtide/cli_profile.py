@@ -36,7 +36,7 @@ def run(store: RunStore, options: argparse.Namespace) -> int:
     wanted: list[tuple[str, str | None]] = list(options.export) or [(options.type, None)]
     for kind in dict.fromkeys(kind for kind, _ in wanted):
         replay = open_replay(found, once=True)
-        files = PastFiles(replay, ImageStore(assets.images_folder()).blob)
+        files = PastFiles(replay, ImageStore(assets.images_folder()).blob, found.mounted)
         since, until = (
             when and when.known(replay.abi, found.entries) for when in (options.since, options.to)
         )

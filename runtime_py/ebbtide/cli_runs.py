@@ -120,12 +120,13 @@ def kind_name(abi: Abi, entry: Written) -> str:
 def _export(store: RunStore, options: argparse.Namespace) -> int:
     run = store.open(options.run)
     about, row = run.about, run.row
-    info = {
+    shown = row.about if row else about
+    info: dict[str, Any] = {
         "id": run.id,
         "started": row.started if row else about.get("started", 0.0),
         "ended": row.ended if row else None,
         "exit_code": row.exit_code if row else None,
-        "about": row.about if row else about,
+        "about": {name: value for name, value in shown.items() if name != "mounts"},
     }
     tape, signatures = run.reader.data, run.signatures
     stored = {entry.hash: entry for entry in run.entries if isinstance(entry, StoredEntry)}

@@ -37,8 +37,11 @@ def crash(guest_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     (shown := tmp_path_factory.mktemp("shown")).joinpath("reverse").write_bytes(
         program.read_bytes()
     )
+    source = Path(__file__).with_name("reverse.c")
+    shown.joinpath("reverse.c").write_bytes(source.read_bytes())
     file = shown / "id"
     ran = ebb_of_all("run", "--id-file", str(file), "-v", f"{shown}:/mnt:ro", "--", "sh", "-c",
+                     "mkdir -p /root/made/tests/rewind; cp /mnt/reverse.c /root/made/tests/rewind; "
                      "cp /mnt/reverse /root/reverse; chmod +x /root/reverse; /root/reverse; echo ended $?")  # fmt: skip
     (shown / "reverse").write_bytes(b"something else by now")
     assert "ended 139" in ran.stdout, ran.stderr

@@ -180,6 +180,23 @@ def test_a_tick_a_line_and_the_way_back_are_gone_to(editor: Editor):
     assert stopped["reason"] == "goto" and editor.top(stopped["threadId"])["line"] == 41
 
 
+def test_a_source_that_only_the_machine_had_is_shown_as_it_was(
+    editor: Editor, crash: str, tmp_path: Path
+):
+    compiled = editor.top(begin(editor)["threadId"])["source"]["path"]
+    folder = compiled.removesuffix("/tests/rewind/reverse.c")
+    assert folder != compiled
+    other = Editor(cwd=tmp_path)  # gdb looks for sources where it runs, too
+    other.ask("initialize")
+    other.ask("launch", run=crash, sourceMap={folder: "/root/made"})
+    top = other.top(begin(other)["threadId"])
+    assert top["source"]["path"] == "/root/made/tests/rewind/reverse.c"
+    number = top["source"]["sourceReference"]
+    shown = other.ask("source", source=top["source"], sourceReference=number)
+    assert shown["content"] == SOURCE.read_text()
+    other.close()
+
+
 def test_the_files_for_an_editor_say_what_the_adapter_knows(crash: str, root: Path):
     folder = root / "docs" / "vscode"
     (kind,) = json.loads((folder / "package.json").read_text())["contributes"]["debuggers"]

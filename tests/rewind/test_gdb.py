@@ -10,13 +10,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.conftest import built
 
 from ebbtide import assets
 from ebbtide.cli_rewind import open_replay
+from ebbtide.rewind.bundle import Bundle
 from ebbtide.rewind.debug_view import Stop
 from ebbtide.rewind.store import RunStore
 from ebbtide.rewind.timeline import Timeline
-from support.command import ebb
+from support.command import ebb, recorded
 
 pytestmark = pytest.mark.native
 
@@ -89,6 +91,25 @@ def test_the_journey_from_a_crash_back_to_the_store_that_caused_it(crash: str, t
 
     assert said["ends"].count("received signal SIGSEGV") == 2, said["ends"]
     assert said["ends"].count("No more reverse-execution history") == 2, said["ends"]
+
+
+def test_a_program_of_a_shown_directory_has_its_symbols_until_it_changes(
+    guest_folder: Path, tmp_path: Path
+):
+    if not shutil.which("gdb-multiarch"):
+        pytest.skip("no gdb-multiarch on PATH (Debian package gdb-multiarch)")
+    shown = tmp_path / "shown"
+    shown.mkdir()
+    shutil.copy(built(guest_folder / "rewind" / "reverse", "guests"), shown)
+    id = recorded(tmp_path, "-v", f"{shown}:/mnt", "-w", "/mnt", "--", "./reverse", code=139)
+    asked = "gdb", id, "--", "-batch", "-ex", "info symbol $pc", "-ex", "show substitute-path"
+    said = ebb(*asked).stdout
+    assert "main + " in said and f"`/mnt' -> `{shown}'" in said
+    ebb("export", "run", id, str(tmp_path / "file"))
+    assert "mounts" not in Bundle((tmp_path / "file").read_bytes()).info["about"]
+    with (shown / "reverse").open("ab") as file:
+        file.write(b"something else by now")
+    assert "No symbol matches" in ebb(*asked).stdout
 
 
 def test_ctrl_c_is_gdbs_and_ends_no_session(crash: str):

@@ -5,20 +5,27 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any, BinaryIO
 
 
 class Editor:
     """One session, over the adapter's standard input and output unless other pipes are given."""
 
-    def __init__(self, *args: str, pipes: tuple[BinaryIO, BinaryIO] | None = None) -> None:
+    def __init__(
+        self, *args: str, pipes: tuple[BinaryIO, BinaryIO] | None = None, cwd: Path | None = None
+    ) -> None:
         self.events: list[dict[str, Any]] = []
         self._sent = 0
         self.process: subprocess.Popen[bytes] | None = None
         if pipes is None:
             command = [sys.executable, "-m", "ebbtide.cli", "dap", *args]
             self.process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=cwd,
             )
             assert self.process.stdin and self.process.stdout
             pipes = self.process.stdout, self.process.stdin

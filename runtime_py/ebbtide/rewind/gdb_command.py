@@ -84,7 +84,7 @@ def serve(options: argparse.Namespace, store: RunStore, run: Run, replay: Replay
     """Run the command on an opened replay; returns gdb's exit code."""
     timeline, pid = open_timeline(store, run, replay, options.pid, options.goto)
     images = ImageStore(assets.images_folder())
-    files = PastFiles(replay, images.blob)
+    files = PastFiles(replay, images.blob, run.mounted)
     with tempfile.TemporaryDirectory(prefix="ebb-gdb") as folder:
         if options.port is not None:
             listener = socket.create_server(("127.0.0.1", options.port))
@@ -97,7 +97,8 @@ def serve(options: argparse.Namespace, store: RunStore, run: Run, replay: Replay
         listener.bind(str(path))
         listener.listen(1)
         init = Path(folder, "init")
-        init.write_text(INIT + f"target remote {path}\n")
+        places = (f'set substitute-path "{guest}" "{host}"\n' for guest, host in run.mounted.places)
+        init.write_text(INIT + "".join(places) + f"target remote {path}\n")
         command = [_gdb(), "-q", "-x", str(init), *options.args]
         with subprocess.Popen(command) as gdb:
             before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # of our terminal: it is gdb's

@@ -17,10 +17,12 @@ from ..events import BlockWanted, CallEnded, Events, HostFs
 from ..filesystem import FileSystem, Stat
 from ..recording import EVENT
 from .debug_view import DebugView
+from .mounted import Mounted
 from .replay import Replay
 from .stage import Stage
 
 T = TypeVar("T")
+NOT_MOUNTED = Mounted()
 PAGE = 4096
 FIRST_ID = 0x40000000  # of our agent calls: no recording has got there
 BUDGET = 1 << 22
@@ -45,9 +47,12 @@ def page_at(view: DebugView, files: PastFiles, pid: int, at: int) -> bytes:
 
 
 class PastFiles:
-    """A replay's; `chunk` gets the image's chunks by hash."""
+    """A replay's; `chunk` gets the image's chunks by hash, `mounted` knows the host's directories."""
 
-    def __init__(self, replay: Replay, chunk: Callable[[str], bytes]) -> None:
+    def __init__(
+        self, replay: Replay, chunk: Callable[[str], bytes], mounted: Mounted = NOT_MOUNTED
+    ) -> None:
+        self._mounted = mounted
         self._replay = replay
         self._chunk = chunk
         self._events = Events(replay.abi)
@@ -59,6 +64,8 @@ class PastFiles:
 
     def read(self, path: str) -> bytes:
         """Return a file's bytes; raises OSError."""
+        if there := self._mounted.find(path):
+            return there.read_bytes()
         self._branch()
         stat = self.stat(path)
         key = path, stat.ino, stat.size, stat.mtime_ns
@@ -68,6 +75,8 @@ class PastFiles:
 
     def stat(self, path: str, *, follow: bool = True) -> Stat:
         """Describe a file; raises OSError."""
+        if there := self._mounted.find(path):
+            return self._mounted.stat(there)
         self._branch()
         return self._run(self._files().stat(path, follow=follow))
 

@@ -29,6 +29,7 @@ from typing import Any, BinaryIO
 from ..errors import EbbError
 from ..recording import END, META, Written
 from .bundle import Bundle, Signature, is_bundle
+from .mounted import Mounted
 from .snapshots import SCHEMA as SNAPSHOT_SCHEMA
 from .snapshots import SnapshotStore
 from .tape import Objects, TapeDamaged, TapeReader
@@ -126,6 +127,13 @@ class Run:
         return _json(self.entries[0]) if self.entries and self.entries[0].kind == META else {}
 
     @property
+    def mounted(self) -> Mounted:
+        """Directories of the host that it saw, if it was recorded into this store."""
+        places = self.row.about.get("mounts", ()) if self.row else ()
+        ended = self.row.ended if self.row else None
+        return Mounted(tuple((guest, host) for guest, host in places), ended or 0.0)
+
+    @property
     def end(self) -> dict[str, Any] | None:
         """What the tape says at its end; None if it was cut short."""
         return _json(self.entries[-1]) if self.entries and self.entries[-1].kind == END else None
@@ -205,7 +213,9 @@ class RunStore:
         info = bundle.info
         row = info["id"], info["started"], info["ended"], info["exit_code"], bundle.kernel_hash
         with self.transaction():
-            size = len(bundle.tape), json.dumps({**info["about"], **bundle.marks})
+            about = {**info["about"], **bundle.marks}
+            about.pop("mounts", None)  # of another computer
+            size = len(bundle.tape), json.dumps(about)
             try:
                 self.database.execute(
                     "INSERT INTO run (id, started, ended, exit_code, kernel, bytes, about) "
