@@ -1,5 +1,6 @@
 // System calls as text, in strace(1)'s manner, derived from the argument kinds in syscalls.tbl. On with BOOT_STRACE.
 #include "strace.h"
+#include "chaos.h"
 
 const char *syscall_args(u32 nr);
 
@@ -69,6 +70,8 @@ u32 strace_text(struct task *task, u32 nr, i64 result, bool ended, char *out, u3
         kind = end ? end + 1 : kind + n;
     }
     put_result(&trace, nr);
+    if (ended && unlikely(kernel->chaos) && task->call.live && task->call.chaos & (CHAOS_ERROR | CHAOS_CUT))
+        text_printf(&text, " (INJECTED)");
     return text.len;
 }
 

@@ -11,16 +11,16 @@ import time
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from .abi import Abi
 from .errors import EbbError
-from .recording import DIGEST, END, EVENT, META, OUTPUT, Written
+from .recording import DIGEST, END, EVENT, META, OUTPUT, PAGES, Written
 from .rewind.bundle import Bundle, write_bundle
 from .rewind.store import Run, RunRow, RunStore
 from .rewind.tape import StoredEntry
 
-_KINDS = {DIGEST: "DIGEST", OUTPUT: "OUTPUT", META: "META", END: "END"}
+_KINDS = {DIGEST: "DIGEST", OUTPUT: "OUTPUT", META: "META", END: "END", PAGES: "PAGES"}
 
 
 def _get(store: RunStore, options: argparse.Namespace) -> int:
@@ -57,7 +57,7 @@ def moment(when: float) -> str:
 
 def _describe(store: RunStore, options: argparse.Namespace) -> int:
     run = store.open(options.run)
-    known = describe(run, _abi(run))
+    known = describe(run, _abi(run), *store.checkpoints(run.id))
     if options.output == "json":
         print(json.dumps(known, indent=1))
         return 0
@@ -76,7 +76,7 @@ def _abi(run: Run) -> Abi:
     return KernelModule(run.kernel).abi
 
 
-def describe(run: Run, abi: Abi) -> dict[str, Any]:
+def describe(run: Run, abi: Abi, checkpoints: int = 0, kept: int = 0) -> dict[str, Any]:
     """Return what is known of a run; sizes are those before packing."""
     counts: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
@@ -96,6 +96,8 @@ def describe(run: Run, abi: Abi) -> dict[str, Any]:
         "started": moment(about["started"]) if "started" in about else None,
         "pinned": bool(run.row and run.row.pinned),
         "redacted": bool(about.get("redacted")),
+        **({"goes_on_from": about["start"]["snapshot"]} if "start" in about else {}),
+        **_chaos(about, run.end),
         "image": f"{about.get('image')} {about.get('image_hash') or ''}".strip(),
         "kernel": run.reader.header.kernel.hex(),
         "entries": len(run.entries),
@@ -104,8 +106,18 @@ def describe(run: Run, abi: Abi) -> dict[str, Any]:
         "leaves": len(leaves),
         "head": run.reader.head().hex(),
         "signatures": len(run.signatures),
+        "checkpoints": f"{checkpoints} ({kept} bytes)",
         "kinds": {name: (counts[name], sizes[name], objects[name]) for name in counts},
     }
+
+
+def _chaos(about: dict[str, Any], end: dict[str, Any] | None) -> dict[str, Any]:
+    """Return what went wrong because it was to."""
+    if "chaos" not in about:
+        return {}
+    done = (end or {}).get("injected")
+    said = ", ".join(f"{kind} {count}" for kind, count in done.items()) if done else "not known"
+    return {"chaos": about["chaos"], "seed": about["seed"], "injected": said}
 
 
 def kind_name(abi: Abi, entry: Written) -> str:
@@ -116,28 +128,34 @@ def kind_name(abi: Abi, entry: Written) -> str:
     return abi.event_name(data) or "?"
 
 
-def _export(store: RunStore, options: argparse.Namespace) -> int:
-    run = store.open(options.run)
+def bundle_run(run: Run, file: IO[bytes], *, redacted: bool = False) -> None:
+    """Write a run with all it takes to replay it elsewhere."""
     about, row = run.about, run.row
-    info = {
+    shown = row.about if row else about
+    info: dict[str, Any] = {
         "id": run.id,
         "started": row.started if row else about.get("started", 0.0),
         "ended": row.ended if row else None,
         "exit_code": row.exit_code if row else None,
-        "about": row.about if row else about,
+        "about": {name: value for name, value in shown.items() if name != "mounts"},
     }
     tape, signatures = run.reader.data, run.signatures
     stored = {entry.hash: entry for entry in run.entries if isinstance(entry, StoredEntry)}
     objects = {hash: stored[hash].tail() for hash in sorted(stored)}
-    if options.redact:
+    if redacted:
         from .rewind.redact import redact
 
         tape, objects = redact(run, _abi(run))
         signatures = ()
         info["redacted"] = True
+    write_bundle(file, info, run.kernel.read_bytes(), tape, objects.values(), signatures)
+
+
+def _export(store: RunStore, options: argparse.Namespace) -> int:
+    run = store.open(options.run)
     path = Path(options.file)
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        write_bundle(file, info, run.kernel.read_bytes(), tape, objects.values(), signatures)
+        bundle_run(run, file, redacted=options.redact)
     os.chmod(file.name, 0o644)
     os.replace(file.name, path)
     if options.redact:
@@ -167,7 +185,10 @@ def _remove(store: RunStore, options: argparse.Namespace) -> int:
         }
     elif not ids:
         raise EbbError("which runs? Name them, or give --older-than")
-    store.remove(sorted(ids))
+    if options.checkpoints:
+        store.drop_checkpoints(ids)
+    else:
+        store.remove(sorted(ids))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""`ebb snapshot`: keep the machine of a run as it was at a tick, list and drop what is kept."""
+"""`ebb snapshot`: keep the machine of a run as it was at a moment, list and drop what is kept."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from .cli_runs import moment
 from .errors import EbbError
 from .events import BlockWanted, Events, HostFs
 from .recording import EVENT
-from .rewind.replay import Replay
+from .rewind.moment import Moment
+from .rewind.moment import moment as read_moment
+from .rewind.replay import Replay, started_from
 from .rewind.resume import Beside, Snapshots
 from .rewind.store import Run, RunStore
 from .rewind.wasmtime_stage import WasmtimeStage
@@ -24,19 +26,17 @@ def run(store: RunStore, options: argparse.Namespace) -> int:
 
 
 def _create(store: RunStore, options: argparse.Namespace) -> int:
-    name, _, tick = options.moment.rpartition("@") if "@" in options.moment else (
+    name, _, when = options.moment.rpartition("@") if "@" in options.moment else (
         options.moment, "", "")  # fmt: skip
-    if tick and not tick.isdecimal():
-        raise EbbError(f"{tick} is no tick: write RUN@TICK, as in last@1000000")
-    print(snapshot_of(store, store.open(name), int(tick) if tick else None))
+    print(snapshot_of(store, store.open(name), read_moment(when) if when else None))
     return 0
 
 
-def snapshot_of(store: RunStore, run: Run, tick: int | None = None) -> str:
-    """Replay a run to a tick and keep the machine; returns the snapshot's id."""
-    replay = open_replay(run)
+def snapshot_of(store: RunStore, run: Run, when: Moment | None = None) -> str:
+    """Replay a run to a moment and keep the machine; returns the snapshot's id."""
+    replay = open_replay(run, once=True)
     owed = _Owed(replay)
-    replay.seek(replay.end if tick is None else tick)
+    replay.seek(replay.end if when is None else when.place(replay.abi, run.entries))
     stage = replay.stage
     assert isinstance(stage, WasmtimeStage)
     report = stage.port.report()
@@ -72,7 +72,13 @@ class _Owed:
         """Return what must be known beside the pages, where the replay is."""
         abi, structs = self._replay.abi, self._replay.abi.structs
         calls: list[int] = []
-        realtime = 0
+        last, realtime = 0, 0
+        if start := started_from(run.entries):
+            calls += start["calls"]
+            last, harts = start["last_call"], start["harts"]
+            realtime = start["realtime_ns"] - start["now_ns"]
+            for record in start["owed"]:
+                self._record(0, bytes.fromhex(record))
         for entry in run.entries[: self._replay.next]:
             if entry.kind != EVENT:
                 continue
@@ -91,7 +97,7 @@ class _Owed:
                 case "HOSTFS":
                     id = structs["event_hostfs"].integer(data, "id")
                     self._asked.pop((name, id), None)
-        if not calls:
+        if not (last := max([last, *calls])):
             raise EbbError("the machine has not booted at this tick")
         return Beside(
             ram=self._replay.ram,
@@ -99,7 +105,7 @@ class _Owed:
             now_ns=now_ns,
             realtime_ns=realtime + now_ns,
             image=run.about.get("image"),
-            last_call=max(calls),
+            last_call=last,
             calls=tuple(id for id in calls if id not in self._ended),
             owed=tuple(data.hex() for data in self._asked.values()),
             run=run.id,

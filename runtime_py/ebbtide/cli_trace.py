@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from .cli_rewind import cut, open_replay
-from .rewind.http1 import Exchange, exchanges, protocol
+from .rewind.http1 import Exchange, numbered, protocol
 from .rewind.http_show import Style, as_json, har, line, text
 from .rewind.moment import Moment
 from .rewind.network import NETWORK_TAPS, Connections, Mark, Step
@@ -50,7 +50,10 @@ class _Printer:
 def run(store: RunStore, options: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     found = store.open(options.run)
-    replay = open_replay(found)
+    replay = open_replay(found, once=True)
+    for name in ("since", "to"):
+        if when := getattr(options, name):
+            setattr(options, name, when.known(replay.abi, found.entries))
     try:
         _LAYERS[options.layer](replay, _Printer(options))
     finally:
@@ -137,6 +140,25 @@ def _signals(replay: Replay, printer: _Printer) -> None:
     watch(replay, SIGNAL_TAPS, see, printer.options.to)
 
 
+def _chaos(replay: Replay, printer: _Printer) -> None:
+    kinds = {number: name.lower() for name, number in replay.abi.groups["chaos"].items()}
+    calls = {number: name for name, number in replay.abi.nr.items()}
+
+    def see(tap: Tap) -> None:
+        kind, call, value = kinds[tap.args[0]], calls.get(tap.args[1], ""), tap.args[2]
+        said = {
+            "errno": f"{call} fails: {replay.abi.errno_name(value)}",
+            "short": f"{call} ends after {value} bytes",
+            "clock": f"a clock jumps by {value / 1e9:.6f} s" if value else "time runs otherwise",
+            "sched": f"is next, before {value} others" if value else "is preempted",
+        }[kind]
+        call = call if kind in ("errno", "short") else ""
+        data = {"kind": kind, "call": call, "value": value}
+        printer.put(tap, f"{when(tap)} [{tap.tid}] {kind}: {said}", data)
+
+    watch(replay, ("CHAOS",), see, printer.options.to)
+
+
 def _network(replay: Replay, printer: _Printer) -> None:
     view = Connections()
 
@@ -179,8 +201,7 @@ def _request(replay: Replay, printer: _Printer) -> None:
     try:
         watch(replay, NETWORK_TAPS, view.see, options.to)
     finally:
-        found = [one for connection in view.all for one in exchanges(connection)]
-        found.sort(key=lambda one: one.request.first.tick)
+        found = numbered(view.all)
         if options.pid:
             found = [one for one in found if not _pids(one).isdisjoint(options.pid)]
         if options.since:
@@ -216,6 +237,7 @@ _LAYERS = {
     "process": _process,
     "files": _files,
     "signals": _signals,
+    "chaos": _chaos,
     "network": _network,
     "request": _request,
 }
