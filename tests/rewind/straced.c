@@ -53,7 +53,7 @@ static void files(void) {
     utimensat(AT_FDCWD, "traced", times, 0);
     syscall(SYS_fchmodat, AT_FDCWD, "traced", 0755);
     syscall(SYS_fchownat, AT_FDCWD, "traced", -1, -1, 0);
-    syscall(SYS_renameat2, AT_FDCWD, "traced", AT_FDCWD, "moved", RENAME_NOREPLACE);
+    syscall(SYS_renameat2, AT_FDCWD, "traced", AT_FDCWD, "moved", 1);
     syscall(SYS_unlinkat, AT_FDCWD, "moved", 0);
     syscall(SYS_mkdirat, AT_FDCWD, "folder", 0700);
     syscall(SYS_unlinkat, AT_FDCWD, "folder", AT_REMOVEDIR);
@@ -85,8 +85,8 @@ static void signals(void) {
     sigprocmask(SIG_BLOCK, &set, NULL);
     sigpending(&set);
     sigprocmask(SIG_SETMASK, &set, NULL);
-    sigfillset(&set);
-    sigprocmask(SIG_UNBLOCK, &set, NULL);
+    unsigned long most = ~(3ul << 31);
+    syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &most, NULL, 8);
     kill(0x7ffffff0, SIGTERM);
     kill(0x7ffffff0, 40);
 }
