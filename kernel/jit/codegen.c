@@ -472,6 +472,14 @@ static void target(struct translation *t, const struct jit_insn *last) {
     set(t, temp(t, TEMP_A));
 }
 
+// On the stack: does this call lead where its copy begins?
+static void as_guessed(struct translation *t, const struct jit_insn *call) {
+    target(t, call);
+    get(t, temp(t, TEMP_A));
+    get_pc(t, call->target);
+    op(t, W_I64_EQ);
+}
+
 static void jump(struct translation *t, const struct block *block) {
     const struct jit_insn *last = &t->row[block->first + block->count - 1];
     const struct insn *insn = &last->insn;
@@ -559,8 +567,12 @@ static void terminator(struct translation *t, u16 index) {
             go(t, index, 0);
         }
         break;
-    case TERM_BRANCH: {
-        integer_condition(t, &last->insn);
+    case TERM_BRANCH:
+    case TERM_GUESS: {
+        if (block->term == TERM_BRANCH)
+            integer_condition(t, &last->insn);
+        else
+            as_guessed(t, &t->row[block->first + block->count]); // it stands there once more
         u16 taken = block->succ[0], not_taken = block->succ[1];
         if (by_label(t, index, taken)) {
             op_u(t, W_BR_IF, label_of(t, index, taken));

@@ -8,6 +8,7 @@
 #define BLOCK_INSNS 200u // so that an index in a block fits 8 bits
 
 #define CONTEXTS 60u
+#define REGION_ROWS (REGION_INSNS + CONTEXTS) // a guessed call stands in two blocks
 #define HINTS 4096u
 #define GROUPS 128u // of memory accesses
 #define LAST_PAGES 16u
@@ -31,6 +32,7 @@ struct jit_insn {
     i32 off;
     i32 target; // of a call whose function is copied
     u8 context, callee;
+    bool guessed; // through a register, which held that address the last time
     bool leader; // a block begins here
     bool calls_entry; // a call of the region's own entry
 };
@@ -41,6 +43,7 @@ enum term {
     TERM_BRANCH,   // conditional: succ[0] taken, succ[1] not
     TERM_CALL,     // jal or jalr that leaves a return address; succ[0] is behind it
     TERM_INDIRECT, // jalr
+    TERM_GUESS,    // the call behind the block leads to a copy: succ[0] does so if it is as guessed, succ[1] calls
     TERM_RETURN,   // jalr at the end of a copy: succ[0] if it returns to where its call was
     TERM_STOP,     // the instruction behind the block is the interpreter's
 };
@@ -52,6 +55,7 @@ struct block {
     u16 succ[2];      // blocks; NO_BLOCK: leaves to exit[]
     struct place exit[2]; // where succ[] begin
     u8 term;
+    bool apart; // one of the two behind TERM_GUESS: no place of its own
     bool reached, header, merge, leaves;
     bool tight;   // is a loop by itself
     bool in_loop; // the innermost loop around it calls nothing
@@ -75,9 +79,10 @@ struct translation {
     u32 page_count;
     struct context context[CONTEXTS];
     u32 context_count;
+    u32 guesses; // copies whose call is a guess
     struct jit_insn insn[REGION_INSNS];
     u32 insn_count;
-    struct jit_insn row[REGION_INSNS]; // the same, block by block
+    struct jit_insn row[REGION_ROWS]; // the same, block by block
     u32 row_count;
     u16 at[4096]; // by place: index of the instruction + 1
     struct block block[REGION_BLOCKS];
@@ -91,8 +96,8 @@ struct translation {
     struct code code;
     u8 local[64]; // of a register
     // memory.c: by instruction of `row`
-    u8 group[REGION_INSNS]; // of this access; NO_GROUP
-    i16 group_off[REGION_INSNS];
+    u8 group[REGION_ROWS]; // of this access; NO_GROUP
+    i16 group_off[REGION_ROWS];
     struct group {
         u16 root;      // value that the addresses are relative to
         u16 home;      // block where it is checked
