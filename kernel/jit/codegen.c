@@ -189,13 +189,17 @@ void leave_write(struct translation *t) {
     op(t, W_END);
 }
 
+static void if_rare(struct translation *t) {
+    hint(t, false);
+    nest(t, W_IF, T_NONE);
+}
+
 // If fuel does not last as far as `need`; what is inside ends with unnest.
 static void if_short(struct translation *t, i32 need) {
     get(t, L_FUEL);
     const32(t, need);
     op(t, W_I32_LT_S);
-    hint(t, false);
-    nest(t, W_IF, T_NONE);
+    if_rare(t);
 }
 
 static void refill(struct translation *t) {
@@ -519,6 +523,27 @@ static void behind_call(struct translation *t, const struct block *to, i32 off) 
     unnest(t);
 }
 
+// Behind a call: the stack and the frame should be where they were, and what the TLB had must still be right.
+static void unless_kept(struct translation *t, const struct block *block) {
+    get(t, temp32(t, TEMP_TLB));
+    mem(t, W_I32_LOAD, 2, offsetof(struct tlb, lost));
+    get(t, temp32(t, TEMP_LOST));
+    op(t, W_I32_NE);
+    for (u32 mask = block->kept; mask; mask &= mask - 1) {
+        u32 reg = (u32)__builtin_ctz(mask);
+        get(t, L_CONTEXT);
+        mem(t, W_I64_LOAD, 3, reg * 8);
+        get(t, t->local[reg]);
+        op(t, W_I64_NE);
+        op(t, W_I32_OR);
+    }
+    if_rare(t);
+    arguments(t, false);
+    get_pc(t, block->exit[0].off);
+    continue_for_us(t);
+    unnest(t);
+}
+
 static void terminator(struct translation *t, u16 index) {
     const struct block *block = &t->block[index];
     const struct jit_insn *last = &t->row[block->first + block->count - 1];
@@ -559,10 +584,13 @@ static void terminator(struct translation *t, u16 index) {
             transfer(t, false);
         } else {
             behind_call(t, &t->block[block->succ[0]], block->exit[0].off);
+            if (block->kept)
+                unless_kept(t, block);
             if (t->floats)
                 float_begin(t, true);
             state_load(t);
-            memory_forget(t);
+            if (!block->kept)
+                memory_forget(t);
             registers_load(t, t->block[block->succ[0]].live);
             go(t, index, 0);
         }
@@ -796,6 +824,9 @@ bool region_write(struct translation *t) {
         get(t, L_CONTEXT);
         mem(t, W_I64_LOAD, 3, CONTEXT(expect));
         set(t, temp(t, TEMP_EXPECT));
+        get(t, temp32(t, TEMP_TLB));
+        mem(t, W_I32_LOAD, 2, offsetof(struct tlb, lost));
+        set(t, temp32(t, TEMP_LOST));
     }
     registers_load(t, t->block[0].live);
     tree(t, 0);

@@ -407,9 +407,23 @@ static void needs(struct translation *t) {
     }
 }
 
+static u32 bases(const struct translation *t) {
+    u32 set = 0;
+    for (u32 i = 0; i < t->row_count; i++)
+        if (t->row[i].insn.flags & (LOAD | STORE))
+            set |= 1u << t->row[i].insn.rs1;
+    return set & (1u << REG_SP | 1u << REG_FP);
+}
+
 // Which registers differ from the context, forwards; which are wanted in locals, backwards. A block
 // that may leave writes back all that is or gets dirty in it, so those are wanted too.
 static void registers(struct translation *t) {
+    for (u32 i = 0; i < t->order_count; i++) {
+        struct block *block = &t->block[t->order[i]];
+        bool back = block->term == TERM_CALL && block->succ[0] != NO_BLOCK;
+        u32 link = t->row[block->first + block->count - 1].insn.rd;
+        block->kept = back && link == REG_RA ? t->bases : 0; // the other link is for code that moves the stack
+    }
     for (bool changed = true; changed;) {
         changed = false;
         for (u32 i = 0; i < t->order_count; i++) {
@@ -442,7 +456,7 @@ static void registers(struct translation *t) {
             }
             if (ends || returns)
                 after |= block->dirty_out;
-            u64 live = block->use | (after & ~block->def);
+            u64 live = block->use | ((after | block->kept) & ~block->def);
             if (block->leaves || block->header)
                 live |= block->dirty | block->def;
             changed |= live != block->live;
@@ -513,6 +527,7 @@ bool region_find(struct translation *t) {
     } while (cut(t));
     edges(t);
     needs(t);
+    t->bases = bases(t);
     registers(t);
     return true;
 }

@@ -49,16 +49,19 @@ enum term {
 };
 
 enum { NO_BLOCK = 0xffff };
+enum { REG_RA = 1, REG_SP = 2, REG_FP = 8 };
 
 struct block {
     u16 first, count; // instructions; the last is the branch, jump or call
     u16 succ[2];      // blocks; NO_BLOCK: leaves to exit[]
     struct place exit[2]; // where succ[] begin
     u8 term;
+    u32 kept; // of TERM_CALL: x registers that are as before when it is back, or the region is left
     bool apart; // one of the two behind TERM_GUESS: no place of its own
     bool reached, header, merge, leaves;
     bool tight;   // is a loop by itself
     bool in_loop; // the innermost loop around it calls nothing
+    bool loop_forgets; // of a loop's head: there is a call behind which nothing is known of the TLB
     u32 steady;   // registers that may stay in a page there: no unknown or large steps
     u16 order; // in reverse postorder
     u16 idom;
@@ -68,7 +71,7 @@ struct block {
     u64 live;       // needed in locals at the start
     u64 dirty;      // changed since they were loaded, at the start
     u64 dirty_out;
-    u64 loop_writes; // of a loop's head: registers written in the loop; all if it calls
+    u32 unknown; // x registers that differ at the start, by the ways there, in what memory.c knows of them
     u32 word; // x registers that are sign-extended 32-bit values at the start
 };
 
@@ -90,6 +93,7 @@ struct translation {
     u16 order[REGION_BLOCKS]; // blocks in reverse postorder
     u32 order_count;
     u64 registers; // used anywhere
+    u32 bases;     // x registers that calls leave alone, by convention, and addresses are relative to
     bool floats;   // assumes what float_begin tests
     bool careful;  // right while fcsr.NX is clear, too
     // codegen.c
@@ -118,7 +122,7 @@ struct translation {
     struct value {
         u16 root;
         i16 off;
-    } value[REGION_BLOCKS][32]; // of x registers, at each block's end
+    } value[REGION_BLOCKS][32]; // of x registers, at each block's start
     u64 known[REGION_BLOCKS][GROUPS / 64]; // groups that have been checked, at its end
     // tight.c: by instruction of the loop
     u8 role[BLOCK_INSNS]; // ROLE_*
