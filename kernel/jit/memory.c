@@ -192,6 +192,51 @@ static void values_find(struct translation *t) {
         ;
 }
 
+// A register that has this root when the block begins, and a local that holds it; 0: none.
+static u32 holder(const struct translation *t, u16 index, u32 root) {
+    u32 reg = 1; // a copy that nobody reads has no local
+    while (reg < REG_F && (t->value[index][reg].root != root || !(t->block[index].live >> reg & 1)))
+        reg++;
+    return reg < REG_F ? reg : 0;
+}
+
+// In a tight loop: does the register move by a constant? Adds it to `step`.
+static bool moves(const struct value *before, const struct value *after, u32 reg, i32 *step) {
+    *step += after[reg].off - before[reg].off;
+    return reg && after[reg].root == before[reg].root;
+}
+
+static bool sets_stride(struct group *group, u32 base, i32 base_off, i32 step) {
+    group->strides = step <= STRIDE && step >= -STRIDE && base_off == (i16)base_off;
+    if (group->strides) {
+        group->base = (u8)base;
+        group->base_off = (i16)base_off;
+        group->step = (i16)step;
+    }
+    return group->strides;
+}
+
+// In a tight loop, whose registers hold `after` behind it: an address that is a sum, made in the loop, of two that move by
+// constants.
+static void find_index(const struct translation *t, u16 index, const struct value *after, struct group *group) {
+    const struct block *block = &t->block[index];
+    const struct value *before = t->value[index];
+    u32 row = group->root - 1u;
+    if (row < block->first || row >= (u32)block->first + block->count || t->row[row].insn.id != ADD ||
+        !t->row[row].insn.rs2)
+        return;
+    struct value value[REG_F];
+    __builtin_memcpy(value, before, sizeof value);
+    for (u32 i = block->first; i < row; i++)
+        value_step(t, i, value);
+    struct value a = value[t->row[row].insn.rs1], b = value[t->row[row].insn.rs2];
+    u32 base = holder(t, index, a.root), other = holder(t, index, b.root);
+    i32 step = 0;
+    if (moves(before, after, base, &step) && moves(before, after, other, &step) &&
+        sets_stride(group, base, before[base].off - a.off + before[other].off - b.off, step))
+        group->index = (u8)other;
+}
+
 static void block_find(struct translation *t, u16 index) {
     const struct block *block = &t->block[index];
     const struct value *before = t->value[index];
@@ -211,16 +256,13 @@ static void block_find(struct translation *t, u16 index) {
     }
     for (u32 i = own; i < t->group_count; i++) {
         struct group *group = &t->groups[i];
-        u32 reg = 1;
-        while (reg < REG_F && (before[reg].root != group->root || !(block->live >> reg & 1)))
-            reg++; // a copy that nobody reads has no local that holds it
-        if (reg < REG_F && block->tight && value[reg].root == group->root) {
-            i32 step = value[reg].off - before[reg].off;
-            group->strides = step <= STRIDE && step >= -STRIDE;
-            group->step = (i16)step;
-        }
-        bool early = block->tight ? group->strides : block->in_loop || group->crosses;
-        if (reg < REG_F && early) {
+        u32 reg = holder(t, index, group->root);
+        i32 step = 0;
+        if (block->tight && !reg)
+            find_index(t, index, value, group);
+        else if (block->tight && moves(before, value, reg, &step))
+            sets_stride(group, reg, before[reg].off, step);
+        if (!block->tight && reg && (block->in_loop || group->crosses)) {
             group->base = (u8)reg;
             group->base_off = before[reg].off;
         }
@@ -499,6 +541,12 @@ bool memory_begin(struct translation *t, const struct block *block) {
 static void stride_check(struct translation *t, const struct group *group) {
     i32 span = group->high - group->low, step = group->step;
     address(t, group->base, (i64)group->low - group->base_off);
+    if (group->index) {
+        get(t, temp(t, TEMP_A));
+        get_x(t, group->index);
+        op(t, W_I64_ADD);
+        set(t, temp(t, TEMP_A));
+    }
     probe(t, 1, group->write);
     leave_if(t);
     const32(t, (i32)PAGE_SIZE - span);

@@ -110,7 +110,8 @@ struct translation {
         i32 low, high; // what the accesses cover
         u8 size;       // of the first access
         u8 base;       // register from which the address is known when the block begins
-        i16 base_off;  // its distance from the root then
+        u8 index;      // and another that is to be added, if not 0
+        i16 base_off;  // its distance, or that of both, from the root then
         bool strides;  // is in a tight loop; `base` changes by `step` each time
         i16 step;
         i16 low_imm;   // of its accesses
