@@ -86,6 +86,7 @@ void where(struct translation *t, const struct block *block, u32 k) {
     i32 off = k < block->count ? row[k].off : last->off + last->insn.len;
     const32(t, (i32)((u32)off << 8 | (t->ahead ? 0 : block->count - k)));
     set(t, temp32(t, TEMP_WHERE));
+    t->stub = t->stub_at[k];
 }
 
 void hint(struct translation *t, bool likely) {
@@ -97,7 +98,7 @@ void branch_if(struct translation *t, u32 label) { op_u(t, W_BR_IF, label_depth(
 
 void leave_if(struct translation *t) {
     hint(t, false);
-    branch_if(t, LABEL_STUB);
+    branch_if(t, LABEL_STUBS + t->stub);
 }
 
 // The interpreter goes on for us; the arguments are on the stack.
@@ -154,8 +155,44 @@ void go_on_write(struct translation *t) {
     op(t, W_END);
 }
 
+bool codegen_leaves(const struct insn *insn) {
+    return insn->flags & (LOAD | STORE | AMO) || (insn->flags & (FP | CSR) && float_leaves(insn));
+}
+
+// Where leaving goes: stub 0 writes back what was dirty when the block began; each of the others, which are inside it, what the
+// block had written by then, and falls through.
+static u32 stubs_plan(struct translation *t, const struct block *block) {
+    u64 written = 0, reads, writes;
+    u32 last = 0;
+    t->stub_set[0] = 0;
+    for (u32 k = 0; k < block->count; k++) {
+        const struct insn *insn = &t->row[block->first + k].insn;
+        if (codegen_leaves(insn) && written != t->stub_set[last])
+            t->stub_set[++last] = written;
+        t->stub_at[k] = (u8)last;
+        insn_registers(insn, &reads, &writes);
+        written |= writes & ~block->dirty;
+    }
+    return last;
+}
+
+static u32 stubs_begin(struct translation *t, const struct block *block) {
+    u32 last = stubs_plan(t, block);
+    for (u32 i = 0; i <= last; i++)
+        nest_as(t, W_BLOCK, T_NONE, LABEL_STUBS + i);
+    return last;
+}
+
+static void stubs_end(struct translation *t, u32 last) {
+    for (; last; last--) {
+        unnest(t);
+        registers_store(t, t->stub_set[last] & ~t->stub_set[last - 1]);
+    }
+    unnest(t);
+}
+
 static void stub(struct translation *t, const struct block *block) {
-    registers_store(t, block->dirty | block->def);
+    registers_store(t, block->dirty);
     get(t, L_CONTEXT);
     get(t, temp32(t, TEMP_WHERE));
     mem(t, W_I32_STORE, 2, CONTEXT(where));
@@ -282,10 +319,6 @@ static void leave_to(struct translation *t, const struct block *block, i32 off) 
 }
 
 // ---- Instructions ------------------------------------------------------------------------------
-bool codegen_leaves(const struct insn *insn) {
-    return insn->flags & (LOAD | STORE | AMO) || (insn->flags & (FP | CSR) && float_leaves(insn));
-}
-
 bool codegen_knows(const struct translation *t, const struct insn *insn) {
     switch (insn->id) {
     case JAL: case JALR: case LB: case LH: case LW: case LD: case LBU: case LHU: case LWU:
@@ -362,16 +395,17 @@ static void refill_block(struct translation *t, const struct block *block, i32 l
     memory_forget(t);
     if_short(t, left);
     where(t, block, 0);
-    op_u(t, W_BR, label_depth(t, LABEL_STUB));
+    op_u(t, W_BR, label_depth(t, LABEL_STUBS));
     unnest(t);
     unnest(t);
 }
 
 static void body(struct translation *t, const struct block *block) {
     bool guarded = block->leaves || block->header;
+    u32 stubs = 0;
     if (guarded) {
         nest_as(t, W_BLOCK, T_NONE, LABEL_DONE);
-        nest_as(t, W_BLOCK, T_NONE, LABEL_STUB);
+        stubs = stubs_begin(t, block);
     }
     get(t, L_FUEL);
     const32(t, block->count);
@@ -390,7 +424,7 @@ static void body(struct translation *t, const struct block *block) {
     }
     if (guarded) {
         op_u(t, W_BR, label_depth(t, LABEL_DONE));
-        unnest(t);
+        stubs_end(t, stubs);
         stub(t, block);
         unnest(t);
     }
@@ -672,7 +706,7 @@ static void tight_rounds(struct translation *t, u16 index) {
     memory_clear(t, block);
     if (leaves) {
         nest_as(t, W_BLOCK, T_NONE, LABEL_DONE);
-        nest_as(t, W_BLOCK, T_NONE, LABEL_STUB);
+        stubs_begin(t, block); // all that it writes is dirty when it begins: there is one
     }
     instructions(t, block);
     if (leaves) {
@@ -710,7 +744,7 @@ static void tight_rounds(struct translation *t, u16 index) {
 
 static void tight(struct translation *t, u16 index) {
     const struct block *block = &t->block[index];
-    nest_as(t, W_BLOCK, T_NONE, LABEL_STUB);
+    stubs_begin(t, block);
     nest_as(t, W_BLOCK, T_NONE, LABEL_SLOW);
     t->ahead = true;
     refill_block(t, block, block->need);
@@ -735,6 +769,7 @@ static void tight(struct translation *t, u16 index) {
     const32(t, block->count);
     op(t, W_I32_SUB);
     set(t, L_FUEL);
+    stubs_plan(t, block); // others have been written meanwhile
     t->slow = true;
     instructions(t, block);
     t->slow = false;

@@ -64,7 +64,7 @@ void hint(struct translation *t, bool likely);
 // codegen.c. Structures that branches may name, or not.
 enum {
     LABEL_NONE = 0xffff,
-    LABEL_STUB = 0xfffe,
+    LABEL_STUBS = 0xf000, // and a number
     LABEL_DONE = 0xfffd, // behind the block's body
     LABEL_SLOW = 0xfffc, // its other version
     LABEL_LOOP = 0x8000,

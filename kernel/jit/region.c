@@ -416,7 +416,7 @@ static u32 bases(const struct translation *t) {
 }
 
 // Which registers differ from the context, forwards; which are wanted in locals, backwards. A block
-// that may leave writes back all that is or gets dirty in it, so those are wanted too.
+// that may leave writes back all that is dirty, so those are wanted too.
 static void registers(struct translation *t) {
     for (u32 i = 0; i < t->order_count; i++) {
         struct block *block = &t->block[t->order[i]];
@@ -458,7 +458,7 @@ static void registers(struct translation *t) {
                 after |= block->dirty_out;
             u64 live = block->use | ((after | block->kept) & ~block->def);
             if (block->leaves || block->header)
-                live |= block->dirty | block->def;
+                live |= block->dirty;
             changed |= live != block->live;
             block->live = live;
         }

@@ -131,13 +131,16 @@ struct translation {
         u8 reg, bytes;
         i16 off; // as group_off
     } wide[BLOCK_INSNS];
+    u8 stub_at[BLOCK_INSNS];       // codegen.c: which one, by instruction of the block being written
+    u64 stub_set[BLOCK_INSNS];     // what is written back by it and those below, but what was dirty
+    u32 stub; // of the instruction being written
     bool rounds; // writing a tight loop's rounds
     bool ahead; // writing what comes before a block: its fuel is not taken
     bool slow; // writing the version of a block for groups that cross pages
     u32 temp, temp_f64, temp_f32, temp_i32; // first of the temporary locals
     u32 word; // as in block, at the instruction
     u64 not_nan, boxed; // registers of which this is known, in the block
-    u16 label[REGION_BLOCKS * 3]; // open blocks, outermost first: what a branch to each means
+    u16 label[REGION_BLOCKS * 3 + 2 * BLOCK_INSNS]; // open blocks, outermost first: what a branch to each means
     u32 label_count;
     // Branches that hardly ever, or nearly always, are taken: for the engine. In order.
     struct hint {
