@@ -278,7 +278,7 @@ static void block_find(struct translation *t, u16 index) {
         }
 }
 
-// The groups that have been checked on every way to the block, with no call since.
+// The groups that have been checked on every way to the block, with no call since that makes one forget.
 static void known_find(struct translation *t, u16 index) {
     u64 *known = t->known[index];
     bool first = true;
