@@ -4,11 +4,12 @@
 // snapshot holds. struct host is private: caches and mail, rebuilt by k_attach.
 //
 // Locks, outermost first. host.lock (the kernel lock) guards all machine memory but the registers of running
-// tasks; host.mail_lock and host.heap_lock are leaves. Debug builds check the order.
+// tasks; host.mail_lock, host.heap_lock and host.miss_lock are leaves. Debug builds check the order.
 #pragma once
 #include "abi.h"
 #include "debug.h"
 #include "outbox.h"
+#include "order.h"
 #include "tap.h"
 #include "lib/clock.h"
 #include "lib/list.h"
@@ -120,6 +121,8 @@ struct host {
     struct counters counters;
     const char *abi_text;
     struct debug debug;
+    struct order order;
+    struct lock miss_lock; // frame_code, where misses do not take the kernel lock (tlb.c)
     struct hart *running; // hart of this kernel pass; belongs to the kernel lock
     u64 pass_ticks;       // tick cost of the current pass
     u32 taps;             // bits of TAP_*
