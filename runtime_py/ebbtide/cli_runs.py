@@ -15,12 +15,12 @@ from typing import Any
 
 from .abi import Abi
 from .errors import EbbError
-from .recording import DIGEST, END, EVENT, META, OUTPUT, Written
+from .recording import DIGEST, END, EVENT, META, ORDER, OUTPUT, Written
 from .rewind.bundle import Bundle, write_bundle
 from .rewind.store import Run, RunRow, RunStore
 from .rewind.tape import StoredEntry
 
-_KINDS = {DIGEST: "DIGEST", OUTPUT: "OUTPUT", META: "META", END: "END"}
+_KINDS = {DIGEST: "DIGEST", OUTPUT: "OUTPUT", META: "META", END: "END", ORDER: "ORDER"}
 
 
 def _get(store: RunStore, options: argparse.Namespace) -> int:

@@ -103,6 +103,7 @@ class Events:
         hostname: str = "ebb",
         index: bytes = b"",
         strace: bool = False,
+        ordered: bool = False,
     ) -> bytes:
         """Start the machine; the first event it gets."""
         return self._event(
@@ -114,7 +115,7 @@ class Events:
             cpus=cpus,
             harts=harts,
             index_len=len(index),
-            flags=self.abi.const["BOOT_STRACE"] if strace else 0,
+            flags=strace * self.abi.const["BOOT_STRACE"] | ordered * self.abi.const["BOOT_ORDERED"],
             seed=seed,
             hostname=hostname.encode(),
         )

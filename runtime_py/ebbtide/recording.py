@@ -22,6 +22,7 @@ DIGEST = 2  # what the machine's pages were at this tick
 OUTPUT = 3  # how many records had come out, and the hash of them; says nothing of the tick
 META = 4  # JSON: whose run this is; the first entry
 END = 5  # JSON: how it ended; the last entry
+ORDER = 6  # what several harts did, one after the other (order.py)
 
 
 @dataclass(frozen=True)

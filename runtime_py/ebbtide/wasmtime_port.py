@@ -189,6 +189,10 @@ class WasmtimeHostPort(HostPort):
         heap, low, end = (self._instance.call("k_span", which) for which in range(3))
         return heap, low, end
 
+    def order(self, mode: int, size: int) -> int:
+        """Have the order of passes written, or follow one; returns the address of struct order_log."""
+        return self._instance.call("k_order", mode, size)
+
     def tap(self, mask: int) -> None:
         """Ask for records of taps: bit n for the n-th."""
         self._instance.call("k_tap", mask)

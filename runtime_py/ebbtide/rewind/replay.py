@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from ..abi import Abi
 from ..errors import EbbError
 from ..events import CallEnded, Events
-from ..recording import END, EVENT, ReplayDriver, Written
+from ..order import OrderedDriver
+from ..recording import END, EVENT, ORDER, ReplayDriver, Written
 from .output import Chunk, OutputCheck, OutputHash, Streams
 from .stage import Pages, Stage
 
@@ -64,7 +65,8 @@ class Replay:
         self._streams = Streams(abi)
         self._seen = 0  # entries that `_streams` knows
         self.stage = new_stage(self.ram, None)
-        self._driver = self._drive(0, 0)
+        self.ordered = any(entry.kind == ORDER for entry in entries)  # several harts
+        self._driver: ReplayDriver | OrderedDriver = self._drive(0, 0)
         self.checkpoint()
 
     @property
@@ -104,6 +106,8 @@ class Replay:
     def go(self, tick: int) -> bool:
         """Go on to a tick; True: a debugger's stop came first. Makes checkpoints on the way."""
         driver, end = self._driver, len(self.entries)
+        if isinstance(driver, OrderedDriver):
+            raise EbbError("a run of several harts is replayed as a whole only")
         while driver.next < end and self.entries[driver.next].tick < tick:
             if not self._advance(self.entries[driver.next].tick):
                 return True
@@ -111,6 +115,7 @@ class Replay:
         return not self._advance(min(tick, self.end))
 
     def _advance(self, tick: int) -> bool:
+        assert isinstance(self._driver, ReplayDriver)
         while self.tick < tick:
             self.on_slice()
             self._driver.advance(min(tick, self.tick + self.budget))
@@ -180,7 +185,9 @@ class Replay:
         """Give the memory back."""
         self.stage.close()
 
-    def _drive(self, tick: int, next: int) -> ReplayDriver:
+    def _drive(self, tick: int, next: int) -> ReplayDriver | OrderedDriver:
+        if self.ordered:
+            return self.stage.ordered(self.entries, self.stage.digest, self._drain)
         driver = ReplayDriver(
             self.stage.port,
             self.entries,

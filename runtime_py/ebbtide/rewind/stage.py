@@ -6,11 +6,13 @@ whole machine. They are held in pieces, and what two moments have in common they
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from ..order import OrderedDriver
 from ..port import Port
+from ..recording import Written
 
 if TYPE_CHECKING:
     from .debug_view import DebugView
@@ -33,6 +35,11 @@ class Stage(Protocol):
 
     def digest(self) -> bytes:
         """Return the SHA-256 over all machine pages."""
+
+    def ordered(
+        self, entries: Sequence[Written], digest: Callable[[], bytes], drain: Callable[[], None]
+    ) -> OrderedDriver:
+        """Follow the order in which several harts ran."""
 
     def pages(self, like: Pages | None = None) -> Pages:
         """Copy all machine pages in use; pieces that are as in `like` are shared with it."""

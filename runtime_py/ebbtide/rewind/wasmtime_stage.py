@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
+from ..order import FOLLOW, OrderedDriver
+from ..recording import Written
 from ..wasmtime_jit import Compiler
 from ..wasmtime_kernel import WASM_PAGE, KernelModule, SharedMemory
 from ..wasmtime_port import WasmtimeHostPort, WasmtimePort
@@ -59,6 +61,16 @@ class WasmtimeStage(Stage):
             if known is not _ZERO:
                 pieces[at] = known
         return Pages(pieces)
+
+    def ordered(
+        self, entries: Sequence[Written], digest: Callable[[], bytes], drain: Callable[[], None]
+    ) -> OrderedDriver:
+        """Follow the order in which several harts ran."""
+        host = self.host
+        log = host.order(FOLLOW, 0)
+        return OrderedDriver(
+            self.port, entries, self.memory, log, alloc=host.private_alloc, digest=digest, drain=drain
+        )
 
     def debug(self) -> DebugView:
         if self._debug is None:
