@@ -343,6 +343,7 @@ __attribute__((export_name("k_step"))) u32 k_step(u32 id, u32 budget_lo, u32 bud
         atomic_load(&hart->doorbell); // first: a ring during the step must end k_park at once
     if (atomic_load(&host.freeze)) {
         atomic_wait(&host.freeze, 1, 100000000); // the gate
+        hart->report.status = STATUS_READY; // it may be the first step
         return STATUS_READY;
     }
     if (atomic_load(&host.panicked)) {

@@ -153,7 +153,11 @@ class NativePlacement(Placement):
                 threshold = JIT_THRESHOLD_KEPT
             threshold = options.jit_threshold or threshold
             self._compiler = Compiler(
-                self.kernel, threshold=threshold, store=store, on_refused=self._refused
+                self.kernel,
+                threshold=threshold,
+                store=store,
+                sharing=self.recorder is None,  # as with kept code
+                on_refused=self._refused,
             )
         for seat in self._seats:
             clock: Timekeeper = Clock(host) if options.time == "host" else VirtualClock()
