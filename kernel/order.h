@@ -35,6 +35,7 @@ struct order {
     u32 stop_after; // in a replay: passes, if it ends early
     struct order_log *log;
     u8 *data;
+    u32 head; // of what is written
     struct segment segment[HART_MAX];
 };
 
