@@ -36,25 +36,6 @@ bool order_full(void) {
     return host.order.on && log->head - atomic_load(&log->tail) > log->size - MARGIN;
 }
 
-#define ORDER_CHECK 1
-#define CHECKS 8
-static u64 taken_number[CHECKS];
-static struct segment last_segment[HART_MAX];
-static u64 check_value(struct hart *hart, u32 c) {
-    struct task *t = kernel->current[hart->id];
-    struct segment *s = &last_segment[hart->id];
-    switch (c) {
-    case 0: return kernel->tick;
-    case 1: return t ? t->tid : 0;
-    case 2: return t ? t->cpu.pc : 0;
-    case 3: return t ? t->cpu.instret : 0;
-    case 4: return t ? t->call.nr : 0;
-    case 5: return s->used;
-    case 6: return s->exit;
-    case 7: return kernel->frames_used;
-    }
-    return 0;
-}
 void order_end(struct hart *hart, bool idle) {
     struct order *order = &host.order;
     bool something = order->guest || order->passes > idle;
@@ -64,7 +45,6 @@ void order_end(struct hart *hart, bool idle) {
             put_number(order->used);
         if (order->early)
             put_number(order->passes);
-        if (ORDER_CHECK) { for (u32 c = 0; c < CHECKS; c++) put_number(check_value(hart, c)); }
         put_end();
     }
     order->forced = order->early = order->guest = false;
@@ -75,8 +55,6 @@ void order_left(struct hart *hart, u64 used, enum cpu_exit exit) {
     struct segment *segment = &host.order.segment[hart->id];
     segment->used = used;
     segment->forced = exit == CPU_ATTN;
-    segment->exit = exit;
-    last_segment[hart->id] = *segment;
 }
 
 void order_begin(struct hart *hart) {
@@ -178,19 +156,6 @@ static bool segment_run(struct hart *hart, struct segment *segment, bool forced,
     return segment->ended = true;
 }
 
-#include "lib/fmt.h"
-static void check(struct hart *hart, u8 record, struct segment *ran, u32 at) {
-    last_segment[hart->id] = *ran;
-    for (u32 c = 0; c < CHECKS; c++)
-        if (taken_number[c] != check_value(hart, c) && !(c == 6)) {
-            static char text[500];
-            u32 n = 0;
-            n += (u32)ksnprintf(text, 200, "at %u record %x hart %u: ", at, record, hart->id);
-            for (u32 i = 0; i < CHECKS; i++)
-                n += (u32)ksnprintf(text + n, 60, "%llx/%llx ", (unsigned long long)taken_number[i], (unsigned long long)check_value(hart, i));
-            panic(text);
-        }
-}
 static u64 take_number(u32 *at) {
     u64 n = 0;
     for (u32 shift = 0; *at < host.order.log->len; shift += 7) {
@@ -222,12 +187,10 @@ u32 order_follow(struct hart *hart, u64 budget) {
             break;
         }
         struct segment *segment = &order->segment[hart->id];
-        if (ORDER_CHECK && record & ENDED) order->early = false;
         bool forced = record & FORCED;
         u64 used = forced ? take_number(&at) : 0;
         order->early = record & EARLY;
         order->stop_after = order->early ? (u32)take_number(&at) : 0;
-        if (ORDER_CHECK && !(record & ENDED)) for (u32 c = 0; c < CHECKS; c++) taken_number[c] = take_number(&at);
         if ((forced || record & ENDED) && !segment->open)
             panic("the replay differs: a hart ran no program");
         if (segment->open && !segment->ended && !segment_run(hart, segment, forced, used))
@@ -239,7 +202,6 @@ u32 order_follow(struct hart *hart, u64 budget) {
         struct segment ran = *segment;
         segment->open = segment->ended = false;
         step_section(hart, ran.open ? &ran : NULL);
-        if (ORDER_CHECK && log->at) check(hart, record, ran.open ? &ran : &last_segment[hart->id], log->at);
     }
     hart->report.detail = 0;
     return STATUS_READY;
