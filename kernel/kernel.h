@@ -146,6 +146,7 @@ void limit_met(struct process *process, u32 limit); // LIMIT_*: tells the host
 void klog(u32 level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void exited_push(u32 pid, u32 status); // EXITED is still to be raised for it
 // syscall.c
+bool syscall_local(struct task *task); // answers one that needs no pass, as cpu_run would have, and says so to the taps
 void syscall_run(struct task *task); // an ecall, or the same call again after a wait
 const char *syscall_name(u32 nr);
 // The call ends without an answer: its phase is undone and what it held is dropped.

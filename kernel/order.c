@@ -137,13 +137,19 @@ static bool segment_run(struct hart *hart, struct segment *segment, bool forced,
     hart->task = task;
     hart->tick = segment->tick + segment->used;
     hart->clock = segment->clock;
-    hart->local_calls = segment->local_calls;
+    hart->local_calls = segment->local_calls && !(host.taps >> TAP_RETURN & 1);
     hart->code_changed = false;
     u64 begin = hart->tick;
     segment->exit = cpu_run(hart, &task->cpu, end - segment->used, &retired);
     segment->used += retired + (hart->tick - begin);
     segment->retired += retired;
     segment->fault = hart->fault;
+    if (segment->exit == CPU_ECALL && segment->local_calls && !hart->local_calls &&
+        segment->fuel - segment->used >= 2 && syscall_local(task)) { // for a tap: it was none of its own
+        segment->used += 2;
+        segment->retired++;
+        return false;
+    }
     hart->task = NULL;
     if (segment->exit == CPU_ATTN) {
         atomic_and(&hart->attn, 0);

@@ -173,12 +173,12 @@ static bool task_turn(struct hart *hart, struct task *task, u64 end) {
         u64 timed = itimer_fuel(task);
         if (unlikely(host.debug.active))
             stop = min(stop - kernel->tick, debug_fuel(task)) + kernel->tick;
-        bool seen = kernel->flags & BOOT_STRACE || host.taps >> TAP_RETURN & 1;
-        bool local_calls = timed == ~0ull && !seen;
+        bool local_calls = timed == ~0ull && !(kernel->flags & BOOT_STRACE);
         if (unlikely(host.order.replay)) {
             order_open(hart, task, min(stop - kernel->tick, timed), local_calls);
             return false;
         }
+        local_calls &= !(host.taps >> TAP_RETURN & 1);
         pass = guest_run(hart, task, min(stop - kernel->tick, timed), local_calls);
     }
     turn_end(task, pass);

@@ -334,6 +334,12 @@ static void sharing(struct mm *mm, const struct vma *vma) {
     mm->shares |= object->shared;
 }
 
+void mm_sharing(struct mm *mm) {
+    for (u32 i = 0; i < mm->vma_count && kernel->flags & BOOT_ORDERED; i++)
+        if (mm->vmas[i]->object)
+            sharing(mm, mm->vmas[i]);
+}
+
 i64 mm_map(struct mm *mm, u64 addr, u64 len, u32 prot, u32 map_flags, u32 vma_flags,
            struct memobject *object, u64 index, const char *name) {
     len = align_up(len, (u64)PAGE_SIZE);

@@ -42,6 +42,7 @@ struct mm {
 
 must_check struct mm *mm_create(void);
 must_check struct mm *mm_clone(struct mm *mm); // copy-on-write
+void mm_sharing(struct mm *mm); // it becomes somebody's: what it has mapped may be shared by now
 void mm_get(struct mm *mm);
 void mm_put(struct mm *mm);
 
