@@ -287,8 +287,8 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--stats", action="store_true",
                      help="at the end, write to stderr what was run and what was compiled")  # fmt: skip
     run.add_argument("--record", action=argparse.BooleanOptionalAction,
-                     help="record the run, which takes one processor (the default but for --harts "
-                     "above 1 and --jit=verify); its id goes to stderr first")  # fmt: skip
+                     help="record the run (the default but for --harts above 1 and --jit=verify); its id "
+                     "goes to stderr first")  # fmt: skip
     run.add_argument("--id-file", metavar="FILE", help="write the run's id there, not to stderr")
     run.add_argument(
         "-q", "--quiet", action="store_true", help="write nothing of our own to stderr"

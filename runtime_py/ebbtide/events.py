@@ -106,6 +106,7 @@ class Events:
         ordered: bool = False,
     ) -> bytes:
         """Start the machine; the first event it gets."""
+        flags = {"BOOT_STRACE": strace, "BOOT_ORDERED": ordered}
         return self._event(
             "BOOT",
             "event_boot",
@@ -115,7 +116,7 @@ class Events:
             cpus=cpus,
             harts=harts,
             index_len=len(index),
-            flags=strace * self.abi.const["BOOT_STRACE"] | ordered * self.abi.const["BOOT_ORDERED"],
+            flags=sum(self.abi.const[flag] for flag, on in flags.items() if on),
             seed=seed,
             hostname=hostname.encode(),
         )

@@ -107,7 +107,7 @@ class Options:
             raise ValueError(f"time is host or virtual, not {self.time!r}")
         if one and self.harts not in (None, 1):
             raise ValueError(
-                "a recorded or verified machine, and one in virtual time, has one hart"
+                "a verified machine, one in virtual time, and one recorded in a page has one hart"
             )
         return 1 if one else self.harts or min(cores, HARTS_MOST)
 

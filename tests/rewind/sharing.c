@@ -128,13 +128,13 @@ static void cut(void) {
         signal(SIGBUS, on_bus);
         volatile uint64_t *at = map(fd, PROT_READ, MAP_SHARED, 2 * PAGE);
         static volatile uint64_t i, hits;
-        while (hits < 20 && i < 20000000) {
+        while (hits < 20 && i < 4000000) {
             if (sigsetjmp(out, 1)) {
                 mix(i);
                 hits++;
                 continue;
             }
-            for (; i < 20000000; i++)
+            for (; i < 4000000; i++)
                 mix(at[512 + i % 512]);
         }
         say("cut", "mapped");
@@ -225,7 +225,6 @@ static void when(void) {
 }
 
 // One looks into another one's memory through /proc.
-static char title[] = "title 00000000";
 static void looked(char *own) {
     int child = fork();
     if (!child) {
@@ -269,7 +268,6 @@ int main(int argc, char **argv) {
     if (argc > 1 && !strcmp(argv[1], "nothing"))
         return 7;
     signal(SIGPIPE, SIG_IGN);
-    (void)title;
     for (int i = 1; i < argc; i++)
         switch (argv[i][0]) {
         case 'a': anonymous(); break;
