@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import built
-from support.random_scripts import SEEDS, statement
 
 from ebbtide import Machine
 from ebbtide.abi import Status
@@ -25,6 +24,7 @@ from ebbtide.rewind.wasmtime_stage import WasmtimeStage
 from ebbtide.wasmtime_jit import Compiler
 from ebbtide.wasmtime_kernel import WASM_PAGE, KernelModule, SharedMemory
 from ebbtide.wasmtime_port import WasmtimeHostPort, WasmtimePort
+from support.random_scripts import SEEDS, statement
 
 pytestmark = pytest.mark.native
 Ebb = Callable[..., subprocess.CompletedProcess[bytes]]

@@ -10,7 +10,6 @@ import asyncio
 import random
 
 import pytest
-from support.random_scripts import SEEDS, statement
 
 from ebbtide import Machine
 from ebbtide.placement_native import NativePlacement
@@ -20,6 +19,7 @@ from ebbtide.rewind.stage import Pages
 from ebbtide.rewind.wasmtime_stage import WasmtimeStage
 from ebbtide.wasmtime_jit import Compiler
 from ebbtide.wasmtime_kernel import KernelModule
+from support.random_scripts import SEEDS, statement
 
 pytestmark = pytest.mark.native
 

@@ -9,14 +9,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..abi import Abi
 from ..errors import EbbError
 from ..events import CallEnded, Events
-from ..order import OrderedDriver
 from ..recording import END, EVENT, ORDER, ReplayDriver, Written
 from .output import Chunk, OutputCheck, OutputHash, Streams
 from .stage import Pages, Stage
+
+if TYPE_CHECKING:
+    from ..order import OrderedDriver
 
 SLICE = 1 << 26  # ticks between two looks at the outbox
 CHECKPOINT_S = 0.5  # of replay between two checkpoints
@@ -106,7 +109,7 @@ class Replay:
     def go(self, tick: int) -> bool:
         """Go on to a tick; True: a debugger's stop came first. Makes checkpoints on the way."""
         driver, end = self._driver, len(self.entries)
-        if isinstance(driver, OrderedDriver):
+        if self.ordered:
             raise EbbError("a run of several harts is replayed as a whole only")
         while driver.next < end and self.entries[driver.next].tick < tick:
             if not self._advance(self.entries[driver.next].tick):
@@ -115,11 +118,12 @@ class Replay:
         return not self._advance(min(tick, self.end))
 
     def _advance(self, tick: int) -> bool:
-        assert isinstance(self._driver, ReplayDriver)
+        driver = self._driver
+        assert isinstance(driver, ReplayDriver)
         while self.tick < tick:
             self.on_slice()
-            self._driver.advance(min(tick, self.tick + self.budget))
-            if self._driver.stopped:
+            driver.advance(min(tick, self.tick + self.budget))
+            if driver.stopped:
                 return False
             if time.monotonic() - self._marked > self.checkpoint_s:
                 self.checkpoint()

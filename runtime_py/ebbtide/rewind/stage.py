@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from ..order import OrderedDriver
+from ..errors import EbbError
 from ..port import Port
-from ..recording import Written
 
 if TYPE_CHECKING:
+    from ..order import OrderedDriver
+    from ..recording import Written
     from .debug_view import DebugView
 
 
@@ -40,6 +41,7 @@ class Stage(Protocol):
         self, entries: Sequence[Written], digest: Callable[[], bytes], drain: Callable[[], None]
     ) -> OrderedDriver:
         """Follow the order in which several harts ran."""
+        raise EbbError("a run of several harts is replayed natively only")
 
     def pages(self, like: Pages | None = None) -> Pages:
         """Copy all machine pages in use; pieces that are as in `like` are shared with it."""

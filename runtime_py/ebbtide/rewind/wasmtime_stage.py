@@ -69,7 +69,13 @@ class WasmtimeStage(Stage):
         host = self.host
         log = host.order(FOLLOW, 0)
         return OrderedDriver(
-            self.port, entries, self.memory, log, alloc=host.private_alloc, digest=digest, drain=drain
+            self.port,
+            entries,
+            self.memory,
+            log,
+            alloc=host.private_alloc,
+            digest=digest,
+            drain=drain,
         )
 
     def debug(self) -> DebugView:
