@@ -37,7 +37,8 @@ def test_input_and_files_of_the_host_are_on_the_tape(ebb, tmp_path):
 def test_what_is_not_recorded_leaves_nothing(ebb):
     assert ebb("run", "--no-record", "--", "true").stderr == b""
     assert b"not recorded: 2 harts" in ebb("run", "--harts", "2", "--", "true").stderr
-    assert ebb("run", "--record", "--harts", "2", "--", "true").returncode == 125
+    virtual = "--record", "--harts", "2", "--time", "virtual"
+    assert ebb("run", *virtual, "--", "true").returncode == 125
     none = ebb("replay")
     assert none.returncode == 125 and b"nothing has been recorded yet" in none.stderr
 
