@@ -131,6 +131,19 @@ struct host {
 };
 extern struct host host;
 
+// order.h, for machines of one hart at the cost of a test.
+static inline bool ordered(void) {
+    return unlikely(kernel->flags & BOOT_ORDERED);
+}
+static inline void order_pause(const struct mm *mm) {
+    if (ordered())
+        order_stop(mm);
+}
+static inline void order_page(const struct page *page, bool writes) {
+    if (ordered())
+        order_stop_page(page, writes);
+}
+
 // step.c
 void kernel_lock(struct hart *hart);
 void kernel_unlock(struct hart *hart);

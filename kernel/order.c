@@ -3,7 +3,8 @@
 #include "kernel.h"
 #include "park.h"
 
-// A record: the hart and these bits; then, if FORCED, the ticks of its guest code, and, if EARLY, the passes,
+// A record: the hart and these bits; then, if FORCED, the ticks of its guest code, and, if EARLY,
+// the passes,
 // as varints.
 enum {
     HART_MASK = 7,
@@ -33,7 +34,7 @@ static void put_end(void) {
 
 bool order_full(void) {
     struct order_log *log = host.order.log;
-    return host.order.on && log->head - atomic_load(&log->tail) > log->size - MARGIN;
+    return host.order.head - atomic_load(&log->tail) > log->size - MARGIN;
 }
 
 void order_end(struct hart *hart, bool idle) {
@@ -94,8 +95,8 @@ static void pause(u32 id) {
     put_end();
 }
 
-void order_pause(const struct mm *mm) {
-    if (!(kernel->flags & BOOT_ORDERED) || !host.running)
+void order_stop(const struct mm *mm) {
+    if (!host.running)
         return;
     for (u32 i = 0; i < HART_MAX; i++) {
         struct segment *segment = &host.order.segment[i];
@@ -104,11 +105,9 @@ void order_pause(const struct mm *mm) {
     }
 }
 
-void order_page(const struct page *page, bool writes) {
-    if (!(kernel->flags & BOOT_ORDERED))
-        return;
+void order_stop_page(const struct page *page, bool writes) {
     if (writes ? page->refs > 1 : page->flags & PAGE_SHARED)
-        order_pause(NULL);
+        order_stop(NULL);
 }
 
 // ---- Replaying ---------------------------------------------------------------------------------
@@ -127,7 +126,8 @@ bool order_stops(void) {
     return host.order.early && host.order.passes == host.order.stop_after;
 }
 
-// Goes on with a segment, to `fuel` if that is its end, else to its own. False: something else comes first.
+// Goes on with a segment, to `fuel` if that is its end, else to its own. False: something else
+// comes first.
 static bool segment_run(struct hart *hart, struct segment *segment, bool forced, u64 fuel) {
     struct task *task = segment->task;
     u64 end = forced ? fuel : segment->fuel, retired = 0;
@@ -173,7 +173,8 @@ static u64 take_number(u32 *at) {
     return n;
 }
 
-// Follow the log until it ends, an event is to be delivered (log->event), or there is something to do.
+// Follow the log until it ends, an event is to be delivered (log->event), or there is something to
+// do.
 u32 order_follow(struct hart *hart, u64 budget) {
     struct order *order = &host.order;
     struct order_log *log = order->log;
@@ -213,7 +214,8 @@ u32 order_follow(struct hart *hart, u64 budget) {
     return STATUS_READY;
 }
 
-// 1: write the log; 2: follow one. The address of struct order_log; before BOOT. Its ring has `size` bytes.
+// 1: write the log; 2: follow one. The address of struct order_log; before BOOT. Its ring has
+// `size` bytes.
 __attribute__((export_name("k_order"))) u32 k_order(u32 mode, u32 size) {
     struct order *order = &host.order;
     order->log = palloc(sizeof *order->log);

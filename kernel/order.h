@@ -1,8 +1,11 @@
-// The order of kernel passes, for a machine that is recorded with several harts (docs/parallel-recording.md).
+// The order of kernel passes, for a machine that is recorded with several harts (docs/parallel-
+// recording.md).
 //
-// A section is what a hart does under the kernel lock between two runs of guest code. Guest code of different harts
+// A section is what a hart does under the kernel lock between two runs of guest code. Guest code of
+// different harts
 // shares no memory that any of them writes, so the order of sections is all there is to know: it is
-// written to a ring, a byte for most, and a replay does the same sections, with one hart that plays all of them.
+// written to a ring, a byte for most, and a replay does the same sections, with one hart that plays
+// all of them.
 #pragma once
 #include "cpu/cpu.h"
 
@@ -44,11 +47,13 @@ void order_end(struct hart *hart, bool idle); // of the section; idle: it found 
 void order_left(struct hart *hart, u64 used, enum cpu_exit exit); // no lock: guest code has been left
 void order_begin(struct hart *hart);          // of the section after that
 void order_delivered(struct hart *hart);
-bool order_full(void);
+bool order_full(void); // only if `on`
 
-// This pass looks at, or changes, what guest code on other harts may see: it stops first, at a point that is known.
-void order_pause(const struct mm *mm);                 // whoever runs there; NULL: everybody
-void order_page(const struct page *page, bool writes); // a page of a file
+// This pass looks at, or changes, what guest code on other harts may see: it stops first, at a
+// point that is known.
+// Called through order_pause and order_page in kernel.h.
+void order_stop(const struct mm *mm);                 // whoever runs there; NULL: everybody
+void order_stop_page(const struct page *page, bool writes); // a page of a file
 
 // While replaying.
 void order_open(struct hart *hart, struct task *task, u64 fuel, bool local_calls);

@@ -60,39 +60,8 @@ static void fault_run(struct task *task) {
 }
 
 // What has run by then counts: `retired` instructions, and `local` ticks of calls answered there.
-static bool guest_left(struct hart *hart, struct task *task, enum cpu_exit exit, u64 begin, u64 retired, u64 local);
-
-static bool guest_run(struct hart *hart, struct task *task, u64 fuel, bool local_calls) {
-    u64 retired = 0, tick = kernel->tick;
-    tlb_select(hart, task->mm);
-    hart->task = task;
-    hart->tick = tick;
-    hart->local_calls = local_calls;
-    hart->clock = kernel->clock;
-    hart->code_changed = false;
-    atomic_store(&hart->in_guest, 1);
-    host.counters.guest_inside++; // by the kernel lock
-    if (host.counters.guest_inside > host.counters.guest_inside_max)
-        host.counters.guest_inside_max = host.counters.guest_inside;
-    bool ordered = unlikely(kernel->flags & BOOT_ORDERED);
-    if (ordered) {
-        order_open(hart, task, fuel, local_calls);
-        order_end(hart, false);
-    }
-    kernel_unlock(hart);
-    enum cpu_exit exit = cpu_run(hart, &task->cpu, fuel, &retired);
-    u64 local = hart->tick - tick;
-    if (ordered)
-        order_left(hart, retired + local, exit);
-    kernel_lock(hart);
-    if (ordered)
-        order_begin(hart);
-    host.counters.guest_inside--;
-    hart->task = NULL;
-    return guest_left(hart, task, exit, tick, retired, local);
-}
-
-static bool guest_left(struct hart *hart, struct task *task, enum cpu_exit exit, u64 begin, u64 retired, u64 local) {
+static inline bool guest_left(struct hart *hart, struct task *task, enum cpu_exit exit, u64 begin,
+                              u64 retired, u64 local) {
     host.pass_ticks = 0; // what misses cost is free: only passes are charged
     // With several harts each counts from where it entered; time is the furthest of them.
     kernel->tick = max(kernel->tick, begin + local + retired);
@@ -130,6 +99,35 @@ static bool guest_left(struct hart *hart, struct task *task, enum cpu_exit exit,
     return true;
 }
 
+static bool guest_run(struct hart *hart, struct task *task, u64 fuel, bool local_calls) {
+    u64 retired = 0, tick = kernel->tick;
+    tlb_select(hart, task->mm);
+    hart->task = task;
+    hart->tick = tick;
+    hart->local_calls = local_calls;
+    hart->clock = kernel->clock;
+    hart->code_changed = false;
+    atomic_store(&hart->in_guest, 1);
+    host.counters.guest_inside++; // by the kernel lock
+    if (host.counters.guest_inside > host.counters.guest_inside_max)
+        host.counters.guest_inside_max = host.counters.guest_inside;
+    if (ordered()) {
+        order_open(hart, task, fuel, local_calls);
+        order_end(hart, false);
+    }
+    kernel_unlock(hart);
+    enum cpu_exit exit = cpu_run(hart, &task->cpu, fuel, &retired);
+    u64 local = hart->tick - tick;
+    if (ordered())
+        order_left(hart, retired + local, exit);
+    kernel_lock(hart);
+    if (ordered())
+        order_begin(hart);
+    host.counters.guest_inside--;
+    hart->task = NULL;
+    return guest_left(hart, task, exit, tick, retired, local);
+}
+
 // ---- One task's turn ---------------------------------------------------------------------------
 static void attend(struct task *task) {
     task->attention = false;
@@ -155,7 +153,8 @@ static void turn_end(struct task *task, bool pass) {
     task_put(task);
 }
 
-// False when nothing but guest code ran: its ticks are counted. A replay of several harts leaves what there is to run
+// False when nothing but guest code ran: its ticks are counted. A replay of several harts leaves
+// what there is to run
 // to order.c.
 static bool task_turn(struct hart *hart, struct task *task, u64 end) {
     bool pass = true;
@@ -167,7 +166,7 @@ static bool task_turn(struct hart *hart, struct task *task, u64 end) {
     } else if (task->fault_live) {
         fault_run(task);
     } else {
-        if (kernel->flags & BOOT_ORDERED)
+        if (ordered())
             end = ~0ull; // one reason less to end from outside
         u64 stop = min(min(end, task->quantum_end), clock_tick(&kernel->clock, timer_next_ns()));
         u64 timed = itimer_fuel(task);
@@ -254,8 +253,8 @@ static void current_requeue(struct hart *hart, struct task *task) {
 // Is there a reason outside the machine to leave?
 static u32 interrupted(struct hart *hart, u64 end) {
     bool stopped = unlikely(host.debug.active) && debug_check();
-    if (stopped || kernel->tick >= end || host.inbox_head || atomic_load(&host.freeze) || outbox_full() ||
-        order_full()) {
+    if (stopped || kernel->tick >= end || host.inbox_head || atomic_load(&host.freeze) ||
+        outbox_full() || (unlikely(host.order.on) && order_full())) {
         hart->report.detail = stopped;
         return STATUS_READY;
     }
@@ -291,7 +290,7 @@ static u32 step(struct hart *hart, u64 budget) {
             kernel->current[hart->id] = task;
             task->quantum_end = kernel->tick + QUANTUM;
             kernel->switches++;
-        } else if (unlikely(sched_apart(hart, task))) {
+        } else if (ordered() && sched_apart(hart, task)) {
             current_requeue(hart, task);
         } else if (kernel->tick < task->quantum_end) {
             if (!task_turn(hart, task, end)) {

@@ -318,10 +318,12 @@ static u64 find_gap(struct mm *mm, u64 len) {
     }
 }
 
-// All who have an object mapped through which one of them can write belong together: their harts take turns.
+// All who have an object mapped through which one of them can write belong together: their harts
+// take turns.
 static void sharing(struct mm *mm, const struct vma *vma) {
     struct memobject *object = vma->object;
-    if (!object->shared && vma->flags & VMA_SHARED && (vma->prot & PROT_WRITE || vma->flags & VMA_WRITABLE_FILE)) {
+    bool writes = vma->prot & PROT_WRITE || vma->flags & VMA_WRITABLE_FILE;
+    if (!object->shared && vma->flags & VMA_SHARED && writes) {
         object->shared = true;
         struct process *process;
         list_each(process, &kernel->processes, all) {
@@ -335,7 +337,7 @@ static void sharing(struct mm *mm, const struct vma *vma) {
 }
 
 void mm_sharing(struct mm *mm) {
-    for (u32 i = 0; i < mm->vma_count && kernel->flags & BOOT_ORDERED; i++)
+    for (u32 i = 0; i < mm->vma_count && ordered(); i++)
         if (mm->vmas[i]->object)
             sharing(mm, mm->vmas[i]);
 }
@@ -374,7 +376,7 @@ i64 mm_map(struct mm *mm, u64 addr, u64 len, u32 prot, u32 map_flags, u32 vma_fl
         object->ops->get(object);
     vma_insert_at(mm, mm_find_index(mm, addr), vma);
     mm->total += len;
-    if (object && kernel->flags & BOOT_ORDERED)
+    if (object && ordered())
         sharing(mm, vma);
     vma_merge(mm, addr, addr + len);
     return (i64)addr;
@@ -603,7 +605,9 @@ static struct page *page_copy(struct page *from) {
 }
 
 static u32 rights(enum access access) {
-    return access == ACCESS_WRITE ? PROT_WRITE : access == ACCESS_FETCH ? PROT_EXEC : PROT_READ | PROT_WRITE;
+    return access == ACCESS_WRITE   ? PROT_WRITE
+           : access == ACCESS_FETCH ? PROT_EXEC
+                                    : PROT_READ | PROT_WRITE;
 }
 
 i64 mm_fault(struct mm *mm, u64 va, enum access access, struct task *task, maddr *out) {

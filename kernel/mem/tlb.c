@@ -108,7 +108,7 @@ void tlb_acknowledge(struct hart *hart) {
 
 // Waits until every other hart in guest code (of `mm`, or of any when NULL) has flushed or left.
 static void shootdown_others(struct mm *mm) {
-    if (host.hart_count < 2 || kernel->flags & BOOT_ORDERED) // then nobody is in guest code who could tell
+    if (host.hart_count < 2 || ordered()) // then nobody is in guest code who could tell
         return;
     u32 generation = atomic_add(&host.shootdown, 1) + 1;
     for (u32 i = 0; i < host.hart_count; i++) {
@@ -176,10 +176,6 @@ static void code_begin(struct hart *hart, maddr page) {
 //
 // With BOOT_ORDERED it takes no kernel lock, for what a miss finds must not depend on when it gets one: only this hart
 // changes its address space, or another one that has stopped it first. What a miss cannot have as it is faults.
-static bool ordered(void) {
-    return unlikely(kernel->flags & BOOT_ORDERED);
-}
-
 static void miss_begin(struct hart *hart) {
     if (ordered()) {
         lock_take(&host.miss_lock);

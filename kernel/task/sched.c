@@ -25,7 +25,7 @@ void sched_enqueue(struct task *task) {
 
 // Tasks that share what they write take turns.
 bool sched_apart(const struct hart *hart, const struct task *task) {
-    if (!(kernel->flags & BOOT_ORDERED) || !task->mm || task->agent)
+    if (!task->mm || task->agent)
         return false;
     for (u32 i = 0; i < HART_MAX; i++) {
         struct task *other = i == hart->id ? NULL : kernel->current[i];
@@ -49,7 +49,7 @@ static struct task *pick_apart(const struct hart *hart) {
 
 struct task *sched_pick(struct hart *hart) {
     struct task *task = list_first(&kernel->run_queue, struct task, run_link);
-    if (unlikely(kernel->flags & BOOT_ORDERED))
+    if (ordered())
         task = pick_apart(hart);
     if (!task)
         return NULL;
