@@ -27,6 +27,10 @@ def statement(chance: random.Random, depth: int = 0) -> str:
         f"dd if=/dev/zero of=z{n} bs={m} count={n} 2>/dev/null; cksum z{n}; rm z{n}",
         "date +%N; cat /proc/uptime",
         "cat /proc/self/stat | cut -d' ' -f1-4; ls /proc | wc -l",
+        f"/tmp/guest {chance.randrange(1 << 30)}",
+        f"/tmp/guest {chance.randrange(1 << 30)} & /tmp/guest {m}; wait",
+        "busybox wget -q -O - http://127.0.0.1:8080/hosts | cksum",
+        f"for i in 1 2 3; do busybox wget -q -O - http://127.0.0.1:8080/big | head -c {m}9 | wc -c; done",
     )
     if depth < 2 and chance.random() < 0.4:
         inner = "; ".join(statement(chance, depth + 1) for _ in range(chance.randrange(1, 4)))

@@ -43,6 +43,9 @@ class Stage(Protocol):
         """Follow the order in which several harts ran."""
         raise EbbError("a run of several harts is replayed natively only")
 
+    def page_hashes(self) -> bytes:
+        """Return a hash of each machine page in use."""
+
     def pages(self, like: Pages | None = None) -> Pages:
         """Copy all machine pages in use; pieces that are as in `like` are shared with it."""
 
