@@ -24,6 +24,7 @@ from .recording import (
     RecordingPort,
     ReplayDiverged,
     Written,
+    differs,
 )
 
 RING = 1 << 18  # bytes; a hart whose step finds it nearly full comes back
@@ -103,6 +104,7 @@ class OrderedDriver:
         *,
         alloc: Callable[[int], int],
         digest: Callable[[], bytes],
+        page_hashes: Callable[[], bytes],
         drain: Callable[[], None],
     ) -> None:
         self.port = port
@@ -116,6 +118,7 @@ class OrderedDriver:
         self._log = log
         self._alloc = alloc
         self._digest = digest
+        self._page_hashes = page_hashes
         self._drain = drain
         self._events: deque[Written] = deque()
         self._room = self._feed = 0
@@ -132,10 +135,9 @@ class OrderedDriver:
                 if self.tick < entry.tick:
                     raise self._differs(f"expected tick {entry.tick}, got {self.tick}")
             elif entry.kind == DIGEST:
-                if (digest := self._digest()) != entry.data:
-                    raise self._differs(
-                        f"expected the machine {entry.data.hex()[:32]}, got {digest.hex()[:32]}"
-                    )
+                abi = self.port.abi
+                if what := differs(abi, entry.data, self._digest, self._page_hashes):
+                    raise self._differs(what)
                 self.digests += 1
             self.next += 1
 

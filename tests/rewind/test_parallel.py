@@ -107,7 +107,8 @@ def test_the_command_records_several_harts(ebb: Ebb) -> None:
     assert ran.returncode == 3, ran.stderr
     again = ebb("replay")
     assert (again.returncode, again.stdout) == (0, ran.stdout), again.stderr
-    assert b"ORDER" in ebb("describe", "run").stdout
+    described = ebb("describe", "run").stdout
+    assert b"ORDER" in described and b"DIGEST" in described  # of each page, at the end
     calls = ebb("trace", "syscalls", "-f", "-e", "getpid,execve").stdout
     assert calls.count(b"execve(") >= 8 and b"getpid()" in calls
     assert ebb("verify", "--replay").returncode == 0

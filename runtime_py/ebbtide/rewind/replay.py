@@ -194,7 +194,7 @@ class Replay:
 
     def _drive(self, tick: int, next: int) -> ReplayDriver | OrderedDriver:
         if self.ordered:
-            return self.stage.ordered(self.entries, self.stage.digest, self._drain)
+            return self.stage.ordered(self.entries, self._drain)
         driver = ReplayDriver(
             self.stage.port,
             self.entries,

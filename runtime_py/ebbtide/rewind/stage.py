@@ -37,9 +37,7 @@ class Stage(Protocol):
     def digest(self) -> bytes:
         """Return the SHA-256 over all machine pages."""
 
-    def ordered(
-        self, entries: Sequence[Written], digest: Callable[[], bytes], drain: Callable[[], None]
-    ) -> OrderedDriver:
+    def ordered(self, entries: Sequence[Written], drain: Callable[[], None]) -> OrderedDriver:
         """Follow the order in which several harts ran."""
         raise EbbError("a run of several harts is replayed natively only")
 

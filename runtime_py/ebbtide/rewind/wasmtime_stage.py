@@ -71,9 +71,7 @@ class WasmtimeStage(Stage):
     def pages(self, like: Pages | None = None) -> Pages:
         return pages_of(self.host, like)
 
-    def ordered(
-        self, entries: Sequence[Written], digest: Callable[[], bytes], drain: Callable[[], None]
-    ) -> OrderedDriver:
+    def ordered(self, entries: Sequence[Written], drain: Callable[[], None]) -> OrderedDriver:
         """Follow the order in which several harts ran."""
         host = self.host
         log = host.order(FOLLOW, 0)
@@ -83,7 +81,8 @@ class WasmtimeStage(Stage):
             self.memory,
             log,
             alloc=host.private_alloc,
-            digest=digest,
+            digest=self.digest,
+            page_hashes=self.page_hashes,
             drain=drain,
         )
 
