@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
-from .abi import Status
+from .abi import Abi, Status
 from .errors import EbbError, InternalError
 from .machine_pages import PAGE_S, difference
 from .port import Control, Port, Report, Wake
