@@ -25,6 +25,19 @@ BUDGET = 1 << 22
 STEPS = 1 << 14  # for one answer: a file system that has none by then has none at all
 
 
+class _Futures(asyncio.AbstractEventLoop):
+    """Makes futures that nobody but `PastFiles` waits for."""
+
+    def create_future(self) -> asyncio.Future[Any]:
+        return asyncio.Future(loop=self)
+
+    def get_debug(self) -> bool:
+        return False
+
+
+_FUTURES = _Futures()
+
+
 class PastFiles:
     """A replay's; `chunk` gets the image's chunks by hash."""
 
@@ -77,26 +90,33 @@ class PastFiles:
         self._stage, self._tick = None, -1
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run(self._drive(work))
+        """Go on with the work each time the machine has answered: here nothing else waits, and in a
+        page no event loop can run inside a call.
+        """
+        before = asyncio._get_running_loop()
+        asyncio._set_running_loop(_FUTURES)
+        try:
+            while True:
+                self._answered(work.send(None))
+        except StopIteration as done:
+            found: T = done.value
+            return found
+        finally:
+            work.close()
+            asyncio._set_running_loop(before)
 
-    async def _drive(self, work: Coroutine[Any, Any, T]) -> T:
-        task = asyncio.ensure_future(work)
-        await asyncio.sleep(0)
+    def _answered(self, wanted: asyncio.Future[Any]) -> None:
         left = STEPS
-        while not task.done():
+        while not wanted.done():
             assert self._stage is not None
             port = self._stage.port
             status = port.step(BUDGET)
             if status is Status.JIT_READY:
                 port.jit_install(port.report().detail)
             elif status is Status.PANIC or not (left := left - 1):
-                task.cancel()
                 raise EbbError("the files of that moment cannot be read")
             for record in self._stage.outbox():
                 self._answer(record)
-            for _ in range(3):
-                await asyncio.sleep(0)
-        return task.result()
 
     def _answer(self, record: bytes) -> None:
         assert self._stage is not None and self._agent is not None

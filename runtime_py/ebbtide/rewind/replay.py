@@ -112,7 +112,6 @@ class Replay:
 
     def _advance(self, tick: int) -> bool:
         while self.tick < tick:
-            self.on_slice()
             self._driver.advance(min(tick, self.tick + self.budget))
             if self._driver.stopped:
                 return False
@@ -186,10 +185,14 @@ class Replay:
             self.entries,
             digest=self.stage.digest,
             drain=self._drain,
-            budget=lambda: self.budget,
+            budget=self._slice,
         )
         driver.tick, driver.next, driver.watches = tick, next, True
         return driver
+
+    def _slice(self) -> int:
+        self.on_slice()
+        return self.budget
 
     def _drain(self) -> None:
         tick = self._driver.tick
