@@ -295,6 +295,26 @@ export interface RunInfo {
   readonly live: boolean;
 }
 
+/** A line of a trace, and its tick. */
+export type TraceRow = readonly [tick: number, line: string];
+
+/** Beyond checksums and the chain of hashes, which are always checked. */
+export interface VerifyLevels {
+  /** Hash every object that the tape names. */
+  objects?: boolean;
+  /** Run it all again. */
+  replay?: boolean;
+}
+
+/** Whether a run is what was written; cut: all before its end is right. */
+export interface Verdict {
+  readonly state: "whole" | "cut" | "damaged" | "diverged";
+  /** What each check found. */
+  readonly said: readonly string[];
+  /** Of what is damaged or diverged: where and how. */
+  readonly why: string;
+}
+
 // ---- Requests -----------------------------------------------------------------------------------------------
 
 /** What a process is started with. */

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
@@ -393,11 +393,14 @@ class TapeReader:
             raise self._damaged(leaf.offset, "it does not continue the chain of hashes", leaf)
         return head
 
-    def head(self) -> bytes:
-        """Return the hash over all leaves; raises TapeDamaged at the first that does not fit."""
+    def head(self, seen_to: Callable[[int], None] = lambda tick: None) -> bytes:
+        """Return the hash over all leaves; raises TapeDamaged at the first that does not fit.
+        `seen_to` is told how far it is.
+        """
         head = self.header.genesis()
         for leaf in self.leaves:
             head = self._next(head, leaf, self.raw(leaf))
+            seen_to(leaf.last_tick)
         return head
 
 
