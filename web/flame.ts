@@ -32,7 +32,6 @@ export interface Flame {
 
 const LINE = 18;
 const LEAST = 0.5; // pixels of a box that is drawn
-const FONT = "11px";
 
 export function makeFlame(place: HTMLElement, json: string): Flame {
   const { shared, profiles } = JSON.parse(json) as Speedscope;
@@ -84,8 +83,7 @@ export function makeFlame(place: HTMLElement, json: string): Flame {
 
   function draw(): void {
     asked = 0;
-    const style = getComputedStyle(place);
-    const color = (name: string): string => style.getPropertyValue(name).trim();
+    const { color: ink, backgroundColor: paper, caretColor: accent, font } = getComputedStyle(canvas);
     const width = scroll.clientWidth;
     const height = (depth + 1) * LINE;
     const ratio = devicePixelRatio;
@@ -95,7 +93,7 @@ export function makeFlame(place: HTMLElement, json: string): Flame {
     const context = canvas.getContext("2d");
     if (context === null) return;
     context.scale(ratio, ratio);
-    context.font = `${FONT} ${color("--mono")}`;
+    context.font = font;
     context.textBaseline = "middle";
     drawn = [];
     const dark = matchMedia("(prefers-color-scheme: dark)").matches;
@@ -104,12 +102,12 @@ export function makeFlame(place: HTMLElement, json: string): Flame {
       const y = box.depth * LINE;
       drawn.push({ box, x, y, width: wide });
       const [hue, light] = [hash(box.file || box.name) % 360, scheme === "dark" ? 26 : 88];
-      context.fillStyle = matches(box) ? color("--accent") : `hsl(${hue} 32% ${light}%)`;
+      context.fillStyle = matches(box) ? accent : `hsl(${hue} 32% ${light}%)`;
       context.fillRect(x, y, Math.max(wide - 0.5, LEAST), LINE - 1);
-      context.fillStyle = matches(box) ? color("--paper") : color("--ink");
+      context.fillStyle = matches(box) ? paper : ink;
       if (wide > 24) context.fillText(fit(context, box.name, wide - 8), x + 4, y + LINE / 2);
       if (box === active && document.activeElement === canvas) {
-        context.strokeStyle = color("--ink");
+        context.strokeStyle = ink;
         context.strokeRect(x + 0.5, y + 0.5, Math.max(wide - 1.5, 1), LINE - 2);
       }
     };
