@@ -66,7 +66,9 @@ def test_filtering_and_choosing_a_line_moves_the_slider(run: MachinePage) -> Non
     page.keyboard.press("End")
     end = float(page.input_value("#rewind-slider"))
     page.fill("#look-filter", "EXECVE")
-    page.wait_for_function(f"({ROWS}).every((row) => row.includes('execve(')) && ({ROWS}).length > 3")
+    page.wait_for_function(
+        f"({ROWS}).every((row) => row.includes('execve(')) && ({ROWS}).length > 3"
+    )
     page.click("#look-list .row:has-text('\"seq\"')")
     moved = float(page.input_value("#rewind-slider"))
     assert moved < end and "served" not in page.evaluate("window.screenText()")
@@ -137,7 +139,9 @@ def test_a_narrow_window_has_room_for_both(run: MachinePage) -> None:
     page.set_viewport_size({"width": 360, "height": 640})
     look(run, "syscalls")
     boxes = [page.locator(one).bounding_box() for one in ("#rewind-frame", "#look", "#rewind-bar")]
-    assert all(box and box["height"] > 60 and box["x"] >= 0 and box["width"] <= 360 for box in boxes)
+    assert all(
+        box and box["height"] > 60 and box["x"] >= 0 and box["width"] <= 360 for box in boxes
+    )
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     assert before
     page.set_viewport_size(before)
