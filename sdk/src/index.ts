@@ -23,5 +23,6 @@ export type { Counters, ExitStatus, FileKind, JitMode, Limits, Log, Policy, Poli
 export type { Connection } from "./net.js";
 export type { Process } from "./process.js";
 export type { Branch, ProfileOptions, Recording, Rewind, RunEvent, Runs, TraceLayer, TraceOptions, VerifyOptions, When } from "./runs.js";
+export type { SnapshotInfo, Snapshots } from "./snapshots.js";
 export { openScreen, preloadTerminal } from "./terminal.js";
 export type { AttachOptions, Attachment, Found, Screen, ScreenOptions, TerminalKey, TerminalSettings } from "./terminal.js";

@@ -417,6 +417,9 @@ export interface Methods {
   /** Keep all of the run up to now; record no more. */
   saveRun: { params: Record<string, never>; value: null };
   endRecording: { params: Record<string, never>; value: null };
+  /** Hold the machine still, and say in JSON what its pages do not; let it go on. */
+  snapshotBegin: { params: Record<string, never>; value: string };
+  snapshotEnd: { params: Record<string, never>; value: null };
   /** Freeze all harts; afterwards no worker is inside a step and all may be ended. */
   close: { params: Record<string, never>; value: null };
 }

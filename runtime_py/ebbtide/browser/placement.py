@@ -73,17 +73,19 @@ class BrowserPlacement:
         if self.branch is None:
             self._post_boot(options, harts, ram_bytes, image.index())
         else:
-            self._post_branch(self.branch, self._role)
+            self._post_branch(self.branch, self._role, options)
         self._seats = [self._port.seat(hart) for hart in range(harts)]
         self._port.serve(self._role.drain)
         self._send({"type": "attached", "seats": [asdict(seat) for seat in self._seats]})
 
-    def _post_branch(self, branch: dict[str, Any], role: KernelRole) -> None:
+    def _post_branch(self, branch: dict[str, Any], role: KernelRole, options: Options) -> None:
         """Continue a machine from a moment: end what its host had asked for, bring what it had asked."""
         events = Events(self.abi)
         if "realtime_ns" in branch:  # a snapshot: its clock jumps to now
             slept = max(0, time.time_ns() - branch["realtime_ns"])
             self.post(events.clock(branch["now_ns"], VIRTUAL_MUL, slept))
+            clone, exec = asked_kinds(options.policy)
+            self.post(events.limits(options.limits, clone=clone, exec=exec))
         self.post(events.reseed(os.urandom(32)))
         for id in branch["calls"]:
             self.post(events.cancel(id))
