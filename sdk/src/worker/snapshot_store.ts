@@ -3,6 +3,7 @@
  *
  *     info/ID         JSON: what it is of, and its nodes' hashes by number
  *     nodes/HASH      for each of 512 pages its hash and its place in `pages`; zeros have place 0
+ *     places/ID       for each node its number and its 512 places, so that a machine is read with few files
  *     kernels/HASH    kernel.wasm
  *     pages           the pages, one after the other; what no node names is room for new ones
  *
@@ -89,6 +90,11 @@ export class SnapshotStore {
       const there = await this.files.list("nodes");
       for (const { hash, data } of rows.values()) if (!there.has(hash)) await this.files.write(`nodes/${hash}`, data);
       if (!(await this.files.list("kernels")).has(head.kernel)) await this.files.write(`kernels/${head.kernel}`, kernel);
+      const places = [...rows].flatMap(([number, { data }]) => {
+        const fields = new DataView(data.buffer);
+        return [number, ...Array.from({ length: NODE }, (_, page) => fields.getUint32(page * ROW + 32, true))];
+      });
+      await this.files.write(`places/${id}`, new Uint8Array(Uint32Array.from(places).buffer));
       const kept: Kept = { id, ...head, nodes: [...rows].map(([number, { hash }]) => [number, hash]) };
       await this.files.write(`info/${id}`, encode(kept));
       return id;
@@ -98,20 +104,24 @@ export class SnapshotStore {
   /** Put a snapshot's pages into a memory whose machine has none; `base` is where it begins. */
   restore(id: string, memory: WebAssembly.Memory, base: number): Promise<void> {
     return locked(async () => {
-      const { nodes } = await this.find(id);
+      const { nodes, ...head } = await this.find(id);
       const target = new Uint8Array(memory.buffer);
       await this.withPages(async (file) => {
-        for (const [number, hash] of nodes) {
-          const rows = await this.rows(hash);
+        const places = await this.files.read(`places/${head.id}`);
+        const words = new Uint32Array(places?.buffer ?? new ArrayBuffer());
+        if (words.length !== nodes.length * (1 + NODE)) throw new Error(`snapshot ${id} is damaged`);
+        for (let begin = 0; begin < words.length; begin += 1 + NODE) {
+          const first = (words[begin] ?? 0) * NODE;
+          const row = words.subarray(begin + 1, begin + 1 + NODE);
           for (let page = 0; page < NODE; ) {
-            const place = rows.getUint32(page * ROW + 32, true);
+            const place = row[page] ?? 0;
             let end = page + 1;
-            while (place > 0 && end < NODE && rows.getUint32(end * ROW + 32, true) === place + end - page) end++;
+            while (place > 0 && end < NODE && row[end] === place + end - page) end++;
             if (place > 0) {
-              const at = base + (number * NODE + page) * PAGE;
+              const at = base + (first + page) * PAGE;
               const wanted = (end - page) * PAGE;
               const got = file.read(target.subarray(at, at + wanted), { at: place * PAGE });
-              if (got !== wanted) throw new Error(`page ${number * NODE + page} of snapshot ${id} is missing`);
+              if (got !== wanted) throw new Error(`page ${first + page} of snapshot ${id} is missing`);
             }
             page = end;
           }
@@ -153,6 +163,7 @@ export class SnapshotStore {
   remove(id: string): Promise<void> {
     return locked(async () => {
       await this.files.remove(`info/${id}`);
+      await this.files.remove(`places/${id}`);
       const all = await this.all();
       const nodes = new Set(all.flatMap((one) => one.nodes.map(([, hash]) => hash)));
       const kernels = new Set(all.map(({ kernel }) => kernel));
@@ -166,7 +177,7 @@ export class SnapshotStore {
   /** Bytes that all snapshots take. */
   async bytes(): Promise<number> {
     let sum = 0;
-    for (const folder of ["info", "nodes", "kernels", "data"]) for (const size of (await this.files.list(folder)).values()) sum += size;
+    for (const folder of ["info", "nodes", "places", "kernels", "data"]) for (const size of (await this.files.list(folder)).values()) sum += size;
     return sum;
   }
 
