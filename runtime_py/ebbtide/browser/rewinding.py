@@ -263,20 +263,25 @@ def _verdict(cut: bool, checks: list[Callable[[], str]]) -> dict[str, Any]:
 def verify_tape(tape: Any, objects: Any, kernel: str, deep: bool, told: Any) -> dict[str, Any]:
     """Check a tape, and if `deep` all objects that it names; `kernel` is the hash of the kernel we have."""
     teller = _teller(told)
-    entries: list[Written] = []
+    reader: TapeReader | None = None
 
     def chain() -> str:
+        nonlocal reader
         reader = TapeReader(tape.to_bytes(), MapObjects(objects))
         said = looking.verify_chain(reader, teller)
         if reader.leaves and reader.header.kernel.hex() != kernel:
             raise TapeDamaged(f"the kernel {reader.header.kernel.hex()} is damaged, or another")
-        entries.extend(reader.entries())
         return said
 
-    checks = [chain, *([lambda: looking.verify_objects(entries, teller)] if deep else [])]
-    found = _verdict(False, checks)
-    if found["state"] == "whole" and (not entries or entries[-1].kind != END):
-        found["state"] = "cut"
+    def names() -> str:
+        assert reader
+        return looking.verify_objects(list(reader.entries()), teller)
+
+    found = _verdict(False, [chain, names] if deep else [chain])
+    if found["state"] == "whole":
+        last = reader.last() if reader else None
+        if last is None or last.kind != END:
+            found["state"] = "cut"
     return found
 
 

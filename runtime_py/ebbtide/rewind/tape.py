@@ -347,6 +347,13 @@ class TapeReader:
             head = self._next(head, leaf, raw)
             yield from self._entries(leaf, raw)
 
+    def last(self) -> Written | None:
+        """Read the last entry alone."""
+        every = (
+            list(self._entries(self.leaves[-1], self.raw(self.leaves[-1]))) if self.leaves else []
+        )
+        return every[-1] if every else None
+
     def sizes(self) -> Iterator[tuple[Written, int, int]]:
         """Read all entries with their bytes on the tape, before packing, and beside it."""
         for leaf in self.leaves:
