@@ -17,6 +17,7 @@ const LOOKS = {
   network: "Network",
   files: "Files",
   signals: "Signals",
+  chaos: "Chaos",
   cpu: "Processor time",
   offcpu: "Waiting",
   verify: "Verify",

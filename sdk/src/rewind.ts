@@ -15,7 +15,7 @@ export type RunEvent = { readonly tick: number; readonly ms: number; readonly pi
 );
 
 /** What of a run can be traced; docs/rewind.md says what each shows. */
-export type TraceLayer = "syscalls" | "process" | "files" | "signals" | "network" | "request";
+export type TraceLayer = "syscalls" | "process" | "files" | "signals" | "chaos" | "network" | "request";
 
 /** A tick, or a time since boot such as `"1.5s"`. */
 export type When = number | string;

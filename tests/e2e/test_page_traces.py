@@ -92,7 +92,7 @@ def test_a_trace_is_what_it_is_natively(run: Recorded, layer: str) -> None:
     )
     assert text == "".join(f"{row.text}\n" for row in rows if row.text is not None)
     assert lines == json.loads(json.dumps([row.data for row in rows if row.data is not None]))
-    assert lines
+    assert lines or layer == "chaos"
 
 
 def test_sdk_runs_trace_takes_the_same_wishes(run: Recorded) -> None:

@@ -148,6 +148,28 @@ def signals(replay: Replay, wish: Wish, put: Put) -> None:
     watch(replay, SIGNAL_TAPS, see, wish.until)
 
 
+def chaos(replay: Replay, wish: Wish, put: Put) -> None:
+    """What chaos has injected."""
+    kinds = {number: name.lower() for name, number in replay.abi.groups["chaos"].items()}
+    calls = {number: name for name, number in replay.abi.nr.items()}
+
+    def see(tap: Tap) -> None:
+        if not wish.wanted(tap):
+            return
+        kind, call, value = kinds[tap.args[0]], calls.get(tap.args[1], ""), tap.args[2]
+        said = {
+            "errno": f"{call} fails: {replay.abi.errno_name(value)}",
+            "short": f"{call} ends after {value} bytes",
+            "clock": f"a clock jumps by {value / 1e9:.6f} s" if value else "time runs otherwise",
+            "sched": f"is next, before {value} others" if value else "is preempted",
+        }[kind]
+        call = call if kind in ("errno", "short") else ""
+        data = {"kind": kind, "call": call, "value": value}
+        _put(put, tap, f"{when(tap)} [{tap.tid}] {kind}: {said}", data)
+
+    watch(replay, ("CHAOS",), see, wish.until)
+
+
 def network(replay: Replay, wish: Wish, put: Put) -> None:
     """What happened on connections."""
     view = Connections()
@@ -240,6 +262,7 @@ LAYERS: dict[str, Callable[[Replay, Wish, Put], None]] = {
     "process": process,
     "files": files,
     "signals": signals,
+    "chaos": chaos,
     "network": network,
     "request": request,
 }
