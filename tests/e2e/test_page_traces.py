@@ -144,7 +144,7 @@ def test_looking_leaves_the_replay_where_it_was(run: Recorded) -> None:
             const events = [];
             for (;;) {
                 const part = await rewind.advance();
-                events.push(...part.events.map(({ type, tick }) => [type, tick]));
+                events.push(...part.events.map(({ type, pid }) => [type, pid]));
                 if (part.whole) return events;
             }
         };
@@ -156,11 +156,11 @@ def test_looking_leaves_the_replay_where_it_was(run: Recorded) -> None:
         const again = [];
         for (;;) {
             const part = await other.advance();
-            again.push(...part.events.map(({ type, tick }) => [type, tick]));
+            again.push(...part.events.map(({ type, pid }) => [type, pid]));
             if (part.whole) break;
         }
         other.close();
-        return [[...first.events.map(({ type, tick }) => [type, tick]), ...rest], again];"""
+        return [[...first.events.map(({ type, pid }) => [type, pid]), ...rest], again];"""
     )
     assert before == after and before
 
