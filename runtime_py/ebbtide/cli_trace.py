@@ -16,7 +16,10 @@ from .rewind.trace import LAYERS, Put, Requests, Row, Wish
 def run(store: RunStore, options: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     found = store.open(options.run)
-    replay = open_replay(found)
+    replay = open_replay(found, once=True)
+    for name in ("since", "to"):
+        if when := getattr(options, name):
+            setattr(options, name, when.known(replay.abi, found.entries))
     wish, put = _wish(options), _printer(options.output)
     try:
         if options.layer == "request":

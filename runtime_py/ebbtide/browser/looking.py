@@ -80,7 +80,7 @@ def trace(replay: Replay, layer: str, options: dict[str, Any], told: Told) -> st
     """Hand over a layer's rows, each as text or as JSON; returns the file if it is to be one (HAR)."""
     if layer not in LAYERS:
         raise ValueError(f"there is no layer {layer!r}; there are {', '.join(LAYERS)}")
-    wish, output = _wish(options), options.get("output", "text")
+    wish, output = _wish(replay, options), options.get("output", "text")
     rows = _Rows(replay, told)
 
     def put(row: Row) -> None:
@@ -99,10 +99,10 @@ def trace(replay: Replay, layer: str, options: dict[str, Any], told: Told) -> st
     return ""
 
 
-def _wish(options: dict[str, Any]) -> Wish:
+def _wish(replay: Replay, options: dict[str, Any]) -> Wish:
     return Wish(
-        since=_moment(options.get("from")),
-        until=_moment(options.get("to")),
+        since=_moment(replay, options.get("from")),
+        until=_moment(replay, options.get("to")),
         pids=frozenset(options.get("pids") or ()),
         follow=bool(options.get("follow", True)),
         calls=frozenset(options.get("calls") or ()),
@@ -112,8 +112,8 @@ def _wish(options: dict[str, Any]) -> Wish:
     )
 
 
-def _moment(word: Any) -> Moment | None:
-    return None if word is None else moment(str(word))
+def _moment(replay: Replay, word: Any) -> Moment | None:
+    return None if word is None else moment(str(word)).known(replay.abi, replay.entries)
 
 
 def profile(
@@ -141,7 +141,7 @@ def _profile(
     chunk: Callable[[str], bytes],
     told: Told,
 ) -> Profile:
-    since, until = (_moment(options.get(name)) for name in ("from", "to"))
+    since, until = (_moment(replay, options.get(name)) for name in ("from", "to"))
     with from_start(replay, told):
         files = PastFiles(replay, chunk)
         pids = frozenset(options.get("pids") or ())

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .http1 import Exchange, exchanges, protocol
+from .http1 import Exchange, numbered, protocol
 from .http_show import Style, as_json, har, line, text
 from .moment import Moment
 from .network import NETWORK_TAPS, Connections, Mark, Step
@@ -219,8 +219,7 @@ class Requests:
         try:
             watch(replay, NETWORK_TAPS, self._view.see, wish.until)
         finally:
-            found = [one for connection in self._view.all for one in exchanges(connection)]
-            found.sort(key=lambda one: one.request.first.tick)
+            found = numbered(self._view.all)
             if wish.pids:
                 found = [one for one in found if not _pids(one).isdisjoint(wish.pids)]
             if wish.since:
