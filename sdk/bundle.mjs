@@ -22,6 +22,7 @@ const WORKERS = {
     bell: join(sdk, "src/worker/bell.ts"),
     runs: join(sdk, "src/worker/runs.ts"),
     rewind: join(sdk, "src/worker/rewind.ts"),
+    snapshots: join(sdk, "src/worker/snapshots.ts"),
     service_worker: join(sdk, "src/service_worker.ts"),
 };
 

@@ -1,4 +1,4 @@
-/** The page's address as a description of a machine: `?image=NAME&cwd=DIRECTORY&cmd=COMMAND&harts=NUMBER`. */
+/** The page's address as a description of a machine: `?image=NAME&cwd=DIRECTORY&cmd=COMMAND&harts=NUMBER&snapshot=URL`. */
 
 import { ask, find } from "./dom.js";
 import { notify, notifyError } from "./failure.js";
@@ -9,6 +9,8 @@ export interface Link {
   readonly command: string | undefined;
   /** More than one: such a machine is not recorded. */
   readonly harts: number | undefined;
+  /** The address of a snapshot to go on from. */
+  readonly snapshot: string | undefined;
 }
 
 /** A command from an address is only typed: what could run it, or play with the terminal, is left out. */
@@ -17,16 +19,17 @@ const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u20
 export function readLink(): Link {
   const query = new URLSearchParams(location.search);
   const command = query.get("cmd")?.replace(CONTROL, "");
-  return { image: query.get("image") || "base", cwd: query.get("cwd") || undefined, command: command || undefined, harts: Number(query.get("harts")) || undefined };
+  return { image: query.get("image") || "base", cwd: query.get("cwd") || undefined, command: command || undefined, harts: Number(query.get("harts")) || undefined, snapshot: query.get("snapshot") || undefined };
 }
 
-function linkTo({ image, cwd, command, harts }: Link): string {
+function linkTo({ image, cwd, command, harts, snapshot }: Link): string {
   const url = new URL(location.href);
   url.search = url.hash = "";
   if (image !== "base") url.searchParams.set("image", image);
   if (cwd) url.searchParams.set("cwd", cwd);
   if (command) url.searchParams.set("cmd", command);
   if (harts) url.searchParams.set("harts", String(harts));
+  if (snapshot) url.searchParams.set("snapshot", snapshot);
   return url.href;
 }
 

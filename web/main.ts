@@ -4,7 +4,7 @@
  */
 
 import { boot, preloadTerminal, type Attachment, type EbbError, type Sdk } from "ebbtide";
-import { ask, find, setState } from "./dom.js";
+import { ask, find, save, setState } from "./dom.js";
 import { notifyError, showFailure } from "./failure.js";
 import { makeFiles } from "./files.js";
 import { followKeyboard, makeKeyBar, withHeldControl } from "./keys.js";
@@ -126,6 +126,7 @@ const menu = makeMenu(() => {
     ],
     [
       { label: "Files", hint: "Ctrl-Shift-E", act: () => void files.open() },
+      { label: "Save snapshot", act: () => void saveSnapshot() },
       { label: "Copy link", act: () => void makeLink() },
     ],
     [
@@ -204,19 +205,24 @@ async function start(from?: Branched): Promise<void> {
     await before?.close();
     showRecording(null); // its last word on that has come
     const failed = (error: EbbError): void => showFailure(error, () => void start(), window.sdk);
-    const wish = from ? { branch: from.branch } : recordingWish(link.harts);
-    const booting = boot({ ...(from ? {} : { image: link.image }), ...wish, onRecording: showRecording, onProgress: showProgress, onPanic: failed, onFailure: failed });
+    const snapshot = from === undefined ? link.snapshot : undefined;
+    const wish = from ? { branch: from.branch } : snapshot ? { snapshot } : { image: link.image, ...recordingWish(link.harts) };
+    const booting = boot({ ...wish, onRecording: showRecording, onProgress: showProgress, onPanic: failed, onFailure: failed });
     void preloadTerminal();
     const sdk = await booting;
     window.sdk = sdk;
     find("fact-memory").textContent = memory(sdk.memory);
     find("fact-harts").textContent = String(sdk.harts);
-    if (!from && settings.record && sdk.harts === 1) showRecording({ id: "", bytes: 0, ended: null });
+    find("fact-image").textContent = sdk.image;
+    if (!from && !snapshot && settings.record && sdk.harts === 1) showRecording({ id: "", bytes: 0, ended: null });
     find("boot").hidden = true;
     find("terminal").hidden = false;
     tabs = openTabs(sdk, { key, input });
-    const taken = from ? await sdk.terminals() : [];
-    for (const process of taken) await tabs.open({ process, intro: from?.drawn.get(process.pid) ?? "" });
+    const taken = from || snapshot ? await sdk.terminals() : [];
+    for (const process of taken) {
+      if (snapshot) await process.resize(NOBODYS); // the terminal's own size is news then, and the program draws all anew
+      await tabs.open({ process, intro: from?.drawn.get(process.pid) ?? "" });
+    }
     if (taken.length === 0) {
       await tabs.open({ intro: intro(), cwd: link.cwd, command: link.command });
       await attachment()?.awake;
@@ -225,6 +231,22 @@ async function start(from?: Branched): Promise<void> {
   } catch (error) {
     if (find("failure").hidden) showFailure(error, () => void start(), window.sdk);
   }
+}
+
+/** A size that no terminal has. */
+const NOBODYS = { rows: 2, cols: 500 };
+
+async function saveSnapshot(): Promise<void> {
+  const sdk = window.sdk;
+  if (sdk === undefined) return;
+  try {
+    const id = await sdk.snapshot();
+    save(await sdk.snapshots.export(id), `${id.slice(0, 12)}.ebbsnap`);
+    await sdk.snapshots.remove(id);
+  } catch (error) {
+    notifyError("No snapshot was made.", error);
+  }
+  toTerminal();
 }
 
 const memory = (bytes: number): string =>

@@ -6,6 +6,7 @@
 import { openScreen, type Branch, type Rewind, type RunEvent, type Runs, type Screen } from "ebbtide";
 import { find, make, save } from "./dom.js";
 import { notifyError } from "./failure.js";
+import { openLook, type LookPanel } from "./look.js";
 import { settings } from "./settings.js";
 
 /** A silence is shown as this long at most, in ms. */
@@ -49,6 +50,7 @@ export async function openRewind(runs: Runs, id: string, left: () => void, branc
   const moments: Moment[] = [];
   let screen: Screen | null = null;
   let rewind: Rewind | null = null;
+  let look: LookPanel | null = null;
   let open = true;
   let pid = -1;
   let drawn = 0; // moments on the screen
@@ -101,6 +103,7 @@ export async function openRewind(runs: Runs, id: string, left: () => void, branc
     slider.setAttribute("aria-valuetext", text);
     time.textContent = text;
     draw();
+    look?.mark(moments[drawn - 1]?.event.tick ?? 0);
     const shown = now;
     void screen?.drawn().then(() => {
       if (shown === now) section.dataset["shown"] = String(now);
@@ -113,6 +116,13 @@ export async function openRewind(runs: Runs, id: string, left: () => void, branc
     const shown = moments.filter(({ event }) => event.pid === pid && event.type === "output");
     const found = by > 0 ? shown.find(({ at }) => at > now) : shown.findLast(({ at }) => at < now);
     show(found?.at ?? (by > 0 ? total : 0));
+  }
+
+  /** Show the moment of a tick. */
+  function showTick(tick: number): void {
+    pause();
+    const found = moments.findLast(({ event }) => event.tick <= tick);
+    show(found?.at ?? 0);
   }
 
   function pause(): void {
@@ -166,6 +176,7 @@ export async function openRewind(runs: Runs, id: string, left: () => void, branc
     if (!open) return;
     open = false;
     pause();
+    look?.close();
     rewind?.close();
     screen?.dispose();
     section.hidden = true;
@@ -213,6 +224,7 @@ export async function openRewind(runs: Runs, id: string, left: () => void, branc
     slider.disabled = false;
     if (open) {
       section.dataset["state"] = "ready";
+      look = openLook(runs, rewind, id, showTick);
       slider.focus();
       show(total);
     }

@@ -53,8 +53,8 @@ def pyodide() -> None:
     """Prepare Pyodide with our runtime: bytecode, and a snapshot of a started interpreter."""
     version = SDK / "node_modules" / "pyodide" / "package.json"
     library = CACHE / "pyodide" / f"stdlib-{digest(version, COMPILE)[:16]}.zip"
-    runtime, preload = runtime_modules()
-    inputs = digest(version, PREPARE, COMPILE, SDK / "compress.mjs", runtime, *preload)
+    runtime, late, preload = runtime_modules()
+    inputs = digest(version, PREPARE, COMPILE, SDK / "compress.mjs", runtime, late, *preload)
     if fresh("pyodide", inputs, PYODIDE / "index.json"):
         return
     node = setup.node()[0]
@@ -65,8 +65,11 @@ def pyodide() -> None:
         done("pyodide", "bytecode is in the cache", start, library)
     start = time.monotonic()
     spec = BUILD / "pyodide" / "spec.json"
-    names = {str(path.relative_to(RUNTIME)): str(path) for path in runtime}
-    write(spec, json.dumps({"files": names, "preload": preload}, indent=1))
+    files, late_files = (
+        {str(path.relative_to(RUNTIME)): str(path) for path in paths} for paths in (runtime, late)
+    )
+    parts = {"files": files, "late": late_files, "preload": preload}
+    write(spec, json.dumps(parts, indent=1))
     text = run(
         [node, PREPARE, "runtime", library, spec, PYODIDE],
         mend="a module that cannot run in Pyodide belongs into leave-out, pyproject.toml",
@@ -76,26 +79,34 @@ def pyodide() -> None:
     done("pyodide", f"{len(runtime)} modules, {size / 1e6:.1f} MB of snapshot", start)
 
 
-def runtime_modules() -> tuple[list[Path], list[str]]:
-    """Give the files of ebbtide that go into Pyodide, and the modules its snapshot has imported.
+def runtime_modules() -> tuple[list[Path], list[Path], list[str]]:
+    """Give the files of ebbtide that go into Pyodide, those that few pages need (`late`), and the
+    modules its snapshot has imported.
 
     A module that takes something from `js` when it is imported stays out of the snapshot, which
-    cannot hold JavaScript objects, and so does one that few pages need (`late`).
+    cannot hold JavaScript objects.
     """
     leave_out, late = settings()["leave-out"], settings()["late"]
     package = RUNTIME / "ebbtide"
-    chosen, preload = [], []
+    chosen, after, preload = [], [], []
+
+    def named(name: Path, rules: list[str]) -> bool:
+        return any(
+            fnmatch.fnmatch(part, rule) for part in [*name.parts, str(name)] for rule in rules
+        )
+
     for path in files(package, "*.py"):
         name = path.relative_to(package).with_suffix("")
-        if any(
-            fnmatch.fnmatch(part, rule) for part in [*name.parts, str(name)] for rule in leave_out
-        ):
+        if named(name, leave_out):
+            continue
+        if named(name, late):
+            after.append(path)
             continue
         chosen.append(path)
-        if not takes_js(path) and not any(fnmatch.fnmatch(str(name), rule) for rule in late):
+        if not takes_js(path):
             parts = ["ebbtide", *name.parts]
             preload.append(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
-    return chosen, sorted(preload)
+    return chosen, after, sorted(preload)
 
 
 def settings() -> dict[str, list[str]]:

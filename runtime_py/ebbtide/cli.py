@@ -250,6 +250,14 @@ def _add_store(commands: Any) -> None:
         ).add_argument("id", metavar="ID", help="an id, the beginning of one, or last")
     listed = actions.add_parser("list", help="list snapshots")
     listed.add_argument("-o", "--output", choices=("text", "json"), default="text")
+    exported = actions.add_parser(
+        "export", help="write a snapshot to a file, for a page or elsewhere"
+    )
+    exported.add_argument("id", metavar="ID")
+    exported.add_argument("file", metavar="FILE")
+    actions.add_parser("import", help="take a snapshot from a file").add_argument(
+        "file", metavar="FILE"
+    )
     for name, text in (("verify", "hash every page"), ("rm", "remove snapshots")):
         one = actions.add_parser(name, help=text)
         one.add_argument(

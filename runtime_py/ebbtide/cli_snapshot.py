@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 from .cli_rewind import open_replay
 from .cli_runs import moment
@@ -141,4 +142,23 @@ def _remove(store: RunStore, options: argparse.Namespace) -> int:
     return 0
 
 
-_ACTIONS = {"create": _create, "list": list_snapshots, "verify": _verify, "rm": _remove}
+def _export(store: RunStore, options: argparse.Namespace) -> int:
+    snapshots = Snapshots(store)
+    with open(options.file, "wb") as file:
+        snapshots.save(snapshots.find(options.id), file)
+    return 0
+
+
+def _import(store: RunStore, options: argparse.Namespace) -> int:
+    print(Snapshots(store).load(Path(options.file).read_bytes()).id)
+    return 0
+
+
+_ACTIONS = {
+    "create": _create,
+    "list": list_snapshots,
+    "verify": _verify,
+    "rm": _remove,
+    "export": _export,
+    "import": _import,
+}

@@ -25,7 +25,7 @@ def _verify(store: RunStore, options: argparse.Namespace) -> int:
     _say(f"{len(leaves)} leaves, {len(run.entries)} entries: chain whole, head "
          f"{run.reader.head().hex()}")  # fmt: skip
     if options.objects:
-        _say(f"{check_objects(run)} objects: all have their hashes")
+        _say(f"{check_objects(run.entries)} objects: all have their hashes")
     if options.signatures:
         from .rewind import sign
 

@@ -83,18 +83,30 @@ class Machine:
         chosen = Options(image=image, **options).checked(placement.abi.const["HART_MAX"])
         machine = cls(placement, chosen)
         machine.on_log = on_log
-        if branch := getattr(placement, "branch", None):
-            machine.agent.skip(max(branch["calls"], default=0) + SKIPPED)
+        branch = getattr(placement, "branch", None)
+        if branch:
+            last = max(branch["calls"], default=branch.get("last_call", 0))
+            machine.agent.skip(max(last, branch.get("last_call", 0)) + SKIPPED)
         try:
             await placement.start(chosen, machine)
             if chosen.snapshot:
                 await machine.agent.take_over(*_snapshots(placement).left_over())
             await machine.agent.call("getpid")
+            if branch and "last_call" in branch:
+                await machine._close_left_over([one["fd"] for one in branch["terminals"]])
             await machine._mount_host_directories()
         except BaseException:
             await machine.close()
             raise
         return machine
+
+    async def _close_left_over(self, kept: list[int]) -> None:
+        """Close what the host that took a snapshot had open, but for these."""
+        begin = 0
+        for fd in (*sorted(kept), 0x80000000):
+            if fd > begin:
+                await self.agent.call("close_range", begin, fd - 1, 0)
+            begin = fd + 1
 
     async def _mount_host_directories(self) -> None:
         for number, mount in enumerate(self.options.mounts):

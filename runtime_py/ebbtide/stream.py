@@ -169,6 +169,16 @@ class Pty:
         self._reader = ByteReader(descriptor, close_at_end=False)
         self._writer = ByteWriter(descriptor)
 
+    @property
+    def fd(self) -> int:
+        """The agent's descriptor."""
+        return self._descriptor.fd
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was hung up."""
+        return self._descriptor.closed
+
     async def read(self, size: int = READ_SIZE) -> bytes:
         """Read what the terminal shows; b"" when nobody has it open any more."""
         return await self._reader.read(size)

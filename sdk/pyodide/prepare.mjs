@@ -4,7 +4,7 @@
 //   node prepare.mjs stdlib OUT.zip                     once per Pyodide version (1 minute of work less at each start)
 //   node prepare.mjs runtime STDLIB.zip SPEC.json OUT   at each change of the runtime
 //
-// SPEC.json: { files: { "ebbtide/x.py": path }, preload: ["ebbtide.x"] }. OUT gets files with content hashes
+// SPEC.json: { files: { "ebbtide/x.py": path }, late: the same of an archive of its own, preload: ["ebbtide.x"] }. OUT gets files with content hashes
 // in their names, and index.json, which names them (type RuntimeIndex in src/runtime_assets.ts).
 //
 // The snapshot is bound to the exact interpreter: its BUILD_ID must be that of the glue code (checked here), and
@@ -20,6 +20,8 @@ import { compress } from "../compress.mjs";
 const here = dirname(fileURLToPath(import.meta.url));
 const source = dirname(createRequire(import.meta.url).resolve("pyodide/package.json"));
 const PAGE = 4096;
+/** Where the worker that needs it puts the archive of late modules: loadLate() in src/worker/pyodide_loader.ts. */
+const LATE_PLACE = "/late.zip";
 const MAGIC = 0x53424245; // "EBBS"
 // A lock file without packages: everything we run is in the bytecode archive.
 const lockInfo = JSON.parse(readFileSync(join(source, "pyodide-lock.json"), "utf8")).info;
@@ -56,11 +58,12 @@ async function stdlib(out) {
 async function runtime(stdlibPath, specPath, out) {
     const spec = JSON.parse(readFileSync(specPath, "utf8"));
     const { py, scope, place } = await compiler(stdlibPath);
-    const files = py.toPy(
-        new Map(Object.entries(spec.files).map(([name, path]) => [name, read(path)])),
-    );
-    const base = py.toPy(read(stdlibPath)).tobytes();
-    const archive = scope.get("archive_extend")(base, files, place).toJs();
+    const extend = (base, files, at) => {
+        const sources = Object.entries(files).map(([name, path]) => [name, read(path)]);
+        return scope.get("archive_extend")(py.toPy(base).tobytes(), py.toPy(new Map(sources)), at).toJs();
+    };
+    const archive = extend(read(stdlibPath), spec.files, place);
+    const late = extend(new Uint8Array(), spec.late, LATE_PLACE);
     const archivePath = specPath + ".zip";
     writeWhole(archivePath, archive);
 
@@ -70,6 +73,7 @@ async function runtime(stdlibPath, specPath, out) {
         glue: ["pyodide.asm", "mjs", read(join(source, "pyodide.asm.mjs"))],
         wasm: ["pyodide.asm", "wasm", read(join(source, "pyodide.asm.wasm"))],
         stdlib: ["python", "zip", archive],
+        late: ["late", "zip", late],
         snapshot: ["snapshot", "bin", snapshot.bytes],
     };
     mkdirSync(out, { recursive: true });

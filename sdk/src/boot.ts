@@ -7,6 +7,7 @@ import { BrowserError, EbbError, PanicError } from "./errors.js";
 import { requireBrowser } from "./features.js";
 import { openMachine, type Opened, type Sdk } from "./machine.js";
 import { parseBytes, parseSize, reserveMemory } from "./memory.js";
+import { branchOf } from "./snapshots.js";
 import type { Branch } from "./rewind.js";
 import { runKeeper, type Recording } from "./runs.js";
 import type { JitMode, Limits, Log, MachineConfig, Policy, Progress } from "./messages.js";
@@ -33,6 +34,8 @@ export interface BootOptions {
   policy?: Policy;
   /** Go on from a moment of a run instead of booting (`rewind.branch`); such a machine has one hart, and is not recorded. */
   branch?: Branch;
+  /** Go on from a snapshot: an id of `sdk.snapshot()`, a file, or the address of one. Such a machine is not recorded. */
+  snapshot?: string | URL | Blob;
   /** Record the run, which takes one hart; the tape stays in this browser (`sdk.runs`). Off unless given. */
   record?: boolean;
   /** Let go wrong what rarely does: a rate such as `0.01`, or kinds as in `"errno=0.01,short,clock,sched"`. */
@@ -60,7 +63,7 @@ export interface BootOptions {
 const HARTS_MOST = 6; // HART_MAX of the kernel's abi.h
 
 const OPTIONS = {
-  image: 0, harts: 0, memory: 0, env: 0, user: 0, limits: 0, policy: 0, branch: 0, record: 0, chaos: 0, seed: 0, jit: 0, keepCode: 0, onProgress: 0, onLog: 0, onPanic: 0,
+  image: 0, harts: 0, memory: 0, env: 0, user: 0, limits: 0, policy: 0, branch: 0, snapshot: 0, record: 0, chaos: 0, seed: 0, jit: 0, keepCode: 0, onProgress: 0, onLog: 0, onPanic: 0,
   onFailure: 0, onRecording: 0, baseURL: 0,
 } satisfies Record<keyof BootOptions, 0>;
 
@@ -70,14 +73,16 @@ const LIMITS = { timeout: 0, memory: 0, pids: 0, files: 0, disk: 0, maxOutput: 0
 export async function boot(options: BootOptions = {}): Promise<Sdk> {
   refuseUnknown("boot", options, OPTIONS);
   await requireBrowser();
-  const { branch } = options;
+  const base = new URL(options.baseURL ?? ".", options.baseURL === undefined ? import.meta.url : location.href);
+  if (options.branch && options.snapshot !== undefined) throw new TypeError("a machine goes on from a branch or from a snapshot");
+  const kept = options.snapshot === undefined ? undefined : await branchOf(base, options.snapshot);
+  const branch = options.branch ?? kept;
   const record = (options.record ?? false) && branch === undefined;
-  const harts = options.harts ?? (record || branch ? 1 : Math.min(Math.max(navigator.hardwareConcurrency, 2), 4));
+  const harts = kept?.harts ?? options.harts ?? (record || branch ? 1 : Math.min(Math.max(navigator.hardwareConcurrency, 2), 4));
   if (!Number.isInteger(harts) || harts < 1 || harts > HARTS_MOST) {
     throw new RangeError(`harts must be a whole number from 1 to ${HARTS_MOST}; got ${harts}`);
   }
   if (record && harts > 1) throw new RangeError(`a recorded machine has one hart; got record and harts: ${harts}`);
-  const base = new URL(options.baseURL ?? ".", options.baseURL === undefined ? import.meta.url : location.href);
   const onProgress = options.onProgress ?? (() => undefined);
   const limits = options.limits ?? {};
   refuseUnknown("limits", limits, LIMITS);

@@ -19,9 +19,10 @@ export {
 } from "./errors.js";
 export type { Files, Stat } from "./fs.js";
 export type { CommandOptions, RunOptions, RunResult, Sdk, SpawnOptions } from "./machine.js";
-export type { Counters, ExitStatus, FileKind, JitMode, Limits, Log, Policy, PolicyRule, Progress, RunInfo, Size, Stage, Stats } from "./messages.js";
+export type { Counters, ExitStatus, FileKind, JitMode, Limits, Log, Policy, PolicyRule, Progress, RunInfo, Size, Stage, Stats, TraceRow, Verdict, VerifyLevels } from "./messages.js";
 export type { Connection } from "./net.js";
 export type { Process } from "./process.js";
-export type { Branch, Recording, Rewind, RunEvent, Runs } from "./runs.js";
+export type { Branch, ProfileOptions, Recording, Rewind, RunEvent, Runs, TraceLayer, TraceOptions, VerifyOptions, When } from "./runs.js";
+export type { SnapshotInfo, Snapshots } from "./snapshots.js";
 export { openScreen, preloadTerminal } from "./terminal.js";
 export type { AttachOptions, Attachment, Found, Screen, ScreenOptions, TerminalKey, TerminalSettings } from "./terminal.js";

@@ -8,6 +8,7 @@ import { connect, fetchGuest, type Connection } from "./net.js";
 import { refuseUnknown } from "./options.js";
 import { openProcess, type Process } from "./process.js";
 import { openRuns, type Recording, type Runs } from "./runs.js";
+import { openSnapshots, takeSnapshot, type Held, type Snapshots } from "./snapshots.js";
 import { saveState } from "./state.js";
 import { copyBuffer } from "./streams.js";
 import { attachTerminal, type AttachOptions, type Attachment } from "./terminal.js";
@@ -82,6 +83,13 @@ export interface Sdk {
   endRecording(): Promise<void>;
   /** The SHA-256 over all machine pages at this moment; a recording notes it, and a replay compares. */
   digest(): Promise<string>;
+  /**
+   * Keep the machine as it is now; gives an id for `boot({ snapshot: id })`. What goes on from it has files, programs and
+   * terminals as they were; other descriptors of this page are closed there.
+   */
+  snapshot(): Promise<string>;
+  /** The snapshots kept in this browser. */
+  readonly snapshots: Snapshots;
   /** The machine's memory as a file (gzip), for a bug report after a panic. */
   state(): Promise<Blob>;
   /** End the machine: all workers end, the memory is free, what still waits is rejected. */
@@ -181,6 +189,12 @@ export function openMachine(client: Client, cluster: Cluster, parts: Parts): Ope
     },
     saveRun: async () => void (await client.request("saveRun", {})),
     endRecording: async () => void (await client.request("endRecording", {})),
+    async snapshot() {
+      if (kept === null) throw new EbbError("closed", "The machine has been closed.");
+      const hold = async (): Promise<Held> => JSON.parse(await client.request("snapshotBegin", {})) as Held;
+      return takeSnapshot(parts.base, kept.memory, parts.ramBytes, hold, () => client.request("snapshotEnd", {}));
+    },
+    snapshots: openSnapshots(parts.base),
     digest: () => client.request("digest", {}),
     async state() {
       if (kept === null) throw new EbbError("closed", "The machine has been closed.");

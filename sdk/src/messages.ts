@@ -297,6 +297,26 @@ export interface RunInfo {
   readonly live: boolean;
 }
 
+/** A line of a trace, and its tick. */
+export type TraceRow = readonly [tick: number, line: string];
+
+/** Beyond checksums and the chain of hashes, which are always checked. */
+export interface VerifyLevels {
+  /** Hash every object that the tape names. */
+  objects?: boolean;
+  /** Run it all again. */
+  replay?: boolean;
+}
+
+/** Whether a run is what was written; cut: all before its end is right. */
+export interface Verdict {
+  readonly state: "whole" | "cut" | "damaged" | "diverged";
+  /** What each check found. */
+  readonly said: readonly string[];
+  /** Of what is damaged or diverged: where and how. */
+  readonly why: string;
+}
+
 // ---- Requests -----------------------------------------------------------------------------------------------
 
 /** What a process is started with. */
@@ -399,6 +419,9 @@ export interface Methods {
   /** Keep all of the run up to now; record no more. */
   saveRun: { params: Record<string, never>; value: null };
   endRecording: { params: Record<string, never>; value: null };
+  /** Hold the machine still, and say in JSON what its pages do not; let it go on. */
+  snapshotBegin: { params: Record<string, never>; value: string };
+  snapshotEnd: { params: Record<string, never>; value: null };
   /** Freeze all harts; afterwards no worker is inside a step and all may be ended. */
   close: { params: Record<string, never>; value: null };
 }

@@ -4,10 +4,10 @@
  */
 
 import { callPort, type Caller } from "./calls.js";
-import type { Recorded, RunInfo } from "./messages.js";
-import type { Rewind } from "./rewind.js";
+import type { Recorded, RunInfo, Verdict } from "./messages.js";
+import type { ProfileOptions, Rewind, Rewinder, TraceLayer, TraceOptions, VerifyOptions } from "./rewind.js";
 
-export type { Branch, Rewind, RunEvent } from "./rewind.js";
+export type { Branch, ProfileOptions, Rewind, RunEvent, TraceLayer, TraceOptions, VerifyOptions, When } from "./rewind.js";
 
 /** How a machine's recording goes. */
 export type Recording = Omit<Recorded, "type">;
@@ -21,6 +21,13 @@ export interface Runs {
   import(file: Blob): Promise<string>;
   /** Replay a run, in a worker of its own. */
   open(id: string): Promise<Rewind>;
+  /** What its programs did, as text, or as JSON with a value a line. */
+  trace(id: string, layer: TraceLayer, options?: TraceOptions): Promise<string>;
+  /** Where its time went: speedscope's JSON, or the bytes of a profile.proto for pprof. */
+  profile(id: string, options: ProfileOptions & { format: "pprof" }): Promise<Uint8Array>;
+  profile(id: string, options?: ProfileOptions): Promise<string>;
+  /** Whether it is what was written: checksums and the chain of hashes, and whatever else is asked for. */
+  verify(id: string, options?: VerifyOptions): Promise<Verdict>;
   remove(id: string): Promise<void>;
   /** A pinned run makes no room for newer ones. */
   pin(id: string, pinned?: boolean): Promise<void>;
@@ -39,25 +46,28 @@ export function runKeeper(base: URL): Caller {
 export function openRuns(base: URL): Runs {
   const call: Caller = (method, params) => runKeeper(base)(method, params);
   const rewind = async () => (await import("./rewind.js")).openRewinder(base);
+  /** Work with a worker that is needed for this alone. */
+  async function once<T>(work: (rewinder: Rewinder) => Promise<T>): Promise<T> {
+    const rewinder = await rewind();
+    try {
+      return await work(rewinder);
+    } finally {
+      rewinder.close();
+    }
+  }
+  function profile(id: string, options: ProfileOptions & { format: "pprof" }): Promise<Uint8Array>;
+  function profile(id: string, options?: ProfileOptions): Promise<string>;
+  function profile(id: string, options: ProfileOptions = {}): Promise<Uint8Array | string> {
+    return once(async (rewinder) => (await rewinder.open(id)).profile(options));
+  }
   return {
     list: async () => (await call("list", [])) as readonly RunInfo[],
-    async export(id) {
-      const rewinder = await rewind();
-      try {
-        return await rewinder.export(id);
-      } finally {
-        rewinder.close();
-      }
-    },
-    async import(file) {
-      const rewinder = await rewind();
-      try {
-        return await rewinder.import(file);
-      } finally {
-        rewinder.close();
-      }
-    },
+    export: (id) => once((rewinder) => rewinder.export(id)),
+    import: (file) => once((rewinder) => rewinder.import(file)),
     open: async (id) => (await rewind()).open(id),
+    trace: (id, layer, options = {}) => once(async (rewinder) => (await rewinder.open(id)).trace(layer, options)),
+    profile,
+    verify: (id, options = {}) => once((rewinder) => rewinder.verify(id, options)),
     remove: async (id) => void (await call("remove", [id])),
     pin: async (id, pinned = true) => void (await call("pin", [id, pinned])),
   };

@@ -17,7 +17,7 @@ export interface RuntimeIndex {
     readonly pyodide: string;
     readonly buildId: string;
     readonly lock: string;
-    readonly files: Readonly<Record<"loader" | "glue" | "wasm" | "stdlib" | "snapshot", RuntimeFile>>;
+    readonly files: Readonly<Record<"loader" | "glue" | "wasm" | "stdlib" | "late" | "snapshot", RuntimeFile>>;
 }
 
 /** Filled while workers already start Python: they wait for `state`, 0 under way, 1 complete, 2 failed. */
@@ -31,6 +31,8 @@ export interface RuntimeAssets {
     readonly baseURL: string;
     readonly loaderURL: string;
     readonly glueURL: string;
+    /** Modules of our runtime that few workers need, in an archive that they fetch: loadLate(). */
+    readonly lateURL: string;
     readonly buildId: string;
     readonly lock: string;
     readonly module: WebAssembly.Module;
@@ -56,7 +58,7 @@ export async function prefetchRuntime(
 ): Promise<RuntimeAssets> {
     const base = new URL(baseURL.endsWith("/") ? baseURL : `${baseURL}/`, location.href).href;
     const index = (await (await fetchWhole(`${base}index.json`)).json()) as RuntimeIndex;
-    const { loader, glue, wasm, stdlib, snapshot } = index.files;
+    const { loader, glue, wasm, stdlib, late, snapshot } = index.files;
     onScripts([base + loader.name, base + glue.name]); // what each worker imports for itself
     const total = wasm.size + stdlib.size + snapshot.size;
     let loaded = 0;
@@ -82,6 +84,7 @@ export async function prefetchRuntime(
         baseURL: base,
         loaderURL: base + loader.name,
         glueURL: base + glue.name,
+        lateURL: base + late.name,
         buildId: index.buildId,
         lock: index.lock,
         module,

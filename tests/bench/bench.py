@@ -28,6 +28,7 @@ from playwright.sync_api import sync_playwright
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1] / "runtime_py")]
 
+import page_record  # noqa: E402
 import pages  # noqa: E402
 import record  # noqa: E402
 import twins  # noqa: E402
@@ -308,6 +309,22 @@ def record_rows(runs: int) -> list[Row]:
     ]
 
 
+def page_record_rows(url: str, runs: int) -> list[Row]:
+    """What page_record.py measures."""
+    with sync_playwright() as play:
+        path = os.environ.get("EBB_CHROMIUM")
+        browser = play.chromium.launch(executable_path=path, args=list(CHROMIUM_ARGS))
+        page = browser.new_page()
+        page.set_default_timeout(240_000)
+        kernel = (web_folder() / "kernel.wasm").read_bytes()
+        rows = [
+            Row(one.name, "chromium", round(one.value, 3), one.unit, runs=runs).finish()
+            for one in page_record.measure(page, url, kernel, runs)
+        ]
+        browser.close()
+    return rows
+
+
 def page_rows(url: str, packed_url: str, runs: int) -> list[Row]:
     """What pages.py measures, each image by itself."""
     rows = []
@@ -389,6 +406,8 @@ def main() -> int:
                     browser = play.chromium.launch(executable_path=path, args=list(CHROMIUM_ARGS))
                     all_rows("chromium", partial(Chromium, browser, server.url))
                     browser.close()
+            if wanted("record-page", "record"):
+                rows += page_record_rows(server.url, options.runs)
             if with_pages:
                 rows += page_rows(server.url, packed.url, options.page_runs)
     close(jails)

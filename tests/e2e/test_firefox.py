@@ -98,3 +98,26 @@ def test_hart_that_the_browser_ends_is_named_and_a_new_machine_starts(
     firefox.js("document.getElementById('failure-again').click()")
     boots(firefox)
     assert firefox.js("return (await sdk.run('echo', ['again'])).stdout") == "again\n"
+
+
+def test_a_run_is_traced_and_verified_and_a_snapshot_goes_on(firefox: Firefox) -> None:
+    found = firefox.js(
+        """const { boot } = await import("./ebbtide.js");
+        const one = await boot({ record: true, memory: "128M" });
+        await one.run("sh", ["-c", "echo kept > /tmp/word; exit 3"]);
+        await one.saveRun();
+        const { id } = one.recording;
+        const snapshot = await one.snapshot();
+        await one.close();
+        const tree = await sdk.runs.trace(id, "process");
+        const { state, why } = await sdk.runs.verify(id, { objects: true, replay: true });
+        const profile = JSON.parse(await sdk.runs.profile(id));
+        await sdk.runs.remove(id);
+        const again = await boot({ snapshot });
+        const { stdout } = await again.run("cat", ["/tmp/word"]);
+        await again.close();
+        await sdk.snapshots.remove(snapshot);
+        return [tree.includes("exit 3"), state, why, profile.profiles[0].samples.length > 0, stdout];"""
+    )
+    assert found == [True, "whole", "", True, "kept\n"]
+    assert firefox.errors == []

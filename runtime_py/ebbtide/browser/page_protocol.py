@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -98,6 +99,10 @@ class Machinery(Protocol):
     def counters(self) -> dict[str, Any]: ...
     async def save_run(self) -> None: ...
     def end_recording(self) -> None: ...
+    async def snapshot_begin(
+        self, ping: Callable[[], Awaitable[tuple[int, tuple[int, ...]]]]
+    ) -> dict[str, Any]: ...
+    async def snapshot_end(self) -> None: ...
 
 
 class Reader(Protocol):
@@ -400,6 +405,24 @@ class PageProtocol:
 
     async def _on_digest(self) -> str:
         return (await self._machine.digest()).hex()
+
+    async def _on_snapshotBegin(self) -> str:
+        async def ping() -> tuple[int, tuple[int, ...]]:
+            await self._machine.agent.call(
+                "getpid"
+            )  # all that was posted before has been delivered
+            return self._machine.agent.waiting()
+
+        found = await self._machinery.snapshot_begin(ping)
+        found["about"]["terminals"] = [
+            {"pid": one.pid, "fd": one.pty.fd, "args": one.args}
+            for one in self._processes.values()
+            if one.pty is not None and not one.pty.closed
+        ]
+        return json.dumps(found)
+
+    async def _on_snapshotEnd(self) -> None:
+        await self._machinery.snapshot_end()
 
     async def _on_saveRun(self) -> None:
         await self._machinery.save_run()

@@ -12,10 +12,11 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
 
+from ..clock import VIRTUAL_MUL
 from ..errors import InternalError
 from ..events import BlockWanted, Events
 from ..kernel_role import KernelRole, Listener
@@ -49,11 +50,14 @@ class BrowserPlacement:
         self.recorder: PageRecording | None = None
         self._resting = asyncio.Lock()
         self._closing = False
+        self._held: contextlib.AsyncExitStack | None = None
+        self._image_name: str | None = None
 
     async def start(self, options: Options, listener: Listener) -> None:
         """Let the harts take their seats, deliver BOOT."""
         harts = int(self._host.harts)
         ram_bytes = int(self._host.ramBytes)
+        self._image_name = options.image
         image = await HttpImage.open(self._host.image)
         if self._host.tape:
             about: dict[str, Any] = {
@@ -70,14 +74,19 @@ class BrowserPlacement:
         if self.branch is None:
             self._post_boot(options, harts, ram_bytes, image.index())
         else:
-            self._post_branch(self.branch, self._role)
+            self._post_branch(self.branch, self._role, options)
         self._seats = [self._port.seat(hart) for hart in range(harts)]
         self._port.serve(self._role.drain)
         self._send({"type": "attached", "seats": [asdict(seat) for seat in self._seats]})
 
-    def _post_branch(self, branch: dict[str, Any], role: KernelRole) -> None:
+    def _post_branch(self, branch: dict[str, Any], role: KernelRole, options: Options) -> None:
         """Continue a machine from a moment: end what its host had asked for, bring what it had asked."""
         events = Events(self.abi)
+        if "realtime_ns" in branch:  # a snapshot: its clock jumps to now
+            slept = max(0, time.time_ns() - branch["realtime_ns"])
+            self.post(events.clock(branch["now_ns"], VIRTUAL_MUL, slept))
+            clone, exec = asked_kinds(options.policy)
+            self.post(events.limits(options.limits, clone=clone, exec=exec))
         self.post(events.reseed(os.urandom(32)))
         for id in branch["calls"]:
             self.post(events.cancel(id))
@@ -85,6 +94,8 @@ class BrowserPlacement:
             self.post(base64.b64decode(data))
         for wanted in branch["wanted"]:
             role.want(BlockWanted(**wanted))
+        for record in branch.get("owed", ()):
+            role.serve(bytes.fromhex(record))
 
     def _post_boot(self, options: Options, harts: int, ram_bytes: int, index: bytes) -> None:
         events = Events(self.abi)
@@ -153,6 +164,48 @@ class BrowserPlacement:
             if self.recorder:
                 self.recorder.note(DIGEST, self._tick(), digest)
             return digest
+
+    # ---- Snapshots -------------------------------------------------------------------------------------------
+
+    async def snapshot_begin(
+        self, ping: Callable[[], Awaitable[tuple[int, tuple[int, ...]]]]
+    ) -> dict[str, Any]:
+        """Hold the machine still, with nothing on its way to it, until `snapshot_end`; say what is not
+        in its pages.
+        """
+        assert self._role
+        while True:
+            await self._role.idle()
+            asked = self._role.answered
+            last, waiting = await ping()
+            held = contextlib.AsyncExitStack()
+            await held.enter_async_context(self._at_rest())
+            self._role.drain()
+            if self._role.answered == asked:  # else an answer may lie in the inbox
+                break
+            await held.aclose()
+        self._held = held
+        layout = self.abi.structs["report"]
+        report = self._port.read(self._seats[0].report, layout.size)
+        heap, low, pages = self._port.span()
+        about = {
+            "ram": int(self._host.ramBytes),
+            "harts": len(self._seats),
+            "now_ns": layout.integer(report, "now_ns"),
+            "realtime_ns": time.time_ns(),
+            "image": self._image_name,
+            "last_call": last,
+            "calls": waiting,
+            "owed": (),
+            "run": self.recorder.id if self.recorder else None,
+        }
+        return {"heap": heap, "low": low, "pages": pages, "tick": self._tick(), "about": about}
+
+    async def snapshot_end(self) -> None:
+        """Let the machine go on."""
+        held, self._held = self._held, None
+        if held:
+            await held.aclose()
 
     # ---- Recording -------------------------------------------------------------------------------------------
 

@@ -250,6 +250,11 @@ class PyodideHostPort:
     def freeze(self, on: bool) -> int:
         return int(self._exports.k_freeze(int(on)))
 
+    def span(self) -> tuple[int, int, int]:
+        """Return the heap's end, the first frame and the frames' end, in machine pages."""
+        heap, low, end = (unsigned32(self._exports.k_span(which)) for which in range(3))
+        return heap, low, end
+
     def digest(self) -> bytes:
         address = unsigned32(self._mail_alloc(32))
         self._exports.k_digest(signed32(address))

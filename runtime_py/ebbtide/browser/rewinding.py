@@ -1,5 +1,6 @@
 """Replays a run in a worker of its own (sdk/src/worker/rewind.ts): forwards once, to learn what was
-shown when and to leave checkpoints, and then to any moment that is asked for.
+shown when and to leave checkpoints, and then to any moment that is asked for. looking.py has what else
+can be asked.
 """
 
 from __future__ import annotations
@@ -14,14 +15,18 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from pyodide.ffi import to_js
+
 from ..abi import Abi
+from ..errors import EbbError
 from ..events import BlockWanted, CallEnded, Events
-from ..recording import END, EVENT, Written
+from ..recording import END, EVENT, ReplayDiverged, Written
 from ..rewind.bundle import Bundle, write_bundle
 from ..rewind.output import Chunk
 from ..rewind.replay import Replay
 from ..rewind.screens import Ended, Resized, Screens, Started
 from ..rewind.tape import TapeDamaged, TapeReader
+from . import looking
 from .page_stage import PageStage
 
 BUDGET = 1 << 23  # ticks of one step, so that a slice ends in time
@@ -43,7 +48,10 @@ class MapObjects:
         found = self._objects.get(hash.hex())
         if found is None:
             raise TapeDamaged(f"object {hash.hex()} is missing")
-        data = zlib.decompress(found.to_bytes())
+        try:
+            data = zlib.decompress(found.to_bytes())
+        except zlib.error as error:
+            raise TapeDamaged(f"object {hash.hex()} is damaged: {error}") from None
         if hashlib.sha256(data).digest() != hash:
             raise TapeDamaged(f"object {hash.hex()} is damaged: its bytes have another hash")
         return data
@@ -56,7 +64,7 @@ class Rewinding:
         self._reader = TapeReader(tape.to_bytes(), MapObjects(objects))
         self._entries: list[Written] = list(self._reader.entries())
         self._make_memory = make_memory
-        self._memory: Any = None
+        self._memories: list[Any] = []  # a profile looks at files in a second one
         self._events: list[Event] = []
         self._quantum = QUANTUM
         self._whole = False  # the first pass has come to the end
@@ -92,9 +100,11 @@ class Rewinding:
         return not self._entries or self._entries[-1].kind != END
 
     def _stage(self, ram: int, pages: Any) -> PageStage:
-        if self._memory is None:
-            self._memory = self._make_memory(ram)
-        return PageStage(self._memory, pages)
+        memory = next((one for one in self._memories if not one.used), None)
+        if memory is None:
+            memory = self._make_memory(ram)
+            self._memories.append(memory)
+        return PageStage(memory, pages)
 
     # ---- The first pass --------------------------------------------------------------------------
 
@@ -155,7 +165,7 @@ class Rewinding:
             for entry in self._entries[self.replay.next :]
             if entry.kind == EVENT and self._abi.event_name(entry.data) == "BLOCK_IN"
         ]
-        self._memory.copy(self.replay.stage.pages(), memory)
+        self._memories[0].copy(self.replay.stage.pages(), memory)
         terminals = [
             {"pid": pid, "fd": fd, "args": self._args.get(pid, [])}
             for fd, (pid, stream) in streams.terminals().items()
@@ -168,6 +178,32 @@ class Rewinding:
             "ms": self.replay.stage.port.report().now_ns / 1e6,
             "ram": self.replay.ram,
         })  # fmt: skip
+
+    # ---- Looking at it ---------------------------------------------------------------------------
+
+    def trace(self, layer: str, options: str, told: Any) -> str:
+        """Hand over what programs did; see looking.py."""
+        assert self.replay
+        return looking.trace(self.replay, layer, json.loads(options), _teller(told))
+
+    def profile(self, options: str, name: str, chunk: Callable[[str], Any], told: Any) -> Any:
+        """Return a profile; `chunk` gives the image's chunks by hash, or nothing."""
+        assert self.replay
+
+        def get(hash: str) -> bytes:
+            found = chunk(hash)
+            data = bytes(found.to_bytes()) if found else b""
+            if hashlib.sha256(data).hexdigest() != hash:
+                raise EbbError(f"the image has no chunk {hash} any more")
+            return data
+
+        return looking.profile(self.replay, json.loads(options), name, get, _teller(told))
+
+    def verify(self, told: Any) -> dict[str, Any]:
+        """Run it all again and compare."""
+        assert self.replay
+        replay = self.replay
+        return _verdict(self.cut, [lambda: looking.verify_replay(replay, _teller(told))])
 
     # ---- What happens ----------------------------------------------------------------------------
 
@@ -205,6 +241,48 @@ class Rewinding:
                 self._event("resize", tick, pid=pid, rows=rows, cols=cols)
             case Ended(pid, exit_code):
                 self._event("exit", tick, pid=pid, exitCode=exit_code)
+
+
+def _teller(told: Any) -> looking.Told:
+    return lambda part, rows: told(part, to_js(rows))
+
+
+def _verdict(cut: bool, checks: list[Callable[[], str]]) -> dict[str, Any]:
+    """Make checks until one fails; returns what they said."""
+    said: list[str] = []
+    try:
+        for check in checks:
+            said.append(check())
+    except TapeDamaged as error:
+        return {"state": "damaged", "said": said, "why": str(error)}
+    except ReplayDiverged as error:
+        return {"state": "diverged", "said": said, "why": str(error)}
+    return {"state": "cut" if cut else "whole", "said": said, "why": ""}
+
+
+def verify_tape(tape: Any, objects: Any, kernel: str, deep: bool, told: Any) -> dict[str, Any]:
+    """Check a tape, and if `deep` all objects that it names; `kernel` is the hash of the kernel we have."""
+    teller = _teller(told)
+    reader: TapeReader | None = None
+
+    def chain() -> str:
+        nonlocal reader
+        reader = TapeReader(tape.to_bytes(), MapObjects(objects))
+        said = looking.verify_chain(reader, teller)
+        if reader.leaves and reader.header.kernel.hex() != kernel:
+            raise TapeDamaged(f"the kernel {reader.header.kernel.hex()} is damaged, or another")
+        return said
+
+    def names() -> str:
+        assert reader
+        return looking.verify_objects(list(reader.entries()), teller)
+
+    found = _verdict(False, [chain, names] if deep else [chain])
+    if found["state"] == "whole":
+        last = reader.last() if reader else None
+        if last is None or last.kind != END:
+            found["state"] = "cut"
+    return found
 
 
 def read_abi_text(text: str) -> Abi:

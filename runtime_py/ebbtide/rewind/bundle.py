@@ -17,7 +17,7 @@ import json
 import struct
 import uuid
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
@@ -76,10 +76,10 @@ def is_bundle(path: Path) -> bool:
 class BundleWriter:
     """Writes parts to a file; `end` completes it."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], magic: bytes = MAGIC) -> None:
         self._file = file
         self._headers = hashlib.sha256()
-        file.write(_START.pack(MAGIC, VERSION))
+        file.write(_START.pack(magic, VERSION))
 
     def part(self, kind: bytes, data: bytes, hash: bytes | None = None) -> None:
         """Add one."""
@@ -116,11 +116,54 @@ def write_bundle(
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
+    """Where a part's contents are."""
+
     hash: bytes
     raw: int
     begin: int
     end: int
+
+
+def parts_of(data: bytes, magic: bytes, what: str) -> Iterator[tuple[bytes, Part]]:
+    """Yield kind and place of each part of a file, but for the last; raises TapeDamaged."""
+    headers, at = hashlib.sha256(), _START.size
+    if len(data) < at or _START.unpack_from(data) != (magic, VERSION):
+        begin = magic.decode("ascii")
+        raise TapeDamaged(f"this is no exported {what}: it does not begin with {begin}, version 1")
+    while True:
+        header = data[at : at + _PART.size + _CRC.size]
+        if len(header) < _PART.size + _CRC.size:
+            raise TapeDamaged(f"the file breaks off at byte {len(data)}")
+        kind, hash, raw, stored, crc = _PART.unpack_from(header)
+        if _CRC.unpack_from(header, _PART.size)[0] != zlib.crc32(header[: _PART.size]):
+            raise TapeDamaged(f"the header of the part at byte {at} does not have its checksum")
+        begins = at + len(header)
+        part = Part(hash, raw, begins, begins + stored)
+        if part.end > len(data):
+            raise TapeDamaged(f"the file breaks off at byte {len(data)}")
+        if zlib.crc32(data[begins : part.end]) != crc:
+            name = kind.decode("ascii", "replace").strip()
+            raise TapeDamaged(f"the part {name} at byte {at} does not have its checksum")
+        at = part.end
+        if kind == END:
+            if hash != headers.digest() or at != len(data):
+                raise TapeDamaged(f"parts before byte {at} are missing, added, or out of order")
+            return
+        headers.update(header)
+        yield kind, part
+
+
+def read_part(data: bytes, part: Part) -> bytes:
+    """Return a part's contents; raises TapeDamaged."""
+    inflate = zlib.decompressobj()
+    try:
+        found = inflate.decompress(data[part.begin : part.end], part.raw + 1)
+    except zlib.error as error:
+        raise TapeDamaged(f"the part at byte {part.begin} does not unpack: {error}") from None
+    if len(found) != part.raw or hashlib.sha256(found).digest() != part.hash:
+        raise TapeDamaged(f"the part at byte {part.begin} does not have its hash")
+    return found
 
 
 class Bundle(Objects):
@@ -128,7 +171,7 @@ class Bundle(Objects):
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self.objects: dict[bytes, _Part] = {}
+        self.objects: dict[bytes, Part] = {}
         parts = self._parts()
         try:
             self.info: dict[str, Any] = json.loads(self._read(parts[INFO]))
@@ -150,45 +193,17 @@ class Bundle(Objects):
         """What became of it on its way here."""
         return {"redacted": True} if self.info.get("redacted") else {}
 
-    def _parts(self) -> dict[bytes, _Part]:
-        data, headers, at = self._data, hashlib.sha256(), _START.size
-        if len(data) < at or _START.unpack_from(data) != (MAGIC, VERSION):
-            raise TapeDamaged("this is no exported run: it does not begin with EBBR, version 1")
-        found: dict[bytes, _Part] = {}
-        while True:
-            header = data[at : at + _PART.size + _CRC.size]
-            if len(header) < _PART.size + _CRC.size:
-                raise TapeDamaged(f"the file breaks off at byte {len(data)}")
-            kind, hash, raw, stored, crc = _PART.unpack_from(header)
-            if _CRC.unpack_from(header, _PART.size)[0] != zlib.crc32(header[: _PART.size]):
-                raise TapeDamaged(f"the header of the part at byte {at} does not have its checksum")
-            begin = at + len(header)
-            part = _Part(hash, raw, begin, begin + stored)
-            if part.end > len(data):
-                raise TapeDamaged(f"the file breaks off at byte {len(data)}")
-            if zlib.crc32(data[begin : part.end]) != crc:
-                what = kind.decode("ascii", "replace").strip()
-                raise TapeDamaged(f"the part {what} at byte {at} does not have its checksum")
-            at = part.end
-            if kind == END:
-                if hash != headers.digest() or at != len(data):
-                    raise TapeDamaged(f"parts before byte {at} are missing, added, or out of order")
-                return found
-            headers.update(header)
+    def _parts(self) -> dict[bytes, Part]:
+        found: dict[bytes, Part] = {}
+        for kind, part in parts_of(self._data, MAGIC, "run"):
             if kind == OBJECT:
-                self.objects[hash] = part
+                self.objects[part.hash] = part
             else:
                 found[kind] = part
+        return found
 
-    def _read(self, part: _Part) -> bytes:
-        inflate = zlib.decompressobj()
-        try:
-            data = inflate.decompress(self._data[part.begin : part.end], part.raw + 1)
-        except zlib.error as error:
-            raise TapeDamaged(f"the part at byte {part.begin} does not unpack: {error}") from None
-        if len(data) != part.raw or hashlib.sha256(data).digest() != part.hash:
-            raise TapeDamaged(f"the part at byte {part.begin} does not have its hash")
-        return data
+    def _read(self, part: Part) -> bytes:
+        return read_part(self._data, part)
 
     def kernel(self) -> bytes:
         """Return its kernel.wasm."""

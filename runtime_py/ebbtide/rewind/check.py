@@ -4,20 +4,26 @@ signed heads. Each check raises TapeDamaged, which says where.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from ..recording import Written
 from .bundle import Signature
-from .store import Run
 from .tape import StoredEntry, TapeDamaged
 
+if TYPE_CHECKING:
+    from .store import Run
 
-def check_objects(run: Run) -> int:
-    """Hash each object that the tape names; returns how many."""
+
+def check_objects(
+    entries: Sequence[Written], seen_at: Callable[[int], None] = lambda tick: None
+) -> int:
+    """Hash each object that the tape names; returns how many. `seen_at` is told how far it is."""
     seen: set[bytes] = set()
-    for number, entry in enumerate(run.entries):
+    for number, entry in enumerate(entries):
         if isinstance(entry, StoredEntry) and entry.hash not in seen:
             seen.add(entry.hash)
+            seen_at(entry.tick)
             try:
                 entry.tail()
             except TapeDamaged as error:

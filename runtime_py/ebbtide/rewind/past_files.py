@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..abi import Status
 from ..agent import Agent
@@ -16,10 +16,12 @@ from ..errors import EbbError
 from ..events import BlockWanted, CallEnded, Events, HostFs
 from ..filesystem import FileSystem, Stat
 from ..recording import EVENT
-from .debug_view import DebugView
 from .mounted import Mounted
 from .replay import Replay
 from .stage import Stage
+
+if TYPE_CHECKING:
+    from .debug_view import DebugView
 
 T = TypeVar("T")
 NOT_MOUNTED = Mounted()
@@ -27,6 +29,19 @@ PAGE = 4096
 FIRST_ID = 0x40000000  # of our agent calls: no recording has got there
 BUDGET = 1 << 22
 STEPS = 1 << 14  # for one answer: a file system that has none by then has none at all
+
+
+class _Futures:
+    """As much of an event loop as it takes to make futures that nobody but `PastFiles` waits for."""
+
+    def create_future(self) -> asyncio.Future[Any]:
+        return asyncio.Future(loop=_FUTURES)
+
+    def get_debug(self) -> bool:
+        return False
+
+
+_FUTURES: Any = _Futures()
 
 
 def page_at(view: DebugView, files: PastFiles, pid: int, at: int) -> bytes:
@@ -105,26 +120,33 @@ class PastFiles:
         self._stage, self._tick = None, -1
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run(self._drive(work))
+        """Go on with the work each time the machine has answered: here nothing else waits, and in a
+        page no event loop can run inside a call.
+        """
+        before = asyncio._get_running_loop()
+        asyncio._set_running_loop(_FUTURES)
+        try:
+            while True:
+                self._answered(work.send(None))
+        except StopIteration as done:
+            found: T = done.value
+            return found
+        finally:
+            work.close()
+            asyncio._set_running_loop(before)
 
-    async def _drive(self, work: Coroutine[Any, Any, T]) -> T:
-        task = asyncio.ensure_future(work)
-        await asyncio.sleep(0)
+    def _answered(self, wanted: asyncio.Future[Any]) -> None:
         left = STEPS
-        while not task.done():
+        while not wanted.done():
             assert self._stage is not None
             port = self._stage.port
             status = port.step(BUDGET)
             if status is Status.JIT_READY:
                 port.jit_install(port.report().detail)
             elif status is Status.PANIC or not (left := left - 1):
-                task.cancel()
                 raise EbbError("the files of that moment cannot be read")
             for record in self._stage.outbox():
                 self._answer(record)
-            for _ in range(3):
-                await asyncio.sleep(0)
-        return task.result()
 
     def _answer(self, record: bytes) -> None:
         assert self._stage is not None and self._agent is not None

@@ -124,7 +124,6 @@ class Replay:
         driver = self._driver
         assert isinstance(driver, ReplayDriver)
         while self.tick < tick:
-            self.on_slice()
             driver.advance(min(tick, self.tick + self.budget))
             if driver.stopped:
                 return False
@@ -201,10 +200,14 @@ class Replay:
             digest=self.stage.digest,
             page_hashes=self.stage.page_hashes,
             drain=self._drain,
-            budget=lambda: self.budget,
+            budget=self._slice,
         )
         driver.tick, driver.next, driver.watches = tick, next, True
         return driver
+
+    def _slice(self) -> int:
+        self.on_slice()
+        return self.budget
 
     def _drain(self) -> None:
         tick = self._driver.tick

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import IO, Any
 
 from .. import assets
 from ..wasmtime_kernel import KernelModule, SharedMemory
 from ..wasmtime_port import WasmtimeHostPort
+from .snapshot_file import read_snapshot, write_snapshot
 from .snapshots import Extent, Snapshot, SnapshotStore, Tracker
 from .store import RunStore
 
@@ -31,12 +32,14 @@ class Beside:
     calls: tuple[int, ...] = ()  # those that wait
     owed: tuple[str, ...] = ()  # records of the outbox, in hex, that nobody has answered
     run: str | None = None
+    terminals: tuple[dict[str, Any], ...] = ()  # of a page: pid, fd, args
 
     @staticmethod
     def of(snapshot: Snapshot) -> Beside:
         """Return it as a snapshot has it."""
         about: dict[str, Any] = dict(snapshot.about)
-        about["calls"], about["owed"] = tuple(about["calls"]), tuple(about["owed"])
+        for name in ("calls", "owed", "terminals"):
+            about[name] = tuple(about.get(name, ()))
         return Beside(**about)
 
 
@@ -88,6 +91,17 @@ class Snapshots:
     def check(self, snapshot: Snapshot) -> int:
         """Hash every page of one."""
         return self._kept.check(snapshot)
+
+    def save(self, snapshot: Snapshot, file: IO[bytes]) -> None:
+        """Write one to a file."""
+        kernel = self.store.kernel_path(snapshot.kernel).read_bytes()
+        write_snapshot(file, self._kept, snapshot, kernel)
+
+    def load(self, data: bytes) -> Snapshot:
+        """Keep that of a file."""
+        made, kernel = read_snapshot(data, self._kept)
+        self.store.keep_kernel(made.kernel, kernel)
+        return made
 
     def remove(self, ids: Iterable[str]) -> None:
         """Drop some."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
@@ -347,6 +347,13 @@ class TapeReader:
             head = self._next(head, leaf, raw)
             yield from self._entries(leaf, raw)
 
+    def last(self) -> Written | None:
+        """Read the last entry alone."""
+        every = (
+            list(self._entries(self.leaves[-1], self.raw(self.leaves[-1]))) if self.leaves else []
+        )
+        return every[-1] if every else None
+
     def sizes(self) -> Iterator[tuple[Written, int, int]]:
         """Read all entries with their bytes on the tape, before packing, and beside it."""
         for leaf in self.leaves:
@@ -393,11 +400,14 @@ class TapeReader:
             raise self._damaged(leaf.offset, "it does not continue the chain of hashes", leaf)
         return head
 
-    def head(self) -> bytes:
-        """Return the hash over all leaves; raises TapeDamaged at the first that does not fit."""
+    def head(self, seen_to: Callable[[int], None] = lambda tick: None) -> bytes:
+        """Return the hash over all leaves; raises TapeDamaged at the first that does not fit.
+        `seen_to` is told how far it is.
+        """
         head = self.header.genesis()
         for leaf in self.leaves:
             head = self._next(head, leaf, self.raw(leaf))
+            seen_to(leaf.last_tick)
         return head
 
 

@@ -11,6 +11,12 @@ export interface Image {
   chunk(hash: string): Promise<Uint8Array>;
 }
 
+/** Where an image's chunks are, for who cannot wait. */
+export interface ChunkReader {
+  /** The bytes that stand where that chunk should be, for the caller to hash; null: there are none. */
+  read(hash: string): Uint8Array | null;
+}
+
 interface Pack {
   readonly name: string;
   readonly blob: string;
@@ -75,6 +81,43 @@ export async function openImage(
       if (place === undefined) return fetchBlob(imagesURL, hash);
       const bytes = await load(place.pack);
       return bytes.subarray(place.at, place.at + place.size);
+    },
+  };
+}
+
+/**
+ * The same, read by a worker that may block: Python that runs inside a call cannot wait for a promise. What was fetched
+ * before comes from the browser's cache.
+ */
+export function readImage(imagesURL: string, name: string): ChunkReader {
+  const get = (path: string): Uint8Array | null => {
+    const request = new XMLHttpRequest();
+    request.open("GET", new URL(path, imagesURL).href, false);
+    request.responseType = "arraybuffer";
+    try {
+      request.send();
+    } catch {
+      return null; // no network
+    }
+    return request.status === 200 ? new Uint8Array(request.response as ArrayBuffer) : null;
+  };
+  const blob = (hash: string): Uint8Array | null => get(`blobs/${hash.slice(0, 2)}/${hash}`);
+  const loaded = new Map<string, Uint8Array | null>();
+  let places: Map<string, Place> | null = null;
+  const open = (): Map<string, Place> => {
+    const text = get(`${encodeURIComponent(name)}/manifest.json`);
+    if (text === null) return new Map();
+    const manifest = JSON.parse(new TextDecoder().decode(text)) as Manifest;
+    const index = blob(manifest.index);
+    return index === null ? new Map() : placeChunks(manifest.packs ?? [], chunkTable(index));
+  };
+  return {
+    read(hash) {
+      const place = (places ??= open()).get(hash);
+      if (place === undefined) return blob(hash);
+      const { pack, at, size } = place;
+      if (!loaded.has(pack.blob)) loaded.set(pack.blob, blob(pack.blob));
+      return loaded.get(pack.blob)?.slice(at, at + size) ?? null;
     },
   };
 }

@@ -54,6 +54,20 @@ export async function loadRuntime(
     }
 }
 
+const LATE = "/late.zip";
+
+/** Let an interpreter import the modules that are in an archive of their own. */
+export async function loadLate(python: PyodideAPI, assets: RuntimeAssets): Promise<void> {
+    const response = await fetch(assets.lateURL);
+    if (!response.ok) throw new Error(`${assets.lateURL}: ${response.status} ${response.statusText}`);
+    python.FS.writeFile(LATE, new Uint8Array(await response.arrayBuffer()));
+    python.runPython(`
+import ebbtide.browser, ebbtide.rewind
+for package in (ebbtide, ebbtide.browser, ebbtide.rewind):
+    package.__path__.append("${LATE}/" + package.__name__.replace(".", "/"))
+del ebbtide, package`);
+}
+
 async function start(
     assets: RuntimeAssets,
     options: RuntimeOptions,

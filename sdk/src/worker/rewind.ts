@@ -5,10 +5,11 @@
 
 import type { PyProxy } from "pyodide/ffi";
 import { servePort } from "../calls.js";
-import type { RunInfo } from "../messages.js";
+import type { RunInfo, TraceRow, Verdict, VerifyLevels } from "../messages.js";
 import type { RuntimeAssets } from "../runtime_assets.js";
 import { abiText } from "./kernel.js";
-import { loadRuntime } from "./pyodide_loader.js";
+import { hex, readImage } from "./image.js";
+import { loadLate, loadRuntime } from "./pyodide_loader.js";
 import { openRunFiles } from "./run_files.js";
 import { RunStore, type WholeRun } from "./run_store.js";
 import { stageMemory, type StageMemory } from "./stage_memory.js";
@@ -19,6 +20,9 @@ interface Rewinding extends PyProxy {
   advance(seconds: number): PyProxy;
   seek(tick: number): void;
   branch(tick: number, memory: WebAssembly.Memory): string;
+  trace(layer: string, options: string, told: Told): string;
+  profile(options: string, name: string, chunk: (hash: string) => Uint8Array | null, told: Told): PyProxy | string;
+  verify(told: Told): PyProxy;
   readonly ram: number;
   readonly tick: number;
   readonly end: number;
@@ -26,8 +30,12 @@ interface Rewinding extends PyProxy {
   readonly whole: boolean;
 }
 
+/** How far a look is, and what it has found since it said so last. */
+type Told = (part: number, rows: readonly TraceRow[]) => void;
+
 interface Module {
   Rewinding(tape: Uint8Array, objects: unknown, makeMemory: (ram: number) => StageMemory): Rewinding;
+  verify_tape(tape: Uint8Array, objects: unknown, kernel: string, deep: boolean, told: Told): PyProxy;
   read_abi_text(text: string): PyProxy;
   export_run(info: string, kernel: Uint8Array, tape: Uint8Array, objects: unknown, hashes: readonly string[]): PyProxy;
   import_run(file: Uint8Array): PyProxy;
@@ -50,6 +58,7 @@ const scope = globalThis as unknown as DedicatedWorkerGlobalScope;
 const SLICE_S = 0.1;
 
 let python: Module | null = null;
+let imagesURL = "";
 let opened: { run: WholeRun; kernel: WebAssembly.Module; rewinding: Rewinding } | null = null;
 const store = openRunFiles().then((files) => new RunStore(files));
 store.catch(() => undefined);
@@ -77,17 +86,25 @@ const plain = (proxy: PyProxy): unknown => {
   return value;
 };
 
+const told: Told = (part, rows) => scope.postMessage({ part, rows });
+
+async function openRun(run: WholeRun): Promise<NonNullable<typeof opened>> {
+  const kernel = await WebAssembly.compile(run.kernel);
+  const rewinding = module().Rewinding(run.tape, run.objects, (ram) => stageMemory(kernel, ram));
+  rewinding.open(module().read_abi_text(abiText(kernel)));
+  return (opened = { run, kernel, rewinding });
+}
+
 servePort(scope, {
-  async start(assets: RuntimeAssets) {
-    python = (await loadRuntime(assets)).pyimport("ebbtide.browser.rewinding") as unknown as Module;
+  async start(assets: RuntimeAssets, images: string) {
+    imagesURL = images;
+    const runtime = await loadRuntime(assets);
+    await loadLate(runtime, assets);
+    python = runtime.pyimport("ebbtide.browser.rewinding") as unknown as Module;
   },
 
   async open(id: string): Promise<{ info: RunInfo; end: number; cut: boolean }> {
-    const run = await (await store).open(id);
-    const kernel = await WebAssembly.compile(run.kernel);
-    const rewinding = module().Rewinding(run.tape, run.objects, (ram) => stageMemory(kernel, ram));
-    rewinding.open(module().read_abi_text(abiText(kernel)));
-    opened = { run, kernel, rewinding };
+    const { run, rewinding } = await openRun(await (await store).open(id));
     return { info: run.info, end: rewinding.end, cut: rewinding.cut };
   },
 
@@ -100,6 +117,24 @@ servePort(scope, {
   seek(tick: number): number {
     current().seek(tick);
     return current().tick;
+  },
+
+  trace: (layer: string, options: object): string => current().trace(layer, JSON.stringify(options), told),
+
+  profile(options: object): Uint8Array | string {
+    const { info } = opened!.run;
+    const image = readImage(imagesURL, String(info.about["image"] ?? "base"));
+    const made = current().profile(JSON.stringify(options), info.id, (hash) => image.read(hash), told);
+    return typeof made === "string" ? made : bytesOf(made);
+  },
+
+  async verify(id: string, levels: VerifyLevels): Promise<Verdict> {
+    const run = await (await store).open(id);
+    const kernel = hex(new Uint8Array(await crypto.subtle.digest("SHA-256", run.kernel)));
+    const found = plain(module().verify_tape(run.tape, run.objects, kernel, levels.objects ?? false, told)) as Verdict;
+    if (!(levels.replay ?? false) || (found.state !== "whole" && found.state !== "cut")) return found;
+    const again = plain((await openRun(run)).rewinding.verify(told)) as Verdict;
+    return { ...again, said: [...found.said, ...again.said] };
   },
 
   ram: () => current().ram,

@@ -15,11 +15,15 @@ export interface RunFiles {
 const ROOT = "ebb-runs";
 
 export async function openRunFiles(): Promise<RunFiles> {
-  if ("FileSystemFileHandle" in globalThis && "createSyncAccessHandle" in FileSystemFileHandle.prototype) {
-    const root = await navigator.storage.getDirectory().catch(() => null);
-    if (root !== null) return privateFiles(await root.getDirectoryHandle(ROOT, { create: true }));
-  }
-  return databaseFiles(await openDatabase());
+  const folder = await privateFolder(ROOT);
+  return folder === null ? databaseFiles(await openDatabase()) : privateFiles(folder);
+}
+
+/** A folder of the origin's private file system, if the browser has that for workers. */
+export async function privateFolder(name: string): Promise<FileSystemDirectoryHandle | null> {
+  if (!("FileSystemFileHandle" in globalThis && "createSyncAccessHandle" in FileSystemFileHandle.prototype)) return null;
+  const root = await navigator.storage.getDirectory().catch(() => null);
+  return root && root.getDirectoryHandle(name, { create: true });
 }
 
 const split = (path: string): [string, string] => {
@@ -34,7 +38,7 @@ const missing = (error: unknown): null => {
   throw error;
 };
 
-function privateFiles(root: FileSystemDirectoryHandle): RunFiles {
+export function privateFiles(root: FileSystemDirectoryHandle): RunFiles {
   const folder = (name: string): Promise<FileSystemDirectoryHandle> => root.getDirectoryHandle(name, { create: true });
 
   async function put(path: string, bytes: Uint8Array, append: boolean): Promise<void> {

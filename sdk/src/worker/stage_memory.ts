@@ -17,6 +17,8 @@ export interface MachinePages {
 }
 
 export interface StageMemory {
+  /** A stage is open. */
+  readonly used: boolean;
   /** Attach a kernel to the memory, which holds `pages`, or nothing. */
   open(pages: MachinePages | null | undefined): { host: Kernel; hart(stack: number): Kernel };
   /** Copy the pages in use, in the kernel's terms: end of the heap, first frame, end; what is as in `like` is shared. */
@@ -33,6 +35,7 @@ export function stageMemory(module: WebAssembly.Module, ramBytes: number): Stage
   const { memory } = reserved;
   const base = memory.buffer.byteLength - ramBytes;
   const words = new Int32Array(memory.buffer);
+  let touched = false;
   let used = false;
 
   const at = (page: number): number => (base + page * PAGE) / 4;
@@ -52,9 +55,12 @@ export function stageMemory(module: WebAssembly.Module, ramBytes: number): Stage
   }
 
   return {
+    get used() {
+      return used;
+    },
     open(pages) {
-      if (used) words.fill(0, 0, base / 4); // the private region is built anew
-      used = true;
+      if (touched) words.fill(0, 0, base / 4); // the private region is built anew
+      touched = used = true;
       if (pages) put(words, pages); // Python's None is undefined here
       return {
         host: attachKernel(module, memory, ramBytes, 1),
@@ -70,6 +76,7 @@ export function stageMemory(module: WebAssembly.Module, ramBytes: number): Stage
       };
     },
     close(heap, low, end) {
+      used = false;
       words.fill(0, at(0), at(heap));
       words.fill(0, at(low), at(end));
     },

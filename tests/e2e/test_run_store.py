@@ -1,0 +1,110 @@
+"""What the page's store of runs does when it is full or denied: the oldest make room, pinned ones stay, and no run ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import BrowserContext, BrowserType, Page
+
+from e2e.machines import BOOT_MS, MachinePage
+
+# Runs as the store has them, but for their contents: [id, bytes, pinned] of each, the oldest first.
+FILL = """
+    const root = await (await navigator.storage.getDirectory()).getDirectoryHandle("ebb-runs", { create: true });
+    const put = async (folder, name, bytes) => {
+        const file = await (await root.getDirectoryHandle(folder, { create: true })).getFileHandle(name, { create: true });
+        const out = await file.createWritable();
+        await out.write(bytes);
+        await out.close();
+    };
+    for (const [number, [id, bytes, pinned]] of arg.entries()) {
+        const info = { id, started: 1000 + number, ended: 2000 + number, kernel: "00", pinned, about: {} };
+        await put("runs", `${id}.json`, JSON.stringify(info));
+        await put("tapes", id, new Uint8Array(bytes));
+    }
+"""
+RECORD = """
+    const { boot } = await import("./ebbtide.js");
+    const other = await boot({ record: true, memory: "128M" });
+    await other.saveRun();
+    const { recording } = other;
+    const { stdout } = await other.run("echo", ["it goes on"]);
+    await other.close();
+    const list = await sdk.runs.list();
+    return { recording, stdout, ids: list.map(({ id }) => id) };
+"""
+CLEAR = "for (const { id, live } of await sdk.runs.list()) if (!live) await sdk.runs.remove(id);"
+
+
+@pytest.fixture
+def empty(machine: MachinePage) -> Iterator[MachinePage]:
+    machine.js(CLEAR)
+    yield machine
+    machine.js(CLEAR)
+
+
+def recorded(machine: MachinePage, runs: list[tuple[str, int, bool]]) -> dict[str, Any]:
+    machine.js(FILL, runs)
+    found: dict[str, Any] = machine.js(RECORD)
+    assert found["stdout"] == "it goes on\n"
+    return found
+
+
+def test_of_more_than_20_runs_the_oldest_go_and_pinned_ones_stay(empty: MachinePage) -> None:
+    runs = [(f"run-{number:02}", 100, number == 1) for number in range(25)]
+    found = recorded(empty, runs)
+    assert found["recording"]["ended"] is None and found["recording"]["id"] in found["ids"]
+    kept = sorted(id for id in found["ids"] if id.startswith("run-"))
+    assert len(found["ids"]) == 20
+    assert kept[0] == "run-01" and kept[1:] == [f"run-{n:02}" for n in range(26 - len(kept), 25)]
+
+
+def test_of_more_than_200_mb_the_oldest_go(empty: MachinePage) -> None:
+    found = recorded(empty, [("big-old", 90 << 20, False), ("big-new", 120 << 20, False)])
+    assert "big-old" not in found["ids"] and "big-new" in found["ids"]
+    assert found["recording"]["ended"] is None
+
+
+def test_when_all_is_pinned_the_recording_ends_and_the_run_goes_on(empty: MachinePage) -> None:
+    found = recorded(empty, [("pinned-1", 110 << 20, True), ("pinned-2", 100 << 20, True)])
+    assert "200 MB of recordings" in found["recording"]["ended"]
+    assert {"pinned-1", "pinned-2"} <= set(found["ids"])
+
+
+def test_a_quota_ends_the_recording_and_the_run_goes_on(
+    empty: MachinePage, context: BrowserContext, base_url: str
+) -> None:
+    session = context.new_cdp_session(empty.page)
+    session.send("Storage.overrideQuotaForOrigin", {"origin": base_url, "quotaSize": 1000})
+    try:
+        found = empty.js(RECORD)
+    finally:
+        session.send("Storage.overrideQuotaForOrigin", {"origin": base_url})
+    assert found["stdout"] == "it goes on\n" and found["recording"]["ended"]
+
+
+def test_a_denied_store_ends_the_recording_with_a_word_and_the_run_goes_on(
+    base_url: str,
+    browser_type: BrowserType,
+    browser_type_launch_args: dict[str, Any],
+    tmp_path: Path,
+) -> None:
+    denied = {"profile": {"default_content_setting_values": {"cookies": 2}}}
+    (tmp_path / "Default").mkdir()
+    (tmp_path / "Default" / "Preferences").write_text(json.dumps(denied))
+    context = browser_type.launch_persistent_context(tmp_path, **browser_type_launch_args)
+    try:
+        context.set_default_timeout(BOOT_MS)
+        page: Page = context.new_page()
+        page.goto(base_url)
+        page.wait_for_function("document.body.dataset.state === 'ready'")
+        page.wait_for_function("sdk.recording?.ended")
+        assert "the machine goes on" in page.inner_text("#notice")
+        assert page.locator("#recording").is_hidden()
+        assert page.evaluate("sdk.run('echo', ['on']).then(({ stdout }) => stdout)") == "on\n"
+    finally:
+        context.close()
