@@ -15,6 +15,7 @@ from .replay import Replay
 
 BUDGET = 1 << 23  # ticks between two looks at the user
 NEAR = (1 << 20, 1 << 15)  # ticks before a place from where steps back are made
+JUMP = 1 << 22  # ticks that take longer than to go to a checkpoint
 # Signals that stand for a mistake of the program: where such a process ended is worth looking at.
 CRASHES = (3, 4, 5, 6, 7, 8, 11, 31)
 
@@ -99,7 +100,9 @@ class Timeline:
 
     def start_of(self, pid: int) -> int:
         """Return the first tick of a process's last program."""
-        return max((start.tick for start in self.starts if start.pid == pid), default=0)
+        return max(
+            (start.tick for start in self.starts if start.pid == pid), default=self.replay.begin
+        )
 
     def choose(self, name: str | None) -> int:
         """Return the process to look at: by its number, its program's name, or else what crashed
@@ -122,7 +125,10 @@ class Timeline:
     def seek(self, tick: int) -> None:
         """Go to a tick."""
         self.view.nothing()
-        self.replay.seek(max(0, tick))
+        tick = max(self.replay.begin, tick)
+        if (ahead := self.replay.nearest(tick)).tick > self.tick + JUMP:
+            self.replay.restore(ahead)
+        self.replay.seek(tick)
 
     def end_of(self, pid: int) -> int:
         """Return the tick before which a process is there."""
@@ -146,6 +152,7 @@ class Timeline:
     def _back(
         self, limit: int, stops: Sequence[Stop], wanted: Callable[[Note], bool]
     ) -> Note | None:
+        limit = max(limit, self.replay.begin)
         here = high = self.tick
         while stops and high > limit:
             start = self.replay.nearest(high - 1)
@@ -173,7 +180,7 @@ class Timeline:
 
     def near(self, tick: int) -> None:
         """Go to a tick by way of checkpoints from which the next steps back are short."""
-        tick = max(0, tick)
+        tick = max(self.replay.begin, tick)
         for distance in NEAR:
             if (at := tick - distance) > self.replay.nearest(tick).tick:
                 self.seek(at)
@@ -196,6 +203,7 @@ class Timeline:
 
     def step_back(self, tid: int, limit: int = 0) -> bool:
         """Go to before the last instruction that a thread has retired; False: there is none."""
+        limit = max(limit, self.replay.begin)
         registers = self.registers(tid)
         here, target = self.tick, registers.instret - 1 if registers else -1
         high = here
