@@ -14,7 +14,7 @@ from tests.conftest import built
 from tests.rewind.test_random_runs import SEEDS, chaos, statement
 
 from e2e.machines import MachinePage
-from ebbtide.recording import DIGEST, END
+from ebbtide.recording import DIGEST, END, EVENT
 from ebbtide.rewind.bundle import Bundle
 from ebbtide.rewind.replay import Replay
 from ebbtide.rewind.tape import TapeReader
@@ -70,6 +70,8 @@ def test_what_chromium_recorded_comes_out_natively(
     bundle, kernel = Bundle(base64.b64decode(data)), KernelModule(kernel_wasm)
     entries = list(TapeReader(bundle.tape, bundle).entries())
     assert entries[-1].kind == END and sum(entry.kind == DIGEST for entry in entries) >= 2
+    events = {kernel.abi.event_name(entry.head) for entry in entries if entry.kind == EVENT}
+    assert ("CHAOS" in events) == bool(rates)
     for compiler in (None, Compiler(kernel, threshold=16)):
         replay = Replay(
             kernel.abi,

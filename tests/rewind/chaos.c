@@ -1,11 +1,13 @@
 // Programs with mistakes that only chaos shows, and one that looks at the clocks. For test_chaos.py.
 // flags: -O1 -pthread
 #define _GNU_SOURCE
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -83,11 +85,32 @@ static int clocks(void) {
     return 0;
 }
 
+// Set back, CLOCK_REALTIME comes later to where an absolute timer waits for it.
+static int set_back(void) {
+    struct itimerspec when = {0};
+    struct timespec now;
+    int fd = timerfd_create(CLOCK_REALTIME, 0);
+    clock_gettime(CLOCK_REALTIME, &now);
+    now.tv_sec += 7200;
+    if (clock_settime(CLOCK_REALTIME, &now))
+        return 1;
+    when.it_value = now, when.it_value.tv_sec += 5;
+    if (fd < 0 || timerfd_settime(fd, TFD_TIMER_ABSTIME, &when, NULL))
+        return 2;
+    now.tv_sec -= 3600;
+    struct pollfd ready = {fd, POLLIN, 0};
+    if (clock_settime(CLOCK_REALTIME, &now) || poll(&ready, 1, 10000) != 0)
+        return 3;
+    now.tv_sec += 7200;
+    return clock_settime(CLOCK_REALTIME, &now) || poll(&ready, 1, 10) != 1 ? 4 : 0;
+}
+
 int main(int argc, char **argv) {
     const char *which = argc > 1 ? argv[1] : "";
     return !strcmp(which, "race")        ? race()
            : !strcmp(which, "unchecked") ? unchecked()
            : !strcmp(which, "whole")     ? whole()
            : !strcmp(which, "clocks")    ? clocks()
+           : !strcmp(which, "set_back")  ? set_back()
                                          : 99;
 }

@@ -122,6 +122,10 @@ def test_clocks_jump_and_monotonic_time_goes_on(ebb, programs) -> None:
         assert ebb("verify", "--replay").returncode == 0
 
 
+def test_a_clock_that_is_set_back_keeps_timers_waiting(ebb, programs) -> None:
+    assert ebb("run", "-q", *programs, "--", "/g/chaos", "set_back").returncode == 0
+
+
 def test_rates_are_read() -> None:
     assert chaos("errno=0.5,sched", 3) == Chaos({"errno": 0.5, "sched": 1.0}, 3)
     assert chaos("0.01").rates == {"errno": 0.01, "short": 0.01, "clock": 0.01, "sched": 1.0}

@@ -143,11 +143,16 @@ class BrowserPlacement:
         """Hold all harts outside their steps."""
         async with self._resting:
             self._control(Control.FREEZE)  # a hart that wakes delivers nothing
+            held = False
             try:
                 if not await self._freeze(PATIENCE_S):
                     raise InternalError("a hart does not leave its step")
+                while self.recorder and not (held := self.recorder.ring.try_hold()):
+                    await asyncio.sleep(FREEZE_LOOK_S)  # an event is on the tape, not yet delivered
                 yield
             finally:
+                if held and self.recorder:
+                    self.recorder.ring.release()
                 if not self._closing:
                     self._port.freeze(False)
                     self._control(Control.RUN)

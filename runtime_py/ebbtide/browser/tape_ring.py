@@ -18,11 +18,25 @@ _ENTRY = struct.Struct("<dII")
 _FROM_INBOX = 0xFFFFFFFF
 
 
+class _Held:
+    """What an event's hart holds from when it tells of it until it is delivered."""
+
+    def __init__(self, ring: Any) -> None:
+        self._hold = ring.hold
+        self._release = ring.release
+
+    def __enter__(self) -> None:
+        self._hold()
+
+    def __exit__(self, *exc: object) -> None:
+        self._release()
+
+
 class RingPort(RecordingPort):
     """A Port that tells a ring of each event it delivers."""
 
     def __init__(self, port: Port, ring: Any) -> None:
-        super().__init__(port, self)
+        super().__init__(port, self, _Held(ring))
         self._own = ring.own
         self._own_bytes = ring.own.length
         self._inbox = ring.inbox
@@ -52,6 +66,14 @@ class RingReader:
     def posted(self, event: bytes) -> None:
         """Note the next event of the inbox."""
         self._posted.append(event)
+
+    def try_hold(self) -> bool:
+        """Tell whether no event is on its way into the machine; then none is until `release`."""
+        return bool(self._ring.tryHold())
+
+    def release(self) -> None:
+        """Let events through again."""
+        self._ring.release()
 
     @property
     def lost(self) -> bool:

@@ -3,7 +3,7 @@
  * parked it can serve nobody. An event from the inbox is only a tick here, for the kernel worker has its bytes, and the
  * inbox keeps its order; an event of the hart's own (CLOCK, ADMIT) brings its bytes. A full ring ends the recording.
  *
- *     header   head, tail (bytes written and read, modulo 2^32), lost
+ *     header   head, tail (bytes written and read, modulo 2^32), lost, held
  *     entry    f64 tick, u32 length or FROM_INBOX, u32 0, bytes padded to 8
  */
 
@@ -13,7 +13,7 @@ const HEADER = 16;
 const ENTRY = 16;
 const OWN_MOST = 256;
 const FROM_INBOX = 0xffffffff;
-const [HEAD, TAIL, LOST] = [0, 1, 2] as const;
+const [HEAD, TAIL, LOST, HELD] = [0, 1, 2, 3] as const;
 
 export interface TapeRing {
   /** Where Python puts an event of the hart's own. */
@@ -26,6 +26,11 @@ export interface TapeRing {
   take(): Uint8Array;
   /** Whether an entry found no room. */
   lost(): boolean;
+  /** The hart's: waits until it may tell of an event and deliver it, which nobody sees apart. */
+  hold(): void;
+  /** The kernel worker's: whether no event is on its way; then none is until `release`. */
+  tryHold(): boolean;
+  release(): void;
 }
 
 export const makeTapeRing = (): SharedArrayBuffer => new SharedArrayBuffer(HEADER + ROOM);
@@ -71,5 +76,13 @@ export function openTapeRing(buffer: SharedArrayBuffer): TapeRing {
       return taken;
     },
     lost: () => Atomics.load(words, LOST) !== 0,
+    hold() {
+      while (Atomics.compareExchange(words, HELD, 0, 1) !== 0) Atomics.wait(words, HELD, 1);
+    },
+    tryHold: () => Atomics.compareExchange(words, HELD, 0, 1) === 0,
+    release() {
+      Atomics.store(words, HELD, 0);
+      Atomics.notify(words, HELD);
+    },
   };
 }
