@@ -302,7 +302,7 @@ static struct op *entry_make(struct cpu_cache *cache, struct code_page *page, u3
         op[0].imm = (i32)index;
     } else {
         // c: how many thresholds it is worth; a: whether, and how often, kept code was asked for
-        op[0].code = OP_ENTRY | OP_SLOW;
+        op[0].code = OP_ENTRY;
         op[0].c = loop || is_return(page, off) ? PATIENCE : 1;
         op[0].a = kept_likely(jit, page->frame, off);
         op[0].imm = op[0].a ? (i32)min(jit->early, jit->threshold) : (i32)(jit->threshold * op[0].c);
@@ -318,11 +318,18 @@ struct op *code_entry(struct hart *hart, struct cpu_cache *cache, u64 pc, bool l
     return entry_make(cache, code_page_at(hart, cache, pc), pc & PAGE_MASK, loop);
 }
 
+struct op *code_target(struct hart *hart, struct cpu_cache *cache, u64 pc) {
+    struct code_page *page = code_page_at(hart, cache, pc);
+    u32 off = pc & PAGE_MASK;
+    bool fresh = page && off && !page->map[off / 2] && !is_return(page, off);
+    return fresh ? code_entry(hart, cache, pc, false) : code_at(hart, cache, pc);
+}
+
 void code_await(struct hart *hart, struct cpu_cache *cache, u64 pc) {
     struct code_page *page = code_page_known(hart, cache, pc);
     u32 off = pc & PAGE_MASK;
     if (page && page->map[off / 2] && cache->op_count + 2 <= cache->op_max)
-        entry_make(cache, page, off, true);
+        entry_make(cache, page, off, true)->code |= OP_SLOW; // who waits is asked for there
 }
 
 void code_compiled(struct cpu_cache *cache, maddr frame, u32 off, u32 generation, u32 index) {

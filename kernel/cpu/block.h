@@ -25,7 +25,7 @@
     X(OP_BGE_FAR)                                                                                  \
     X(OP_BLTU_FAR)                                                                                 \
     X(OP_BGEU_FAR)                                                                                 \
-    X(OP_ENTRY)    /* counts how often it is reached, imm to go; then as OP_GOTO, which follows */ \
+    X(OP_ENTRY)    /* counts how often it is reached, imm to go; then as OP_GOTO, which follows. OP_SLOW: somebody waits for it */ \
     X(OP_COMPILED) /* runs region imm; OP_GOTO follows, for when it cannot */
 
 // Two ops in a row run as one, which saves looking at the second's code. Both stay where they are, so
@@ -205,6 +205,9 @@ struct op *code_at(struct hart *hart, struct cpu_cache *cache, u64 pc);
 
 // The same for a place where compiled code may begin: how often it is reached is counted.
 struct op *code_entry(struct hart *hart, struct cpu_cache *cache, u64 pc, bool loop);
+
+// The same for where a jump that is not linked leads: an entry if it comes there first, unless it seems to come back from a call.
+struct op *code_target(struct hart *hart, struct cpu_cache *cache, u64 pc);
 
 // The interpreter is to stop at pc: if it is decoded it becomes an entry, else it is looked up when it is reached.
 void code_await(struct hart *hart, struct cpu_cache *cache, u64 pc);

@@ -155,6 +155,11 @@ static void walk(struct translation *t, struct place at, struct place *todo, u32
             todo[(*todo_count)++] = next;
             return;
         }
+        if (insn.id == JALR && static_target && !at.context) {
+            here->known = true;
+            here->target = target;
+            todo[(*todo_count)++] = (struct place){target, 0};
+        }
         if (insn.id == JAL || insn.flags & BRANCH)
             todo[(*todo_count)++] = (struct place){at.off + insn.imm, at.context};
         if (insn.flags & BRANCH)
@@ -252,6 +257,11 @@ static void block_make(struct translation *t, struct place at) {
         if (insn->id == JAL) {
             block->term = TERM_NEXT;
             block->exit[0] = target;
+            return;
+        }
+        if (here->known && block->count > 1) { // nobody jumps between it and its auipc
+            block->term = TERM_NEXT;
+            block->exit[0] = (struct place){here->target, 0};
             return;
         }
         if (insn->id == JALR) {

@@ -29,10 +29,11 @@ struct context {
 struct jit_insn {
     struct insn insn;
     i32 off;
-    i32 target; // of a call whose function is copied
+    i32 target; // of a call whose function is copied, or of a jump through the register of an auipc
     u8 context, callee;
     bool leader; // a block begins here
     bool calls_entry; // a call of the region's own entry
+    bool known;       // a jalr that is no call, but a jump to `target`
 };
 
 // How a block ends.

@@ -73,7 +73,7 @@ async def record(kernel: KernelModule, chance: random.Random) -> Tape:
         time=chance.choice(("host", "virtual")),
         jit=chance.choice(("on", "off")),
         jit_threshold=chance.choice((16, 1000)),
-        keep_code=False,  # what earlier runs left would make a seed another run each time
+        keep_code=True,
     )
     async with machine:
         ended = asyncio.ensure_future(
