@@ -11,6 +11,7 @@
 #define HINTS 4096u
 #define GROUPS 128u // of memory accesses
 #define LAST_PAGES 16u
+#define WAYS_OUT 64u
 #define REACH 0x400000 // bytes from the entry: an offset fits 24 bits
 
 // An instruction's distance from the region's entry, and the copy of its function that is meant.
@@ -128,7 +129,14 @@ struct translation {
     u32 temp, temp_f64, temp_f32, temp_i32; // first of the temporary locals
     u32 word; // as in block, at the instruction
     u64 not_nan, boxed; // registers of which this is known, in the block
-    u16 label[REGION_BLOCKS * 3]; // open blocks, outermost first: what a branch to each means
+    // Ways out that several blocks have in common: registers to write back.
+    struct way_out {
+        u64 set;
+        bool stub; // to leave an instruction to the interpreter; else to go on in another region
+        u16 users;
+    } way_out[WAYS_OUT];
+    u32 way_out_count;
+    u16 label[REGION_BLOCKS * 3 + WAYS_OUT]; // open blocks, outermost first: what a branch to each means
     u32 label_count;
     // Branches that hardly ever, or nearly always, are taken: for the engine. In order.
     struct hint {
