@@ -41,6 +41,7 @@ struct region {
     u64 pc; // where it was seen last
     u8 state; // REGION_*
     u8 page_count;
+    bool loop; // holds nothing else
     bool careful; // is, or is to be, right while fcsr.NX is clear, too
     u8 misses;    // of one that is not: entries with NX clear
     u16 kept; // of whose modules the host has kept: number + 1

@@ -149,6 +149,7 @@ static bool member_write(struct translation *t, u32 index) {
     }
     length_end(&t->code, length);
     region->careful = t->careful || !t->floats;
+    region->loop = t->loop;
     region->page_count = (u8)t->page_count;
     for (u32 i = 0; i < t->page_count; i++)
         region->page[i] = t->page[i];

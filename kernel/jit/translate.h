@@ -88,6 +88,7 @@ struct translation {
     u32 order_count;
     u64 registers; // used anywhere
     bool floats;   // assumes what float_begin tests
+    bool loop;     // begins with one, and ends with it
     bool careful;  // right while fcsr.NX is clear, too
     // codegen.c
     struct code code;

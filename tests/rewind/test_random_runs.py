@@ -12,7 +12,7 @@ import random
 
 import pytest
 
-from ebbtide import Machine
+from ebbtide import Machine, placement_native
 from ebbtide.placement_native import NativePlacement
 from ebbtide.recording import DIGEST, Tape
 from ebbtide.rewind.replay import Replay
@@ -73,7 +73,6 @@ async def record(kernel: KernelModule, chance: random.Random) -> Tape:
         time=chance.choice(("host", "virtual")),
         jit=chance.choice(("on", "off")),
         jit_threshold=chance.choice((16, 1000)),
-        keep_code=True,
     )
     async with machine:
         ended = asyncio.ensure_future(
@@ -89,8 +88,12 @@ async def record(kernel: KernelModule, chance: random.Random) -> Tape:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_what_was_recorded_comes_out_again(seed: int, kernel_wasm) -> None:
+@pytest.mark.parametrize("code", ["cold", "warm"])
+def test_what_was_recorded_comes_out_again(seed: int, code: str, kernel_wasm, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(placement_native, "store_folder", lambda kernel, harts: tmp_path)
     chance, kernel = random.Random(seed), KernelModule(kernel_wasm)
+    if code == "warm":  # another run leaves its compiled code
+        asyncio.run(record(kernel, random.Random(seed)))
     tape = asyncio.run(record(kernel, chance))
     assert sum(entry.kind == DIGEST for entry in tape.entries) >= 2
     for compiler in (None, Compiler(kernel, threshold=16)):
