@@ -154,14 +154,12 @@ void go_on_write(struct translation *t) {
     op(t, W_END);
 }
 
-// Go there by a branch, if others do; false: it is to be written here.
-static bool way_out(struct translation *t, u64 set, bool stub) {
+// Where it is written for several blocks; LABEL_NONE: it is to be written here.
+static u32 way_out(const struct translation *t, u64 set, bool stub) {
     for (u32 i = 0; i < t->way_out_count; i++)
-        if (t->way_out[i].set == set && t->way_out[i].stub == stub && t->way_out[i].users > 1) {
-            op_u(t, W_BR, label_depth(t, LABEL_WAY_OUT + i));
-            return true;
-        }
-    return false;
+        if (t->way_out[i].set == set && t->way_out[i].stub == stub && t->way_out[i].users > 1)
+            return LABEL_WAY_OUT + i;
+    return LABEL_NONE;
 }
 
 static void stub_write(struct translation *t, u64 set) {
@@ -175,8 +173,11 @@ static void stub_write(struct translation *t, u64 set) {
 }
 
 static void stub(struct translation *t, const struct block *block) {
-    if (!way_out(t, block->dirty | block->def, true))
+    u32 shared = way_out(t, block->dirty | block->def, true);
+    if (shared == LABEL_NONE)
         stub_write(t, block->dirty | block->def);
+    else
+        op_u(t, W_BR, label_depth(t, shared));
 }
 
 // What all stubs have in common. (A fifth parameter would be one too many for registers.)
@@ -286,12 +287,15 @@ static void call_self(struct translation *t) {
 }
 
 static void leave_to(struct translation *t, const struct block *block, i32 off) {
+    u32 shared = way_out(t, block->dirty_out, false);
+    if (shared == LABEL_NONE)
+        registers_store(t, block->dirty_out);
     get_pc(t, off);
     set(t, temp(t, TEMP_A));
-    if (way_out(t, block->dirty_out, false))
-        return;
-    registers_store(t, block->dirty_out);
-    transfer(t, false);
+    if (shared == LABEL_NONE)
+        transfer(t, false);
+    else
+        op_u(t, W_BR, label_depth(t, shared));
 }
 
 static void way_out_note(struct translation *t, u64 set, bool stub) {

@@ -89,7 +89,9 @@ async def record(kernel: KernelModule, chance: random.Random) -> Tape:
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("code", ["cold", "warm"])
-def test_what_was_recorded_comes_out_again(seed: int, code: str, kernel_wasm, tmp_path, monkeypatch) -> None:
+def test_what_was_recorded_comes_out_again(
+    seed: int, code: str, kernel_wasm, tmp_path, monkeypatch
+) -> None:
     monkeypatch.setattr(placement_native, "store_folder", lambda kernel, harts: tmp_path)
     chance, kernel = random.Random(seed), KernelModule(kernel_wasm)
     if code == "warm":  # another run leaves its compiled code
