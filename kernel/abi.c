@@ -26,6 +26,9 @@ static const struct line lines[] = {
 #define X(name, nr) {"agent_call." #name, nr},
     AGENT_CALL_TABLE(X)
 #undef X
+#define X(name, nr) {"chaos." #name, nr},
+    CHAOS_TABLE(X)
+#undef X
 #define X(name, nr) {"debug." #name, nr},
     DEBUG_TABLE(X)
 #undef X
@@ -45,7 +48,7 @@ static const struct line lines[] = {
 #undef C
 #define S(type) {"size." #type, sizeof(struct type)},
     S(event) S(event_boot) S(event_clock) S(event_call) S(spawn) S(event_cancel) S(event_admit)
-    S(event_limits) S(event_block) S(event_hostfs) S(out) S(out_call) S(out_block) S(out_hostfs)
+    S(event_limits) S(event_chaos) S(event_block) S(event_hostfs) S(out) S(out_call) S(out_block) S(out_hostfs)
     S(hostfs_attr) S(out_log) S(out_notice) S(out_tap) S(report) S(counters) S(jit_module) S(jit_counters)
     S(debug_note) S(debug_notes) S(debug_task) S(debug_tasks) S(debug_registers) S(debug_map)
 #undef S
@@ -60,6 +63,7 @@ static const struct line lines[] = {
     O(spawn, envp_off) O(spawn, cwd_off) O(spawn, rows) O(spawn, cols) O(spawn, fds)
     O(event_cancel, id) O(event_admit, tid) O(event_admit, seq) O(event_admit, error)
     O(event_limits, tasks) O(event_limits, files) O(event_limits, admit) O(event_limits, disk)
+    O(event_chaos, seed) O(event_chaos, rate)
     O(event_block, chunk) O(event_block, error) O(event_block, data_len)
     O(event_hostfs, id) O(event_hostfs, error) O(event_hostfs, data_len) O(event_hostfs, value)
     O(out, kind) O(out, len) O(out_call, id) O(out_call, data_len) O(out_call, result)

@@ -44,7 +44,8 @@ enum {
     X(LIMITS, 6)   /* struct event_limits */                                                       \
     X(BLOCK_IN, 7) /* struct event_block, then the chunk's bytes: answer to OUT_BLOCK */           \
     X(HOSTFS, 8)   /* struct event_hostfs, then data: answer to OUT_HOSTFS */                      \
-    X(RESEED, 9)   /* 32 bytes of entropy */
+    X(RESEED, 9)   /* 32 bytes of entropy */                                                       \
+    X(CHAOS, 10)   /* struct event_chaos: what is to go wrong from now on */
 
 enum {
 #define X(name, value) EVENT_##name = value,
@@ -157,6 +158,24 @@ struct event_hostfs {
     u64 value;
 };
 
+// Of the rate of a kind, 2^32 would be always. All zero: no more chaos.
+#define CHAOS_TABLE(X)                                                                             \
+    X(ERRNO, 0) /* system calls end with an error that their manual page lists (chaos.tbl) */      \
+    X(SHORT, 1) /* fewer bytes are read or written than could be */                                \
+    X(CLOCK, 2) /* CLOCK_REALTIME jumps; time jumps ahead, or runs at another rate */              \
+    X(SCHED, 3) /* a task's turn ends at any instruction, and any other is next */
+enum {
+#define X(name, value) CHAOS_##name = value,
+    CHAOS_TABLE(X)
+#undef X
+    CHAOS_KINDS
+};
+struct event_chaos {
+    struct event event;
+    u64 seed;
+    u32 rate[CHAOS_KINDS];
+};
+
 // ---- Outbox: the only way out ------------------------------------------------------------------
 #define OUT_TABLE(X)                                                                               \
     X(CALL, 1)   /* struct out_call, then data: an agent call has ended */                         \
@@ -264,7 +283,9 @@ enum { LIMIT_MEMORY = 1, LIMIT_PIDS = 2, LIMIT_DISK = 3 }; // which a process ha
     X(SAMPLE, 14)   /* pc, address space, version of its mappings, system call or -1; data: x0 to x31, stack */ \
     X(BLOCKED, 15)  /* the same, of a task that begins to wait in a system call */                 \
     X(RESUMED, 16)  /* it runs again */                                                            \
-    X(MAPS, 17)     /* address space, version; data: a line for each executable mapping */
+    X(MAPS, 17)     /* address space, version; data: a line for each executable mapping */         \
+    X(CHAOS, 18)    /* something was injected: CHAOS_*, system call, and the error, the bytes moved, the ns by    \
+                       which a clock jumped, or how many waiting tasks were passed over (0: it was preempted) */
 enum {
 #define X(name, value) TAP_##name = value,
     TAP_TABLE(X)
@@ -423,6 +444,7 @@ struct debug_map {
 // k_jit_done(hart, id, ok)    -> the module of JIT_READY is installed, or was refused
 // k_tap(mask)                 -> bit n asks for records of TAP_ n; no machine page changes by it
 // k_sample(hart)              -> sends TAP_SAMPLE of what it runs, between two steps; 0 if it runs nothing
+// k_chaos()                   -> address of u64[CHAOS_KINDS]: what was injected so far; 0: there is no chaos
 // k_jit_counters(hart)        -> address of its struct jit_counters
 // k_debug_clear() k_debug_add(pid, kind, va_lo, va_hi, len) k_debug_note(kinds, stops, here) k_debug_until(tid, instret_lo, hi):
 //     what to look for; the first answers the address of struct debug_notes. A step that ends for it answers

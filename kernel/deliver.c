@@ -1,5 +1,6 @@
 // The only way in: an event changes the machine between two steps of the hart that delivers it.
 #include "boot.h"
+#include "chaos.h"
 #include "fs/hostask.h"
 #include "kernel.h"
 
@@ -8,7 +9,7 @@ static void clock_set(const struct event_clock *event) {
     u64 now = clock_ns(clock, kernel->tick);
     clock->base_ns = max(now, event->base_ns); // never back
     clock->tick0 = kernel->tick;
-    clock->mul = max(event->mul, 1u);
+    clock->mul = max(kernel->chaos ? chaos_mul(event->mul) : event->mul, 1u);
     if (event->suspend_ns) {
         clock->realtime_offset_ns += event->suspend_ns;
         clock->boottime_offset_ns += event->suspend_ns;
@@ -61,6 +62,8 @@ static i64 deliver(const struct event *event) {
     case EVENT_RESEED:
         random_mix(&kernel->random, (const u8 *)(event + 1));
         return 0;
+    case EVENT_CHAOS:
+        return chaos_set((const struct event_chaos *)event);
     }
     return -EINVAL;
 }

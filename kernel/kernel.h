@@ -46,6 +46,7 @@ struct machine {
     u32 timer_count, timer_cap;
     u64 timer_seq;
     struct random random;
+    struct chaos *chaos; // NULL: none
     // Tasks.
     u32 cpus, harts;
     struct list run_queue; // struct task.run_link
@@ -145,6 +146,7 @@ void exited_push(u32 pid, u32 status); // EXITED is still to be raised for it
 // syscall.c
 void syscall_run(struct task *task); // an ecall, or the same call again after a wait
 const char *syscall_name(u32 nr);
+bool syscall_restarts(u32 nr); // after a handler with SA_RESTART
 // The call ends without an answer: its phase is undone and what it held is dropped.
 void call_abort(struct task *task);
 // strace.c

@@ -4,6 +4,7 @@
 // Split-invariant: step(a); step(b) leaves the same machine as step(a + b). All that ends a
 // quantum, fires a timer or switches tasks is due at a tick kept in machine memory; the end of a
 // budget only returns.
+#include "chaos.h"
 #include "kernel.h"
 #include "jit/jit.h"
 #include "park.h"
@@ -157,6 +158,10 @@ static bool task_turn(struct hart *hart, struct task *task, u64 end) {
     return pass;
 }
 
+static u64 quantum(void) {
+    return kernel->tick + (unlikely(kernel->chaos) ? chaos_quantum(QUANTUM) : QUANTUM);
+}
+
 // ---- The step ----------------------------------------------------------------------------------
 struct exit_record { // kernel->exited
     struct list link;
@@ -242,7 +247,7 @@ static u32 step(struct hart *hart, u64 budget) {
                 return idle(hart);
             task_get(task); // by kernel->current
             kernel->current[hart->id] = task;
-            task->quantum_end = kernel->tick + QUANTUM;
+            task->quantum_end = quantum();
             kernel->switches++;
         } else if (kernel->tick < task->quantum_end) {
             if (!task_turn(hart, task, end))
@@ -251,8 +256,10 @@ static u32 step(struct hart *hart, u64 budget) {
                 TASK_RUNNING) // at once: another hart may wake and run it when we are out
                 current_drop(hart, task);
         } else if (!kernel->run_count) {
-            task->quantum_end = kernel->tick + QUANTUM;
+            task->quantum_end = quantum();
         } else {
+            if (unlikely(kernel->chaos))
+                chaos_preempts(task);
             kernel->current[hart->id] = NULL;
             task->state = TASK_WAITING; // so that it can be enqueued
             sched_enqueue(task);

@@ -1,4 +1,5 @@
 // System calls as text, in strace's manner, derived from the argument kinds in syscalls.tbl. On with BOOT_STRACE.
+#include "chaos.h"
 #include "kernel.h"
 
 const char *syscall_args(u32 nr);
@@ -125,6 +126,8 @@ u32 strace_text(struct task *task, u32 nr, i64 result, bool ended, char *out, u3
         text_printf(&text, ") = -1 %s", errno_name(-result));
     else
         text_printf(&text, result > 0xffff ? ") = %#llx" : ") = %lld", (long long)result);
+    if (ended && unlikely(kernel->chaos) && task->call.live && task->call.chaos & (CHAOS_ERROR | CHAOS_CUT))
+        text_printf(&text, " (INJECTED)");
     return text.len;
 }
 

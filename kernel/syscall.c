@@ -3,6 +3,7 @@
 //
 // Handlers answer a value, -errno, E_WAIT, E_DONE or E_AGAIN (types.h). `pc` and `a0` change once,
 // at the end; an ecall retires once, however often its handler ran.
+#include "chaos.h"
 #include "kernel.h"
 #include "sys/sys.h"
 #include "task/load.h"
@@ -52,6 +53,11 @@ const char *syscall_args(u32 nr) {
     return row && row->args ? row->args : "hex,hex,hex,hex,hex,hex";
 }
 
+bool syscall_restarts(u32 nr) {
+    const struct row *row = row_of(nr);
+    return row && (row->restart == RESTART_SYS || row->restart == ALWAYS_ENDS);
+}
+
 // A call the table has no row for is worth a word, once; one it says NONE about is not.
 static i64 unknown(u32 nr) {
     if (nr < 512 && !table[nr].name && !(kernel->proc_warned[nr / 64] >> (nr % 64) & 1)) {
@@ -68,7 +74,7 @@ static void call_begin(struct task *task) {
     // something was put back by call_drop.
     call->live = true;
     call->granted = call->mask_saved = call->timed_out = call->restarts = false;
-    call->phase = call->why = 0;
+    call->phase = call->why = call->chaos = 0;
     call->nr = (u16)min(task->cpu.x[17], 0xffffull);
     call->seq = ++kernel->call_seq;
     call->deadline = call->progress = 0;
@@ -107,6 +113,8 @@ void call_abort(struct task *task) {
 // The call has its answer.
 static void call_end(struct task *task, i64 result) {
     struct call *call = &task->call;
+    if (unlikely(kernel->chaos))
+        result = chaos_end(task, result);
     if (kernel->flags & BOOT_STRACE)
         strace_exit(task, result);
     if (unlikely(host.taps))
@@ -191,7 +199,8 @@ static bool local_run(struct task *task) {
 
 void syscall_run(struct task *task) {
     struct call *call = &task->call;
-    if (!call->live) {
+    bool begins = !call->live;
+    if (begins) {
         if (!task->killed && !task->agent && local_run(task))
             return;
         call_begin(task);
@@ -209,7 +218,9 @@ void syscall_run(struct task *task) {
     task->active = call;
     const struct row *row = row_of(call->nr);
     kernel->for_host = task->agent;
-    i64 r = row && row->handler ? row->handler(task, call) : unknown(call->nr);
+    i64 r = begins && unlikely(kernel->chaos) ? chaos_begin(task) : 0;
+    if (!r)
+        r = row && row->handler ? row->handler(task, call) : unknown(call->nr);
     kernel->for_host = false;
     if (task->state == TASK_DEAD || (r == E_DONE && !call->live))
         return; // exit, or exec after it replaced the call's owner

@@ -34,6 +34,7 @@ struct mm {
     // For procfs.
     u64 arg_start, arg_end, env_start, env_end;
     u64 vdso; // where the vDSO is mapped
+    u64 ld_start, ld_end; // the dynamic loader
     struct memobject *exe; // with a reference; NULL for the agent
     u64 auxv[48];
     u32 auxv_count;

@@ -327,6 +327,8 @@ static i64 build(struct task *task, struct exec *exec) {
         if (error)
             return error;
         exec->entry = exec->ld.entry + exec->ld.bias;
+        mm->ld_start = exec->ld.low + exec->ld.bias;
+        mm->ld_end = exec->ld.high + exec->ld.bias;
     }
     if ((error = vdso_map(mm)) || (error = build_stack(task, exec)))
         return error;

@@ -1,6 +1,7 @@
 // read(2), write(2) and their family; ioctl(2), lseek(2).
 // Large transfers go in passes of at most 256 KiB: bytes moved are counted in call->progress, and
 // every entry begins behind them.
+#include "../chaos.h"
 #include "../fs/notify.h"
 #include "sys.h"
 
@@ -34,6 +35,8 @@ static i64 transfer(struct task *task, struct file *file, struct uio *uio, u64 *
     if (!pos && file->ops->seek)
         pos = &file->pos;
     bool whole = writes || (file->inode && S_ISREG(file->inode->mode));
+    if (unlikely(kernel->chaos))
+        chaos_limit_file(task, file, uio, writes);
     u64 pass = 0;
     i64 n;
     do {

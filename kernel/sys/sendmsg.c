@@ -2,6 +2,7 @@
 //
 // A message header is read once, when its transfer begins. Everything that will be written back is
 // made ready before the socket gives bytes away.
+#include "../chaos.h"
 #include "sockarg.h"
 
 #define CONTROL_MAX 20480u    // net.core.optmem_max
@@ -239,6 +240,8 @@ static i64 move(struct task *task, struct call *call, struct sock *sock, struct 
                 i64 (*piece)(struct task *task, struct sock *sock, struct message *message)) {
     if (!piece)
         return -EOPNOTSUPP;
+    if (unlikely(kernel->chaos) && single && sock->type == SOCK_STREAM)
+        chaos_limit(task, &t->uio, 1);
     for (;;) {
         i64 r = piece(task, sock, &t->message);
         if (r == E_WAIT)

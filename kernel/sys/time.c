@@ -74,10 +74,7 @@ i64 sys_clock_getres(struct task *task, struct call *call) {
 }
 
 static void realtime_set(u64 ns) {
-    u64 jump = ns - now_real_ns();
-    kernel->clock.realtime_offset_ns += jump;
-    kernel->boot_realtime_ns += jump;
-    timer_shift_realtime(jump);
+    realtime_jump(ns - now_real_ns());
 }
 
 i64 sys_clock_settime(struct task *task, struct call *call) {

@@ -1,3 +1,4 @@
+#include "../chaos.h"
 #include "../kernel.h"
 #include "../park.h"
 #include "load.h"
@@ -23,6 +24,8 @@ struct task *sched_pick(struct hart *hart) {
     struct task *task = list_first(&kernel->run_queue, struct task, run_link);
     if (!task)
         return NULL;
+    if (unlikely(kernel->chaos))
+        task = chaos_pick();
     list_remove(&task->run_link);
     kernel->run_count--;
     task->state = TASK_RUNNING;

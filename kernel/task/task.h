@@ -26,11 +26,13 @@ struct call {
     bool restarts;  // a handler that ran begins it anew, with SA_RESTART or not
     u8 phase;
     u8 why;        // STATUS_* it waits as
+    u8 chaos;      // CHAOS_* (chaos.h)
     u16 nr;
     u32 seq;       // distinguishes calls of a task, for ADMIT and host completions
     u64 args[6];
     u64 deadline;  // absolute virtual ns; 0: none
     u64 progress;
+    u64 limit;     // by chaos: bytes it moves at most, or the error it ends with
     u64 scratch[4]; // the handler's own, across phases
     i64 result;
     struct file *file[2]; // held references, dropped when the call ends

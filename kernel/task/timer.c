@@ -81,12 +81,19 @@ void timer_run(u64 now) {
     }
 }
 
+void realtime_jump(u64 ns) {
+    kernel->clock.realtime_offset_ns += ns;
+    kernel->boot_realtime_ns += ns;
+    timer_shift_realtime(ns);
+}
+
 void timer_shift_realtime(u64 ns) {
+    bool back = (i64)ns < 0;
     // Keys change for some, so the heap is built again.
     for (u32 i = 0; i < kernel->timer_count; i++) {
         struct timer *timer = kernel->timers[i];
         if (timer->realtime)
-            timer->when_ns = timer->when_ns > ns ? timer->when_ns - ns : 0;
+            timer->when_ns = back || timer->when_ns > ns ? timer->when_ns - ns : 0;
     }
     for (u32 i = kernel->timer_count / 2; i--;)
         sift_down(kernel->timers[i], i);

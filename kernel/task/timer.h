@@ -17,7 +17,8 @@ must_check i64 timer_arm(struct timer *timer, u64 when_ns, timer_fn fn, void *ow
 void timer_cancel(struct timer *timer);
 u64 timer_next_ns(void); // ~0 when none
 void timer_run(u64 now_ns); // fires what is due
-void timer_shift_realtime(u64 ns); // REALTIME jumped ahead
+void realtime_jump(u64 ns);        // somebody sets CLOCK_REALTIME: so much ahead, or -ns back
+void timer_shift_realtime(u64 ns); // REALTIME has jumped
 
 u64 now_ns(void);      // CLOCK_MONOTONIC of this kernel pass
 u64 now_real_ns(void); // CLOCK_REALTIME

@@ -16,6 +16,7 @@ from .cli_rewind_options import add_profile, add_trace
 
 COMMANDS = {
     "run": "run a program in a machine",
+    "explore": "run a program with many seeds, until one of them fails",
     "replay": "run a recorded run again, exactly",
     "logs": "print what a recorded run put out",
     "get": "list recorded runs",
@@ -90,6 +91,28 @@ def count(text: str) -> int:
     return int(text)
 
 
+def number(text: str) -> int:
+    """Read a number from 0 on."""
+    if not text.isdecimal() or int(text) >> 64:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 on")
+    return int(text)
+
+
+def seeds(text: str) -> range:
+    """Read A..B: both, and all between."""
+    first, dots, last = text.partition("..")
+    if not dots or not first.isdecimal() or not last.isdecimal() or int(last) < int(first):
+        raise argparse.ArgumentTypeError(f"{text!r} is not FIRST..LAST, such as 1..100")
+    return range(int(first), int(last) + 1)
+
+
+def until(text: str) -> str:
+    """Read how a program is to end: nonzero, signal, or an exit code."""
+    if text not in ("nonzero", "signal") and not (text.isdecimal() and int(text) < 256):
+        raise argparse.ArgumentTypeError(f"{text!r} is not nonzero, signal or an exit code")
+    return text
+
+
 def mount(text: str) -> tuple[str, str, bool]:
     """Read HOST:GUEST or HOST:GUEST:ro."""
     parts = text.split(":")
@@ -109,6 +132,16 @@ def ports(text: str) -> tuple[int, int]:
     if not (0 < host < 1 << 16 and 0 < guest < 1 << 16):
         raise argparse.ArgumentTypeError(f"{text!r}: a port is a number from 1 to 65535")
     return host, guest
+
+
+def chaos(text: str) -> object:
+    """Read what is to go wrong."""
+    from .chaos import chaos as read
+
+    try:
+        return read(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 class _Version(argparse.Action):
@@ -197,11 +230,20 @@ def _add_store(commands: Any) -> None:
                         "such a file no longer replays")  # fmt: skip
     taken = add("import", "Take a run from a file that `ebb export` or a page has written.")
     taken.add_argument("file", metavar="FILE")
-    snapshot = add("snapshot", "Keep machines as they were at a moment of a run. `ebb run --snapshot "
-                   "ID -- PROGRAM` goes on from one, as another machine with other random numbers.")  # fmt: skip
+    snapshot = add("snapshot", "Keep machines as they were at a moment of a run, and go on from there.")  # fmt: skip
     actions = snapshot.add_subparsers(dest="action", metavar="ACTION", required=True)
     create = actions.add_parser("create", help="keep the machine of a run at a tick")
     create.add_argument("moment", metavar="RUN@TICK", help=RUN + "; without a tick, its end")
+    for name, text in (("fork", "go on from a snapshot with a program, as another machine with other "
+                        "random numbers"),
+                       ("restore", "go on from a snapshot with a program, with the same random "
+                        "numbers")):  # fmt: skip
+        actions.add_parser(
+            name,
+            usage=f"ebb snapshot {name} ID [OPTION…] [--] PROGRAM [ARGUMENT…]",
+            help=text,
+            description=text.capitalize() + "; the options are those of `ebb run`.",
+        ).add_argument("id", metavar="ID", help="an id, the beginning of one, or last")
     listed = actions.add_parser("list", help="list snapshots")
     listed.add_argument("-o", "--output", choices=("text", "json"), default="text")
     for name, text in (("verify", "hash every page"), ("rm", "remove snapshots")):
@@ -216,25 +258,13 @@ def _add_store(commands: Any) -> None:
                          help="all but pinned ones that are older: 12h, 7d")  # fmt: skip
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line."""
-    top = Parser(
-        prog="ebb",
-        usage="ebb COMMAND [OPTION…]",
-        description="Unmodified Linux programs on a kernel in WebAssembly.",
-    )
-    top.add_argument("--version", action=_Version, help="print the version and end")
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, prog="ebb")
-    run = commands.add_parser(
-        "run",
-        usage="ebb run [OPTION…] [--] PROGRAM [ARGUMENT…]",
-        help=COMMANDS["run"],
-        description="Boot a machine, run one program in it with this terminal's input and output, "
-        "and end with its exit code.",
-    )
+def _add_run_options(run: argparse.ArgumentParser) -> None:
+    """Add what a machine and its program are started with."""
     run.add_argument("--image", default="base", metavar="NAME", help="image to boot (base)")
     run.add_argument("--snapshot", metavar="ID", help="go on from a snapshot instead of booting an "
                      "image")  # fmt: skip
+    run.add_argument("--no-reseed", action="store_true", help="go on with the snapshot's random "
+                     "numbers, too")  # fmt: skip
     run.add_argument("-e", "--env", action="append", type=variable, default=[], metavar="K[=V]",
                      help="set an environment variable; K alone: as it is here")  # fmt: skip
     run.add_argument("-w", "--workdir", metavar="DIR", help="start in this directory")
@@ -279,6 +309,12 @@ def parser() -> argparse.ArgumentParser:
                      help="virtual: waiting takes no time")  # fmt: skip
     run.add_argument("--timeout", type=seconds, metavar="TIME",
                      help="end it after this time: seconds, or 500ms, 2s, 1m (exit code 124)")  # fmt: skip
+    run.add_argument("--chaos", type=chaos, metavar="RATE|KIND[=RATE],…",
+                     help="let things go wrong that rarely do: errno (errors of system calls), short "
+                     "(reads and writes of fewer bytes), clock (jumps and drift), sched (any order of "
+                     "threads, which change at any instruction); by --seed")  # fmt: skip
+    run.add_argument("--seed", type=number, metavar="N",
+                     help="what chaos and random numbers are drawn from (a random one)")  # fmt: skip
     run.add_argument("--jit", choices=("on", "off", "verify"),
                      help="compile hot guest code or not; verify: then run all again without, and "
                      "compare the machines")  # fmt: skip
@@ -296,6 +332,40 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument(
         "args", nargs=argparse.REMAINDER, metavar="-- CMD…", help="program and arguments"
     )
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    top = Parser(
+        prog="ebb",
+        usage="ebb COMMAND [OPTION…]",
+        description="Unmodified Linux programs on a kernel in WebAssembly.",
+    )
+    top.add_argument("--version", action=_Version, help="print the version and end")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, prog="ebb")
+    run = commands.add_parser(
+        "run",
+        usage="ebb run [OPTION…] [--] PROGRAM [ARGUMENT…]",
+        help=COMMANDS["run"],
+        description="Boot a machine, run one program in it with this terminal's input and output, "
+        "and end with its exit code.",
+    )
+    _add_run_options(run)
+    explore = commands.add_parser(
+        "explore",
+        usage="ebb explore --seeds A..B [OPTION…] -- PROGRAM [ARGUMENT…]",
+        help=COMMANDS["explore"],
+        description="Run one program with each seed, several at once, until one ends as is looked for: "
+        "that run is kept, and its id printed last (exit code 1; 0 if no seed does).",
+    )
+    explore.add_argument("--seeds", type=seeds, required=True, metavar="A..B",
+                         help="the seeds, from the first to the last")  # fmt: skip
+    explore.add_argument("--until-exit", type=until, default="nonzero", metavar="nonzero|signal|N",
+                         help="what is looked for: any exit code but 0, an end by a signal, or this "
+                         "exit code (nonzero)")  # fmt: skip
+    explore.add_argument("--jobs", type=count, metavar="N", help="so many at once (as there are "
+                         "processors)")  # fmt: skip
+    _add_run_options(explore)
     replay = commands.add_parser(
         "replay",
         help=COMMANDS["replay"],
@@ -379,6 +449,10 @@ def _command(words: list[str]) -> int:
 
         print("\n".join(candidates(parser(), words[1:])))
         return 0
+    goes_on = words[:1] == ["snapshot"] and words[1:2] in (["fork"], ["restore"])
+    if goes_on and words[2:] and not words[2].startswith("-"):
+        same = ["--no-reseed"] if words[1] == "restore" else []
+        words = ["run", "--snapshot", words[2], *same, *words[3:]]
     if words and not words[0].startswith("-") and words[0] not in COMMANDS:
         meant = _meant(words[0], COMMANDS)
         print(
@@ -395,17 +469,22 @@ def _command(words: list[str]) -> int:
 
         print(SCRIPTS[options.shell], end="")
         return 0
-    if options.command != "run":
+    if options.command not in ("run", "explore"):
         from .cli_rewind import run as rewind
 
         return rewind(options)
     if options.args[:1] == ["--"]:
         del options.args[0]
     if not options.args:
+        name = f"ebb {options.command}"
         print(
-            "ebb run: which program? Write it after --, as in: ebb run -- ls -l /", file=sys.stderr
+            f"{name}: which program? Write it after --, as in: {name} -- ls -l /", file=sys.stderr
         )
         return 2
+    if options.command == "explore":
+        from .cli_explore import run as explore
+
+        return explore(options, words[1:])
     from .cli_run import run
 
     return run(options)

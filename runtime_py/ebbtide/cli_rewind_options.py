@@ -12,6 +12,7 @@ LAYERS = {
     "files": "files that were opened, made, changed, asked for",
     "signals": "signals that were sent and delivered",
     "network": "what happened on connections",
+    "chaos": "what --chaos has injected",
     "request": "HTTP/1.1 requests with their responses",
 }
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from . import linux
+from .chaos import chosen
 from .cli_terminal import Screen, printable, raw, window
 from .errors import EbbError, JitDiffers, MachinePanic
 from .events import Log
@@ -76,14 +77,12 @@ async def _run(options: argparse.Namespace) -> int:
     tty = not options.no_tty and (options.tty or (sys.stdin.isatty() and sys.stdout.isatty()))
     rows, cols = window() if tty else (0, 0)
     args = tuple(options.args)
-    several = options.harts not in (None, 1)
     record = options.record
     if record is None:
-        record = not several and options.jit != "verify" and not options.snapshot
-        if options.snapshot and not options.quiet:
-            print("ebb: not recorded: it goes on from a snapshot", file=sys.stderr)
-        if several and not options.quiet:
-            print(f"ebb: not recorded: {options.harts} harts", file=sys.stderr)
+        harts = _harts(options)
+        record = harts == 1 and options.jit != "verify"
+        if harts > 1 and not options.quiet:
+            print(f"ebb: not recorded: {harts} harts", file=sys.stderr)
     machine = await Machine.boot(
         options.image,
         harts=options.harts,
@@ -95,6 +94,8 @@ async def _run(options: argparse.Namespace) -> int:
         time=options.time,
         record=record,
         snapshot=options.snapshot,
+        reseed=not options.no_reseed,
+        **chosen(options.chaos, options.seed),
         about={"args": args, "tty": (rows, cols) if tty else None},
         jit=options.jit or JIT,
         keep_code=not options.no_keep_code,
@@ -112,6 +113,19 @@ async def _run(options: argparse.Namespace) -> int:
         if options.stats:
             print(f"\n{await machine.stats()}", file=sys.stderr)
         return code
+
+
+def _harts(options: argparse.Namespace) -> int:
+    """Return how many harts are asked for, or what a snapshot has."""
+    if not options.snapshot:
+        return options.harts or 1
+    from .rewind.resume import Beside, Snapshots
+
+    snapshots = Snapshots()
+    try:
+        return Beside.of(snapshots.find(options.snapshot)).harts
+    finally:
+        snapshots.close()
 
 
 def _say_id(id: str, options: argparse.Namespace) -> None:
@@ -361,8 +375,10 @@ async def _feed(stdin: ByteWriter) -> None:
     except BrokenPipeError:
         pass
     finally:
+        closing = asyncio.ensure_future(stdin.close())  # whatever becomes of us
+        closing.add_done_callback(lambda task: task.cancelled() or task.exception())
         with contextlib.suppress(EbbError, OSError):
-            await asyncio.shield(stdin.close())
+            await asyncio.shield(closing)
 
 
 async def _feed_pty(pty: Pty, twice: _Twice) -> None:

@@ -11,16 +11,16 @@ import time
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from .abi import Abi
 from .errors import EbbError
-from .recording import DIGEST, END, EVENT, META, OUTPUT, Written
+from .recording import DIGEST, END, EVENT, META, OUTPUT, PAGES, Written
 from .rewind.bundle import Bundle, write_bundle
 from .rewind.store import Run, RunRow, RunStore
 from .rewind.tape import StoredEntry
 
-_KINDS = {DIGEST: "DIGEST", OUTPUT: "OUTPUT", META: "META", END: "END"}
+_KINDS = {DIGEST: "DIGEST", OUTPUT: "OUTPUT", META: "META", END: "END", PAGES: "PAGES"}
 
 
 def _get(store: RunStore, options: argparse.Namespace) -> int:
@@ -96,6 +96,8 @@ def describe(run: Run, abi: Abi) -> dict[str, Any]:
         "started": moment(about["started"]) if "started" in about else None,
         "pinned": bool(run.row and run.row.pinned),
         "redacted": bool(about.get("redacted")),
+        **({"goes_on_from": about["start"]["snapshot"]} if "start" in about else {}),
+        **_chaos(about, run.end),
         "image": f"{about.get('image')} {about.get('image_hash') or ''}".strip(),
         "kernel": run.reader.header.kernel.hex(),
         "entries": len(run.entries),
@@ -108,6 +110,15 @@ def describe(run: Run, abi: Abi) -> dict[str, Any]:
     }
 
 
+def _chaos(about: dict[str, Any], end: dict[str, Any] | None) -> dict[str, Any]:
+    """Return what went wrong because it was to."""
+    if "chaos" not in about:
+        return {}
+    done = (end or {}).get("injected")
+    said = ", ".join(f"{kind} {count}" for kind, count in done.items()) if done else "not known"
+    return {"chaos": about["chaos"], "seed": about["seed"], "injected": said}
+
+
 def kind_name(abi: Abi, entry: Written) -> str:
     """Return what kind of entry it is, or of event."""
     if entry.kind != EVENT:
@@ -116,8 +127,8 @@ def kind_name(abi: Abi, entry: Written) -> str:
     return abi.event_name(data) or "?"
 
 
-def _export(store: RunStore, options: argparse.Namespace) -> int:
-    run = store.open(options.run)
+def bundle_run(run: Run, file: IO[bytes], *, redacted: bool = False) -> None:
+    """Write a run with all it takes to replay it elsewhere."""
     about, row = run.about, run.row
     info = {
         "id": run.id,
@@ -129,15 +140,20 @@ def _export(store: RunStore, options: argparse.Namespace) -> int:
     tape, signatures = run.reader.data, run.signatures
     stored = {entry.hash: entry for entry in run.entries if isinstance(entry, StoredEntry)}
     objects = {hash: stored[hash].tail() for hash in sorted(stored)}
-    if options.redact:
+    if redacted:
         from .rewind.redact import redact
 
         tape, objects = redact(run, _abi(run))
         signatures = ()
         info["redacted"] = True
+    write_bundle(file, info, run.kernel.read_bytes(), tape, objects.values(), signatures)
+
+
+def _export(store: RunStore, options: argparse.Namespace) -> int:
+    run = store.open(options.run)
     path = Path(options.file)
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        write_bundle(file, info, run.kernel.read_bytes(), tape, objects.values(), signatures)
+        bundle_run(run, file, redacted=options.redact)
     os.chmod(file.name, 0o644)
     os.replace(file.name, path)
     if options.redact:

@@ -11,7 +11,7 @@ from .cli_runs import moment
 from .errors import EbbError
 from .events import BlockWanted, Events, HostFs
 from .recording import EVENT
-from .rewind.replay import Replay
+from .rewind.replay import Replay, started_from
 from .rewind.resume import Beside, Snapshots
 from .rewind.store import Run, RunStore
 from .rewind.wasmtime_stage import WasmtimeStage
@@ -72,7 +72,13 @@ class _Owed:
         """Return what must be known beside the pages, where the replay is."""
         abi, structs = self._replay.abi, self._replay.abi.structs
         calls: list[int] = []
-        realtime = 0
+        last, realtime = 0, 0
+        if start := started_from(run.entries):
+            calls += start["calls"]
+            last, harts = start["last_call"], start["harts"]
+            realtime = start["realtime_ns"] - start["now_ns"]
+            for record in start["owed"]:
+                self._record(0, bytes.fromhex(record))
         for entry in run.entries[: self._replay.next]:
             if entry.kind != EVENT:
                 continue
@@ -91,7 +97,7 @@ class _Owed:
                 case "HOSTFS":
                     id = structs["event_hostfs"].integer(data, "id")
                     self._asked.pop((name, id), None)
-        if not calls:
+        if not (last := max([last, *calls])):
             raise EbbError("the machine has not booted at this tick")
         return Beside(
             ram=self._replay.ram,
@@ -99,7 +105,7 @@ class _Owed:
             now_ns=now_ns,
             realtime_ns=realtime + now_ns,
             image=run.about.get("image"),
-            last_call=max(calls),
+            last_call=last,
             calls=tuple(id for id in calls if id not in self._ended),
             owed=tuple(data.hex() for data in self._asked.values()),
             run=run.id,

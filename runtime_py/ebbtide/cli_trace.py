@@ -137,6 +137,25 @@ def _signals(replay: Replay, printer: _Printer) -> None:
     watch(replay, SIGNAL_TAPS, see, printer.options.to)
 
 
+def _chaos(replay: Replay, printer: _Printer) -> None:
+    kinds = {number: name.lower() for name, number in replay.abi.groups["chaos"].items()}
+    calls = {number: name for name, number in replay.abi.nr.items()}
+
+    def see(tap: Tap) -> None:
+        kind, call, value = kinds[tap.args[0]], calls.get(tap.args[1], ""), tap.args[2]
+        said = {
+            "errno": f"{call} fails: {replay.abi.errno_name(value)}",
+            "short": f"{call} ends after {value} bytes",
+            "clock": f"a clock jumps by {value / 1e9:.6f} s" if value else "time runs otherwise",
+            "sched": f"is next, before {value} others" if value else "is preempted",
+        }[kind]
+        call = call if kind in ("errno", "short") else ""
+        data = {"kind": kind, "call": call, "value": value}
+        printer.put(tap, f"{when(tap)} [{tap.tid}] {kind}: {said}", data)
+
+    watch(replay, ("CHAOS",), see, printer.options.to)
+
+
 def _network(replay: Replay, printer: _Printer) -> None:
     view = Connections()
 
@@ -216,6 +235,7 @@ _LAYERS = {
     "process": _process,
     "files": _files,
     "signals": _signals,
+    "chaos": _chaos,
     "network": _network,
     "request": _request,
 }

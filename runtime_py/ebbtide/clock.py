@@ -19,6 +19,7 @@ from .port import NO_DEADLINE, Report
 BUSY_INTERVAL_NS = 100_000_000  # while busy, at most one CLOCK in this time
 DRIFT_NS = 5_000_000  # and only if virtual and host time are further apart than this
 SUSPEND_NS = 2_000_000_000  # a gap longer than this, unasked for, is a suspend
+AHEAD_NS = 100_000_000  # virtual time is never so far ahead of the host's by itself
 SLICE_NS = 50_000_000  # a busy hart comes back to Python about this often; mail ends a step at once
 BUDGET_MIN = 100_000
 BUDGET_MAX = 1 << 31
@@ -121,6 +122,8 @@ class Clock:
         self._measure(report, now)
         if report.deadline_ns == NO_DEADLINE:
             return None
+        if report.now_ns - now > AHEAD_NS:
+            now = report.now_ns  # chaos has set it ahead: it does not wait for the host to follow
         return max(0, report.deadline_ns - now)
 
     def leave_idle(

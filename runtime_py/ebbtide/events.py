@@ -123,6 +123,10 @@ class Events:
         """Set virtual time."""
         return self._event("CLOCK", "event_clock", base_ns=base_ns, mul=mul, suspend_ns=suspend_ns)
 
+    def chaos(self, seed: int, rates: bytes) -> bytes:
+        """Say what is to go wrong from now on."""
+        return self._event("CHAOS", "event_chaos", seed=seed, rate=rates)
+
     def reseed(self, entropy: bytes) -> bytes:
         """Mix in 32 bytes, so that two copies of a machine draw different numbers."""
         return self._event("RESEED", "event", entropy)

@@ -17,6 +17,7 @@ from weakref import WeakValueDictionary
 
 from . import http, linux
 from .agent import Agent
+from .chaos import chaos_from
 from .errors import EbbError, MachineClosed, UserUnknown
 from .events import CallEnded, Events, Log, Notice
 from .filesystem import FileSystem
@@ -77,6 +78,7 @@ class Machine:
 
             placement = NativePlacement.beginning(options.get("snapshot"))
         options["limits"] = limits_from(options.get("limits"))
+        options["chaos"] = chaos_from(options.get("chaos"))
         options["policy"] = policy_from(options.get("policy"), placement.abi.errno)
         chosen = Options(image=image, **options).checked(placement.abi.const["HART_MAX"])
         machine = cls(placement, chosen)

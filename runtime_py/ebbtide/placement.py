@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, Self, TypeAlias, runtime_checkable
 
 from .abi import Abi
+from .chaos import Chaos
 from .kernel_role import Listener
 from .policy import Limits, Policy
 from .recording import Recorder
@@ -68,7 +69,9 @@ class Options:
     time: str = "host"
     hostname: str = "ebb"
     seed: bytes | None = None
+    chaos: Chaos | None = None  # what is to go wrong
     snapshot: str | None = None  # go on from it instead of booting
+    reseed: bool = True  # then: as another machine, which draws other random numbers
     policy: Policy | None = None
     mounts: tuple[Mount, ...] = ()
     budget: int | None = None
@@ -107,6 +110,12 @@ class Options:
                 "a recorded or verified machine, and one in virtual time, has one hart"
             )
         return 1 if one else self.harts or min(cores, HARTS_MOST)
+
+
+def about_chaos(options: Options) -> dict[str, Any]:
+    """Return what a tape says of what was to go wrong."""
+    chaos = options.chaos
+    return {"chaos": str(chaos), "seed": chaos.seed} if chaos else {}
 
 
 class Placement(Protocol):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import secrets
 import sys
@@ -29,10 +30,10 @@ from .host_directories import HostDirectories
 from .image import images_with
 from .image_store import Image, ImageStore, empty_index
 from .kernel_role import KernelRole, Listener
-from .placement import MEMORY_LEAST, Options, Placement
+from .placement import MEMORY_LEAST, Options, Placement, about_chaos
 from .policy import Rules, asked_kinds
 from .port import JIT_THRESHOLD, JIT_THRESHOLD_KEPT, Control, Port, Seat
-from .recording import DIGEST, Entry, Recorder, RecordingPort, Tape
+from .recording import DIGEST, META, PAGES, Entry, Landmarks, Recorder, RecordingPort, Tape
 from .rewind.recorder import RunRecorder
 from .rewind.resume import Beside, Snapshots
 from .rewind.snapshots import Snapshot
@@ -83,6 +84,7 @@ class NativePlacement(Placement):
         self._seats: list[Seat] = []
         self._compiler: Compiler | None = None
         self._resting = asyncio.Lock()
+        self._landmarks = Landmarks()  # for the last one: since when the machine runs
         self._order = threading.Lock()  # of deliveries and of what else is recorded
         self._verify = False
         self._panicked = False
@@ -164,6 +166,8 @@ class NativePlacement(Placement):
             "image_hash": image.hash if image else None,
             "started": time.time(),
             "platform": "native",
+            **self._started(),
+            **about_chaos(options),
             **options.about,
         }
         kernel = self.kernel.hash, self.kernel.path
@@ -176,8 +180,10 @@ class NativePlacement(Placement):
         if self._begun is None:
             return None
         beside = Beside.of(self._begun)
-        if options.record or options.jit == "verify":
-            raise ValueError("a machine that goes on from a snapshot cannot be recorded yet")
+        if options.jit == "verify":
+            raise ValueError('jit="verify" begins with the boot, and not with a snapshot')
+        if options.record and beside.harts > 1:
+            raise ValueError(f"the snapshot's machine has {beside.harts} harts: it is not recorded")
         if options.harts not in (None, beside.harts):
             raise ValueError(f"the snapshot's machine has {beside.harts} harts")
         return beside
@@ -187,15 +193,38 @@ class NativePlacement(Placement):
         assert self._role and self._begun and self._snapshots
         base, page = self.abi.const["MACHINE_BASE"], self.abi.const["PAGE_SIZE"]
         self._snapshots.restore(self._begun, self.memory, base, page)
+        if self.recorder is not None:
+            self._record_pages(self.recorder, base, page)
         events, slept = self._role.events, 0
         if options.time == "host":
             slept = max(0, time.time_ns() - beside.realtime_ns)
         self.post(events.clock(beside.now_ns, VIRTUAL_MUL, slept))
-        self.post(events.reseed(options.seed or secrets.token_bytes(32)))
-        clone, exec = asked_kinds(options.policy)
-        self.post(events.limits(options.limits, clone=clone, exec=exec))
+        if options.reseed:
+            self.post(events.reseed(options.seed or secrets.token_bytes(32)))
+        self._rules(options)
         for record in beside.owed:
             self._role.serve(bytes.fromhex(record))
+
+    def _record_pages(self, recorder: Recorder, base: int, page: int) -> None:
+        """Write down the machine that this one goes on from."""
+        from .rewind.wasmtime_stage import pages_of
+
+        if not isinstance(recorder, RunRecorder):  # which has said so already
+            recorder.append(Entry(META, 0, json.dumps(self._started()).encode()))
+        for at, piece in pages_of(self.port).pieces.items():
+            number = ((at - base) // page).to_bytes(4, "little")
+            recorder.append(Entry(PAGES, self._begin_tick, number + piece))
+
+    def _started(self) -> dict[str, object]:
+        """Return what a tape says of the machine that this one goes on from."""
+        if self._begun is None:
+            return {}
+        about, tick = self._begun.about, self._begun.tick
+        return {"start": {**about, "snapshot": self._begun.id, "tick": tick}}
+
+    @property
+    def _begin_tick(self) -> int:
+        return self._begun.tick if self._begun else 0
 
     async def snapshot(
         self, ping: Callable[[], Awaitable[tuple[int, tuple[int, ...]]]], options: Options
@@ -243,8 +272,16 @@ class NativePlacement(Placement):
             )
         )
         self.post(events.clock(0, VIRTUAL_MUL))  # a guess, until a hart has measured
+        self._rules(options)
+
+    def _rules(self, options: Options) -> None:
+        """Say what the guest may do, and what is to go wrong."""
+        assert self._role
+        events = self._role.events
         clone, exec = asked_kinds(options.policy)
         self.post(events.limits(options.limits, clone=clone, exec=exec))
+        if options.chaos:
+            self.post(events.chaos(*options.chaos.event(self.abi)))
 
     def _hart(self, seat: Seat, clock: Timekeeper, options: Options) -> None:
         recorder, kernel = self.recorder, self.kernel
@@ -256,7 +293,8 @@ class NativePlacement(Placement):
                 return port
             if self._verify:
                 return verify.VerifyPort(port, recorder)
-            return RecordingPort(port, recorder, self._order)
+            paged = port if isinstance(recorder, RunRecorder) else None
+            return RecordingPort(port, recorder, self._order, tick=self._begin_tick, paged=paged)
 
         thread = HartThread(
             f"ebb-hart-{seat.hart}",
@@ -412,7 +450,11 @@ class NativePlacement(Placement):
         if isinstance(self.recorder, RunRecorder):
             for record in self.port.outbox():
                 self.recorder.output(record)
-            end = {"reason": "panic" if self._panicked else "closed"}
+            if not self._panicked and self._landmarks.due(self.port, last=True):
+                self.recorder.append(Entry(DIGEST, self._tick(), self.port.page_hashes()))
+            end: dict[str, object] = {"reason": "panic" if self._panicked else "closed"}
+            if injected := self.port.injected():
+                end["injected"] = injected
             await asyncio.to_thread(self.recorder.close, self._tick(), end)
         if self._verify and isinstance(self.recorder, Tape) and not self._panicked:
             self._note(self.recorder, b"")

@@ -8,6 +8,7 @@ in a file is rewind/tape.py's business.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -15,13 +16,16 @@ from typing import Protocol, TypeAlias
 
 from .abi import Status
 from .errors import EbbError, InternalError
+from .machine_pages import PAGE_S, difference
 from .port import Control, Port, Report, Wake
 
 EVENT = 1  # an event delivered at this tick
 DIGEST = 2  # what the machine's pages were at this tick
+WHOLE = 32  # bytes of a DIGEST of all pages; else it is a hash of each
 OUTPUT = 3  # how many records had come out, and the hash of them; says nothing of the tick
 META = 4  # JSON: whose run this is; the first entry
 END = 5  # JSON: how it ended; the last entry
+PAGES = 6  # of a machine that was there before: u32 number of the first, and the pages' bytes
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,40 @@ class Tape:
         self.entries.append(entry)
 
 
+class Paged(Protocol):
+    """What can hash a machine's pages, between its steps."""
+
+    def page_hashes(self) -> bytes:
+        """Hash each page in use."""
+
+    def pages_used(self) -> int:
+        """Return how many that would be."""
+
+
+class Landmarks:
+    """When a recording notes each page's hash: seldom enough to cost next to nothing."""
+
+    FIRST_S, GROWTH, SHARE = 10.0, 1.5, 200  # the share is of the time that one takes
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._last = clock()
+        self._interval = self.FIRST_S
+
+    def due(self, port: Paged, *, last: bool = False) -> bool:
+        """Whether it is time; at the end, whether it is worth it."""
+        passed = self._clock() - self._last
+        if not last and passed < self._interval:
+            return False
+        takes = port.pages_used() * PAGE_S
+        return takes < 0.05 + passed / 20 if last else takes * self.SHARE < passed
+
+    def noted(self) -> None:
+        """Tell that one has been noted: the next one comes later, for they take room, too."""
+        self._interval *= self.GROWTH
+        self._last = self._clock()
+
+
 class RecordingPort(Port):
     """A Port that writes each event it delivers to a tape.
 
@@ -84,17 +122,31 @@ class RecordingPort(Port):
     first, so that what is delivered and what is written have the same order.
     """
 
-    def __init__(self, port: Port, recorder: Recorder, order: Order | None = None) -> None:
+    def __init__(
+        self,
+        port: Port,
+        recorder: Recorder,
+        order: Order | None = None,
+        *,
+        tick: int = 0,
+        paged: Paged | None = None,
+    ) -> None:
         self.abi = port.abi
         self.hart = port.hart
         self.recorder = recorder
         self._port = port
         self._order = order or contextlib.nullcontext()
-        self._tick = 0
+        self._tick = tick  # where the machine begins
+        self._paged = paged
+        self._landmarks = Landmarks()
 
     def step(self, budget: int) -> Status:
         status = self._port.step(budget)
         self._tick = self._port.report().tick
+        if self._paged and self._landmarks.due(self._paged):
+            with self._order:
+                self.digest(self._paged.page_hashes())
+            self._landmarks.noted()
         return status
 
     def report(self) -> Report:
@@ -142,13 +194,12 @@ class ReplayDriver:
         *,
         digest: Callable[[], bytes],
         drain: Callable[[], None],
+        page_hashes: Callable[[], bytes] | None = None,
         budget: Callable[[], int] = lambda: 1 << 31,
-        describe: Callable[[bytes, bytes], str] = lambda ours, recorded: (
-            f"expected the machine {recorded[:32].hex()}, got {ours[:32].hex()}"
-        ),
     ) -> None:
         self.port = port
         self.digest = digest
+        self.page_hashes = page_hashes
         self.drain = drain
         self.tick = 0
         self.next = 0  # entry
@@ -157,7 +208,6 @@ class ReplayDriver:
         self.stopped = False  # and has: `advance` did not get where it was told to
         self._entries = entries
         self._budget = budget
-        self._describe = describe
 
     def run(self, stop: int | None = None) -> None:
         """Replay the tape, or up to entry `stop`; raises ReplayDiverged."""
@@ -178,8 +228,14 @@ class ReplayDriver:
         if entry.kind == EVENT:
             self.port.deliver(entry.data)
         elif entry.kind == DIGEST:
-            if (digest := self.digest()) != (recorded := entry.data):
-                what = self._describe(digest, recorded)
+            recorded = entry.data
+            paged = self.page_hashes if len(recorded) > WHOLE else None
+            if (digest := (paged or self.digest)()) != recorded:
+                what = (
+                    difference(self.port.abi, digest, recorded)
+                    if paged
+                    else f"expected the machine {recorded.hex()}, got {digest.hex()}"
+                )
                 raise ReplayDiverged(f"entry {self.next}, at tick {entry.tick}: {what}")
             self.digests += 1
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from .abi import Status
 from .errors import InternalError, JitDiffers
-from .machine_pages import first_difference
 from .recording import Recorder, RecordingPort, ReplayDiverged, ReplayDriver, Tape
 from .wasmtime_kernel import WASM_PAGE, KernelModule, SharedMemory
 from .wasmtime_port import WasmtimeHostPort, WasmtimePort
@@ -59,12 +58,8 @@ def verify(kernel: KernelModule, tape: Tape, ram: int) -> int:
         for _ in host.outbox():
             pass
 
-    def describe(ours: bytes, recorded: bytes) -> str:
-        page = first_difference(ours, recorded)
-        return f"page {page} of the machine differs (address {base + (page or 0) * size:#x})"
-
     driver = ReplayDriver(
-        port, tape.entries, digest=port.page_hashes, drain=drain, describe=describe
+        port, tape.entries, digest=host.digest, page_hashes=port.page_hashes, drain=drain
     )
     try:
         driver.run()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import wasmtime
 
-from .abi import Status
+from .abi import Abi, Status
 from .errors import InternalError, MemoryRefused
 from .machine_pages import page_hashes
 from .port import Control, HostPort, Port, Report, Seat, Wake, signed32, split64
@@ -100,7 +100,12 @@ class WasmtimePort(Port):
 
     def page_hashes(self) -> bytes:
         """Hash each machine page in use; only between the steps of a machine's only hart."""
-        return page_hashes(self._instance, self.abi)
+        return _page_hashes(self._instance, self.abi)
+
+    def pages_used(self) -> int:
+        """Return how many pages `page_hashes` would hash."""
+        heap, low, end = _span(self._instance)
+        return heap + end - low
 
     def jit_install(self, module: int) -> None:
         if self._code is None:
@@ -182,12 +187,16 @@ class WasmtimeHostPort(HostPort):
 
     def page_hashes(self) -> bytes:
         """Hash each machine page in use; only while frozen, or when no hart runs any more."""
-        return page_hashes(self._instance, self.abi)
+        return _page_hashes(self._instance, self.abi)
+
+    def pages_used(self) -> int:
+        """Return how many pages `page_hashes` would hash."""
+        heap, low, end = self.span()
+        return heap + end - low
 
     def span(self) -> tuple[int, int, int]:
         """Return the extent of machine memory in use, in pages: end of the heap, first frame, end."""
-        heap, low, end = (self._instance.call("k_span", which) for which in range(3))
-        return heap, low, end
+        return _span(self._instance)
 
     def tap(self, mask: int) -> None:
         """Ask for records of taps: bit n for the n-th."""
@@ -196,6 +205,15 @@ class WasmtimeHostPort(HostPort):
     def sample(self, hart: int) -> None:
         """Ask for a record of what a hart's task does; only between its steps."""
         self._instance.call("k_sample", hart)
+
+    def injected(self) -> dict[str, int]:
+        """Return how often each kind of chaos has struck; empty if there is none."""
+        if not (address := self._instance.call("k_chaos")):
+            return {}
+        return {
+            kind.lower(): int.from_bytes(self.read(address + 8 * number, 8), "little")
+            for kind, number in self.abi.groups["chaos"].items()
+        }
 
     def call(self, name: str, *args: int) -> int:
         """Call an export that only this kernel role uses."""
@@ -208,6 +226,16 @@ class WasmtimeHostPort(HostPort):
     def bell_ring(self) -> None:
         """Wake the watcher of the outbox."""
         self._ringer.ring(self._instance.call("k_out_bell"))
+
+
+def _span(instance: Instance) -> tuple[int, int, int]:
+    heap, low, end = (instance.call("k_span", which) for which in range(3))
+    return heap, low, end
+
+
+def _page_hashes(instance: Instance, abi: Abi) -> bytes:
+    view = instance.memory.bytes
+    return page_hashes(abi, _span(instance), lambda at, length: view[at : at + length])
 
 
 class OutboxWatcher:

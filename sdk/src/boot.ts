@@ -35,6 +35,10 @@ export interface BootOptions {
   branch?: Branch;
   /** Record the run, which takes one hart; the tape stays in this browser (`sdk.runs`). Off unless given. */
   record?: boolean;
+  /** Let go wrong what rarely does: a rate such as `0.01`, or kinds as in `"errno=0.01,short,clock,sched"`. */
+  chaos?: number | string;
+  /** What chaos and the guest's random numbers are drawn from; a random one unless given. */
+  seed?: number;
   /** Compile hot guest code to WebAssembly: `"on"` or `"off"`. */
   jit?: JitMode;
   /** Keep compiled code in this origin's Cache Storage for later visits, and use what they have left. On unless given. */
@@ -56,7 +60,7 @@ export interface BootOptions {
 const HARTS_MOST = 6; // HART_MAX of the kernel's abi.h
 
 const OPTIONS = {
-  image: 0, harts: 0, memory: 0, env: 0, user: 0, limits: 0, policy: 0, branch: 0, record: 0, jit: 0, keepCode: 0, onProgress: 0, onLog: 0, onPanic: 0,
+  image: 0, harts: 0, memory: 0, env: 0, user: 0, limits: 0, policy: 0, branch: 0, record: 0, chaos: 0, seed: 0, jit: 0, keepCode: 0, onProgress: 0, onLog: 0, onPanic: 0,
   onFailure: 0, onRecording: 0, baseURL: 0,
 } satisfies Record<keyof BootOptions, 0>;
 
@@ -104,6 +108,8 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
     policy: options.policy ?? null,
     record,
     branch: branch?.known ?? null,
+    chaos: options.chaos === undefined ? null : String(options.chaos),
+    seed: options.seed ?? null,
     jit: jitMode(options.jit),
   };
 

@@ -51,6 +51,8 @@ export interface MachineConfig {
   readonly record: boolean;
   /** What is to be known of the moment that this machine goes on from, in JSON; null: it boots. */
   readonly branch: string | null;
+  readonly chaos: string | null;
+  readonly seed: number | null;
   readonly jit: JitMode | null;
 }
 

@@ -6,6 +6,9 @@ import asyncio
 import base64
 import hashlib
 import io
+import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -183,6 +186,39 @@ def test_a_native_run_is_taken_in_and_replays(machine: MachinePage, native: str)
         return { shown, left: (await sdk.runs.list()).map((run) => run.id).includes(id) };"""
     )
     assert found == {"shown": native, "left": False}
+
+
+def test_a_native_run_that_goes_on_from_a_snapshot_replays_in_the_page(
+    machine: MachinePage, kernel_wasm: Path, scratch_folder: Path, tmp_path: Path
+) -> None:
+    env = {**os.environ, "EBB_RUNS": str(tmp_path), "EBB_KERNEL": str(kernel_wasm)}
+
+    def ebb(*words: str) -> str:
+        command = [sys.executable, "-m", "ebbtide.cli", *words]
+        return subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
+
+    ebb("run", "-q", "--memory", "128M", "--", "sh", "-c", "echo kept > /f")
+    id = ebb("snapshot", "create", "last").strip()
+    said = ebb(
+        "snapshot", "fork", id, "-q", "--chaos", "short,sched", "--", "sh", "-c", SCRIPT + "cat /f"
+    )
+    ebb("export", "run", "last", str(scratch_folder / "goes_on.ebbrun"))
+    found = machine.js(
+        """const id = await sdk.runs.import(await (await fetch("/scratch/goes_on.ebbrun")).blob());
+        const rewind = await sdk.runs.open(id);
+        let shown = "";
+        for (let whole = false; !whole;) {
+            const found = await rewind.advance();
+            for (const { data } of found.events) if (data) shown += text(data);
+            whole = found.whole;
+        }
+        const back = await rewind.seek(1);
+        const end = await rewind.seek(rewind.end);
+        rewind.close();
+        await sdk.runs.remove(id);
+        return { shown, back: back > 1, forwards: end > back };"""
+    )
+    assert found == {"shown": said, "back": True, "forwards": True} and said.endswith("kept\n")
 
 
 def test_a_tab_that_is_closed_leaves_a_run_that_replays(machine: MachinePage) -> None:

@@ -38,8 +38,13 @@ def rewritten(run: Run, kept: RunStore, chance: random.Random) -> bytes:
     return file.getvalue()
 
 
-def test_every_prefix_of_a_tape_replays_to_the_cut(ebb, tmp_path: Path) -> None:
-    ran = ebb("run", "-q", "--", "sh", "-c", SCRIPT, input=b"a\nb\nc\nd\n")
+@pytest.mark.parametrize("kind", ["booted", "chaos", "snapshot"])
+def test_every_prefix_of_a_tape_replays_to_the_cut(ebb, tmp_path: Path, kind: str) -> None:
+    options = ["--chaos", "short=0.5,clock=0.1,sched"] if kind == "chaos" else []
+    if kind == "snapshot":
+        ebb("run", "-q", "--", "sh", "-c", "seq 2000 > /tmp/f")
+        options = ["--snapshot", ebb("snapshot", "create", "last").stdout.decode().strip()]
+    ran = ebb("run", "-q", *options, "--", "sh", "-c", SCRIPT, input=b"a\nb\nc\nd\n")
     store, chance = RunStore(tmp_path / "runs"), random.Random(7)
     whole = store.open("last")
     data = rewritten(whole, store, chance)

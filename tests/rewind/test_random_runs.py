@@ -7,13 +7,19 @@ A few seeds each time; EBB_SEEDS=1000 runs so many, from EBB_SEED on.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
+from pathlib import Path
 
 import pytest
+from tests.conftest import built
 
 from ebbtide import Machine, placement_native
+from ebbtide.chaos import Chaos
+from ebbtide.errors import ProcessTimeout
 from ebbtide.placement_native import NativePlacement
+from ebbtide.process import CompletedProcess
 from ebbtide.recording import DIGEST, Tape
 from ebbtide.rewind.replay import Replay
 from ebbtide.rewind.stage import Pages
@@ -25,6 +31,7 @@ pytestmark = pytest.mark.native
 
 FIRST = int(os.environ.get("EBB_SEED", "1"))
 SEEDS = range(FIRST, FIRST + int(os.environ.get("EBB_SEEDS", "3")))
+PATIENCE_S = 2  # with a program
 
 
 def statement(chance: random.Random, depth: int = 0) -> str:
@@ -45,6 +52,10 @@ def statement(chance: random.Random, depth: int = 0) -> str:
         f"dd if=/dev/zero of=z{n} bs={m} count={n} 2>/dev/null; cksum z{n}; rm z{n}",
         "date +%N; cat /proc/uptime",
         "cat /proc/self/stat | cut -d' ' -f1-4; ls /proc | wc -l",
+        f"/tmp/guest {chance.randrange(1 << 30)}",
+        f"/tmp/guest {chance.randrange(1 << 30)} & /tmp/guest {m}; wait",
+        "busybox wget -q -O - http://127.0.0.1:8080/hosts | cksum",
+        f"for i in 1 2 3; do busybox wget -q -O - http://127.0.0.1:8080/big | head -c {m}9 | wc -c; done",
     )
     if depth < 2 and chance.random() < 0.4:
         inner = "; ".join(statement(chance, depth + 1) for _ in range(chance.randrange(1, 4)))
@@ -59,7 +70,30 @@ def statement(chance: random.Random, depth: int = 0) -> str:
     return chance.choice(simple)
 
 
-async def record(kernel: KernelModule, chance: random.Random) -> Tape:
+async def ask(machine: Machine, chance: random.Random) -> None:
+    """Ask the guest's server for something from outside, in pieces, and go before the end or not."""
+    with contextlib.suppress(OSError):
+        stream = await machine.connect(8080)
+        request = f"GET /{chance.choice(('hosts', 'big', 'none'))} HTTP/1.0\r\n\r\n".encode()
+        cut = chance.randrange(len(request))
+        for part in (request[:cut], request[cut:]):
+            await stream.write(part)
+        for _ in range(chance.randrange(8)):
+            if not await stream.read(4096):
+                break
+        await stream.close()
+
+
+def chaos(chance: random.Random) -> Chaos | None:
+    """Return random rates, or nothing at all."""
+    if chance.random() < 0.5:
+        return None
+    rates = {"errno": 0.003, "short": 0.3, "clock": 0.02, "sched": 0.5}
+    kinds = chance.sample(sorted(rates), chance.randrange(1, 5))
+    return Chaos({kind: rates[kind] for kind in kinds}, chance.randrange(1 << 32))
+
+
+async def record(kernel: KernelModule, guest: bytes, chance: random.Random) -> Tape:
     """Run a random program and return what was recorded."""
     tape = Tape()
     script = "\n".join(statement(chance) for _ in range(chance.randrange(4, 12)))
@@ -73,16 +107,34 @@ async def record(kernel: KernelModule, chance: random.Random) -> Tape:
         time=chance.choice(("host", "virtual")),
         jit=chance.choice(("on", "off")),
         jit_threshold=chance.choice((16, 1000)),
+        chaos=chaos(chance),
     )
     async with machine:
+        await machine.fs.write_file("/tmp/guest", guest)
+        await machine.fs.chmod("/tmp/guest", 0o755)
+        await machine.fs.mkdir("/tmp/www")
+        await machine.fs.write_file("/tmp/www/big", chance.randbytes(200_000))
+        await machine.fs.write_file("/tmp/www/hosts", b"127.0.0.1 localhost\n")
+        with contextlib.suppress(ProcessTimeout):
+            await machine.run(
+                "busybox", "httpd", "-p", "8080", "-h", "/tmp/www", timeout=PATIENCE_S
+            )
         ended = asyncio.ensure_future(
-            machine.run("sh", "-c", "cd /tmp\n" + script + "\nwait", stdin="line\n" * 20)
+            machine.run(
+                "sh", "-c", f"cd /tmp\n{script}\nwait", stdin="line\n" * 20, timeout=PATIENCE_S
+            )
         )
-        other = asyncio.ensure_future(machine.run("sh", "-c", "seq 300 | sha256sum; sleep 0.01"))
+        other = asyncio.ensure_future(
+            machine.run("sh", "-c", "seq 300 | sha256sum; sleep 0.01", timeout=PATIENCE_S)
+        )
         while not ended.done():
             await machine.digest()
+            if chance.random() < 0.3:
+                await ask(machine, chance)
             await asyncio.wait({ended}, timeout=chance.random() / 5)
-        await asyncio.gather(ended, other)
+        for failure in await asyncio.gather(ended, other, return_exceptions=True):
+            # An error that was injected may leave a program waiting for ever.
+            assert isinstance(failure, (CompletedProcess, ProcessTimeout)), failure
         await machine.digest()
     return tape
 
@@ -90,13 +142,14 @@ async def record(kernel: KernelModule, chance: random.Random) -> Tape:
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("code", ["cold", "warm"])
 def test_what_was_recorded_comes_out_again(
-    seed: int, code: str, kernel_wasm, tmp_path, monkeypatch
+    seed: int, code: str, kernel_wasm: Path, guest_folder: Path, tmp_path: Path, monkeypatch
 ) -> None:
     monkeypatch.setattr(placement_native, "store_folder", lambda kernel, harts: tmp_path)
     chance, kernel = random.Random(seed), KernelModule(kernel_wasm)
+    guest = built(guest_folder / "rewind" / "random_guest", "guests").read_bytes()
     if code == "warm":  # another run leaves its compiled code
-        asyncio.run(record(kernel, random.Random(seed)))
-    tape = asyncio.run(record(kernel, chance))
+        asyncio.run(record(kernel, guest, random.Random(seed)))
+    tape = asyncio.run(record(kernel, guest, chance))
     assert sum(entry.kind == DIGEST for entry in tape.entries) >= 2
     for compiler in (None, Compiler(kernel, threshold=16)):
 

@@ -8,6 +8,10 @@ import uuid
 
 import pytest
 
+from ebbtide import cli_rewind
+from ebbtide.recording import ReplayDiverged
+from ebbtide.rewind.store import RunStore
+
 pytestmark = pytest.mark.native
 
 SCRIPT = "echo $RANDOM; date +%N; seq 2000 | sort -r | tail -1; echo err >&2; exit 3"
@@ -32,6 +36,23 @@ def test_input_and_files_of_the_host_are_on_the_tape(ebb, tmp_path):
     (shown / "big").write_bytes(b"other")
     assert ran.returncode == 0 and not ran.stderr
     assert ebb("replay").stdout == ran.stdout
+
+
+def test_a_machine_that_differs_is_found_and_its_page_named(ebb, tmp_path):
+    ebb("run", "-q", "--", "sh", "-c", SCRIPT)
+    store = RunStore(tmp_path / "runs")
+    replay = cli_rewind.open_replay(store.open("last"))
+    replay.seek(replay.end)
+    stage = replay.stage
+    heap, low, end = stage.host.span()
+    page = low + 5
+    assert heap < page < end
+    at = stage.base + page * stage.page + 77
+    stage.memory.write(at, bytes([stage.memory.read(at, 1)[0] ^ 1]))
+    with pytest.raises(ReplayDiverged, match=rf"entry \d+, at tick {replay.end}: page {page} of the "
+                       rf"machine differs \(address {at - 77:#x}\), the first of 1: expected "):  # fmt: skip
+        replay.run()
+    store.close()
 
 
 def test_what_is_not_recorded_leaves_nothing(ebb):

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from ebbtide import Machine
+from ebbtide.rewind.bundle import Bundle
 from ebbtide.rewind.snapshots import PAGE, Extent, Snapshot, SnapshotStore, Tracker
 from ebbtide.rewind.store import RunStore
 from ebbtide.rewind.tape import TapeDamaged
@@ -131,10 +132,11 @@ def test_a_live_machine_is_kept_and_gone_on_with(tmp_path, monkeypatch) -> None:
 def test_a_moment_of_a_run_is_gone_on_with(ebb) -> None:
     script = "echo one > /f; sync; read line; echo two > /f; read line"
     ebb("run", "-q", "--", "sh", "-c", script, input=b"a\nb\n")
-    end = json.loads(ebb("describe", "run", "-o", "json").stdout)["ticks"]
+    described = json.loads(ebb("describe", "run", "-o", "json").stdout)
+    run, end = described["id"], described["ticks"]
     seen = set()
     for tick in (end // 2, end):
-        made = ebb("snapshot", "create", f"last@{tick}")
+        made = ebb("snapshot", "create", f"{run}@{tick}")
         assert made.returncode == 0, made.stderr
         id = made.stdout.decode().strip()
         ran = ebb("run", "-q", "--snapshot", id[:12], "--", "sh", "-c", "cat /f; uname")
@@ -146,3 +148,39 @@ def test_a_moment_of_a_run_is_gone_on_with(ebb) -> None:
     assert ebb("snapshot", "verify", id).returncode == 0
     assert ebb("snapshot", "rm", id[:12]).returncode == 0
     assert ebb("run", "-q", "--snapshot", id, "--", "true").returncode == 125
+
+
+def test_what_goes_on_from_a_snapshot_is_recorded(ebb, tmp_path) -> None:
+    ebb("run", "-q", "--", "sh", "-c", "echo one > /f")
+    id = ebb("snapshot", "create", "last").stdout.decode().strip()
+    script = "cat /f; head -c 8 /dev/urandom | od -An -tx1; read line; echo $line | tee /f"
+    ran = ebb("snapshot", "fork", id, "-q", "--", "sh", "-c", script, input=b"two\n")
+    lines = ran.stdout.decode().splitlines()
+    assert lines[0] == "one" and lines[2] == "two", ran.stderr
+    assert ebb("replay").stdout == ran.stdout
+    assert json.loads(ebb("describe", "run", "-o", "json").stdout)["goes_on_from"] == id
+    tree = ebb("trace", "process").stdout.decode()
+    assert "exit 0" in tree and "cat /f" in tree and "echo one" not in tree
+    made = ebb("snapshot", "create", "last").stdout.decode().strip()  # of a run that goes on
+    assert ebb("snapshot", "fork", made, "-q", "--", "cat", "/f").stdout == b"two\n"
+    assert ebb("replay", "--goto", "1").returncode == 0  # before it begins is where it begins
+
+    run = json.loads(ebb("get", "runs", "-o", "json").stdout)[1]["id"]
+    ebb("snapshot", "rm", id, made)
+    assert ebb("export", "run", run, str(tmp_path / "file")).returncode == 0
+    assert ebb("rm", run).returncode == 0
+    assert ebb("replay", str(tmp_path / "file")).stdout == ran.stdout
+    assert ebb("import", str(tmp_path / "file")).returncode == 0
+    assert ebb("verify", run, "--objects", "--replay").returncode == 0
+    ebb("export", "run", run, str(tmp_path / "shown"), "--redact")
+    assert ebb("replay", str(tmp_path / "shown")).returncode == 125
+    assert b"two" not in Bundle((tmp_path / "shown").read_bytes()).tape
+
+
+def test_restored_a_machine_draws_the_numbers_it_would_have_drawn(ebb) -> None:
+    ebb("run", "-q", "--time", "virtual", "--", "true")
+    id = ebb("snapshot", "create", "last").stdout.decode().strip()
+    draw = "-q", "--time", "virtual", "--", "head", "-c", "16", "/dev/urandom"
+    one, two = (ebb("snapshot", "restore", id, *draw).stdout for _ in range(2))
+    other = ebb("snapshot", "fork", id, *draw).stdout
+    assert one == two != other and len(other) == 16

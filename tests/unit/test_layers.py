@@ -14,7 +14,17 @@ KERNEL = ROOT / "kernel"
 # cpu and jit are one layer, the processor: what the one finds hot the other compiles, and hands back.
 LAYERS = [{"lib"}, {"mem"}, {"cpu", "jit"}, {"task"}, {"fs"}, {"net"}, {"proc"}, {"sys"}]
 # The root ties the layers together; kernel.h is what every layer may see of it.
-SHARED = {"types.h", "abi.h", "linux.h", "kernel.h", "outbox.h", "park.h", "tap.h", "syscalls.tbl"}
+SHARED = {
+    "types.h",
+    "abi.h",
+    "chaos.h",
+    "linux.h",
+    "kernel.h",
+    "outbox.h",
+    "park.h",
+    "tap.h",
+    "syscalls.tbl",
+}
 
 # Where a lower layer calls up, by name and with a reason.
 CALLS_UP = {

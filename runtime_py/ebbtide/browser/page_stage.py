@@ -7,8 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ..machine_pages import page_hashes
 from ..port import JIT_THRESHOLD_TIERED, unsigned32
-from ..rewind.stage import Stage
+from ..rewind.stage import Pages, Stage
 from .pyodide_port import PyodideHostPort, PyodidePort
 
 
@@ -16,11 +17,14 @@ class PageStage(Stage):
     """The one that is open; `pages` make it continue from a moment instead of from nothing."""
 
     def __init__(self, memory: Any, pages: Any = None) -> None:
-        made = memory.open(pages)
+        begun = pages if isinstance(pages, Pages) else None  # from a tape, and not from JavaScript
+        made = memory.open(None if begun else pages)
         self._memory = memory
         self._exports = made.host.exports
         self._host = PyodideHostPort(made.host)
         self._const = self._host.abi.const
+        for at, piece in begun.pieces.items() if begun else ():
+            self._host.write(at, piece)
         seat = self._host.seat(0)
         self.port = PyodidePort(made.hart(seat.stack), seat, JIT_THRESHOLD_TIERED)
 
@@ -29,6 +33,10 @@ class PageStage(Stage):
 
     def digest(self) -> bytes:
         return self._host.digest()
+
+    def page_hashes(self) -> bytes:
+        heap, low, end = self._span()
+        return page_hashes(self._host.abi, (heap, low, end), self._host.read)
 
     def pages(self, like: Any = None) -> Any:
         return self._memory.take(*self._span(), like)

@@ -19,7 +19,7 @@ from typing import Any
 from ..errors import InternalError
 from ..events import BlockWanted, Events
 from ..kernel_role import KernelRole, Listener
-from ..placement import Options
+from ..placement import Options, about_chaos
 from ..policy import asked_kinds
 from ..port import Control, Seat
 from ..recording import DIGEST
@@ -61,6 +61,7 @@ class BrowserPlacement:
                 "started": time.time(),
                 "platform": "browser",
                 "args": [],
+                **about_chaos(options),
             }
             self.recorder = PageRecording(self.abi, self._host, about, self._send)
             self._port.on_post = self.recorder.posted
@@ -100,6 +101,8 @@ class BrowserPlacement:
         self.post(boot)
         clone, exec = asked_kinds(options.policy)
         self.post(events.limits(options.limits, clone=clone, exec=exec))
+        if options.chaos:
+            self.post(events.chaos(*options.chaos.event(self.abi)))
 
     def post(self, event: bytes) -> None:
         """Append an event to the inbox."""

@@ -193,7 +193,7 @@ class PyodideHostPort:
     def __init__(self, kernel: Any) -> None:
         self._memory = SharedBytes(kernel)
         self.abi = read_abi(kernel, self._memory)
-        self.read = self._memory.read
+        self.read, self.write = self._memory.read, self._memory.write
         self._serve = kernel.serve
         exports = kernel.exports
         self._exports = exports

@@ -13,6 +13,7 @@ from typing import Any
 
 from pyodide.ffi import create_proxy, to_js
 
+from ..chaos import chosen
 from ..clock import Clock
 from ..events import Log
 from ..loop import Loop
@@ -115,6 +116,7 @@ async def _boot(host: Any, send: Send) -> PageProtocol | None:
             limits=config["limits"],
             policy=config["policy"],
             record=config["record"],
+            **chosen(config["chaos"], config["seed"]),
             jit=config["jit"] or JIT,
         )
     except Exception as error:  # the top of a worker: becomes a message

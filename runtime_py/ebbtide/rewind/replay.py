@@ -6,14 +6,16 @@ backwards by way of a checkpoint, which is a copy of the machine's pages at an e
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..abi import Abi
 from ..errors import EbbError
 from ..events import CallEnded, Events
-from ..recording import END, EVENT, ReplayDriver, Written
+from ..recording import END, EVENT, META, PAGES, ReplayDriver, Written
 from .output import Chunk, OutputCheck, OutputHash, Streams
 from .stage import Pages, Stage
 
@@ -56,15 +58,16 @@ class Replay:
         self.checkpoint_s = CHECKPOINT_S
         self._taps = 0
         self._marked = time.monotonic()  # when the last checkpoint was made or returned to
-        self.ram = _ram(abi, entries)
+        begin = _begin(abi, entries)
+        self.ram, self.begin = begin.ram, begin.tick
         self.checkpoints: list[Checkpoint] = []
         self._new_stage = new_stage
         self._events = Events(abi)
         self._check = OutputCheck(abi, entries)
         self._streams = Streams(abi)
-        self._seen = 0  # entries that `_streams` knows
-        self.stage = new_stage(self.ram, None)
-        self._driver = self._drive(0, 0)
+        self._seen = begin.next  # entries that `_streams` knows
+        self.stage = new_stage(self.ram, begin.pages)
+        self._driver = self._drive(begin.tick, begin.next)
         self.checkpoint()
 
     @property
@@ -97,6 +100,7 @@ class Replay:
 
     def seek(self, tick: int) -> None:
         """Go to a tick: all that the tape has before it is done, nothing that it has there."""
+        tick = max(tick, self.begin)
         if tick < self.tick:
             self.restore(self.nearest(tick))
         self.go(tick)
@@ -185,6 +189,7 @@ class Replay:
             self.stage.port,
             self.entries,
             digest=self.stage.digest,
+            page_hashes=self.stage.page_hashes,
             drain=self._drain,
             budget=lambda: self.budget,
         )
@@ -206,8 +211,35 @@ class Replay:
                     self.on_chunk(chunk)
 
 
-def _ram(abi: Abi, entries: Sequence[Written]) -> int:
+@dataclass(frozen=True)
+class _Begin:
+    """Where a tape begins: with BOOT, or with a machine that was there before."""
+
+    ram: int
+    tick: int = 0
+    next: int = 0  # entry
+    pages: Pages | None = None
+
+
+def _begin(abi: Abi, entries: Sequence[Written]) -> _Begin:
+    start = started_from(entries)
+    if start is not None:
+        base, page = abi.const["MACHINE_BASE"], abi.const["PAGE_SIZE"]
+        pieces: dict[int, bytes] = {}
+        for entry in entries[1:]:
+            if entry.kind != PAGES:
+                break
+            data = entry.data
+            pieces[base + page * int.from_bytes(data[:4], "little")] = data[4:]
+        return _Begin(start["ram"], start["tick"], 1 + len(pieces), Pages(pieces))
     for entry in entries:
         if entry.kind == EVENT and abi.event_name(data := entry.data) == "BOOT":
-            return abi.structs["event_boot"].integer(data, "ram_bytes")
+            return _Begin(abi.structs["event_boot"].integer(data, "ram_bytes"))
     raise EbbError("the tape ends before its machine was booted")
+
+
+def started_from(entries: Sequence[Written]) -> dict[str, Any] | None:
+    """Return what the machine was that a tape goes on from; None if it was booted."""
+    first = json.loads(entries[0].data) if entries and entries[0].kind == META else {}
+    start: dict[str, Any] | None = first.get("start")
+    return start

@@ -34,6 +34,9 @@ class Stage(Protocol):
     def digest(self) -> bytes:
         """Return the SHA-256 over all machine pages."""
 
+    def page_hashes(self) -> bytes:
+        """Return a hash of each machine page in use."""
+
     def pages(self, like: Pages | None = None) -> Pages:
         """Copy all machine pages in use; pieces that are as in `like` are shared with it."""
 

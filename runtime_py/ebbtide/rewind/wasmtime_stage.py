@@ -17,6 +17,26 @@ _memcmp = ctypes.CDLL(None).memcmp
 _memcmp.argtypes = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t
 
 
+def pages_of(host: WasmtimeHostPort, like: Pages | None = None) -> Pages:
+    """Copy all machine pages in use; pieces that are as in `like` are shared with it."""
+    memory, base, page = host.memory, host.abi.const["MACHINE_BASE"], host.abi.const["PAGE_SIZE"]
+    before = like.pieces if like else {}
+    span = host.span()
+    if not span[2]:  # not booted yet
+        return Pages({})
+    heap, low, end = (base + page * number for number in span)
+    first = ctypes.addressof(memory.memory.data_ptr().contents)
+    pieces: dict[int, bytes] = {}
+    for at in (*range(base, heap, PIECE), *range(low // PIECE * PIECE, end, PIECE)):
+        known = before.get(at, _ZERO)
+        size = min(PIECE, end - at)
+        if _memcmp(first + at, known, size):
+            known = memory.read(at, size)
+        if known is not _ZERO:
+            pieces[at] = known
+    return Pages(pieces)
+
+
 class WasmtimeStage(Stage):
     """One; `pages` make it continue from a moment instead of from nothing."""
 
@@ -43,22 +63,11 @@ class WasmtimeStage(Stage):
     def digest(self) -> bytes:
         return self.host.digest()
 
+    def page_hashes(self) -> bytes:
+        return self.host.page_hashes()
+
     def pages(self, like: Pages | None = None) -> Pages:
-        before = like.pieces if like else {}
-        span = self.host.span()
-        if not span[2]:  # not booted yet
-            return Pages({})
-        heap, low, end = (self.base + self.page * number for number in span)
-        first = ctypes.addressof(self.memory.memory.data_ptr().contents)
-        pieces: dict[int, bytes] = {}
-        for at in (*range(self.base, heap, PIECE), *range(low // PIECE * PIECE, end, PIECE)):
-            known = before.get(at, _ZERO)
-            size = min(PIECE, end - at)
-            if _memcmp(first + at, known, size):
-                known = self.memory.read(at, size)
-            if known is not _ZERO:
-                pieces[at] = known
-        return Pages(pieces)
+        return pages_of(self.host, like)
 
     def debug(self) -> DebugView:
         if self._debug is None:
