@@ -12,7 +12,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
-from .cli_rewind_options import add_profile, add_trace
+from .cli_rewind_options import add_goto, add_profile, add_trace
+from .rewind.moment import FORMS, moment
 
 COMMANDS = {
     "run": "run a program in a machine",
@@ -32,6 +33,8 @@ COMMANDS = {
     "snapshot": "keep machines as they were at a moment, and go on from there",
     "trace": "show what the programs of a recorded run did",
     "gdb": "debug a recorded run with gdb, forwards and backwards",
+    "core": "write a core file of a recorded run's program",
+    "dap": "debug a recorded run in an editor, forwards and backwards",
     "serve": "serve the browser shell",
     "image": "build and list images",
     "doctor": "say what is installed and what is wrong with it",
@@ -232,8 +235,9 @@ def _add_store(commands: Any) -> None:
     taken.add_argument("file", metavar="FILE")
     snapshot = add("snapshot", "Keep machines as they were at a moment of a run, and go on from there.")  # fmt: skip
     actions = snapshot.add_subparsers(dest="action", metavar="ACTION", required=True)
-    create = actions.add_parser("create", help="keep the machine of a run at a tick")
-    create.add_argument("moment", metavar="RUN@TICK", help=RUN + "; without a tick, its end")
+    create = actions.add_parser("create", help="keep the machine of a run at a moment")
+    create.add_argument("moment", metavar="RUN@WHEN", help=f"{RUN}; WHEN: {FORMS}; without it the "
+                        "run's end")  # fmt: skip
     for name, text in (("fork", "go on from a snapshot with a program, as another machine with other "
                         "random numbers"),
                        ("restore", "go on from a snapshot with a program, with the same random "
@@ -256,6 +260,8 @@ def _add_store(commands: Any) -> None:
         command.add_argument("runs", nargs="*" if name == "rm" else "+", metavar="RUN", help=RUN)
     command.add_argument("--older-than", type=age, metavar="TIME",
                          help="all but pinned ones that are older: 12h, 7d")  # fmt: skip
+    command.add_argument("--checkpoints", action="store_true", help="only what opening them in a "
+                         "debugger has left, which the next time makes again")  # fmt: skip
 
 
 def _add_run_options(run: argparse.ArgumentParser) -> None:
@@ -325,6 +331,8 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
     run.add_argument("--record", action=argparse.BooleanOptionalAction,
                      help="record the run, which takes one processor (the default but for --harts "
                      "above 1 and --jit=verify); its id goes to stderr first")  # fmt: skip
+    run.add_argument("--core", metavar="FILE", help="if a program crashes, replay the run to there "
+                     "and write its ELF core (`ebb core` does it later)")  # fmt: skip
     run.add_argument("--id-file", metavar="FILE", help="write the run's id there, not to stderr")
     run.add_argument(
         "-q", "--quiet", action="store_true", help="write nothing of our own to stderr"
@@ -373,7 +381,7 @@ def parser() -> argparse.ArgumentParser:
         "and every difference from the recording ends it (exit code 4).",
     )
     _add_run(replay)
-    replay.add_argument("--goto", metavar="TICK", type=count, help="stop at this tick")
+    add_goto(replay, "stop at this moment")
     replay.add_argument("-q", "--quiet", action="store_true", help="write no output, only check")
     logs = commands.add_parser(
         "logs", help=COMMANDS["logs"], description="Print what a recorded run put out."
@@ -408,7 +416,32 @@ def parser() -> argparse.ArgumentParser:
                      "crashed last, else the first)")  # fmt: skip
     gdb.add_argument("--port", type=int, metavar="N",
                      help="start no gdb, wait for one at this port of localhost (0: any)")  # fmt: skip
-    gdb.add_argument("args", nargs="*", metavar="-- ARG…", help="arguments for gdb")
+    add_goto(gdb, "begin at this moment of the process")
+    gdb.set_defaults(args=[])  # what stands behind -- is gdb's
+    dap = commands.add_parser(
+        "dap",
+        help=COMMANDS["dap"],
+        description="Serve an editor that speaks the Debug Adapter Protocol, at standard input and "
+        "output. Its configuration says which run, which program of it, and where to begin; "
+        "docs/rewind.md shows how. Needs gdb-multiarch, as `ebb gdb` does.",
+    )
+    _add_run(dap)
+    dap.add_argument("--port", type=int, metavar="N",
+                     help="wait for the editor at this port of localhost (0: any)")  # fmt: skip
+    core = commands.add_parser(
+        "core",
+        help=COMMANDS["core"],
+        description="Write the ELF core of a program of a recorded run, where it crashed or at a "
+        "moment, made by replaying it.",
+    )
+    _add_run(core)
+    core.add_argument("-o", "--output", metavar="FILE", help="where to (core.PID)")
+    core.add_argument("--pid", metavar="PID|NAME", help="the process, or its program's name (what "
+                      "crashed last, else the first)")  # fmt: skip
+    core.add_argument("--at", dest="goto", type=moment, metavar="WHEN",
+                      help=f"as it was at this moment: {FORMS}")  # fmt: skip
+    core.add_argument("--files", metavar="DIR", help="put the program and its libraries there, as "
+                      "they were, for gdb to read")  # fmt: skip
     doctor = commands.add_parser(
         "doctor", help=COMMANDS["doctor"], description="Print versions, places, images, problems."
     )
@@ -459,7 +492,13 @@ def _command(words: list[str]) -> int:
             f"ebb: there is no command {words[0]!r}{meant or '; see ebb --help'}", file=sys.stderr
         )
         return 2
+    rest: list[str] = []
+    if words[:1] == ["gdb"] and "--" in words:
+        rest = words[words.index("--") + 1 :]
+        del words[words.index("--") :]
     options = parser().parse_args(words)
+    if options.command == "gdb":
+        options.args = rest
     if options.command == "doctor":
         from .cli_doctor import run as doctor
 

@@ -8,27 +8,41 @@ from pathlib import Path
 
 from . import assets
 from .cli_rewind import cut, open_replay
+from .errors import EbbError
 from .image_store import ImageStore
+from .rewind.http1 import numbered
+from .rewind.moment import Moment
+from .rewind.network import NETWORK_TAPS, Connections
 from .rewind.past_files import PastFiles
 from .rewind.pprof import collapsed, pprof, speedscope, table
-from .rewind.profile import Profile, Profiler
-from .rewind.store import RunStore
+from .rewind.profile import PERIOD, Profile, Profiler
+from .rewind.store import Run, RunStore
+from .rewind.taps import watch
 
+SAMPLES = 1000  # of one request
 SUFFIXES = {".json": "speedscope", ".txt": "collapsed", ".folded": "collapsed"}
 
 
 def run(store: RunStore, options: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     found = store.open(options.run)
+    period = options.period or PERIOD
+    if options.request is not None:
+        if options.since or options.to:
+            raise EbbError("--request is a time of its own: give no --from and no --to beside it")
+        options.since, options.to = _lasting(found, options.request)
+        span = options.to.tick - options.since.tick
+        period = options.period or min(PERIOD, max(1, span // SAMPLES))
     wanted: list[tuple[str, str | None]] = list(options.export) or [(options.type, None)]
     for kind in dict.fromkeys(kind for kind, _ in wanted):
-        replay = open_replay(found)
-        files = PastFiles(replay, ImageStore(assets.images_folder()).blob)
-        profiler = Profiler(
-            replay, files.read, since=options.since, until=options.to, pids=options.pid
+        replay = open_replay(found, once=True)
+        files = PastFiles(replay, ImageStore(assets.images_folder()).blob, found.mounted)
+        since, until = (
+            when and when.known(replay.abi, found.entries) for when in (options.since, options.to)
         )
+        profiler = Profiler(replay, files.read, since=since, until=until, pids=options.pid)
         try:
-            made = profiler.cpu(options.period) if kind == "cpu" else profiler.offcpu()
+            made = profiler.cpu(period) if kind == "cpu" else profiler.offcpu()
         finally:
             files.close()
             replay.close()
@@ -38,6 +52,21 @@ def run(store: RunStore, options: argparse.Namespace) -> int:
             else:
                 Path(path).write_bytes(_file(made, Path(path).suffix, found.id))
     return cut(found)
+
+
+def _lasting(run: Run, number: int) -> tuple[Moment, Moment]:
+    """Return when an HTTP exchange began and ended; one without an answer lasts to the end."""
+    replay, view = open_replay(run, once=True), Connections()
+    try:
+        watch(replay, NETWORK_TAPS, view.see)
+    finally:
+        replay.close()
+    known = numbered(view.all)
+    if not 1 <= number <= len(known):
+        raise EbbError(f"there is no HTTP exchange {number}; the run has {len(known)}")
+    one = known[number - 1]
+    end = one.response.last.tick if one.response else replay.end
+    return Moment(tick=one.request.first.tick), Moment(tick=end + 1)
 
 
 def _text(made: Profile, form: str, name: str) -> str:

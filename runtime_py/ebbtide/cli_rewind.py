@@ -44,15 +44,17 @@ def run(options: argparse.Namespace) -> int:
         return EXIT_DAMAGED
     except BrokenPipeError:
         raise
-    except (EbbError, OSError) as error:
+    except (EbbError, OSError, argparse.ArgumentTypeError) as error:
         print(f"ebb: {error}", file=sys.stderr)
         return EXIT_FAILED
     finally:
         store.close()
 
 
-def open_replay(run: Run, *, jit: bool = True) -> Replay:
-    """Make a replay of a run at its beginning; raises RunRedacted if it lacks what that takes."""
+def open_replay(run: Run, *, jit: bool = True, once: bool = False) -> Replay:
+    """Make a replay of a run at its beginning; raises RunRedacted if it lacks what that takes. `once`: it
+    only goes on, so it needs no checkpoints.
+    """
     if run.about.get("redacted"):
         raise RunRedacted(f"run {run.id} was exported with --redact; such a run no longer replays")
     kernel = KernelModule(run.kernel)
@@ -62,18 +64,21 @@ def open_replay(run: Run, *, jit: bool = True) -> Replay:
     def new_stage(ram: int, pages: Pages | None) -> WasmtimeStage:
         return WasmtimeStage(kernel, ram, compiler, pages)
 
-    return Replay(kernel.abi, run.entries, new_stage)
+    replay = Replay(kernel.abi, run.entries, new_stage)
+    if once:
+        replay.checkpoint_s = float("inf")
+    return replay
 
 
 def _replay(store: RunStore, options: argparse.Namespace) -> int:
     run = store.open(options.run)
     if not booted(run):
         return cut(run)
-    replay = open_replay(run)
+    replay = open_replay(run, once=True)
     if not options.quiet:
         replay.on_chunk = _write
     if options.goto is not None:
-        replay.seek(options.goto)
+        replay.seek(options.goto.place(replay.abi, run.entries))
         return 0
     replay.run()
     return cut(run)
@@ -87,11 +92,26 @@ def booted(run: Run) -> bool:
 def _gdb(store: RunStore, options: argparse.Namespace) -> int:
     from .rewind.gdb_command import serve
 
-    replay = open_replay(store.open(options.run))
+    run = store.open(options.run)
+    replay = open_replay(run)
     try:
-        return serve(options, replay)
+        return serve(options, store, run, replay)
     finally:
         replay.close()
+
+
+def _dap(store: RunStore, options: argparse.Namespace) -> int:
+    import asyncio
+
+    from .rewind.dap_server import serve
+
+    return asyncio.run(serve(options.run, options.port))
+
+
+def _core(store: RunStore, options: argparse.Namespace) -> int:
+    from .cli_core import run as core
+
+    return core(store, options)
 
 
 def cut(run: Run) -> int:
@@ -147,5 +167,7 @@ _COMMANDS = {
     "trace": _trace,
     "profile": _profile,
     "gdb": _gdb,
+    "dap": _dap,
+    "core": _core,
     **dict.fromkeys(("verify", "diff"), _verify),
 }

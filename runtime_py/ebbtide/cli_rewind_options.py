@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .rewind.moment import moment
+from .rewind.moment import FORMS, moment
 
 LAYERS = {
     "syscalls": "system calls, in strace's format",
@@ -26,8 +26,13 @@ def add_run(command: argparse.ArgumentParser) -> None:
 def add_times(command: argparse.ArgumentParser) -> None:
     """Add --from and --to."""
     command.add_argument("--from", dest="since", type=moment, metavar="WHEN",
-                         help="from this tick, or time since boot, on (1.5s, 200ms)")  # fmt: skip
-    command.add_argument("--to", type=moment, metavar="WHEN", help="up to this tick or time")
+                         help=f"from this moment on: {FORMS}")  # fmt: skip
+    command.add_argument("--to", type=moment, metavar="WHEN", help="up to this moment")
+
+
+def add_goto(command: argparse.ArgumentParser, what: str) -> None:
+    """Add --goto."""
+    command.add_argument("--goto", type=moment, metavar="WHEN", help=f"{what}: {FORMS}")
 
 
 def add_trace(command: argparse.ArgumentParser) -> None:
@@ -78,8 +83,11 @@ def add_profile(command: argparse.ArgumentParser) -> None:
     add_times(command)
     command.add_argument("--type", choices=("cpu", "offcpu"), default="cpu",
                          help="cpu: what ran (the default); offcpu: what was waited for")  # fmt: skip
-    command.add_argument("--period", type=int, default=99_991, metavar="TICKS",
-                         help="look every so many ticks (99991)")  # fmt: skip
+    command.add_argument("--request", type=int, metavar="N", help="only while this HTTP exchange "
+                         "lasted; `ebb trace request` shows the numbers")  # fmt: skip
+    command.add_argument("--period", type=int, metavar="TICKS",
+                         help="look every so many ticks (99991; for --request, so many that there "
+                         "are 1000 samples)")  # fmt: skip
     command.add_argument("-p", "--pid", type=int, action="append", default=[], metavar="PID",
                          help="only of this process")  # fmt: skip
     command.add_argument("-o", "--output", choices=("text", "collapsed", "speedscope"),

@@ -51,7 +51,12 @@ MET = {
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     try:
-        return asyncio.run(_run(options))
+        code = asyncio.run(_run(options))
+        if options.core:
+            from .cli_core import of_crash
+
+            of_crash(options.run_id, options.core, quiet=options.quiet)
+        return code
     except MachinePanic as panic:
         print(f"ebb: {panic}\nebb: the report is in {_save(panic)}", file=sys.stderr)
         return EXIT_FAILED
@@ -83,6 +88,8 @@ async def _run(options: argparse.Namespace) -> int:
         record = harts == 1 and options.jit != "verify"
         if harts > 1 and not options.quiet:
             print(f"ebb: not recorded: {harts} harts", file=sys.stderr)
+    if options.core and not record:
+        raise EbbError("--core needs a recording: the core is made from it")
     machine = await Machine.boot(
         options.image,
         harts=options.harts,
@@ -104,6 +111,7 @@ async def _run(options: argparse.Namespace) -> int:
         on_progress=_progress(),
     )
     recorder = getattr(machine.placement, "recorder", None)
+    options.run_id = machine.run_id
     if machine.run_id:
         _say_id(machine.run_id, options)
     async with machine:

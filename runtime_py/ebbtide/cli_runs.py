@@ -57,7 +57,7 @@ def moment(when: float) -> str:
 
 def _describe(store: RunStore, options: argparse.Namespace) -> int:
     run = store.open(options.run)
-    known = describe(run, _abi(run))
+    known = describe(run, _abi(run), *store.checkpoints(run.id))
     if options.output == "json":
         print(json.dumps(known, indent=1))
         return 0
@@ -76,7 +76,7 @@ def _abi(run: Run) -> Abi:
     return KernelModule(run.kernel).abi
 
 
-def describe(run: Run, abi: Abi) -> dict[str, Any]:
+def describe(run: Run, abi: Abi, checkpoints: int = 0, kept: int = 0) -> dict[str, Any]:
     """Return what is known of a run; sizes are those before packing."""
     counts: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
@@ -106,6 +106,7 @@ def describe(run: Run, abi: Abi) -> dict[str, Any]:
         "leaves": len(leaves),
         "head": run.reader.head().hex(),
         "signatures": len(run.signatures),
+        "checkpoints": f"{checkpoints} ({kept} bytes)",
         "kinds": {name: (counts[name], sizes[name], objects[name]) for name in counts},
     }
 
@@ -130,12 +131,13 @@ def kind_name(abi: Abi, entry: Written) -> str:
 def bundle_run(run: Run, file: IO[bytes], *, redacted: bool = False) -> None:
     """Write a run with all it takes to replay it elsewhere."""
     about, row = run.about, run.row
-    info = {
+    shown = row.about if row else about
+    info: dict[str, Any] = {
         "id": run.id,
         "started": row.started if row else about.get("started", 0.0),
         "ended": row.ended if row else None,
         "exit_code": row.exit_code if row else None,
-        "about": row.about if row else about,
+        "about": {name: value for name, value in shown.items() if name != "mounts"},
     }
     tape, signatures = run.reader.data, run.signatures
     stored = {entry.hash: entry for entry in run.entries if isinstance(entry, StoredEntry)}
@@ -183,7 +185,10 @@ def _remove(store: RunStore, options: argparse.Namespace) -> int:
         }
     elif not ids:
         raise EbbError("which runs? Name them, or give --older-than")
-    store.remove(sorted(ids))
+    if options.checkpoints:
+        store.drop_checkpoints(ids)
+    else:
+        store.remove(sorted(ids))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""`ebb snapshot`: keep the machine of a run as it was at a tick, list and drop what is kept."""
+"""`ebb snapshot`: keep the machine of a run as it was at a moment, list and drop what is kept."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from .cli_runs import moment
 from .errors import EbbError
 from .events import BlockWanted, Events, HostFs
 from .recording import EVENT
+from .rewind.moment import Moment
+from .rewind.moment import moment as read_moment
 from .rewind.replay import Replay, started_from
 from .rewind.resume import Beside, Snapshots
 from .rewind.store import Run, RunStore
@@ -24,19 +26,17 @@ def run(store: RunStore, options: argparse.Namespace) -> int:
 
 
 def _create(store: RunStore, options: argparse.Namespace) -> int:
-    name, _, tick = options.moment.rpartition("@") if "@" in options.moment else (
+    name, _, when = options.moment.rpartition("@") if "@" in options.moment else (
         options.moment, "", "")  # fmt: skip
-    if tick and not tick.isdecimal():
-        raise EbbError(f"{tick} is no tick: write RUN@TICK, as in last@1000000")
-    print(snapshot_of(store, store.open(name), int(tick) if tick else None))
+    print(snapshot_of(store, store.open(name), read_moment(when) if when else None))
     return 0
 
 
-def snapshot_of(store: RunStore, run: Run, tick: int | None = None) -> str:
-    """Replay a run to a tick and keep the machine; returns the snapshot's id."""
-    replay = open_replay(run)
+def snapshot_of(store: RunStore, run: Run, when: Moment | None = None) -> str:
+    """Replay a run to a moment and keep the machine; returns the snapshot's id."""
+    replay = open_replay(run, once=True)
     owed = _Owed(replay)
-    replay.seek(replay.end if tick is None else tick)
+    replay.seek(replay.end if when is None else when.place(replay.abi, run.entries))
     stage = replay.stage
     assert isinstance(stage, WasmtimeStage)
     report = stage.port.report()

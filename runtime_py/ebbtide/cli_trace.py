@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from .cli_rewind import cut, open_replay
-from .rewind.http1 import Exchange, exchanges, protocol
+from .rewind.http1 import Exchange, numbered, protocol
 from .rewind.http_show import Style, as_json, har, line, text
 from .rewind.moment import Moment
 from .rewind.network import NETWORK_TAPS, Connections, Mark, Step
@@ -50,7 +50,10 @@ class _Printer:
 def run(store: RunStore, options: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     found = store.open(options.run)
-    replay = open_replay(found)
+    replay = open_replay(found, once=True)
+    for name in ("since", "to"):
+        if when := getattr(options, name):
+            setattr(options, name, when.known(replay.abi, found.entries))
     try:
         _LAYERS[options.layer](replay, _Printer(options))
     finally:
@@ -198,8 +201,7 @@ def _request(replay: Replay, printer: _Printer) -> None:
     try:
         watch(replay, NETWORK_TAPS, view.see, options.to)
     finally:
-        found = [one for connection in view.all for one in exchanges(connection)]
-        found.sort(key=lambda one: one.request.first.tick)
+        found = numbered(view.all)
         if options.pid:
             found = [one for one in found if not _pids(one).isdisjoint(options.pid)]
         if options.since:

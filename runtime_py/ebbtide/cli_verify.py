@@ -33,7 +33,7 @@ def _verify(store: RunStore, options: argparse.Namespace) -> int:
         last = check_signatures(run, key, sign.check)
         _say(f"signed by {last.key.hex()}: {last.entries} entries")
     if options.replay and booted(run):
-        replay = open_replay(run)
+        replay = open_replay(run, once=True)
         replay.run()
         _say(f"replayed {replay.tick} ticks: the same")
     return cut(run)
@@ -82,7 +82,7 @@ def _output(run: Run) -> dict[str, bytes]:
         streams[chunk.stream] += chunk.data
 
     if booted(run):
-        replay = open_replay(run)
+        replay = open_replay(run, once=True)
         replay.on_chunk = note
         replay.run()
     return defaultdict(bytes, {name: bytes(data) for name, data in streams.items()})

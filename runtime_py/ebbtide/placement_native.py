@@ -171,7 +171,10 @@ class NativePlacement(Placement):
             **options.about,
         }
         kernel = self.kernel.hash, self.kernel.path
-        return RunRecorder(assets.runs_folder(), self.abi, kernel, about, self._refused)
+        mounts = [(one.guest, os.path.abspath(one.host)) for one in options.mounts]
+        return RunRecorder(
+            assets.runs_folder(), self.abi, kernel, about, self._refused, {"mounts": mounts}
+        )
 
     def _seen(self) -> Callable[[bytes], None]:
         return self.recorder.output if isinstance(self.recorder, RunRecorder) else _unseen

@@ -9,6 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.conftest import built
+
+from support.command import ebb as ebb_of_all
 
 Ebb = Callable[..., subprocess.CompletedProcess[bytes]]
 
@@ -25,3 +28,21 @@ def ebb(tmp_path: Path, kernel_wasm: Path) -> Ebb:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def crash(guest_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A run of a program that crashes, in the store that all tests share; answers its id."""
+    program = built(guest_folder / "rewind" / "reverse", "guests")
+    (shown := tmp_path_factory.mktemp("shown")).joinpath("reverse").write_bytes(
+        program.read_bytes()
+    )
+    source = Path(__file__).with_name("reverse.c")
+    shown.joinpath("reverse.c").write_bytes(source.read_bytes())
+    file = shown / "id"
+    ran = ebb_of_all("run", "--id-file", str(file), "-v", f"{shown}:/mnt:ro", "--", "sh", "-c",
+                     "mkdir -p /root/made/tests/rewind; cp /mnt/reverse.c /root/made/tests/rewind; "
+                     "cp /mnt/reverse /root/reverse; chmod +x /root/reverse; /root/reverse; echo ended $?")  # fmt: skip
+    (shown / "reverse").write_bytes(b"something else by now")
+    assert "ended 139" in ran.stdout, ran.stderr
+    return file.read_text().strip()

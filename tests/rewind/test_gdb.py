@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,10 +14,11 @@ from tests.conftest import built
 
 from ebbtide import assets
 from ebbtide.cli_rewind import open_replay
+from ebbtide.rewind.bundle import Bundle
 from ebbtide.rewind.debug_view import Stop
 from ebbtide.rewind.store import RunStore
 from ebbtide.rewind.timeline import Timeline
-from support.command import ebb
+from support.command import ebb, recorded
 
 pytestmark = pytest.mark.native
 
@@ -56,21 +60,6 @@ print $_siginfo
 """
 
 
-@pytest.fixture(scope="module")
-def crash(guest_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A run of a program that crashes; answers its id."""
-    program = built(guest_folder / "rewind" / "reverse", "guests")
-    (shown := tmp_path_factory.mktemp("shown")).joinpath("reverse").write_bytes(
-        program.read_bytes()
-    )
-    file = shown / "id"
-    ran = ebb("run", "--id-file", str(file), "-v", f"{shown}:/mnt:ro", "--", "sh", "-c",
-              "cp /mnt/reverse /root/reverse; chmod +x /root/reverse; /root/reverse; echo ended $?")  # fmt: skip
-    (shown / "reverse").write_bytes(b"something else by now")
-    assert "ended 139" in ran.stdout, ran.stderr
-    return file.read_text().strip()
-
-
 def test_the_journey_from_a_crash_back_to_the_store_that_caused_it(crash: str, tmp_path: Path):
     if not shutil.which("gdb-multiarch"):
         pytest.skip("no gdb-multiarch on PATH (Debian package gdb-multiarch)")
@@ -102,6 +91,50 @@ def test_the_journey_from_a_crash_back_to_the_store_that_caused_it(crash: str, t
 
     assert said["ends"].count("received signal SIGSEGV") == 2, said["ends"]
     assert said["ends"].count("No more reverse-execution history") == 2, said["ends"]
+
+
+def test_a_program_of_a_shown_directory_has_its_symbols_until_it_changes(
+    guest_folder: Path, tmp_path: Path
+):
+    if not shutil.which("gdb-multiarch"):
+        pytest.skip("no gdb-multiarch on PATH (Debian package gdb-multiarch)")
+    shown = tmp_path / "shown"
+    shown.mkdir()
+    shutil.copy(built(guest_folder / "rewind" / "reverse", "guests"), shown)
+    id = recorded(tmp_path, "-v", f"{shown}:/mnt", "-w", "/mnt", "--", "./reverse", code=139)
+    asked = "gdb", id, "--", "-batch", "-ex", "info symbol $pc", "-ex", "show substitute-path"
+    said = ebb(*asked).stdout
+    assert "main + " in said and f"`/mnt' -> `{shown}'" in said
+    ebb("export", "run", id, str(tmp_path / "file"))
+    assert "mounts" not in Bundle((tmp_path / "file").read_bytes()).info["about"]
+    with (shown / "reverse").open("ab") as file:
+        file.write(b"something else by now")
+    assert "No symbol matches" in ebb(*asked).stdout
+
+
+def test_ctrl_c_is_gdbs_and_ends_no_session(crash: str):
+    if not shutil.which("gdb-multiarch"):
+        pytest.skip("no gdb-multiarch on PATH (Debian package gdb-multiarch)")
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-m", "ebbtide.cli", "gdb", crash])
+
+    def until(text: bytes) -> bytes:
+        said = b""
+        while text not in said:
+            said += os.read(terminal, 4096)
+        return said
+
+    try:
+        until(b"(gdb) ")
+        os.write(terminal, b"\x03")
+        until(b"Quit")
+        os.write(terminal, b"when\n")
+        until(b"Tick ")
+        os.write(terminal, b"quit\n")
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    finally:
+        os.close(terminal)
 
 
 def timeline(run: str, *, jit: bool = True) -> Timeline:

@@ -171,6 +171,17 @@ def test_requests_of_the_host(kernel_wasm: Path) -> None:
     assert [entry["response"]["status"] for entry in archive["entries"]] == [200, 404]
     assert "> GET /page HTTP/1.1" in trace("request", "-v", id)
 
+    assert (got["number"], none["number"]) == (1, 2) and " #2 HTTP " in text
+
+    for one in (got, none):  # what ran while it lasted, and nothing else
+        begin, end = one["request"]["first"]["tick"], one["response"]["last"]["tick"]
+        found = ebb("profile", "--request", str(one["number"]), "-o", "collapsed", id)
+        rows = [line.rpartition(" ") for line in found.stdout.splitlines()]
+        assert sum(int(weight) for _, _, weight in rows) == pytest.approx(end - begin, rel=0.05)
+        assert any(stack.startswith("busybox;") for stack, _, _ in rows)
+    assert "the run has 2" in ebb("profile", "--request", "3", id).stderr
+    assert "--request is a time" in ebb("profile", "--request", "1", "--to", "2s", id).stderr
+
 
 def test_har_is_for_requests_alone(run_id: str) -> None:
     assert ebb("trace", "files", "-o", "har", run_id).returncode == 2

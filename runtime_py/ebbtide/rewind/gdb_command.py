@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -13,10 +14,13 @@ from pathlib import Path
 from .. import assets
 from ..errors import EbbError
 from ..image_store import ImageStore
+from .checkpoints import KeptCheckpoints
 from .gdb_link import GdbLink
 from .gdb_server import GdbServer
+from .moment import Moment
 from .past_files import PastFiles
 from .replay import Replay
+from .store import Run, RunStore
 from .timeline import Timeline
 
 GDBS = ("gdb-multiarch", "gdb")
@@ -46,7 +50,7 @@ document when
 Print where in the recorded run we are.
 end
 document seek
-Go to a tick of the recorded run.
+Go to a moment of the recorded run: a tick, a time since boot such as 1.5s, or before an event such as e17.
 end
 document back
 Go where we were before the last seek.
@@ -54,15 +58,33 @@ end
 """
 
 
-def serve(options: argparse.Namespace, replay: Replay) -> int:
-    """Run the command on an opened replay; returns gdb's exit code."""
+def open_timeline(
+    store: RunStore, run: Run, replay: Replay, name: str | None, goto: Moment | None = None
+) -> tuple[Timeline, int]:
+    """Go to the end of a process, or to a moment of it, by what is kept of the run; the first time, go
+    through all of it.
+    """
     timeline = Timeline(replay)
     timeline.view.nothing()  # says at once if the kernel is too old
-    timeline.scan()
-    pid = timeline.choose(options.pid)
+    kept = KeptCheckpoints(store)
+    known = kept.take(run, timeline)
+    if not known:
+        timeline.scan()
+    pid = timeline.choose(name)
     timeline.near(timeline.end_of(pid))
+    if not known:
+        kept.keep(run, timeline)
+    if goto is not None:
+        tick = goto.place(replay.abi, replay.entries)
+        timeline.near(min(max(tick, timeline.start_of(pid)), timeline.end_of(pid)))
+    return timeline, pid
+
+
+def serve(options: argparse.Namespace, store: RunStore, run: Run, replay: Replay) -> int:
+    """Run the command on an opened replay; returns gdb's exit code."""
+    timeline, pid = open_timeline(store, run, replay, options.pid, options.goto)
     images = ImageStore(assets.images_folder())
-    files = PastFiles(replay, images.blob)
+    files = PastFiles(replay, images.blob, run.mounted)
     with tempfile.TemporaryDirectory(prefix="ebb-gdb") as folder:
         if options.port is not None:
             listener = socket.create_server(("127.0.0.1", options.port))
@@ -75,18 +97,21 @@ def serve(options: argparse.Namespace, replay: Replay) -> int:
         listener.bind(str(path))
         listener.listen(1)
         init = Path(folder, "init")
-        init.write_text(INIT + f"target remote {path}\n")
+        places = (f'set substitute-path "{guest}" "{host}"\n' for guest, host in run.mounted.places)
+        init.write_text(INIT + "".join(places) + f"target remote {path}\n")
         command = [_gdb(), "-q", "-x", str(init), *options.args]
         with subprocess.Popen(command) as gdb:
+            before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # of our terminal: it is gdb's
             listener.settimeout(60)
             try:
                 _session(listener, timeline, files, pid)
             except TimeoutError:
                 gdb.terminate()
                 raise EbbError("gdb did not connect") from None
-            except KeyboardInterrupt:  # gdb's terminal is ours: it has got it, too
-                pass
-            return gdb.wait()
+            finally:
+                gdb.wait()
+                signal.signal(signal.SIGINT, before)
+            return gdb.returncode
 
 
 def _session(listener: socket.socket, timeline: Timeline, files: PastFiles, pid: int) -> int:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
+
 from ..errors import EbbError
+from .moment import moment, now_at
 from .timeline import Interrupted, Timeline
 
-HELP = """when                 where we are: tick, thread, instructions it has retired
-seek TICK            go to a tick
+HELP = """when                 where we are: tick, time, event, thread, instructions it has retired
+seek WHEN            go to a tick, a time since boot (1.5s, 200ms), or before an event (e17)
 back                 go where we were before the last seek, restart or back
 checkpoint           make this moment one to return to
 info checkpoints     list those
@@ -37,10 +40,10 @@ class Monitor:
                 case ["when"]:
                     return self._when()
                 case ["elapsed-time"]:
-                    report = self._timeline.replay.stage.port.report()
-                    return f"{report.now_ns / 1e9:.9f} s\n"
-                case ["seek", tick]:
-                    return self._go(int(tick.replace("_", ""), 0))
+                    return f"{self._now() / 1e9:.9f} s\n"
+                case ["seek", when]:
+                    replay = self._timeline.replay
+                    return self._go(moment(when.replace("_", "")).place(replay.abi, replay.entries))
                 case ["end"]:
                     return self._go(self._timeline.end_of(self._pid))
                 case ["back"]:
@@ -58,7 +61,7 @@ class Monitor:
                     return HELP
         except Interrupted:
             return "Interrupted.\n"
-        except (EbbError, ValueError) as error:
+        except (EbbError, ValueError, ArgumentTypeError) as error:
             return f"{error}\n"
 
     def _go(self, tick: int) -> str:
@@ -70,4 +73,10 @@ class Monitor:
         tasks = self._timeline.tasks(self._pid)
         current = [task for task in tasks if task.current]
         who = f", thread {current[0].tid}, instruction {current[0].instret}" if current else ""
-        return f"Tick {self._timeline.tick} of {self._timeline.replay.end}{who}\n"
+        replay = self._timeline.replay
+        where = f"{self._now() / 1e9:.9f} s, before e{replay.next}"
+        return f"Tick {replay.tick} of {replay.end}, {where}{who}\n"
+
+    def _now(self) -> int:
+        replay = self._timeline.replay
+        return now_at(replay.abi, replay.entries[: replay.next], replay.tick)

@@ -15,12 +15,11 @@ from .debug_view import Note, Registers, Stop
 from .gdb_files import GdbFiles
 from .gdb_link import Closed, GdbLink
 from .gdb_monitor import Monitor
-from .past_files import PastFiles
+from .past_files import PAGE, PastFiles, page_at
 from .timeline import Interrupted, Timeline
 
 TRAP, INT = 5, 2
 PACKET = 0x8000
-ZERO_PAGE = 4096
 FEATURES = (
     f"PacketSize={PACKET:x};QStartNoAckMode+;multiprocess+;ReverseStep+;ReverseContinue+;swbreak+;"
     "hwbreak+;vContSupported+;qXfer:features:read+;qXfer:auxv:read+;qXfer:exec-file:read+;"
@@ -163,28 +162,15 @@ class GdbServer:
             self._pages = self.timeline.tick, pages
         out = b""
         while length > 0:
-            page, offset = at // ZERO_PAGE, at % ZERO_PAGE
+            page, offset = at // PAGE, at % PAGE
             if page not in pages:
-                pages[page] = self._page(page * ZERO_PAGE)
+                view = self.timeline.view
+                pages[page] = page_at(view, self._past, self.pid, page * PAGE)
             piece = pages[page][offset : offset + length]
             if not piece:
                 break
             out, at, length = out + piece, at + len(piece), length - len(piece)
         return out
-
-    def _page(self, at: int) -> bytes:
-        view = self.timeline.view
-        data = view.memory(self.pid, at, ZERO_PAGE)
-        if data:
-            return data
-        mapping = view.mapping(self.pid, at)
-        if mapping is None or mapping.start > at or not mapping.name.startswith("/"):
-            return b""
-        try:  # a page of a file that nobody has touched yet
-            start = at - mapping.start + mapping.offset
-            return self._past.read(mapping.name)[start : start + ZERO_PAGE].ljust(ZERO_PAGE, b"\0")
-        except (OSError, EbbError):
-            return b""
 
     def _transfer(self, rest: bytes) -> bytes:
         what, _, _annex, window = rest.split(b":", 3)

@@ -6,6 +6,7 @@ Nothing is guessed: a message that its stream does not hold to the end is an exc
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from .network import Connection, Mark, Stream
@@ -66,6 +67,7 @@ class Exchange:
     error: str | None = None
     upgrade: str | None = None  # what the connection became: websocket, tunnel …
     after: tuple[bytes, bytes] = b"", b""  # bytes after the upgrade, of client and server
+    number: int = 0  # among all of the run
 
 
 class _Incomplete(Exception):
@@ -84,6 +86,15 @@ def protocol(connection: Connection) -> str:
     if begin.startswith(_HTTP2):
         return "h2"
     return "tls" if begin[:2] == b"\x16\x03" else "raw"
+
+
+def numbered(connections: Iterable[Connection]) -> list[Exchange]:
+    """Return all exchanges of a run in the order in which they began, numbered from 1 on."""
+    found = [one for connection in connections for one in exchanges(connection)]
+    found.sort(key=lambda one: one.request.first.tick)
+    for number, one in enumerate(found, 1):
+        one.number = number
+    return found
 
 
 def exchanges(connection: Connection) -> list[Exchange]:

@@ -83,7 +83,8 @@ def line(exchange: Exchange) -> str:
         more += f" (then {exchange.upgrade}: {len(exchange.after[0])} B >, {len(exchange.after[1])} B <)"
     pids = f"[{who(request.pids)} > {who(response.pids if response else [])}]"
     at = seconds(request.first.now_ns)
-    return f"{at} HTTP {ends} {pids}: {request.method} {request.target} => {answer}{took}{more}"
+    number = f"#{exchange.number} " if exchange.number else ""
+    return f"{at} {number}HTTP {ends} {pids}: {request.method} {request.target} => {answer}{took}{more}"
 
 
 def text(exchange: Exchange, style: Style) -> str:
@@ -134,6 +135,7 @@ def as_json(exchange: Exchange, style: Style) -> dict[str, Any]:
     """Return an exchange as plain data."""
     connection, request = exchange.connection, exchange.request
     return {
+        "number": exchange.number,
         "connection": connection.number,
         "client": connection.client,
         "server": connection.server,

@@ -1,13 +1,22 @@
-"""A moment of a run, as people name it: a tick, or a time since boot."""
+"""A moment of a run, as people name it: a tick, a time since boot, or an event of its tape."""
 
 from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from ..recording import EVENT
+
+if TYPE_CHECKING:
+    from ..abi import Abi
+    from ..recording import Written
 
 _UNITS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "": 10**9}
+_FRACTION = 24  # bits of a clock's rate behind the point
+FORMS = "123456 (a tick), 1.5s or 200ms (time since boot), e17 (before the tape's entry 17)"
 
 
 class Timed(Protocol):
@@ -21,23 +30,86 @@ class Timed(Protocol):
 
 @dataclass(frozen=True)
 class Moment:
-    """A tick, or nanoseconds since boot."""
+    """A tick, nanoseconds since boot, or the number of an entry."""
 
     tick: int | None = None
     now_ns: int | None = None
+    entry: int | None = None
 
     def after(self, thing: Timed) -> bool:
-        """Whether something was before this moment."""
+        """Whether something was before this moment, which is no entry's."""
         if self.tick is not None:
             return thing.tick < self.tick
         return self.now_ns is not None and thing.now_ns < self.now_ns
 
+    def place(self, abi: Abi, entries: Sequence[Written]) -> int:
+        """Return its tick: the first with that time, or the one before which the entry stands."""
+        if self.tick is not None:
+            return self.tick
+        if self.entry is not None:
+            last = len(entries) - 1
+            if self.entry > last:
+                raise argparse.ArgumentTypeError(f"the tape's last entry is e{last}")
+            return entries[self.entry].tick
+        assert self.now_ns is not None
+        return _tick_at(abi, entries, self.now_ns)
+
+    def known(self, abi: Abi, entries: Sequence[Written]) -> Moment:
+        """Return the same moment as `after` can take it."""
+        return self if self.entry is None else Moment(tick=self.place(abi, entries))
+
+
+def now_at(abi: Abi, entries: Sequence[Written], tick: int) -> int:
+    """Return the time since boot, in nanoseconds, at a tick at which `entries` have been delivered."""
+    clock = Clock()
+    for entry in entries:
+        clock.see(abi, entry)
+    return clock.now(tick)
+
+
+def _tick_at(abi: Abi, entries: Sequence[Written], now_ns: int) -> int:
+    clock = Clock()
+    for entry in entries:
+        if clock.due(now_ns) <= entry.tick:
+            break
+        clock.see(abi, entry)
+    return min(clock.due(now_ns), entries[-1].tick if entries else 0)
+
+
+@dataclass
+class Clock:
+    """The machine's: ticks move it, and only CLOCK events set it."""
+
+    base: int = 0  # nanoseconds at tick `begin`
+    begin: int = 0
+    rate: int = 1 << _FRACTION  # nanoseconds of a tick
+
+    def see(self, abi: Abi, entry: Written) -> None:
+        """Take the tape's next entry."""
+        if entry.kind != EVENT or int.from_bytes(entry.head[:4], "little") != abi.event["CLOCK"]:
+            return
+        words = abi.structs["event_clock"].integers(entry.data)
+        self.base = max(self.now(entry.tick), words["base_ns"])
+        self.begin, self.rate = entry.tick, max(words["mul"], 1)
+
+    def now(self, tick: int) -> int:
+        """Return the time at a tick."""
+        return self.base + ((tick - self.begin) * self.rate >> _FRACTION)
+
+    def due(self, now_ns: int) -> int:
+        """Return the first tick with this time."""
+        return self.begin + -(-(max(0, now_ns - self.base) << _FRACTION) // self.rate)
+
 
 def moment(word: str) -> Moment:
-    """Read a tick such as 123456, or a time such as 1.5s, 200ms or 0.25."""
+    """Read a tick such as 123456, a time such as 1.5s, 200ms or 0.25, or an entry such as e17."""
     if word.isdecimal():
         return Moment(tick=int(word))
+    if word[:1] == "e" and word[1:].isdecimal():
+        return Moment(entry=int(word[1:]))
     match = re.fullmatch(r"(\d+(?:\.\d*)?)(ns|us|ms|s|m|)", word)
     if not match:
-        raise argparse.ArgumentTypeError(f"{word!r} is no tick and no time; write 123456 or 1.5s")
+        raise argparse.ArgumentTypeError(
+            f"{word!r} is no tick, no time and no event; write 123456, 1.5s or e17"
+        )
     return Moment(now_ns=int(float(match[1]) * _UNITS[match[2]]))

@@ -16,19 +16,43 @@ from ..errors import EbbError
 from ..events import BlockWanted, CallEnded, Events, HostFs
 from ..filesystem import FileSystem, Stat
 from ..recording import EVENT
+from .debug_view import DebugView
+from .mounted import Mounted
 from .replay import Replay
 from .stage import Stage
 
 T = TypeVar("T")
+NOT_MOUNTED = Mounted()
+PAGE = 4096
 FIRST_ID = 0x40000000  # of our agent calls: no recording has got there
 BUDGET = 1 << 22
 STEPS = 1 << 14  # for one answer: a file system that has none by then has none at all
 
 
-class PastFiles:
-    """A replay's; `chunk` gets the image's chunks by hash."""
+def page_at(view: DebugView, files: PastFiles, pid: int, at: int) -> bytes:
+    """Return a page of a process's memory; one of a file that nobody has touched yet, from the file;
+    nothing if there is none.
+    """
+    data = view.memory(pid, at, PAGE)
+    if data:
+        return data
+    mapping = view.mapping(pid, at)
+    if mapping is None or mapping.start > at or not mapping.name.startswith("/"):
+        return b""
+    start = at - mapping.start + mapping.offset
+    try:
+        return files.read(mapping.name)[start : start + PAGE].ljust(PAGE, b"\0")
+    except (OSError, EbbError):
+        return b""
 
-    def __init__(self, replay: Replay, chunk: Callable[[str], bytes]) -> None:
+
+class PastFiles:
+    """A replay's; `chunk` gets the image's chunks by hash, `mounted` knows the host's directories."""
+
+    def __init__(
+        self, replay: Replay, chunk: Callable[[str], bytes], mounted: Mounted = NOT_MOUNTED
+    ) -> None:
+        self._mounted = mounted
         self._replay = replay
         self._chunk = chunk
         self._events = Events(replay.abi)
@@ -40,6 +64,8 @@ class PastFiles:
 
     def read(self, path: str) -> bytes:
         """Return a file's bytes; raises OSError."""
+        if there := self._mounted.find(path):
+            return there.read_bytes()
         self._branch()
         stat = self.stat(path)
         key = path, stat.ino, stat.size, stat.mtime_ns
@@ -49,6 +75,8 @@ class PastFiles:
 
     def stat(self, path: str, *, follow: bool = True) -> Stat:
         """Describe a file; raises OSError."""
+        if there := self._mounted.find(path):
+            return self._mounted.stat(there)
         self._branch()
         return self._run(self._files().stat(path, follow=follow))
 

@@ -224,7 +224,6 @@ class Profiler:
         self._waits: dict[int, Tap] = {}
         self._later: list[tuple[Tap, str, int]] = []  # samples, of which program, what they weigh
         self._weight = 0
-        replay.checkpoint_s = float("inf")
         replay.on_record = self._record
 
     def cpu(self, period: int) -> Profile:

@@ -13,8 +13,9 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ..abi import Abi
@@ -37,13 +38,16 @@ class RunRecorder:
         kernel: tuple[str, Path],
         about: dict[str, Any],
         on_trouble: Callable[[str], None] = lambda text: None,
+        beside: Mapping[str, Any] = MappingProxyType(
+            {}
+        ),  # goes into the store, and not on the tape
     ) -> None:
         self.id = new_id()
         self.exit_code: int | None = None
         self._root = root
         self._abi = abi
         self._kernel = kernel
-        self._about = about
+        self._about = {**about, **beside}
         self._trouble = on_trouble
         self._output = OutputHash(abi)
         self._output_lock = threading.Lock()

@@ -2,7 +2,8 @@
 
     runs/pages      the pages themselves, one after the other; the first is zero
     runs/runs.db    page: where each lies; hole: places that are free again;
-                    node: hashes and places of 512 pages; snapshot: its nodes, and what it is of
+                    node: hashes and places of 512 pages; snapshot: its nodes, and what it is of;
+                    scanned, checkpoint: rewind/checkpoints.py
 
 A snapshot's id is the hash over its kernel, its extent and its nodes' hashes: two levels, so machines
 that differ little share nearly all. Pages are copied, not hashed, on the way back;
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 PAGE = 4096
 NODE = 512  # pages
 BLOCK = 16  # pages that are compared at once
-_ZERO = hashlib.sha256(bytes(PAGE)).digest()
+ZERO = hashlib.sha256(bytes(PAGE)).digest()
 _NO_NODE = bytes(32)  # 512 pages of zeros
 _ROOT = struct.Struct("<8s32sIIIQ")
 SCHEMA = """
@@ -46,6 +47,11 @@ CREATE TABLE IF NOT EXISTS snapshot (
     id TEXT PRIMARY KEY, created REAL NOT NULL, kernel TEXT NOT NULL, heap INTEGER NOT NULL,
     low INTEGER NOT NULL, pages INTEGER NOT NULL, tick INTEGER NOT NULL, nodes BLOB NOT NULL,
     about TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS scanned (run TEXT PRIMARY KEY, head BLOB NOT NULL, found TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS checkpoint (
+    run TEXT NOT NULL, tick INTEGER NOT NULL, pages INTEGER NOT NULL, nodes BLOB NOT NULL,
+    bytes INTEGER NOT NULL, about TEXT NOT NULL, PRIMARY KEY (run, tick)
 );
 """
 
@@ -83,6 +89,13 @@ class Snapshot:
     about: dict[str, Any]
 
 
+class Hashed(Protocol):
+    """A machine's pages and their hashes."""
+
+    def hashes(self, node: int) -> bytes: ...
+    def page(self, number: int) -> bytes: ...
+
+
 class Tracker:
     """Follows one machine from snapshot to snapshot, so that only pages that changed are hashed."""
 
@@ -90,7 +103,7 @@ class Tracker:
         self._memory = memory
         self._base = base
         self._last = mmap.mmap(-1, pages * PAGE)  # takes room as pages are written
-        self._hashes = bytearray(_ZERO * pages)
+        self._hashes = bytearray(ZERO * pages)
         self._nodes: dict[int, bytes] = {}  # hash of each node that did not change since
 
     def look(self, extent: Extent) -> None:
@@ -122,7 +135,7 @@ class Tracker:
         for number in range(-(-pages // NODE)):
             if number not in self._nodes:
                 hashes = self.hashes(number)
-                zero = hashes == _ZERO * (len(hashes) // 32)
+                zero = hashes == ZERO * (len(hashes) // 32)
                 self._nodes[number] = _NO_NODE if zero else hashlib.sha256(hashes).digest()
         return [self._nodes[number] for number in range(-(-pages // NODE))]
 
@@ -161,13 +174,24 @@ class SnapshotStore:
             )  # fmt: skip
         return made
 
-    def _keep(self, tracker: Tracker, nodes: list[bytes]) -> None:
+    def keep_nodes(self, tracker: Hashed, pages: int) -> tuple[bytes, int]:
+        """Keep a machine that is no snapshot, within a transaction; returns its nodes, and how many
+        bytes of pages are new.
+        """
+        nodes = []
+        for number in range(-(-pages // NODE)):
+            hashes = tracker.hashes(number)
+            zero = hashes == ZERO * (len(hashes) // 32)
+            nodes.append(_NO_NODE if zero else hashlib.sha256(hashes).digest())
+        return b"".join(nodes), self._keep(tracker, nodes) * PAGE
+
+    def _keep(self, tracker: Hashed, nodes: list[bytes]) -> int:
         wanted = [
             number
             for number, hash in enumerate(nodes)
             if hash != _NO_NODE and not self._first("SELECT 1 FROM node WHERE hash = ?", hash)
         ]
-        places: dict[bytes, int] = {_ZERO: 0}
+        places: dict[bytes, int] = {ZERO: 0}
         fresh: dict[bytes, int] = {}  # number of a page with this hash
         for number in wanted:
             hashes = tracker.hashes(number)
@@ -188,12 +212,13 @@ class SnapshotStore:
             ).tobytes()
             values = nodes[number], hashes, row
             self._database.execute("INSERT OR REPLACE INTO node VALUES (?, ?, ?)", values)
+        return len(fresh)
 
     def _first(self, query: str, *values: object) -> Any:
         row = self._database.execute(query, values).fetchone()
         return row[0] if row else None
 
-    def _write(self, tracker: Tracker, fresh: dict[bytes, int]) -> dict[bytes, int]:
+    def _write(self, tracker: Hashed, fresh: dict[bytes, int]) -> dict[bytes, int]:
         """Write pages where there is room, and say where; before whoever names them is committed."""
         if not fresh:
             return {}
@@ -239,6 +264,10 @@ class SnapshotStore:
         nodes: bytes = self._first("SELECT nodes FROM snapshot WHERE id = ?", snapshot.id)
         if _root(snapshot.kernel, snapshot.extent, snapshot.tick, nodes) != snapshot.id:
             raise TapeDamaged(f"snapshot {snapshot.id} does not have its hash")
+        self.copy_nodes(nodes, room)
+
+    def copy_nodes(self, nodes: bytes, room: Callable[[int, int], memoryview]) -> None:
+        """Read all pages of some nodes that are not zero."""
         with self._path.open("a+b") as file:
             fcntl.flock(file, fcntl.LOCK_SH)  # nobody may reuse a place meanwhile
             for number in range(len(nodes) // 32):
@@ -247,7 +276,7 @@ class SnapshotStore:
                 for page, begin, end in _runs(number * NODE, self._places(hash)):
                     target = room(page, end - begin)
                     if os.preadv(file.fileno(), [target], begin * PAGE) != len(target):
-                        raise TapeDamaged(f"page {page} of snapshot {snapshot.id} is missing")
+                        raise TapeDamaged(f"page {page} of a snapshot is missing")
 
     def _places(self, node: bytes) -> array[int]:
         row = self._database.execute(
@@ -281,19 +310,24 @@ class SnapshotStore:
 
     # ---- Dropping --------------------------------------------------------------------------------
 
-    def remove(self, ids: Iterable[str]) -> None:
-        """Drop snapshots and the pages that only they have."""
+    def remove(self, ids: Iterable[str], runs: Iterable[str] = ()) -> None:
+        """Drop snapshots, checkpoints of runs, and the pages that only they have."""
         with self._path.open("a+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # nobody may be reading a place that comes free
             with self._store.transaction():
                 self._database.executemany(
                     "DELETE FROM snapshot WHERE id = ?", ((id,) for id in ids)
                 )
+                for run in runs:
+                    self._database.execute("DELETE FROM checkpoint WHERE run = ?", (run,))
+                    self._database.execute("DELETE FROM scanned WHERE run = ?", (run,))
                 self._collect()
 
     def _collect(self) -> None:
         live: set[bytes] = set()
-        for (nodes,) in self._database.execute("SELECT nodes FROM snapshot"):
+        for (nodes,) in self._database.execute(
+            "SELECT nodes FROM snapshot UNION ALL SELECT nodes FROM checkpoint"
+        ):
             live |= {nodes[at : at + 32] for at in range(0, len(nodes), 32)}
         places: set[int] = set()
         for hash, row in self._database.execute("SELECT hash, places FROM node").fetchall():

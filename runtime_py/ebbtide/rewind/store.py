@@ -29,7 +29,9 @@ from typing import Any, BinaryIO
 from ..errors import EbbError
 from ..recording import END, META, Written
 from .bundle import Bundle, Signature, is_bundle
+from .mounted import Mounted
 from .snapshots import SCHEMA as SNAPSHOT_SCHEMA
+from .snapshots import SnapshotStore
 from .tape import Objects, TapeDamaged, TapeReader
 
 BUSY_S = 10.0
@@ -125,6 +127,13 @@ class Run:
         return _json(self.entries[0]) if self.entries and self.entries[0].kind == META else {}
 
     @property
+    def mounted(self) -> Mounted:
+        """Directories of the host that it saw, if it was recorded into this store."""
+        places = self.row.about.get("mounts", ()) if self.row else ()
+        ended = self.row.ended if self.row else None
+        return Mounted(tuple((guest, host) for guest, host in places), ended or 0.0)
+
+    @property
     def end(self) -> dict[str, Any] | None:
         """What the tape says at its end; None if it was cut short."""
         return _json(self.entries[-1]) if self.entries and self.entries[-1].kind == END else None
@@ -204,7 +213,9 @@ class RunStore:
         info = bundle.info
         row = info["id"], info["started"], info["ended"], info["exit_code"], bundle.kernel_hash
         with self.transaction():
-            size = len(bundle.tape), json.dumps({**info["about"], **bundle.marks})
+            about = {**info["about"], **bundle.marks}
+            about.pop("mounts", None)  # of another computer
+            size = len(bundle.tape), json.dumps(about)
             try:
                 self.database.execute(
                     "INSERT INTO run (id, started, ended, exit_code, kernel, bytes, about) "
@@ -239,7 +250,20 @@ class RunStore:
                 self.database.execute("DELETE FROM run WHERE id = ?", (id,))
                 self.database.execute("DELETE FROM used WHERE run = ?", (id,))
                 self.database.execute("DELETE FROM signature WHERE run = ?", (id,))
+        self.drop_checkpoints(ids)
         self.collect()
+
+    def drop_checkpoints(self, runs: Iterable[str]) -> None:
+        """Drop what going through runs has left (rewind/checkpoints.py)."""
+        there = {run for (run,) in self.database.execute("SELECT run FROM scanned")}
+        if old := there & set(runs):
+            SnapshotStore(self).remove((), old)
+
+    def checkpoints(self, run: str) -> tuple[int, int]:
+        """Return how many checkpoints of a run are kept, and their bytes."""
+        count = "SELECT COUNT(*), TOTAL(bytes) FROM checkpoint WHERE run = ?"
+        number, size = self.database.execute(count, (run,)).fetchone()
+        return number, int(size)
 
     def collect(self) -> None:
         """Drop what no run uses: objects, kernels, tapes."""
@@ -255,9 +279,18 @@ class RunStore:
 
     def retain(self, most: int = KEEP_BYTES, age_s: float = KEEP_S) -> list[str]:
         """Drop the oldest runs while there are too many bytes, and those too old, but no pinned one;
-        returns which.
+        returns which. What can be made again goes first: checkpoints.
         """
         size = self.size()
+        if size > most:
+            left = self.database.execute(
+                "SELECT run, TOTAL(checkpoint.bytes) FROM checkpoint JOIN run ON run.id = run "
+                "GROUP BY run ORDER BY started"
+            ).fetchall()
+            while left and size > most:
+                run, bytes = left.pop(0)
+                self.drop_checkpoints([run])
+                size -= bytes
         old = self.database.execute(
             "SELECT id, started, bytes FROM run WHERE NOT pinned AND ended IS NOT NULL "
             "ORDER BY started"
@@ -279,12 +312,12 @@ class RunStore:
 
     def size(self) -> int:
         """Return how many bytes the runs take on the disk, about."""
-        pages, free, page, tapes = (
+        pages, free, page, tapes, checkpoints = (
             self.database.execute(text).fetchone()[0]
             for text in ("PRAGMA page_count", "PRAGMA freelist_count", "PRAGMA page_size",
-                         "SELECT TOTAL(bytes) FROM run")
+                         "SELECT TOTAL(bytes) FROM run", "SELECT TOTAL(bytes) FROM checkpoint")
         )  # fmt: skip
-        return int((pages - free) * page + tapes)
+        return int((pages - free) * page + tapes + checkpoints)
 
     def _locked(self, id: str) -> bool:
         """Tell whether somebody writes a run's tape."""

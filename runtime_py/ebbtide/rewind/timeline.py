@@ -15,6 +15,7 @@ from .replay import Replay
 
 BUDGET = 1 << 23  # ticks between two looks at the user
 NEAR = (1 << 20, 1 << 15)  # ticks before a place from where steps back are made
+JUMP = 1 << 22  # ticks that take longer than to go to a checkpoint
 # Signals that stand for a mistake of the program: where such a process ended is worth looking at.
 CRASHES = (3, 4, 5, 6, 7, 8, 11, 31)
 
@@ -122,7 +123,10 @@ class Timeline:
     def seek(self, tick: int) -> None:
         """Go to a tick."""
         self.view.nothing()
-        self.replay.seek(max(0, tick))
+        tick = max(0, tick)
+        if (ahead := self.replay.nearest(tick)).tick > self.tick + JUMP:
+            self.replay.restore(ahead)
+        self.replay.seek(tick)
 
     def end_of(self, pid: int) -> int:
         """Return the tick before which a process is there."""

@@ -1,0 +1,72 @@
+"""Moments as people name them: each leads to the tick at which the machine itself says so."""
+
+from __future__ import annotations
+
+import argparse
+import random
+
+import pytest
+
+from ebbtide import assets
+from ebbtide.cli_rewind import open_replay
+from ebbtide.rewind.moment import Moment, moment, now_at
+from ebbtide.rewind.store import RunStore
+from support.command import ebb
+
+pytestmark = pytest.mark.native
+
+
+def test_a_time_is_the_first_tick_at_which_the_machine_shows_it(crash: str):
+    run = RunStore(assets.runs_folder()).open(crash)
+    replay = open_replay(run)
+    choice = random.Random(5)
+    for tick in sorted(choice.randrange(1, replay.end) for _ in range(30)):
+        replay.seek(tick)
+        if replay.tick != tick:
+            continue
+        shown = replay.stage.port.report().now_ns
+        assert now_at(replay.abi, run.entries[: replay.next], tick) == shown
+        found = Moment(now_ns=shown).place(replay.abi, run.entries)
+        assert found <= tick
+        entries = [entry for entry in run.entries if entry.tick < found]
+        assert now_at(replay.abi, entries, found) >= shown or any(
+            entry.tick == found for entry in run.entries)  # fmt: skip
+        entries = [entry for entry in run.entries if entry.tick < found - 1]
+        assert now_at(replay.abi, entries, found - 1) < shown
+    assert Moment(now_ns=10**15).place(replay.abi, run.entries) == replay.end
+    assert Moment(now_ns=0).place(replay.abi, run.entries) == 0
+    replay.close()
+
+
+def test_an_event_is_the_tick_before_which_it_stands(crash: str):
+    run = RunStore(assets.runs_folder()).open(crash)
+    abi = open_replay(run).abi
+    for number, entry in enumerate(run.entries):
+        assert moment(f"e{number}").place(abi, run.entries) == entry.tick
+    with pytest.raises(argparse.ArgumentTypeError, match=f"e{len(run.entries) - 1}"):
+        moment(f"e{len(run.entries)}").place(abi, run.entries)
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [("123", Moment(tick=123)), ("e7", Moment(entry=7)), ("1.5s", Moment(now_ns=1_500_000_000)),
+     ("0.25", Moment(now_ns=250_000_000)), ("3us", Moment(now_ns=3000))],
+)  # fmt: skip
+def test_words(word: str, meant: Moment):
+    assert moment(word) == meant
+
+
+def test_every_command_that_takes_a_place_takes_all_its_forms(crash: str):
+    for when in ("1", "10s", "e5"):
+        assert ebb("replay", crash, "--goto", when).returncode == 0
+    assert ebb("replay", crash, "--goto", "10s").stdout == ebb("logs", crash).stdout
+    everything = ebb("trace", "process", crash).stdout
+    assert ebb("trace", "process", crash, "--to", "e1").stdout != everything
+    assert ebb("trace", "syscalls", crash, "--from", "e3").returncode == 0
+    assert ebb("profile", crash, "--from", "e1", "--to", "10s").returncode == 0
+    refused = ebb("replay", crash, "--goto", "tomorrow")
+    assert refused.returncode == 2 and "no tick, no time and no event" in refused.stderr
+    assert "the tape's last entry" in ebb("replay", crash, "--goto", "e99999").stderr
+    made = ebb("snapshot", "create", f"{crash}@e9")
+    assert made.returncode == 0, made.stderr
+    ebb("snapshot", "rm", made.stdout.strip())
