@@ -121,6 +121,7 @@ struct jit_context {
 #define REGISTER(offset) (*(u64 *)((char *)register_file + (offset)))
 
 #define CODE_WAYS 2048u // va page -> code page, direct mapped
+#define CALLED 4096u    // jumps through registers, direct mapped
 #define CODE_HASH 1024u // frame -> code page
 #define RUN_MAX 128u    // instructions decoded at once
 // How much decoded code there may be: of an only hart 33 MiB, of many a quarter of it, of very many an eighth, so that there is room for
@@ -186,10 +187,14 @@ struct cpu_cache {
     struct op scratch[2]; // one instruction run outside any page
     struct code_way way[CODE_WAYS];
     u16 hash[CODE_HASH]; // index + 1
+    // Where each jump through a register led last: the low halves of its own address and of the target.
+    u64 called[CALLED];
     struct insn_index index;
     struct op *ops;
     struct code_page *pages;
 };
+
+static inline u64 *called_slot(struct cpu_cache *cache, u64 pc) { return &cache->called[pc / 2 % CALLED]; }
 
 enum leave interp(struct run *run, const struct tlb *tlb, const struct code_way *way, char *ops);
 

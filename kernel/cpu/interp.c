@@ -143,6 +143,7 @@ typedef u64 g64 __attribute__((may_alias));
 #define BODY_JALR(b)                                                                                  \
     pc = ((b) + IMM) & ~1ull;                                                                      \
     A = base + ip->c;                                                                              \
+    *called_slot((struct cpu_cache *)run, base + ip->off) = (base + ip->off) << 32 | (u32)pc;      \
     break;
 
 #define BODY_TABLE(X)                                                                              \

@@ -86,6 +86,7 @@ void where(struct translation *t, const struct block *block, u32 k) {
     i32 off = k < block->count ? row[k].off : last->off + last->insn.len;
     const32(t, (i32)((u32)off << 8 | (t->ahead ? 0 : block->count - k)));
     set(t, temp32(t, TEMP_WHERE));
+    t->stub = t->stub_at[k];
 }
 
 void hint(struct translation *t, bool likely) {
@@ -97,7 +98,7 @@ void branch_if(struct translation *t, u32 label) { op_u(t, W_BR_IF, label_depth(
 
 void leave_if(struct translation *t) {
     hint(t, false);
-    branch_if(t, LABEL_STUB);
+    branch_if(t, LABEL_STUBS + t->stub);
 }
 
 // The interpreter goes on for us; the arguments are on the stack.
@@ -154,6 +155,42 @@ void go_on_write(struct translation *t) {
     op(t, W_END);
 }
 
+bool codegen_leaves(const struct insn *insn) {
+    return insn->flags & (LOAD | STORE | AMO) || (insn->flags & (FP | CSR) && float_leaves(insn));
+}
+
+// Where leaving goes: stub 0 writes back what was dirty when the block began; each of the others, which are inside it, what the
+// block had written by then, and falls through.
+static u32 stubs_plan(struct translation *t, const struct block *block) {
+    u64 written = 0, reads, writes;
+    u32 last = 0;
+    t->stub_set[0] = 0;
+    for (u32 k = 0; k < block->count; k++) {
+        const struct insn *insn = &t->row[block->first + k].insn;
+        if (codegen_leaves(insn) && written != t->stub_set[last])
+            t->stub_set[++last] = written;
+        t->stub_at[k] = (u8)last;
+        insn_registers(insn, &reads, &writes);
+        written |= writes & ~block->dirty;
+    }
+    return last;
+}
+
+static u32 stubs_begin(struct translation *t, const struct block *block) {
+    u32 last = stubs_plan(t, block);
+    for (u32 i = 0; i <= last; i++)
+        nest_as(t, W_BLOCK, T_NONE, LABEL_STUBS + i);
+    return last;
+}
+
+static void stubs_end(struct translation *t, u32 last) {
+    for (; last; last--) {
+        unnest(t);
+        registers_store(t, t->stub_set[last] & ~t->stub_set[last - 1]);
+    }
+    unnest(t);
+}
+
 // Where it is written for several blocks; LABEL_NONE: it is to be written here.
 static u32 way_out(const struct translation *t, u64 set, bool stub) {
     for (u32 i = 0; i < t->way_out_count; i++)
@@ -173,9 +210,9 @@ static void stub_write(struct translation *t, u64 set) {
 }
 
 static void stub(struct translation *t, const struct block *block) {
-    u32 shared = way_out(t, block->dirty | block->def, true);
+    u32 shared = way_out(t, block->dirty, true);
     if (shared == LABEL_NONE)
-        stub_write(t, block->dirty | block->def);
+        stub_write(t, block->dirty);
     else
         op_u(t, W_BR, label_depth(t, shared));
 }
@@ -205,13 +242,17 @@ void leave_write(struct translation *t) {
     op(t, W_END);
 }
 
+static void if_rare(struct translation *t) {
+    hint(t, false);
+    nest(t, W_IF, T_NONE);
+}
+
 // If fuel does not last as far as `need`; what is inside ends with unnest.
 static void if_short(struct translation *t, i32 need) {
     get(t, L_FUEL);
     const32(t, need);
     op(t, W_I32_LT_S);
-    hint(t, false);
-    nest(t, W_IF, T_NONE);
+    if_rare(t);
 }
 
 static void refill(struct translation *t) {
@@ -315,7 +356,7 @@ static void ways_out_begin(struct translation *t) {
     for (u32 i = 0; i < t->order_count; i++) {
         const struct block *block = &t->block[t->order[i]];
         if (block->leaves || block->header)
-            way_out_note(t, block->dirty | block->def, true);
+            way_out_note(t, block->dirty, true);
         bool branch = block->term == TERM_BRANCH;
         if (block->term == TERM_STOP || branch || block->term == TERM_NEXT)
             for (u32 k = 0; k < 1 + branch; k++)
@@ -342,10 +383,6 @@ static void ways_out_end(struct translation *t) {
 }
 
 // ---- Instructions ------------------------------------------------------------------------------
-bool codegen_leaves(const struct insn *insn) {
-    return insn->flags & (LOAD | STORE | AMO) || (insn->flags & (FP | CSR) && float_leaves(insn));
-}
-
 bool codegen_knows(const struct translation *t, const struct insn *insn) {
     switch (insn->id) {
     case JAL: case JALR: case LB: case LH: case LW: case LD: case LBU: case LHU: case LWU:
@@ -422,16 +459,17 @@ static void refill_block(struct translation *t, const struct block *block, i32 l
     memory_forget(t);
     if_short(t, left);
     where(t, block, 0);
-    op_u(t, W_BR, label_depth(t, LABEL_STUB));
+    op_u(t, W_BR, label_depth(t, LABEL_STUBS));
     unnest(t);
     unnest(t);
 }
 
 static void body(struct translation *t, const struct block *block) {
     bool guarded = block->leaves || block->header;
+    u32 stubs = 0;
     if (guarded) {
         nest_as(t, W_BLOCK, T_NONE, LABEL_DONE);
-        nest_as(t, W_BLOCK, T_NONE, LABEL_STUB);
+        stubs = stubs_begin(t, block);
     }
     get(t, L_FUEL);
     const32(t, block->count);
@@ -450,7 +488,7 @@ static void body(struct translation *t, const struct block *block) {
     }
     if (guarded) {
         op_u(t, W_BR, label_depth(t, LABEL_DONE));
-        unnest(t);
+        stubs_end(t, stubs);
         stub(t, block);
         unnest(t);
     }
@@ -536,6 +574,14 @@ static void target(struct translation *t, const struct jit_insn *last) {
     set(t, temp(t, TEMP_A));
 }
 
+// On the stack: does this call lead where its copy begins?
+static void as_guessed(struct translation *t, const struct jit_insn *call) {
+    target(t, call);
+    get(t, temp(t, TEMP_A));
+    get_pc(t, call->target);
+    op(t, W_I64_EQ);
+}
+
 static void jump(struct translation *t, const struct block *block) {
     const struct jit_insn *last = &t->row[block->first + block->count - 1];
     const struct insn *insn = &last->insn;
@@ -572,6 +618,27 @@ static void behind_call(struct translation *t, const struct block *to, i32 off) 
     get_pc(t, off);
     continue_for_us(t);
     unnest(t);
+    unnest(t);
+}
+
+// Behind a call: the stack and the frame should be where they were, and what the TLB had must still be right.
+static void unless_kept(struct translation *t, const struct block *block) {
+    get(t, temp32(t, TEMP_TLB));
+    mem(t, W_I32_LOAD, 2, offsetof(struct tlb, lost));
+    get(t, temp32(t, TEMP_LOST));
+    op(t, W_I32_NE);
+    for (u32 mask = block->kept; mask; mask &= mask - 1) {
+        u32 reg = (u32)__builtin_ctz(mask);
+        get(t, L_CONTEXT);
+        mem(t, W_I64_LOAD, 3, reg * 8);
+        get(t, t->local[reg]);
+        op(t, W_I64_NE);
+        op(t, W_I32_OR);
+    }
+    if_rare(t);
+    arguments(t, false);
+    get_pc(t, block->exit[0].off);
+    continue_for_us(t);
     unnest(t);
 }
 
@@ -615,16 +682,23 @@ static void terminator(struct translation *t, u16 index) {
             transfer(t, false);
         } else {
             behind_call(t, &t->block[block->succ[0]], block->exit[0].off);
+            if (block->kept)
+                unless_kept(t, block);
             if (t->floats)
                 float_begin(t, true);
             state_load(t);
-            memory_forget(t);
+            if (!block->kept)
+                memory_forget(t);
             registers_load(t, t->block[block->succ[0]].live);
             go(t, index, 0);
         }
         break;
-    case TERM_BRANCH: {
-        integer_condition(t, &last->insn);
+    case TERM_BRANCH:
+    case TERM_GUESS: {
+        if (block->term == TERM_BRANCH)
+            integer_condition(t, &last->insn);
+        else
+            as_guessed(t, &t->row[block->first + block->count]); // it stands there once more
         u16 taken = block->succ[0], not_taken = block->succ[1];
         if (by_label(t, index, taken)) {
             op_u(t, W_BR_IF, label_of(t, index, taken));
@@ -696,7 +770,7 @@ static void tight_rounds(struct translation *t, u16 index) {
     memory_clear(t, block);
     if (leaves) {
         nest_as(t, W_BLOCK, T_NONE, LABEL_DONE);
-        nest_as(t, W_BLOCK, T_NONE, LABEL_STUB);
+        stubs_begin(t, block); // all that it writes is dirty when it begins: there is one
     }
     instructions(t, block);
     if (leaves) {
@@ -734,7 +808,7 @@ static void tight_rounds(struct translation *t, u16 index) {
 
 static void tight(struct translation *t, u16 index) {
     const struct block *block = &t->block[index];
-    nest_as(t, W_BLOCK, T_NONE, LABEL_STUB);
+    stubs_begin(t, block);
     nest_as(t, W_BLOCK, T_NONE, LABEL_SLOW);
     t->ahead = true;
     refill_block(t, block, block->need);
@@ -759,6 +833,7 @@ static void tight(struct translation *t, u16 index) {
     const32(t, block->count);
     op(t, W_I32_SUB);
     set(t, L_FUEL);
+    stubs_plan(t, block); // others have been written meanwhile
     t->slow = true;
     instructions(t, block);
     t->slow = false;
@@ -848,6 +923,9 @@ bool region_write(struct translation *t) {
         get(t, L_CONTEXT);
         mem(t, W_I64_LOAD, 3, CONTEXT(expect));
         set(t, temp(t, TEMP_EXPECT));
+        get(t, temp32(t, TEMP_TLB));
+        mem(t, W_I32_LOAD, 2, offsetof(struct tlb, lost));
+        set(t, temp32(t, TEMP_LOST));
     }
     registers_load(t, t->block[0].live);
     ways_out_begin(t);

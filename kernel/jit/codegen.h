@@ -4,7 +4,7 @@
 
 enum { L_CONTEXT, L_FUEL, L_DEPTH, L_PC, LOCALS };               // parameters
 enum { TEMP_A, TEMP_B, TEMP_C, TEMP_EXPECT, TEMPS };                          // i64
-enum { TEMP_TLB, TEMP_ENTRY, TEMP_WHERE, TEMP_HOST, TEMP_NX, TEMP_COUNT, TEMPS_I32 }; // i32, behind all others
+enum { TEMP_TLB, TEMP_ENTRY, TEMP_WHERE, TEMP_HOST, TEMP_NX, TEMP_COUNT, TEMP_LOST, TEMPS_I32 }; // i32, behind all others
 enum { TEMPS_F64 = 12, TEMPS_F32 = 5 };                          // of float.c, behind the f64 registers
 // Imported, see module.c; then two of each module's own, then its regions.
 enum { FUNCTION_REFILL, FUNCTION_CALL, FUNCTION_CONTINUE, FUNCTION_GO_ON, FUNCTION_LEAVE, FUNCTIONS };
@@ -64,7 +64,7 @@ void hint(struct translation *t, bool likely);
 // codegen.c. Structures that branches may name, or not.
 enum {
     LABEL_NONE = 0xffff,
-    LABEL_STUB = 0xfffe,
+    LABEL_STUBS = 0xf000, // and a number
     LABEL_DONE = 0xfffd, // behind the block's body
     LABEL_SLOW = 0xfffc, // its other version
     LABEL_WAY_OUT = 0x4000,

@@ -29,10 +29,13 @@ static bool dominates(const struct translation *t, u16 a, u16 b) {
 
 enum { STRIDE = 256 }; // at most, of an address that is likely to stay in its page
 
-// The blocks of the loop whose head this is; what they write, or all if they call. Heads of inner loops come later.
+// Does this block end with a call behind which nothing is known of the TLB?
+static bool call_forgets(const struct block *block) { return block->term == TERM_CALL && !block->kept; }
+
+// The blocks of the loop whose head this is, and whether they call. Heads of inner loops come later.
 static void loop_find(struct translation *t, u16 head) {
     bool within[REGION_BLOCKS] = {false};
-    u64 writes = 0;
+    bool calls = false, forgets = false;
     within[head] = true;
     for (bool changed = true; changed;) {
         changed = false;
@@ -48,12 +51,12 @@ static void loop_find(struct translation *t, u16 head) {
     }
     for (u32 i = 0; i < t->order_count; i++) {
         struct block *block = &t->block[t->order[i]];
-        if (within[t->order[i]])
-            writes |= block->term == TERM_CALL ? ~0ull : block->def;
+        calls |= within[t->order[i]] && block->term == TERM_CALL;
+        forgets |= within[t->order[i]] && call_forgets(block);
     }
     struct block *block = &t->block[head];
     block->tight = block->term == TERM_BRANCH && (block->succ[0] == head) != (block->succ[1] == head);
-    u32 wild = writes == ~0ull ? ~0u : 0;
+    u32 wild = calls ? ~0u : 0;
     for (u32 i = 0; i < t->order_count && !wild; i++) {
         const struct block *block = &t->block[t->order[i]];
         for (u32 k = 0; k < block->count && within[t->order[i]]; k++) {
@@ -70,25 +73,17 @@ static void loop_find(struct translation *t, u16 head) {
             t->block[t->order[i]].in_loop = wild != ~0u;
             t->block[t->order[i]].steady = ~wild;
         }
-    t->block[head].loop_writes = writes;
-}
-
-// What may have changed since the end of the block's dominator; all: there was a call.
-static u64 writes_before(const struct translation *t, u16 index) {
-    const struct block *block = &t->block[index];
-    u64 writes = t->block[block->idom].term == TERM_CALL ? ~0ull : block->loop_writes;
-    if (block->preds == 1)
-        return writes;
-    for (u32 i = t->block[block->idom].order + 1u; i < t->order_count; i++) {
-        u16 other = t->order[i];
-        if (dominates(t, block->idom, other) && !dominates(t, index, other))
-            writes |= t->block[other].term == TERM_CALL ? ~0ull : t->block[other].def;
-    }
-    return writes;
+    t->block[head].loop_forgets = forgets;
 }
 
 static bool has_group(const u64 *set, u32 number) { return set[number / 64] >> number % 64 & 1; }
 static void add_group(u64 *set, u32 number) { set[number / 64] |= 1ull << number % 64; }
+
+// May the check at its home ask for more, on behalf of a block behind it? Not for a right that may never be needed there,
+// but on the stack.
+static bool may_grow(const struct group *group, bool write) {
+    return group->base && !group->strides && (!write || group->write || group->base == REG_SP);
+}
 
 // The group that instruction `row`, an access in this block, joins.
 static u8 group_join(struct translation *t, u16 index, u32 row, u32 root, i32 off) {
@@ -102,12 +97,13 @@ static u8 group_join(struct translation *t, u16 index, u32 row, u32 root, i32 of
         if (group->root != root || !(home || has_group(known, i)))
             continue;
         i32 low = min(group->low, off), high = max(group->high, end);
-        if (home ? high - low > GROUP_SPAN : low < group->low || high > group->high || (write && !group->write))
+        bool grows = low < group->low || high > group->high || (write && !group->write);
+        if (high - low > GROUP_SPAN || (!home && grows && !may_grow(group, write)))
             continue;
         group->low = low;
         group->high = high;
         group->write |= write;
-        group->crosses |= home && high - low > group->size;
+        group->crosses |= high - low > group->size;
         group->shared = true;
         return (u8)i;
     }
@@ -121,17 +117,131 @@ static u8 group_join(struct translation *t, u16 index, u32 row, u32 root, i32 of
     return (u8)t->group_count++;
 }
 
-// The instruction's result is that of `from` and a constant, as far as it is known.
-static struct value value_after(const struct insn *insn, const struct value *value) {
-    u32 from = insn->id == ADDI ? insn->rs1 : insn->id == ADD && !insn->rs1 ? insn->rs2 : 0;
-    i32 off = value[from].off + (insn->id == ADDI ? insn->imm : 0);
-    return from && off == (i16)off ? (struct value){value[from].root, (i16)off} : (struct value){0, 0};
+// ---- Values ------------------------------------------------------------------------------------
+// What x registers hold: a root, which is what an instruction or the beginning of a block has left in one, and a constant.
+enum { ROOT_BLOCKS = 2048 }; // of instructions are below
+
+static struct value value_of_row(u32 row) { return (struct value){(u16)(row + 1), 0}; }
+static struct value value_of_block(u16 index, u32 reg) {
+    return (struct value){(u16)(ROOT_BLOCKS + index * REG_F + reg), 0};
 }
 
-static void block_find(struct translation *t, u16 index, struct value *value, u32 *roots) {
+// Behind instruction `row`.
+static void value_step(const struct translation *t, u32 row, struct value *value) {
+    const struct insn *insn = &t->row[row].insn;
+    u64 reads, writes;
+    insn_registers(insn, &reads, &writes);
+    u32 rd = (u32)__builtin_ctzll(writes | 1ull << 63);
+    if (!rd || rd >= REG_F)
+        return;
+    u32 from = insn->id == ADDI ? insn->rs1 : insn->id == ADD && !insn->rs1 ? insn->rs2 : 0;
+    i32 off = value[from].off + (insn->id == ADDI ? insn->imm : 0);
+    value[rd] = from && off == (i16)off ? (struct value){value[from].root, (i16)off} : value_of_row(row);
+}
+
+static bool is_same(struct value a, struct value b) { return a.root == b.root && a.off == b.off; }
+
+// What the block leaves reaches the block `to`.
+static void value_push(struct translation *t, const struct value *value, u32 stand, u16 to, bool first) {
+    u32 unknown = ~stand | t->block[to].unknown;
+    for (u32 reg = 1; reg < REG_F; reg++) {
+        struct value *into = &t->value[to][reg];
+        if (unknown >> reg & 1 || (!first && !is_same(*into, value[reg])))
+            *into = value_of_block(to, reg);
+        else
+            *into = value[reg];
+    }
+}
+
+// At each block's start. What a loop's head finds from outside is taken to stand until a way back says otherwise.
+static bool values_pass(struct translation *t) {
+    bool reached[REGION_BLOCKS] = {false}, good = true;
+    for (u32 reg = 1; reg < REG_F; reg++)
+        t->value[t->order[0]][reg] = value_of_block(t->order[0], reg);
+    for (u32 i = 0; i < t->order_count; i++) {
+        u16 index = t->order[i];
+        const struct block *block = &t->block[index];
+        struct value value[REG_F];
+        __builtin_memcpy(value, t->value[index], sizeof value);
+        for (u32 row = block->first; row < (u32)block->first + block->count; row++)
+            value_step(t, row, value);
+        u32 stand = block->term == TERM_CALL ? block->kept : ~0u;
+        for (u32 k = 0; k < 2; k++) {
+            u16 to = block->succ[k];
+            if (to == NO_BLOCK)
+                continue;
+            if (t->block[to].order > i) {
+                value_push(t, value, stand, to, !reached[to]);
+                reached[to] = true;
+                continue;
+            }
+            u32 unknown = t->block[to].unknown;
+            for (u32 reg = 1; reg < REG_F; reg++)
+                if (!(stand >> reg & 1) || !is_same(value[reg], t->value[to][reg]))
+                    t->block[to].unknown |= 1u << reg;
+            good &= t->block[to].unknown == unknown;
+        }
+    }
+    return good;
+}
+
+static void values_find(struct translation *t) {
+    for (u32 i = 0; i < t->order_count; i++)
+        t->block[t->order[i]].unknown = 0;
+    while (!values_pass(t))
+        ;
+}
+
+// A register that has this root when the block begins, and a local that holds it; 0: none.
+static u32 holder(const struct translation *t, u16 index, u32 root) {
+    u32 reg = 1; // a copy that nobody reads has no local
+    while (reg < REG_F && (t->value[index][reg].root != root || !(t->block[index].live >> reg & 1)))
+        reg++;
+    return reg < REG_F ? reg : 0;
+}
+
+// In a tight loop: does the register move by a constant? Adds it to `step`.
+static bool moves(const struct value *before, const struct value *after, u32 reg, i32 *step) {
+    *step += after[reg].off - before[reg].off;
+    return reg && after[reg].root == before[reg].root;
+}
+
+static bool sets_stride(struct group *group, u32 base, i32 base_off, i32 step) {
+    group->strides = step <= STRIDE && step >= -STRIDE && base_off == (i16)base_off;
+    if (group->strides) {
+        group->base = (u8)base;
+        group->base_off = (i16)base_off;
+        group->step = (i16)step;
+    }
+    return group->strides;
+}
+
+// In a tight loop, whose registers hold `after` behind it: an address that is a sum, made in the loop, of two that move by
+// constants.
+static void find_index(const struct translation *t, u16 index, const struct value *after, struct group *group) {
     const struct block *block = &t->block[index];
-    struct value before[REG_F];
-    __builtin_memcpy(before, value, sizeof before);
+    const struct value *before = t->value[index];
+    u32 row = group->root - 1u;
+    if (row < block->first || row >= (u32)block->first + block->count || t->row[row].insn.id != ADD ||
+        !t->row[row].insn.rs2)
+        return;
+    struct value value[REG_F];
+    __builtin_memcpy(value, before, sizeof value);
+    for (u32 i = block->first; i < row; i++)
+        value_step(t, i, value);
+    struct value a = value[t->row[row].insn.rs1], b = value[t->row[row].insn.rs2];
+    u32 base = holder(t, index, a.root), other = holder(t, index, b.root);
+    i32 step = 0;
+    if (moves(before, after, base, &step) && moves(before, after, other, &step) &&
+        sets_stride(group, base, before[base].off - a.off + before[other].off - b.off, step))
+        group->index = (u8)other;
+}
+
+static void block_find(struct translation *t, u16 index) {
+    const struct block *block = &t->block[index];
+    const struct value *before = t->value[index];
+    struct value value[REG_F];
+    __builtin_memcpy(value, before, sizeof value);
     u32 own = t->group_count;
     for (u32 row = block->first; row < (u32)block->first + block->count; row++) {
         const struct insn *insn = &t->row[row].insn;
@@ -142,27 +252,17 @@ static void block_find(struct translation *t, u16 index, struct value *value, u3
             if (off == (i16)off)
                 t->group[row] = group_join(t, index, row, value[insn->rs1].root, off);
         }
-        u64 reads, writes;
-        insn_registers(insn, &reads, &writes);
-        u32 rd = (u32)__builtin_ctzll(writes | 1ull << 63);
-        if (!rd || rd >= REG_F)
-            continue;
-        value[rd] = value_after(insn, value);
-        if (!value[rd].root)
-            value[rd].root = (u16)++*roots;
+        value_step(t, row, value);
     }
     for (u32 i = own; i < t->group_count; i++) {
         struct group *group = &t->groups[i];
-        u32 reg = 1;
-        while (reg < REG_F && (before[reg].root != group->root || !(block->live >> reg & 1)))
-            reg++; // a copy that nobody reads has no local that holds it
-        if (reg < REG_F && block->tight && value[reg].root == group->root) {
-            i32 step = value[reg].off - before[reg].off;
-            group->strides = step <= STRIDE && step >= -STRIDE;
-            group->step = (i16)step;
-        }
-        bool early = block->tight ? group->strides : block->in_loop || group->crosses;
-        if (reg < REG_F && early) {
+        u32 reg = holder(t, index, group->root);
+        i32 step = 0;
+        if (block->tight && !reg)
+            find_index(t, index, value, group);
+        else if (block->tight && moves(before, value, reg, &step))
+            sets_stride(group, reg, before[reg].off, step);
+        if (!block->tight && reg && (block->in_loop || group->crosses)) {
             group->base = (u8)reg;
             group->base_off = before[reg].off;
         }
@@ -178,30 +278,35 @@ static void block_find(struct translation *t, u16 index, struct value *value, u3
         }
 }
 
+// The groups that have been checked on every way to the block, with no call since that makes one forget.
+static void known_find(struct translation *t, u16 index) {
+    u64 *known = t->known[index];
+    bool first = true;
+    __builtin_memset(known, 0, sizeof t->known[index]);
+    for (u32 i = 0; i < t->block[index].order && !t->block[index].loop_forgets; i++) {
+        const struct block *from = &t->block[t->order[i]];
+        if (from->succ[0] != index && from->succ[1] != index)
+            continue;
+        for (u32 k = 0; k < lengthof(t->known[0]); k++)
+            known[k] = call_forgets(from) ? 0 : (first ? ~0ull : known[k]) & t->known[t->order[i]][k];
+        first = false;
+    }
+}
+
 void memory_find(struct translation *t) {
-    u32 roots = REG_F;
     t->group_count = t->last_count = 0;
     for (u32 i = 0; i < t->order_count; i++) {
-        t->block[t->order[i]].in_loop = t->block[t->order[i]].tight = false;
-        t->block[t->order[i]].steady = 0;
-        t->block[t->order[i]].loop_writes = 0;
+        struct block *block = &t->block[t->order[i]];
+        block->in_loop = block->tight = block->loop_forgets = false;
+        block->steady = 0;
     }
     for (u32 i = 0; i < t->order_count; i++)
         if (t->block[t->order[i]].header)
             loop_find(t, t->order[i]);
+    values_find(t);
     for (u32 i = 0; i < t->order_count; i++) {
-        u16 index = t->order[i];
-        u64 writes = i ? writes_before(t, index) : ~0ull;
-        struct value *value = t->value[index];
-        __builtin_memset(t->known[index], 0, sizeof t->known[index]);
-        if (writes != ~0ull) {
-            __builtin_memcpy(t->known[index], t->known[t->block[index].idom], sizeof t->known[index]);
-            __builtin_memcpy(value, t->value[t->block[index].idom], sizeof t->value[index]);
-        }
-        for (u32 reg = 1; reg < REG_F; reg++)
-            if (writes >> reg & 1)
-                value[reg] = (struct value){(u16)++roots, 0};
-        block_find(t, index, value, &roots);
+        known_find(t, t->order[i]);
+        block_find(t, t->order[i]);
     }
     u32 locals = 0;
     for (u32 i = 0; i < t->group_count; i++) {
@@ -436,6 +541,12 @@ bool memory_begin(struct translation *t, const struct block *block) {
 static void stride_check(struct translation *t, const struct group *group) {
     i32 span = group->high - group->low, step = group->step;
     address(t, group->base, (i64)group->low - group->base_off);
+    if (group->index) {
+        get(t, temp(t, TEMP_A));
+        get_x(t, group->index);
+        op(t, W_I64_ADD);
+        set(t, temp(t, TEMP_A));
+    }
     probe(t, 1, group->write);
     leave_if(t);
     const32(t, (i32)PAGE_SIZE - span);

@@ -81,6 +81,14 @@ static bool target_of(const struct jit_insn *at, const struct jit_insn *before, 
     return to == *target && !(to & 1);
 }
 
+// Where a jump through a register led when it was interpreted last, if that can be in the region.
+static bool guess_of(const struct translation *t, const struct jit_insn *at, i32 *target) {
+    u64 pc = t->pc + (u64)(i64)at->off;
+    u64 seen = *called_slot(t->jit->cache, pc);
+    *target = (i32)((u32)seen - (u32)t->pc);
+    return at->insn.id == JALR && seen >> 32 == (u32)pc && *target <= (i32)REACH && *target >= -(i32)REACH;
+}
+
 // ---- Inlining ----------------------------------------------------------------------------------
 // A call of a small function becomes a jump into a copy of it: its blocks in a context of their
 // own, whose return is a compare of the return address with the one this call has left.
@@ -159,8 +167,10 @@ static void walk(struct translation *t, struct place at, struct place *todo, u32
         i32 target;
         bool static_target = target_of(here, before, &target);
         if (is_call(&insn)) {
-            if (static_target && (here->callee = inlined(t, here, target))) {
+            here->guessed = !static_target && guess_of(t, here, &target);
+            if ((static_target || (here->guessed && t->guesses < 4)) && (here->callee = inlined(t, here, target))) {
                 here->target = target;
+                t->guesses += here->guessed;
                 todo[(*todo_count)++] = (struct place){target, here->callee};
             }
             here->calls_entry = static_target && !target && !here->callee;
@@ -216,7 +226,7 @@ void insn_registers(const struct insn *insn, u64 *reads, u64 *writes) {
 static u16 block_of(const struct translation *t, struct place at) {
     for (u32 i = 0; i < t->block_count; i++) {
         const struct jit_insn *first = &t->row[t->block[i].first];
-        if (first->off == at.off && first->context == at.context)
+        if (!t->block[i].apart && first->off == at.off && first->context == at.context)
             return (u16)i;
     }
     return NO_BLOCK;
@@ -225,6 +235,17 @@ static u16 block_of(const struct translation *t, struct place at) {
 bool codegen_leaves(const struct insn *insn); // codegen.c: this one may leave the region
 bool float_assumes(
     const struct insn *insn); // float.c: this one is right only in some states of fcsr
+
+// The call `here` by itself: into its copy, or as any other call.
+static u16 call_make(struct translation *t, const struct jit_insn *here, enum term term, struct place to) {
+    struct block *block = &t->block[t->block_count];
+    *block = (struct block){
+        .first = (u16)t->row_count, .count = 1, .succ = {NO_BLOCK, NO_BLOCK}, .term = term, .apart = true};
+    block->exit[0] = to;
+    insn_registers(&here->insn, &block->use, &block->def);
+    t->row[t->row_count++] = *here;
+    return (u16)t->block_count++;
+}
 
 // The block that begins at `at`; its instructions are copied to t->row, where they stand in order.
 static void block_make(struct translation *t, struct place at) {
@@ -242,6 +263,14 @@ static void block_make(struct translation *t, struct place at) {
             return;
         }
         const struct insn *insn = &here->insn;
+        if (here->guessed && here->callee && block->count && t->block_count + 2 <= REGION_BLOCKS) {
+            block->term = TERM_GUESS;
+            block->exit[1] = at;
+            block->succ[0] = call_make(t, here, TERM_NEXT, (struct place){here->target, here->callee});
+            block->succ[1] =
+                call_make(t, here, TERM_CALL, (struct place){at.off + insn->len, at.context});
+            return;
+        }
         t->row[t->row_count++] = *here;
         block->count++;
         u64 reads, writes;
@@ -261,7 +290,7 @@ static void block_make(struct translation *t, struct place at) {
         }
         if (is_call(insn)) {
             // A jalr that can be jumped to may have another register than its auipc left.
-            bool copy = here->callee && !(insn->id == JALR && block->count == 1);
+            bool copy = here->callee && !here->guessed && !(insn->id == JALR && block->count == 1);
             block->term = copy ? TERM_NEXT : TERM_CALL;
             if (insn->id == JALR && block->count == 1)
                 t->row[t->row_count - 1].calls_entry = false;
@@ -402,9 +431,23 @@ static void needs(struct translation *t) {
     }
 }
 
+static u32 bases(const struct translation *t) {
+    u32 set = 0;
+    for (u32 i = 0; i < t->row_count; i++)
+        if (t->row[i].insn.flags & (LOAD | STORE))
+            set |= 1u << t->row[i].insn.rs1;
+    return set & (1u << REG_SP | 1u << REG_FP);
+}
+
 // Which registers differ from the context, forwards; which are wanted in locals, backwards. A block
-// that may leave writes back all that is or gets dirty in it, so those are wanted too.
+// that may leave writes back all that is dirty, so those are wanted too.
 static void registers(struct translation *t) {
+    for (u32 i = 0; i < t->order_count; i++) {
+        struct block *block = &t->block[t->order[i]];
+        bool back = block->term == TERM_CALL && block->succ[0] != NO_BLOCK;
+        u32 link = t->row[block->first + block->count - 1].insn.rd;
+        block->kept = back && link == REG_RA ? t->bases : 0; // the other link is for code that moves the stack
+    }
     for (bool changed = true; changed;) {
         changed = false;
         for (u32 i = 0; i < t->order_count; i++) {
@@ -429,7 +472,7 @@ static void registers(struct translation *t) {
                         block->term == TERM_STOP;
             bool returns = block->term == TERM_RETURN;
             for (u32 k = 0; k < 2; k++) {
-                bool edge = k == 0 ? !ends : block->term == TERM_BRANCH;
+                bool edge = k == 0 ? !ends : block->term == TERM_BRANCH || block->term == TERM_GUESS;
                 if (edge && block->succ[k] == NO_BLOCK)
                     ends = true;
                 else if (edge)
@@ -437,9 +480,9 @@ static void registers(struct translation *t) {
             }
             if (ends || returns)
                 after |= block->dirty_out;
-            u64 live = block->use | (after & ~block->def);
+            u64 live = block->use | ((after | block->kept) & ~block->def);
             if (block->leaves || block->header)
-                live |= block->dirty | block->def;
+                live |= block->dirty;
             changed |= live != block->live;
             block->live = live;
         }
@@ -477,11 +520,15 @@ bool region_find(struct translation *t) {
     todo[0] = (struct place){0, 0};
     t->insn_count = t->row_count = t->block_count = t->page_count = 0;
     t->context_count = 1;
+    t->guesses = 0;
     t->context[0] = (struct context){0};
     t->floats = false;
     __builtin_memset(t->at, 0, sizeof t->at);
     while (todo_count) {
-        struct place at = todo[--todo_count];
+        struct place at = todo[0]; // what is near comes first
+        todo_count--;
+        for (u32 i = 0; i < todo_count; i++)
+            todo[i] = todo[i + 1];
         walk(t, at, todo, &todo_count, lengthof(todo));
     }
     if (!t->insn_count)
@@ -493,7 +540,7 @@ bool region_find(struct translation *t) {
             block_make(t, (struct place){t->insn[i].off, t->insn[i].context});
     for (u32 i = 0; i < t->block_count; i++) {
         struct block *block = &t->block[i];
-        if (block->term != TERM_STOP && block->term != TERM_INDIRECT)
+        if (block->term != TERM_STOP && block->term != TERM_INDIRECT && block->term != TERM_GUESS)
             block->succ[0] = block_of(t, block->exit[0]);
         if (block->term == TERM_BRANCH)
             block->succ[1] = block_of(t, block->exit[1]);
@@ -505,6 +552,7 @@ bool region_find(struct translation *t) {
     } while (cut(t));
     edges(t);
     needs(t);
+    t->bases = bases(t);
     registers(t);
     return true;
 }

@@ -8,6 +8,7 @@
 #define BLOCK_INSNS 200u // so that an index in a block fits 8 bits
 
 #define CONTEXTS 60u
+#define REGION_ROWS (REGION_INSNS + CONTEXTS) // a guessed call stands in two blocks
 #define HINTS 4096u
 #define GROUPS 128u // of memory accesses
 #define LAST_PAGES 16u
@@ -32,6 +33,7 @@ struct jit_insn {
     i32 off;
     i32 target; // of a call whose function is copied, or of a jump through the register of an auipc
     u8 context, callee;
+    bool guessed; // through a register, which held that address the last time
     bool leader; // a block begins here
     bool calls_entry; // a call of the region's own entry
     bool known;       // a jalr that is no call, but a jump to `target`
@@ -43,20 +45,25 @@ enum term {
     TERM_BRANCH,   // conditional: succ[0] taken, succ[1] not
     TERM_CALL,     // jal or jalr that leaves a return address; succ[0] is behind it
     TERM_INDIRECT, // jalr
+    TERM_GUESS,    // the call behind the block leads to a copy: succ[0] does so if it is as guessed, succ[1] calls
     TERM_RETURN,   // jalr at the end of a copy: succ[0] if it returns to where its call was
     TERM_STOP,     // the instruction behind the block is the interpreter's
 };
 
 enum { NO_BLOCK = 0xffff };
+enum { REG_RA = 1, REG_SP = 2, REG_FP = 8 };
 
 struct block {
     u16 first, count; // instructions; the last is the branch, jump or call
     u16 succ[2];      // blocks; NO_BLOCK: leaves to exit[]
     struct place exit[2]; // where succ[] begin
     u8 term;
+    u32 kept; // of TERM_CALL: x registers that are as before when it is back, or the region is left
+    bool apart; // one of the two behind TERM_GUESS: no place of its own
     bool reached, header, merge, leaves;
     bool tight;   // is a loop by itself
     bool in_loop; // the innermost loop around it calls nothing
+    bool loop_forgets; // of a loop's head: there is a call behind which nothing is known of the TLB
     u32 steady;   // registers that may stay in a page there: no unknown or large steps
     u16 order; // in reverse postorder
     u16 idom;
@@ -66,7 +73,7 @@ struct block {
     u64 live;       // needed in locals at the start
     u64 dirty;      // changed since they were loaded, at the start
     u64 dirty_out;
-    u64 loop_writes; // of a loop's head: registers written in the loop; all if it calls
+    u32 unknown; // x registers that differ at the start, by the ways there, in what memory.c knows of them
     u32 word; // x registers that are sign-extended 32-bit values at the start
 };
 
@@ -77,9 +84,10 @@ struct translation {
     u32 page_count;
     struct context context[CONTEXTS];
     u32 context_count;
+    u32 guesses; // copies whose call is a guess
     struct jit_insn insn[REGION_INSNS];
     u32 insn_count;
-    struct jit_insn row[REGION_INSNS]; // the same, block by block
+    struct jit_insn row[REGION_ROWS]; // the same, block by block
     u32 row_count;
     u16 at[4096]; // by place: index of the instruction + 1
     struct block block[REGION_BLOCKS];
@@ -87,6 +95,7 @@ struct translation {
     u16 order[REGION_BLOCKS]; // blocks in reverse postorder
     u32 order_count;
     u64 registers; // used anywhere
+    u32 bases;     // x registers that calls leave alone, by convention, and addresses are relative to
     bool floats;   // assumes what float_begin tests
     bool loop;     // begins with one, and ends with it
     bool careful;  // right while fcsr.NX is clear, too
@@ -94,8 +103,8 @@ struct translation {
     struct code code;
     u8 local[64]; // of a register
     // memory.c: by instruction of `row`
-    u8 group[REGION_INSNS]; // of this access; NO_GROUP
-    i16 group_off[REGION_INSNS];
+    u8 group[REGION_ROWS]; // of this access; NO_GROUP
+    i16 group_off[REGION_ROWS];
     struct group {
         u16 root;      // value that the addresses are relative to
         u16 home;      // block where it is checked
@@ -104,7 +113,8 @@ struct translation {
         i32 low, high; // what the accesses cover
         u8 size;       // of the first access
         u8 base;       // register from which the address is known when the block begins
-        i16 base_off;  // its distance from the root then
+        u8 index;      // and another that is to be added, if not 0
+        i16 base_off;  // its distance, or that of both, from the root then
         bool strides;  // is in a tight loop; `base` changes by `step` each time
         i16 step;
         i16 low_imm;   // of its accesses
@@ -116,7 +126,7 @@ struct translation {
     struct value {
         u16 root;
         i16 off;
-    } value[REGION_BLOCKS][32]; // of x registers, at each block's end
+    } value[REGION_BLOCKS][32]; // of x registers, at each block's start
     u64 known[REGION_BLOCKS][GROUPS / 64]; // groups that have been checked, at its end
     // tight.c: by instruction of the loop
     u8 role[BLOCK_INSNS]; // ROLE_*
@@ -124,6 +134,9 @@ struct translation {
         u8 reg, bytes;
         i16 off; // as group_off
     } wide[BLOCK_INSNS];
+    u8 stub_at[BLOCK_INSNS];       // codegen.c: which one, by instruction of the block being written
+    u64 stub_set[BLOCK_INSNS];     // what is written back by it and those below, but what was dirty
+    u32 stub; // of the instruction being written
     bool rounds; // writing a tight loop's rounds
     bool ahead; // writing what comes before a block: its fuel is not taken
     bool slow; // writing the version of a block for groups that cross pages
@@ -137,7 +150,7 @@ struct translation {
         u16 users;
     } way_out[WAYS_OUT];
     u32 way_out_count;
-    u16 label[REGION_BLOCKS * 3 + WAYS_OUT]; // open blocks, outermost first: what a branch to each means
+    u16 label[REGION_BLOCKS * 3 + 2 * BLOCK_INSNS + WAYS_OUT]; // open blocks, outermost first: what a branch to each means
     u32 label_count;
     // Branches that hardly ever, or nearly always, are taken: for the engine. In order.
     struct hint {

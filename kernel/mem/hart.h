@@ -26,6 +26,7 @@ struct tlb {
     u64 mm_id;  // name of the address space (never reused), 0: free
     u64 mm_gen; // its generation when these entries were last known good
     u64 used;  // for replacement
+    u32 lost;  // how often entries were taken away, but by others that took their place
     u64 blank; // by sixty-fourths of both halves: nothing is in there
 };
 

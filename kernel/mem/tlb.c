@@ -34,6 +34,7 @@ void code_drop(maddr page) {
 enum { TLB_PART = TLB_ENTRIES / 64 };
 
 static void tlb_clear(struct tlb *tlb) {
+    tlb->lost++;
     for (u64 filled = ~tlb->blank; filled; filled &= filled - 1) {
         u32 first = (u32)__builtin_ctzll(filled) * TLB_PART;
         for (u32 i = first; i < first + TLB_PART; i++)
@@ -53,6 +54,7 @@ static void tlb_clear_range(struct tlb *tlb, u64 start, u64 end) {
         tlb_clear(tlb);
         return;
     }
+    tlb->lost++;
     for (u64 va = start; va < end; va += PAGE_SIZE) {
         struct tlb_entry *r = tlb_slot(tlb->r, va), *w = tlb_slot(tlb->w, va);
         if (r->tag == va)
@@ -150,6 +152,7 @@ static void code_begin(struct hart *hart, maddr page) {
     if (*code & CODE_WRITTEN) {
         for (u32 i = 0; i < TLB_POOL; i++) {
             struct tlb *tlb = &hart->pool[i];
+            tlb->lost++;
             for (u32 j = 0; j < TLB_ENTRIES; j++) {
                 if (tlb->blank >> (j / TLB_PART) & 1)
                     j += TLB_PART - 1;

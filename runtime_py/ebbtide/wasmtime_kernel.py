@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import wasmtime
+from wasmtime import _bindings
 from wasmtime import _ffi as ffi
 
 from . import assets
@@ -50,6 +51,13 @@ def kernel_path() -> Path:
     return path
 
 
+def heed_branch_hints(config: wasmtime.Config) -> None:
+    """Have what compiled code marks as unlikely put out of the way, where wasmtime can."""
+    set_it = getattr(_bindings, "wasmtime_config_wasm_branch_hinting_set", None)
+    if set_it:  # which the class Config does not know
+        set_it(config.ptr(), True)
+
+
 def new_engine() -> wasmtime.Engine:
     """Make an engine as a machine needs it."""
     config = wasmtime.Config()
@@ -59,6 +67,7 @@ def new_engine() -> wasmtime.Engine:
     config.wasm_relaxed_simd = True
     config.wasm_relaxed_simd_deterministic = False  # fused where the processor can
     config.cranelift_opt_level = "speed"
+    heed_branch_hints(config)
     config.max_wasm_stack = STACK_MAX
     return wasmtime.Engine(config)
 

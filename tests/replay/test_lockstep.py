@@ -23,7 +23,10 @@ pytestmark = pytest.mark.native
 
 ALL = os.environ.get("EBB_LOCKSTEP") == "all"
 CONFORMANCE = HERE.parent / "conformance"
-SAMPLE = {"hot/highjump", "signals/frame", "signals/actions", "process/vfork", "process/threads"}
+SAMPLE = {
+    *("hot/highjump", "hot/pointer", "hot/frame", "signals/frame", "signals/actions"),
+    *("process/vfork", "process/threads"),
+}
 
 SCRIPTS = {
     "loop": "i=0; while [ $i -lt 150 ]; do i=$((i + 1)); done; echo $i",

@@ -97,6 +97,8 @@ static void map_pages(u64 va, u32 frames, bool sparse) {
         for (u32 k = 0; k < PARCELS; k++)
             page->map[k] = !sparse || below(16) ? 16 : 0;
         u64 at = va + (u64)i * PAGE_SIZE;
+        for (u32 k = 0; k < PAGE_SIZE && sparse; k += 2)
+            *called_slot(cache, at + k) = (at + k) << 32 | (u32)(va + (below(sizeof code) & ~1ull));
         cache->way[(at >> PAGE_SHIFT) % CODE_WAYS] =
             (struct code_way){(at & ~(u64)PAGE_MASK) | cache->run.epoch, page->map, page, 0, 0};
     }
