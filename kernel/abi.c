@@ -32,7 +32,7 @@ static const struct line lines[] = {
 #define X(name, nr) {"debug." #name, nr},
     DEBUG_TABLE(X)
 #undef X
-#define X(name, nr) {"errno." #name, nr},
+#define X(name, nr, text) {"errno." #name, nr},
     ERRNO_TABLE(X)
 #undef X
 #define SYS(nr, name, args, waits, support, file) {"nr." #name, nr},

@@ -4,25 +4,49 @@
 #include "types.h"
 
 // ---- errno(3) ----
-#define ERRNO_TABLE(X)                                                                             \
-    X(EPERM, 1) X(ENOENT, 2) X(ESRCH, 3) X(EINTR, 4) X(EIO, 5) X(ENXIO, 6) X(E2BIG, 7)             \
-    X(ENOEXEC, 8) X(EBADF, 9) X(ECHILD, 10) X(EAGAIN, 11) X(ENOMEM, 12) X(EACCES, 13)              \
-    X(EFAULT, 14) X(ENOTBLK, 15) X(EBUSY, 16) X(EEXIST, 17) X(EXDEV, 18) X(ENODEV, 19)             \
-    X(ENOTDIR, 20) X(EISDIR, 21) X(EINVAL, 22) X(ENFILE, 23) X(EMFILE, 24) X(ENOTTY, 25)           \
-    X(ETXTBSY, 26) X(EFBIG, 27) X(ENOSPC, 28) X(ESPIPE, 29) X(EROFS, 30) X(EMLINK, 31)             \
-    X(EPIPE, 32) X(EDOM, 33) X(ERANGE, 34) X(EDEADLK, 35) X(ENAMETOOLONG, 36) X(ENOLCK, 37)        \
-    X(ENOSYS, 38) X(ENOTEMPTY, 39) X(ELOOP, 40) X(ENOMSG, 42) X(EIDRM, 43) X(ENODATA, 61)          \
-    X(ETIME, 62) X(EPROTO, 71) X(EBADMSG, 74) X(EOVERFLOW, 75) X(EILSEQ, 84) X(EUSERS, 87)         \
-    X(ENOTSOCK, 88) X(EDESTADDRREQ, 89) X(EMSGSIZE, 90) X(EPROTOTYPE, 91) X(ENOPROTOOPT, 92)       \
-    X(EPROTONOSUPPORT, 93) X(ESOCKTNOSUPPORT, 94) X(EOPNOTSUPP, 95) X(EPFNOSUPPORT, 96)            \
-    X(EAFNOSUPPORT, 97) X(EADDRINUSE, 98) X(EADDRNOTAVAIL, 99) X(ENETDOWN, 100)                    \
-    X(ENETUNREACH, 101) X(ENETRESET, 102) X(ECONNABORTED, 103) X(ECONNRESET, 104)                  \
-    X(ENOBUFS, 105) X(EISCONN, 106) X(ENOTCONN, 107) X(ESHUTDOWN, 108) X(ETOOMANYREFS, 109)        \
-    X(ETIMEDOUT, 110) X(ECONNREFUSED, 111) X(EHOSTDOWN, 112) X(EHOSTUNREACH, 113)                  \
-    X(EALREADY, 114) X(EINPROGRESS, 115) X(ESTALE, 116) X(EDQUOT, 122) X(ECANCELED, 125)           \
-    X(EOWNERDEAD, 130) X(ENOTRECOVERABLE, 131)
+#define ERRNO_TABLE(X)                                                                                        \
+    X(EPERM, 1, "Operation not permitted") X(ENOENT, 2, "No such file or directory")                          \
+    X(ESRCH, 3, "No such process") X(EINTR, 4, "Interrupted system call") X(EIO, 5, "Input/output error")     \
+    X(ENXIO, 6, "No such device or address") X(E2BIG, 7, "Argument list too long")                            \
+    X(ENOEXEC, 8, "Exec format error") X(EBADF, 9, "Bad file descriptor")                                     \
+    X(ECHILD, 10, "No child processes") X(EAGAIN, 11, "Resource temporarily unavailable")                     \
+    X(ENOMEM, 12, "Cannot allocate memory") X(EACCES, 13, "Permission denied") X(EFAULT, 14, "Bad address")   \
+    X(ENOTBLK, 15, "Block device required") X(EBUSY, 16, "Device or resource busy")                           \
+    X(EEXIST, 17, "File exists") X(EXDEV, 18, "Invalid cross-device link") X(ENODEV, 19, "No such device")    \
+    X(ENOTDIR, 20, "Not a directory") X(EISDIR, 21, "Is a directory") X(EINVAL, 22, "Invalid argument")       \
+    X(ENFILE, 23, "Too many open files in system") X(EMFILE, 24, "Too many open files")                       \
+    X(ENOTTY, 25, "Inappropriate ioctl for device") X(ETXTBSY, 26, "Text file busy")                          \
+    X(EFBIG, 27, "File too large") X(ENOSPC, 28, "No space left on device") X(ESPIPE, 29, "Illegal seek")     \
+    X(EROFS, 30, "Read-only file system") X(EMLINK, 31, "Too many links") X(EPIPE, 32, "Broken pipe")         \
+    X(EDOM, 33, "Numerical argument out of domain") X(ERANGE, 34, "Numerical result out of range")            \
+    X(EDEADLK, 35, "Resource deadlock avoided") X(ENAMETOOLONG, 36, "File name too long")                     \
+    X(ENOLCK, 37, "No locks available") X(ENOSYS, 38, "Function not implemented")                             \
+    X(ENOTEMPTY, 39, "Directory not empty") X(ELOOP, 40, "Too many levels of symbolic links")                 \
+    X(ENOMSG, 42, "No message of desired type") X(EIDRM, 43, "Identifier removed")                            \
+    X(ENODATA, 61, "No data available") X(ETIME, 62, "Timer expired") X(EPROTO, 71, "Protocol error")         \
+    X(EBADMSG, 74, "Bad message") X(EOVERFLOW, 75, "Value too large for defined data type")                   \
+    X(EILSEQ, 84, "Invalid or incomplete multibyte or wide character") X(EUSERS, 87, "Too many users")        \
+    X(ENOTSOCK, 88, "Socket operation on non-socket") X(EDESTADDRREQ, 89, "Destination address required")     \
+    X(EMSGSIZE, 90, "Message too long") X(EPROTOTYPE, 91, "Protocol wrong type for socket")                   \
+    X(ENOPROTOOPT, 92, "Protocol not available") X(EPROTONOSUPPORT, 93, "Protocol not supported")             \
+    X(ESOCKTNOSUPPORT, 94, "Socket type not supported") X(EOPNOTSUPP, 95, "Operation not supported")          \
+    X(EPFNOSUPPORT, 96, "Protocol family not supported")                                                      \
+    X(EAFNOSUPPORT, 97, "Address family not supported by protocol")                                           \
+    X(EADDRINUSE, 98, "Address already in use") X(EADDRNOTAVAIL, 99, "Cannot assign requested address")       \
+    X(ENETDOWN, 100, "Network is down") X(ENETUNREACH, 101, "Network is unreachable")                         \
+    X(ENETRESET, 102, "Network dropped connection on reset")                                                  \
+    X(ECONNABORTED, 103, "Software caused connection abort") X(ECONNRESET, 104, "Connection reset by peer")   \
+    X(ENOBUFS, 105, "No buffer space available") X(EISCONN, 106, "Transport endpoint is already connected")   \
+    X(ENOTCONN, 107, "Transport endpoint is not connected")                                                   \
+    X(ESHUTDOWN, 108, "Cannot send after transport endpoint shutdown")                                        \
+    X(ETOOMANYREFS, 109, "Too many references: cannot splice") X(ETIMEDOUT, 110, "Connection timed out")      \
+    X(ECONNREFUSED, 111, "Connection refused") X(EHOSTDOWN, 112, "Host is down")                              \
+    X(EHOSTUNREACH, 113, "No route to host") X(EALREADY, 114, "Operation already in progress")                \
+    X(EINPROGRESS, 115, "Operation now in progress") X(ESTALE, 116, "Stale file handle")                      \
+    X(EDQUOT, 122, "Disk quota exceeded") X(ECANCELED, 125, "Operation canceled")                             \
+    X(EOWNERDEAD, 130, "Owner died") X(ENOTRECOVERABLE, 131, "State not recoverable")
 enum {
-#define X(name, value) name = value,
+#define X(name, value, text) name = value,
     ERRNO_TABLE(X)
 #undef X
 };
@@ -211,6 +235,35 @@ struct kstat { // stat(2), asm-generic
     i64 atime, atime_nsec, mtime, mtime_nsec, ctime, ctime_nsec;
     u32 unused[2];
 };
+struct statx_time {
+    i64 sec;
+    u32 nsec, pad;
+};
+struct statx { // statx(2)
+    u32 mask, blksize;
+    u64 attributes;
+    u32 nlink, uid, gid;
+    u16 mode, pad;
+    u64 ino, size, blocks, attributes_mask;
+    struct statx_time atime, btime, ctime, mtime;
+    u32 rdev_major, rdev_minor, dev_major, dev_minor;
+    u64 mnt_id;
+    u64 spare[13];
+};
+static_assert(sizeof(struct statx) == 256);
+struct dirent64 { // getdents(2)
+    u64 ino;
+    i64 off;
+    u16 reclen;
+    u8 type;
+    char name[];
+};
+struct flock { // fcntl(2)
+    i16 type, whence;
+    i32 pad;
+    i64 start, len;
+    i32 pid, pad2;
+};
 static inline u32 makedev(u32 major, u32 minor) { // Linux's new_encode_dev
     return (minor & 0xff) | (major << 8) | ((minor & ~0xffu) << 12);
 }
@@ -218,6 +271,10 @@ static inline u32 makedev(u32 major, u32 minor) { // Linux's new_encode_dev
 // ---- poll(2) ----
 enum { POLLIN = 1, POLLPRI = 2, POLLOUT = 4, POLLERR = 8, POLLHUP = 16, POLLNVAL = 32, POLLRDNORM = 64, POLLRDBAND = 128,
        POLLWRNORM = 256, POLLWRBAND = 512, POLLMSG = 1024, POLLRDHUP = 0x2000 };
+struct pollfd {
+    i32 fd;
+    i16 events, revents;
+};
 
 // ---- resources ----
 enum { RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_DATA, RLIMIT_STACK, RLIMIT_CORE, RLIMIT_RSS, RLIMIT_NPROC, RLIMIT_NOFILE,

@@ -151,13 +151,6 @@ i64 sys_unlinkat(struct task *task, struct call *call) {
 // ---- Reading ------------------------------------------------------------------------------------
 #define BUFFER_MAX 32768u
 
-struct dirent64 {
-    u64 ino;
-    i64 off;
-    u16 reclen;
-    u8 type;
-    char name[];
-};
 #define DIRENT_HEAD offsetof(struct dirent64, name)
 
 struct buffer_sink {

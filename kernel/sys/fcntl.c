@@ -33,14 +33,7 @@ i64 sys_dup3(struct task *task, struct call *call) {
 }
 
 // ---- Record locks -------------------------------------------------------------------------------
-struct flock_arg {
-    i16 type, whence;
-    i32 pad;
-    i64 start, len;
-    i32 pid, pad2;
-};
-
-static i64 range_of(struct task *task, struct file *file, const struct flock_arg *arg, bool ofd,
+static i64 range_of(struct task *task, struct file *file, const struct flock *arg, bool ofd,
                     struct lock_range *out) {
     i64 base = 0;
     if (arg->whence == SEEK_CUR)
@@ -74,7 +67,7 @@ static i64 range_of(struct task *task, struct file *file, const struct flock_arg
 }
 
 static i64 record_lock(struct task *task, struct file *file, u32 cmd, uptr p) {
-    struct flock_arg arg;
+    struct flock arg;
     bool ofd = cmd >= F_OFD_GETLK;
     u32 what = ofd ? cmd - F_OFD_GETLK + F_GETLK : cmd;
     if (file->flags & O_PATH || !file->inode)

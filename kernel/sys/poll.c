@@ -147,10 +147,6 @@ static i64 timeout_fetch(struct task *task, uptr p, u64 *out) {
     return 0;
 }
 
-struct pollfd {
-    i32 fd;
-    i16 events, revents;
-};
 
 i64 sys_ppoll(struct task *task, struct call *call) {
     uptr fds = arg_ptr(call, 0), timeout = arg_ptr(call, 2), sigmask = arg_ptr(call, 3);

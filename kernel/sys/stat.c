@@ -87,22 +87,6 @@ i64 sys_fstat(struct task *task, struct call *call) {
 }
 
 // ---- statx(2) -----------------------------------------------------------------------------------
-struct statx_time {
-    i64 sec;
-    u32 nsec, pad;
-};
-struct statx {
-    u32 mask, blksize;
-    u64 attributes;
-    u32 nlink, uid, gid;
-    u16 mode, pad;
-    u64 ino, size, blocks, attributes_mask;
-    struct statx_time atime, btime, ctime, mtime;
-    u32 rdev_major, rdev_minor, dev_major, dev_minor;
-    u64 mnt_id;
-    u64 spare[13];
-};
-static_assert(sizeof(struct statx) == 256);
 enum { STATX_BASIC = 0x7ff, STATX_BTIME = 0x800, STATX_RESERVED = (int)0x80000000u, AT_STATX_SYNC = 0x6000 };
 
 static struct statx_time statx_time(u64 ns) {

@@ -88,7 +88,7 @@ def test_errors_are_those_of_the_table_and_marked(ebb, root: Path) -> None:
         lines = ebb("trace", "syscalls", "-f").stdout.decode().splitlines()
         marked = [line for line in lines if line.endswith(" (INJECTED)")]
         for line in marked:
-            match = re.search(r"\] (\w+)\(.* = -1 (\w+) \(INJECTED\)$", line)
+            match = re.search(r"\] (\w+)\(.* = -1 (\w+) \(.*\) \(INJECTED\)$", line)
             assert match and match[2] in table[match[1]], line
         listed = ebb("trace", "chaos").stdout.decode().splitlines()
         assert injected(ebb)["errno"] == len(marked) == len(listed)

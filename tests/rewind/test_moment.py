@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import random
+from pathlib import Path
 
 import pytest
 
 from ebbtide import assets
 from ebbtide.cli_rewind import open_replay
+from ebbtide.rewind.debug_view import Stop
+from ebbtide.rewind.gdb_command import open_timeline
 from ebbtide.rewind.moment import Moment, moment, now_at
 from ebbtide.rewind.store import RunStore
-from support.command import ebb
+from support.command import ebb, recorded
 
 pytestmark = pytest.mark.native
 
@@ -70,3 +73,33 @@ def test_every_command_that_takes_a_place_takes_all_its_forms(crash: str):
     made = ebb("snapshot", "create", f"{crash}@e9")
     assert made.returncode == 0, made.stderr
     ebb("snapshot", "rm", made.stdout.strip())
+
+
+def test_a_run_that_goes_on_from_a_machine_begins_there(crash: str, tmp_path: Path):
+    made = ebb("snapshot", "create", crash)
+    snapshot = made.stdout.strip()
+    id = recorded(tmp_path, "--snapshot", snapshot, "--", "sh", "-c", "kill -SEGV $$", code=139)
+    ebb("snapshot", "rm", snapshot)
+    store = RunStore(assets.runs_folder())
+    run = store.open(id)
+    for _ in range(2):  # gone through, then by what was kept
+        replay = open_replay(run)
+        line, pid = open_timeline(store, run, replay, None)
+        assert line.tick == line.end_of(pid) > replay.begin > 0
+        line.seek(replay.begin + 5000)
+        if replay.tick == replay.begin + 5000:
+            now = now_at(replay.abi, run.entries[: replay.next], replay.tick)
+            assert replay.stage.port.report().now_ns == now
+        line.seek(0)
+        assert line.tick == replay.begin and not line.step_back(pid)
+        line.stops = [Stop("BREAK", pid, 16, 1)]
+        line.seek(line.end_of(pid))
+        assert line.backward() is None and line.tick == replay.begin
+        replay.close()
+
+
+def test_a_clock_that_chaos_disturbs_has_no_times(tmp_path: Path):
+    id = recorded(tmp_path, "--chaos", "clock", "--seed", "1", "--", "true")
+    refused = ebb("replay", id, "--goto", "1s")
+    assert refused.returncode == 125 and "name a tick or an event" in refused.stderr
+    assert ebb("replay", id, "--goto", "e5").returncode == 0

@@ -159,7 +159,7 @@ class KeptCheckpoints:
         replay, database = timeline.replay, self._store.database
         tracker = PieceTracker(replay.abi.const["MACHINE_BASE"])
         with self._store.transaction():
-            for one in _chosen(replay.checkpoints):
+            for one in _chosen([one for one in replay.checkpoints if one.tick > replay.begin]):
                 tracker.look(one.pages.pieces)
                 nodes, size = self._snapshots.keep_nodes(tracker, tracker.pages)
                 about = {

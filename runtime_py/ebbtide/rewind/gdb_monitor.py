@@ -74,8 +74,11 @@ class Monitor:
         current = [task for task in tasks if task.current]
         who = f", thread {current[0].tid}, instruction {current[0].instret}" if current else ""
         replay = self._timeline.replay
-        where = f"{self._now() / 1e9:.9f} s, before e{replay.next}"
-        return f"Tick {replay.tick} of {replay.end}, {where}{who}\n"
+        try:
+            now = f"{self._now() / 1e9:.9f} s, "
+        except ArgumentTypeError:
+            now = ""
+        return f"Tick {replay.tick} of {replay.end}, {now}before e{replay.next}{who}\n"
 
     def _now(self) -> int:
         replay = self._timeline.replay

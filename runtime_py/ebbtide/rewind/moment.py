@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from ..recording import EVENT
+from ..recording import EVENT, META
 
 if TYPE_CHECKING:
     from ..abi import Abi
@@ -60,15 +61,17 @@ class Moment:
 
 
 def now_at(abi: Abi, entries: Sequence[Written], tick: int) -> int:
-    """Return the time since boot, in nanoseconds, at a tick at which `entries` have been delivered."""
-    clock = Clock()
+    """Return the time since boot, in nanoseconds, at a tick at which `entries` have been delivered;
+    raises ArgumentTypeError if the tape does not say it.
+    """
+    clock = Clock.of(entries)
     for entry in entries:
         clock.see(abi, entry)
     return clock.now(tick)
 
 
 def _tick_at(abi: Abi, entries: Sequence[Written], now_ns: int) -> int:
-    clock = Clock()
+    clock = Clock.of(entries)
     for entry in entries:
         if clock.due(now_ns) <= entry.tick:
             break
@@ -83,6 +86,17 @@ class Clock:
     base: int = 0  # nanoseconds at tick `begin`
     begin: int = 0
     rate: int = 1 << _FRACTION  # nanoseconds of a tick
+
+    @staticmethod
+    def of(entries: Sequence[Written]) -> Clock:
+        """Return it as it is where a tape begins: with the boot, or with a machine that was there."""
+        first = json.loads(entries[0].data) if entries and entries[0].kind == META else {}
+        if "clock" in first.get("chaos", ""):
+            raise argparse.ArgumentTypeError(
+                "chaos has disturbed the clock of this run: name a tick or an event"
+            )
+        start = first.get("start")
+        return Clock(start["now_ns"], start["tick"]) if start else Clock()
 
     def see(self, abi: Abi, entry: Written) -> None:
         """Take the tape's next entry."""

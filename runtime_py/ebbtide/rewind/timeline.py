@@ -100,7 +100,9 @@ class Timeline:
 
     def start_of(self, pid: int) -> int:
         """Return the first tick of a process's last program."""
-        return max((start.tick for start in self.starts if start.pid == pid), default=0)
+        return max(
+            (start.tick for start in self.starts if start.pid == pid), default=self.replay.begin
+        )
 
     def choose(self, name: str | None) -> int:
         """Return the process to look at: by its number, its program's name, or else what crashed
@@ -123,7 +125,7 @@ class Timeline:
     def seek(self, tick: int) -> None:
         """Go to a tick."""
         self.view.nothing()
-        tick = max(0, tick)
+        tick = max(self.replay.begin, tick)
         if (ahead := self.replay.nearest(tick)).tick > self.tick + JUMP:
             self.replay.restore(ahead)
         self.replay.seek(tick)
@@ -150,6 +152,7 @@ class Timeline:
     def _back(
         self, limit: int, stops: Sequence[Stop], wanted: Callable[[Note], bool]
     ) -> Note | None:
+        limit = max(limit, self.replay.begin)
         here = high = self.tick
         while stops and high > limit:
             start = self.replay.nearest(high - 1)
@@ -177,7 +180,7 @@ class Timeline:
 
     def near(self, tick: int) -> None:
         """Go to a tick by way of checkpoints from which the next steps back are short."""
-        tick = max(0, tick)
+        tick = max(self.replay.begin, tick)
         for distance in NEAR:
             if (at := tick - distance) > self.replay.nearest(tick).tick:
                 self.seek(at)
@@ -200,6 +203,7 @@ class Timeline:
 
     def step_back(self, tid: int, limit: int = 0) -> bool:
         """Go to before the last instruction that a thread has retired; False: there is none."""
+        limit = max(limit, self.replay.begin)
         registers = self.registers(tid)
         here, target = self.tick, registers.instret - 1 if registers else -1
         high = here
