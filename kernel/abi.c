@@ -40,7 +40,7 @@ static const struct line lines[] = {
 #undef SYS
 #define C(name) {"const." #name, (u64)(i64)(name)},
     C(ABI_VERSION) C(MACHINE_BASE) C(HART_MAX) C(CALL_WINDOW) C(PAGE_SIZE)
-    C(BOOT_STRACE) C(CALL_OUT_RESULT) C(SPAWN_PTY) C(SPAWN_STDERR_TO_STDOUT) C(SPAWN_NEW_SESSION)
+    C(BOOT_STRACE) C(BOOT_ORDERED) C(CALL_OUT_RESULT) C(SPAWN_PTY) C(SPAWN_STDERR_TO_STDOUT) C(SPAWN_NEW_SESSION)
     C(SPAWN_FD_NULL) C(SPAWN_FD_PIPE) C(ADMIT_CLONE) C(ADMIT_EXEC) C(LOG_INFO) C(LOG_WARN)
     C(LOG_STRACE) C(JIT_TAIL_CALLS) C(JIT_RELAXED_MADD) C(NOTICE_SPAWNED) C(NOTICE_EXEC) C(NOTICE_EXITED)
     C(NOTICE_LIMIT) C(LIMIT_MEMORY) C(LIMIT_PIDS) C(LIMIT_DISK)
@@ -50,6 +50,7 @@ static const struct line lines[] = {
     S(event) S(event_boot) S(event_clock) S(event_call) S(spawn) S(event_cancel) S(event_admit)
     S(event_limits) S(event_chaos) S(event_block) S(event_hostfs) S(out) S(out_call) S(out_block) S(out_hostfs)
     S(hostfs_attr) S(out_log) S(out_notice) S(out_tap) S(report) S(counters) S(jit_module) S(jit_counters)
+    S(order_log)
     S(debug_note) S(debug_notes) S(debug_task) S(debug_tasks) S(debug_registers) S(debug_map)
 #undef S
 #define O(type, field) {"offset." #type "." #field, offsetof(struct type, field)},
@@ -86,6 +87,8 @@ static const struct line lines[] = {
     O(jit_counters, region_instructions) O(jit_counters, module_bytes) O(jit_counters, refused)
     O(jit_counters, evictions) O(jit_counters, stale) O(jit_counters, queued)
     O(jit_counters, kept_regions) O(jit_counters, kept_modules)
+    O(order_log, head) O(order_log, tail) O(order_log, size) O(order_log, data) O(order_log, feed)
+    O(order_log, len) O(order_log, at) O(order_log, event)
     O(debug_note, tick) O(debug_note, after) O(debug_note, va) O(debug_note, pc) O(debug_note, kind)
     O(debug_note, pid) O(debug_note, tid) O(debug_notes, count) O(debug_tasks, count)
     O(debug_task, pid) O(debug_task, tid) O(debug_task, ppid) O(debug_task, state)

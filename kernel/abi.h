@@ -69,7 +69,7 @@ struct event_boot {
     u8 seed[32];     // for the random generator
     char hostname[64];
 };
-enum { BOOT_STRACE = 1 };
+enum { BOOT_STRACE = 1, BOOT_ORDERED = 2 /* several harts, and a replay is to be the same */ };
 
 // virtual_now = base_ns + ((tick - tick_at_delivery) * mul >> 24); base never goes back.
 struct event_clock {
@@ -420,6 +420,18 @@ struct debug_map {
     u8 name[];  // path of the file, or [stack]
 };
 
+// ---- The order of kernel passes (order.h); private -------------------------------------------------
+struct order_log {
+    u32 head;  // [atomic] bytes written so far, modulo 2^32
+    u32 tail;  // [atomic] bytes taken by the runtime
+    u32 size;  // of the ring
+    u32 data;  // its address
+    u32 feed;  // a replay: the address of what is to be followed
+    u32 len;   // its length
+    u32 at;    // what has been done
+    u32 event; // not 0: the next event is to be delivered
+};
+
 // ---- Exports: i32 only (law 23) ----------------------------------------------------------------
 // k_abi()                     -> address of NUL-terminated text, "group.NAME value" per line
 // k_attach(ram_pages, harts)  -> builds the private region over any machine region (fresh or restored); once a memory
@@ -442,6 +454,7 @@ struct debug_map {
 //     private memory that stays; after k_jit_start, and again when there are more. They are as they came from the
 //     kernel. Modules are numbered in the order in which they are named; they are asked for after `early` entries
 // k_jit_done(hart, id, ok)    -> the module of JIT_READY is installed, or was refused
+// k_order(mode, size)         -> address of struct order_log; 1: it is written, with a ring of so many bytes; 2: k_step follows it
 // k_tap(mask)                 -> bit n asks for records of TAP_ n; no machine page changes by it
 // k_sample(hart)              -> sends TAP_SAMPLE of what it runs, between two steps; 0 if it runs nothing
 // k_chaos()                   -> address of u64[CHAOS_KINDS]: what was injected so far; 0: there is no chaos

@@ -76,6 +76,7 @@ __attribute__((export_name("k_deliver"))) u32 k_deliver(u32 hart, u32 address) {
     kernel->for_host = true;
     i64 r = booted == (event->kind == EVENT_BOOT) ? -EINVAL : deliver(event);
     kernel->for_host = false;
+    order_delivered(h);
     host.pass_ticks = 0; // delivery costs no ticks: it happens between steps
     kernel_unlock(h);
     return (u32)r;

@@ -4,11 +4,12 @@
 // snapshot holds. struct host is private: caches and mail, rebuilt by k_attach.
 //
 // Locks, outermost first. host.lock (the kernel lock) guards all machine memory but the registers of running
-// tasks; host.mail_lock and host.heap_lock are leaves. Debug builds check the order.
+// tasks; host.mail_lock, host.heap_lock and host.miss_lock are leaves. Debug builds check the order.
 #pragma once
 #include "abi.h"
 #include "debug.h"
 #include "outbox.h"
+#include "order.h"
 #include "tap.h"
 #include "lib/clock.h"
 #include "lib/list.h"
@@ -121,6 +122,8 @@ struct host {
     struct counters counters;
     const char *abi_text;
     struct debug debug;
+    struct order order;
+    struct lock miss_lock; // frame_code, where misses do not take the kernel lock (tlb.c)
     struct hart *running; // hart of this kernel pass; belongs to the kernel lock
     u64 pass_ticks;       // tick cost of the current pass
     u32 taps;             // bits of TAP_*
@@ -128,6 +131,19 @@ struct host {
     u64 tapped_mm;
 };
 extern struct host host;
+
+// order.h, for machines of one hart at the cost of a test.
+static inline bool ordered(void) {
+    return unlikely(kernel->flags & BOOT_ORDERED);
+}
+static inline void order_pause(const struct mm *mm) {
+    if (ordered())
+        order_stop(mm);
+}
+static inline void order_page(const struct page *page, bool writes) {
+    if (ordered())
+        order_stop_page(page, writes);
+}
 
 // step.c
 void kernel_lock(struct hart *hart);
@@ -144,6 +160,7 @@ void limit_met(struct process *process, u32 limit); // LIMIT_*: tells the host
 void klog(u32 level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void exited_push(u32 pid, u32 status); // EXITED is still to be raised for it
 // syscall.c
+bool syscall_local(struct task *task); // answers one that needs no pass, as cpu_run would have, and says so to the taps
 void syscall_run(struct task *task); // an ecall, or the same call again after a wait
 const char *syscall_name(u32 nr);
 bool syscall_restarts(u32 nr); // after a handler with SA_RESTART

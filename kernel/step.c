@@ -60,30 +60,16 @@ static void fault_run(struct task *task) {
         signal_force(task, SIGSEGV, r == -EACCES ? SEGV_ACCERR : SEGV_MAPERR, task->fault_va);
 }
 
-static bool guest_run(struct hart *hart, struct task *task, u64 fuel, bool local_calls) {
-    u64 retired = 0, tick = kernel->tick;
-    tlb_select(hart, task->mm);
-    hart->task = task;
-    hart->tick = tick;
-    hart->local_calls = local_calls;
-    hart->clock = kernel->clock;
-    hart->code_changed = false;
-    atomic_store(&hart->in_guest, 1);
-    host.counters.guest_inside++; // by the kernel lock
-    if (host.counters.guest_inside > host.counters.guest_inside_max)
-        host.counters.guest_inside_max = host.counters.guest_inside;
-    kernel_unlock(hart);
-    enum cpu_exit exit = cpu_run(hart, &task->cpu, fuel, &retired);
-    kernel_lock(hart);
-    host.counters.guest_inside--;
+// What has run by then counts: `retired` instructions, and `local` ticks of calls answered there.
+static inline bool guest_left(struct hart *hart, struct task *task, enum cpu_exit exit, u64 begin,
+                              u64 retired, u64 local) {
     host.pass_ticks = 0; // what misses cost is free: only passes are charged
     // With several harts each counts from where it entered; time is the furthest of them.
-    kernel->tick = max(kernel->tick, hart->tick + retired);
+    kernel->tick = max(kernel->tick, begin + local + retired);
     task->ticks_user += retired;
-    task->ticks_system += hart->tick - tick; // local calls
+    task->ticks_system += local;
     itimer_tick(task, retired, 0);
     hart->report.retired += retired;
-    hart->task = NULL;
     switch (exit) {
     case CPU_FUEL:
     case CPU_STOPPED:
@@ -114,6 +100,35 @@ static bool guest_run(struct hart *hart, struct task *task, u64 fuel, bool local
     return true;
 }
 
+static bool guest_run(struct hart *hart, struct task *task, u64 fuel, bool local_calls) {
+    u64 retired = 0, tick = kernel->tick;
+    tlb_select(hart, task->mm);
+    hart->task = task;
+    hart->tick = tick;
+    hart->local_calls = local_calls;
+    hart->clock = kernel->clock;
+    hart->code_changed = false;
+    atomic_store(&hart->in_guest, 1);
+    host.counters.guest_inside++; // by the kernel lock
+    if (host.counters.guest_inside > host.counters.guest_inside_max)
+        host.counters.guest_inside_max = host.counters.guest_inside;
+    if (ordered()) {
+        order_open(hart, task, fuel, local_calls);
+        order_end(hart, false);
+    }
+    kernel_unlock(hart);
+    enum cpu_exit exit = cpu_run(hart, &task->cpu, fuel, &retired);
+    u64 local = hart->tick - tick;
+    if (ordered())
+        order_left(hart, retired + local, exit);
+    kernel_lock(hart);
+    if (ordered())
+        order_begin(hart);
+    host.counters.guest_inside--;
+    hart->task = NULL;
+    return guest_left(hart, task, exit, tick, retired, local);
+}
+
 // ---- One task's turn ---------------------------------------------------------------------------
 static void attend(struct task *task) {
     task->attention = false;
@@ -131,7 +146,17 @@ static void attend(struct task *task) {
     }
 }
 
-// False when nothing but guest code ran: its ticks are counted.
+static void turn_end(struct task *task, bool pass) {
+    if (pass && task->state != TASK_DEAD && !task->agent) {
+        task->ticks_system += 1 + host.pass_ticks;
+        itimer_tick(task, 0, 1 + host.pass_ticks);
+    }
+    task_put(task);
+}
+
+// False when nothing but guest code ran: its ticks are counted. A replay of several harts leaves
+// what there is to run
+// to order.c.
 static bool task_turn(struct hart *hart, struct task *task, u64 end) {
     bool pass = true;
     task_get(task);
@@ -142,19 +167,21 @@ static bool task_turn(struct hart *hart, struct task *task, u64 end) {
     } else if (task->fault_live) {
         fault_run(task);
     } else {
+        if (ordered())
+            end = ~0ull; // one reason less to end from outside
         u64 stop = min(min(end, task->quantum_end), clock_tick(&kernel->clock, timer_next_ns()));
         u64 timed = itimer_fuel(task);
         if (unlikely(host.debug.active))
             stop = min(stop - kernel->tick, debug_fuel(task)) + kernel->tick;
-        bool seen = kernel->flags & BOOT_STRACE || host.taps >> TAP_RETURN & 1;
-        bool local_calls = timed == ~0ull && !seen;
+        bool local_calls = timed == ~0ull && !(kernel->flags & BOOT_STRACE);
+        if (unlikely(host.order.replay)) {
+            order_open(hart, task, min(stop - kernel->tick, timed), local_calls);
+            return false;
+        }
+        local_calls &= !(host.taps >> TAP_RETURN & 1);
         pass = guest_run(hart, task, min(stop - kernel->tick, timed), local_calls);
     }
-    if (pass && task->state != TASK_DEAD && !task->agent) {
-        task->ticks_system += 1 + host.pass_ticks;
-        itimer_tick(task, 0, 1 + host.pass_ticks);
-    }
-    task_put(task);
+    turn_end(task, pass);
     return pass;
 }
 
@@ -199,7 +226,8 @@ static u32 decision(struct hart *hart) {
 }
 
 static u32 idle(struct hart *hart) {
-    host.idle |= 1u << hart->id;
+    if (!host.order.replay)
+        host.idle |= 1u << hart->id;
     u32 why = kernel->last_wait[hart->id];
     bool asked =
         why == STATUS_CLONE_SPAWN || why == STATUS_EXECVE_SPAWN; // raised once, by decision()
@@ -217,21 +245,39 @@ static void current_drop(struct hart *hart, struct task *task) {
     task_put(task);
 }
 
+static void current_requeue(struct hart *hart, struct task *task) {
+    kernel->current[hart->id] = NULL;
+    task->state = TASK_WAITING; // so that it can be enqueued
+    sched_enqueue(task);
+    task_put(task);
+}
+
 // A step ends at the top of this loop or idle, and whatever changes the machine below costs at
 // least one tick: so there is exactly one machine per tick, and an event delivered at a tick always
 // meets the same one.
+// Is there a reason outside the machine to leave?
+static u32 interrupted(struct hart *hart, u64 end) {
+    bool stopped = unlikely(host.debug.active) && debug_check();
+    if (stopped || kernel->tick >= end || host.inbox_head || atomic_load(&host.freeze) ||
+        outbox_full() || (unlikely(host.order.on) && order_full())) {
+        hart->report.detail = stopped;
+        return STATUS_READY;
+    }
+    hart->report.detail = jit_raise(hart->cpu->jit);
+    return hart->report.detail ? STATUS_JIT_READY : 0;
+}
+
 static u32 step(struct hart *hart, u64 budget) {
     u64 end = kernel->tick + budget;
     for (;; pass_end()) {
     again:
-        bool stopped = unlikely(host.debug.active) && debug_check();
-        if (stopped || kernel->tick >= end || host.inbox_head || atomic_load(&host.freeze) || outbox_full()) {
-            hart->report.detail = stopped;
-            return STATUS_READY;
+        u32 status = host.order.replay ? order_stops() ? STATUS_READY : 0 : interrupted(hart, end);
+        if (status) {
+            host.order.early = true;
+            return status;
         }
-        if ((hart->report.detail = jit_raise(hart->cpu->jit)))
-            return STATUS_JIT_READY;
-        u32 status = decision(hart);
+        host.order.passes++;
+        status = decision(hart);
         if (status) {
             pass_end();
             return status;
@@ -249,9 +295,14 @@ static u32 step(struct hart *hart, u64 budget) {
             kernel->current[hart->id] = task;
             task->quantum_end = quantum();
             kernel->switches++;
+        } else if (ordered() && sched_apart(hart, task)) {
+            current_requeue(hart, task);
         } else if (kernel->tick < task->quantum_end) {
-            if (!task_turn(hart, task, end))
+            if (!task_turn(hart, task, end)) {
+                if (unlikely(host.order.replay))
+                    return STATUS_READY; // what it runs belongs to the next section
                 goto again; // guest code only: its ticks are counted, no pass was made
+            }
             if (task->state !=
                 TASK_RUNNING) // at once: another hart may wake and run it when we are out
                 current_drop(hart, task);
@@ -260,12 +311,26 @@ static u32 step(struct hart *hart, u64 budget) {
         } else {
             if (unlikely(kernel->chaos))
                 chaos_preempts(task);
-            kernel->current[hart->id] = NULL;
-            task->state = TASK_WAITING; // so that it can be enqueued
-            sched_enqueue(task);
-            task_put(task);
+            current_requeue(hart, task);
         }
     }
+}
+
+// In a replay of several harts: this one's section, after what it ran.
+u32 step_section(struct hart *hart, const struct segment *segment) {
+    if (segment) {
+        struct task *task = segment->task;
+        hart->fault = segment->fault;
+        bool pass = guest_left(hart, task, segment->exit, segment->tick, segment->retired,
+                               segment->used - segment->retired);
+        turn_end(task, pass);
+        if (pass) {
+            if (task->state != TASK_RUNNING)
+                current_drop(hart, task);
+            pass_end();
+        }
+    }
+    return step(hart, ~0ull - kernel->tick);
 }
 
 static void report_fill(struct hart *hart, u32 status) {
@@ -284,6 +349,7 @@ __attribute__((export_name("k_step"))) u32 k_step(u32 id, u32 budget_lo, u32 bud
         atomic_load(&hart->doorbell); // first: a ring during the step must end k_park at once
     if (atomic_load(&host.freeze)) {
         atomic_wait(&host.freeze, 1, 100000000); // the gate
+        hart->report.status = STATUS_READY; // it may be the first step
         return STATUS_READY;
     }
     if (atomic_load(&host.panicked)) {
@@ -297,8 +363,13 @@ __attribute__((export_name("k_step"))) u32 k_step(u32 id, u32 budget_lo, u32 bud
         host.counters.harts_inside_max = inside;
     host.idle &= ~(1u << id);
     u32 status = STATUS_READY;
-    if (kernel->magic == KERNEL_MAGIC)
-        status = step(hart, (u64)budget_hi << 32 | budget_lo);
+    u64 budget = (u64)budget_hi << 32 | budget_lo;
+    if (host.order.replay)
+        status = order_follow(hart, budget);
+    else if (kernel->magic == KERNEL_MAGIC)
+        status = step(hart, budget);
+    if (host.order.on)
+        order_end(hart, status != STATUS_READY && hart == host.running && host.idle >> id & 1);
     report_fill(hart, status);
     kernel_unlock(hart);
     atomic_add(&host.counters.harts_inside, (u32)-1);

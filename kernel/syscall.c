@@ -182,18 +182,24 @@ bool ecall_local(struct hart *hart, u64 *x) {
 }
 
 // The same where cpu_run has been left.
-static bool local_run(struct task *task) {
+bool syscall_local(struct task *task) {
     struct cpu *cpu = &task->cpu;
-    if (!is_local(cpu->x[17]) || kernel->flags & BOOT_STRACE)
+    if (!is_local(cpu->x[17]))
         return false;
     cpu->x[10] = (u64)table[cpu->x[17]].handler(task, NULL);
     if (unlikely(host.taps))
         tap_return(task, (u32)cpu->x[17], (i64)cpu->x[10]);
     cpu->pc += 4;
     cpu->instret++;
+    cpu_reservation_clear(cpu);
+    return true;
+}
+
+static bool local_run(struct task *task) {
+    if (kernel->flags & BOOT_STRACE || !syscall_local(task))
+        return false;
     kernel->tick++;
     task->ticks_user++;
-    cpu_reservation_clear(cpu);
     return true;
 }
 

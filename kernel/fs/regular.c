@@ -64,6 +64,7 @@ i64 inode_page(struct task *task, struct inode *inode, u64 index, struct page **
 }
 
 static void page_zero(struct page *page, u64 from, u64 to) { // offsets in the page
+    order_page(page, true);
     code_drop(page_address(page));
     memset((u8 *)page_data(page) + from, 0, to - from);
     page->flags |= PAGE_DIRTY;
@@ -96,6 +97,8 @@ static i64 regular_read(struct task *task, struct file *file, struct uio *uio, u
         u64 at = *pos & PAGE_MASK, len = min((u64)n - done, PAGE_SIZE - at);
         struct page *page = pagecache_find(&inode->pages, *pos >> PAGE_SHIFT);
         assert(page || !below_lower(inode, *pos >> PAGE_SHIFT)); // filled in this pass
+        if (page)
+            order_page(page, false);
         r = page ? uio_put(uio, (u8 *)page_data(page) + at, len) : uio_zero(uio, len);
         if (r < 0)
             return done ? (i64)done : r;
@@ -120,9 +123,10 @@ i64 inode_read(struct task *task, struct inode *inode, u64 offset, void *dst, u6
     for (u64 done = 0; done < len;) {
         u64 at = (offset + done) & PAGE_MASK, n = min(len - done, PAGE_SIZE - at);
         struct page *page = pagecache_find(&inode->pages, (offset + done) >> PAGE_SHIFT);
-        if (page)
+        if (page) {
+            order_page(page, false);
             memcpy(out + done, (u8 *)page_data(page) + at, n);
-        else
+        } else
             memset(out + done, 0, n);
         done += n;
     }
@@ -190,6 +194,7 @@ static i64 regular_write(struct task *task, struct file *file, struct uio *uio, 
             r = -ENOSPC;
         if (r < 0)
             break;
+        order_page(page, true);
         code_drop(page_address(page));
         page_get(page);
         r = uio_get(uio, (u8 *)page_data(page) + in, len);

@@ -318,6 +318,30 @@ static u64 find_gap(struct mm *mm, u64 len) {
     }
 }
 
+// All who have an object mapped through which one of them can write belong together: their harts
+// take turns.
+static void sharing(struct mm *mm, const struct vma *vma) {
+    struct memobject *object = vma->object;
+    bool writes = vma->prot & PROT_WRITE || vma->flags & VMA_WRITABLE_FILE;
+    if (!object->shared && vma->flags & VMA_SHARED && writes) {
+        object->shared = true;
+        struct process *process;
+        list_each(process, &kernel->processes, all) {
+            struct task *task;
+            list_each(task, &process->tasks, sibling)
+                for (u32 i = 0; task->mm && i < task->mm->vma_count; i++)
+                    task->mm->shares |= task->mm->vmas[i]->object == object;
+        }
+    }
+    mm->shares |= object->shared;
+}
+
+void mm_sharing(struct mm *mm) {
+    for (u32 i = 0; i < mm->vma_count && ordered(); i++)
+        if (mm->vmas[i]->object)
+            sharing(mm, mm->vmas[i]);
+}
+
 i64 mm_map(struct mm *mm, u64 addr, u64 len, u32 prot, u32 map_flags, u32 vma_flags,
            struct memobject *object, u64 index, const char *name) {
     len = align_up(len, (u64)PAGE_SIZE);
@@ -352,6 +376,8 @@ i64 mm_map(struct mm *mm, u64 addr, u64 len, u32 prot, u32 map_flags, u32 vma_fl
         object->ops->get(object);
     vma_insert_at(mm, mm_find_index(mm, addr), vma);
     mm->total += len;
+    if (object && ordered())
+        sharing(mm, vma);
     vma_merge(mm, addr, addr + len);
     return (i64)addr;
 }
@@ -578,14 +604,17 @@ static struct page *page_copy(struct page *from) {
     return page;
 }
 
+static u32 rights(enum access access) {
+    return access == ACCESS_WRITE   ? PROT_WRITE
+           : access == ACCESS_FETCH ? PROT_EXEC
+                                    : PROT_READ | PROT_WRITE;
+}
+
 i64 mm_fault(struct mm *mm, u64 va, enum access access, struct task *task, maddr *out) {
     struct vma *vma = va < USER_END ? mm_find(mm, va) : NULL;
     if (!vma && (va >= USER_END || !(vma = stack_grow(mm, va))))
         return -EFAULT;
-    u32 need = access == ACCESS_WRITE   ? PROT_WRITE
-               : access == ACCESS_FETCH ? PROT_EXEC
-                                        : PROT_READ | PROT_WRITE;
-    if (!(vma->prot & need))
+    if (!(vma->prot & rights(access)))
         return -EACCES;
     bool write = access == ACCESS_WRITE;
     u32 *pte = pte_find(mm, va);
@@ -634,6 +663,8 @@ i64 mm_fault(struct mm *mm, u64 va, enum access access, struct task *task, maddr
             if (!page)
                 return -ENOMEM;
         }
+        if (shared && write)
+            page->flags |= PAGE_SHARED;
         if (*pte) { // shared, was readable
             mm_shootdown(mm, page_va, page_va + PAGE_SIZE);
             pte_clear(mm, pte);
@@ -651,6 +682,13 @@ i64 mm_fault(struct mm *mm, u64 va, enum access access, struct task *task, maddr
     }
     *out = page_address(page);
     return 0;
+}
+
+maddr mm_ready(struct mm *mm, u64 va, enum access access) {
+    struct vma *vma = va < USER_END ? mm_find(mm, va) : NULL;
+    u32 *pte = vma && vma->prot & rights(access) ? pte_find(mm, va) : NULL;
+    bool is = pte && *pte && (access != ACCESS_WRITE || *pte & PTE_WRITE);
+    return is ? PTE_FRAME(*pte) : 0;
 }
 
 maddr mm_peek(struct mm *mm, u64 va) {

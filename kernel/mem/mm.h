@@ -30,6 +30,7 @@ struct mm {
     u64 brk_start, brk;
     u64 stack_limit; // lowest address the stack may grow to
     u64 rss, rss_max; // frames
+    bool shares; // with others, what programs write (kept only if BOOT_ORDERED)
     u64 total;  // bytes mapped
     // For procfs.
     u64 arg_start, arg_end, env_start, env_end;
@@ -42,6 +43,7 @@ struct mm {
 
 must_check struct mm *mm_create(void);
 must_check struct mm *mm_clone(struct mm *mm); // copy-on-write
+void mm_sharing(struct mm *mm); // it becomes somebody's: what it has mapped may be shared by now
 void mm_get(struct mm *mm);
 void mm_put(struct mm *mm);
 
@@ -62,6 +64,8 @@ u32 mm_find_index(struct mm *mm, u64 addr);   // first VMA with end > addr; vma_
 must_check i64 mm_fault(struct mm *mm, u64 va, enum access access, struct task *task, maddr *out);
 maddr mm_peek(struct mm *mm, u64 va); // the frame of a page that can be executed now; 0: it would fault
 maddr mm_look(struct mm *mm, u64 va); // the frame at va, whatever its rights; 0: none is there
+// The frame at va, if this access needs nothing of the kernel; 0: it does. No lock, if the space belongs to this hart.
+maddr mm_ready(struct mm *mm, u64 va, enum access access);
 bool mm_present(struct mm *mm, u64 va); // for mincore
 
 // After a right was taken away: every hart has dropped its translations of [start, end) when this returns.

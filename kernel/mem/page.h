@@ -10,7 +10,8 @@ struct page {
     u32 flags; // PAGE_*
     u32 pad;
 };
-enum { PAGE_DIRTY = 1, PAGE_DISK = 2 }; // DISK: counted in kernel->disk_used
+// DISK: counted in kernel->disk_used. SHARED: was mapped so that programs write it
+enum { PAGE_DIRTY = 1, PAGE_DISK = 2, PAGE_SHARED = 4 };
 
 must_check struct page *page_alloc(void); // zeroed, refs = 1; NULL when out of memory
 // Supplied by fs/imagefs.c: frames are short; gives back about `want` of them. Returns how many.

@@ -24,7 +24,7 @@ void code_drop(maddr page) {
     u32 *code = frame_code(page);
     if (*code & CODE_IS) {
         *code = (*code + CODE_GENERATION) & ~(u32)CODE_IS;
-        host.code_drops++; // by the kernel lock
+        host.code_drops++; // by the kernel lock; a change that is lost among others is one all the same
         if (host.running)
             host.running->code_changed = true;
     }
@@ -110,7 +110,7 @@ void tlb_acknowledge(struct hart *hart) {
 
 // Waits until every other hart in guest code (of `mm`, or of any when NULL) has flushed or left.
 static void shootdown_others(struct mm *mm) {
-    if (host.hart_count < 2)
+    if (host.hart_count < 2 || ordered()) // then nobody is in guest code who could tell
         return;
     u32 generation = atomic_add(&host.shootdown, 1) + 1;
     for (u32 i = 0; i < host.hart_count; i++) {
@@ -130,6 +130,7 @@ static void shootdown_others(struct mm *mm) {
 }
 
 void mm_shootdown(struct mm *mm, u64 start, u64 end) {
+    order_pause(mm);
     mm->gen++;
     struct hart *hart = host.running;
     if (hart) {
@@ -175,20 +176,38 @@ static void code_begin(struct hart *hart, maddr page) {
 // ---- Misses ------------------------------------------------------------------------------------
 // While a hart waits for the kernel lock it does not count as being in guest code, so whoever holds
 // the lock may take rights away meanwhile: look again at the generation.
+//
+// With BOOT_ORDERED it takes no kernel lock, for what a miss finds must not depend on when it gets one: only this hart
+// changes its address space, or another one that has stopped it first. What a miss cannot have as it is faults.
 static void miss_begin(struct hart *hart) {
+    if (ordered()) {
+        lock_take(&host.miss_lock);
+        return;
+    }
     kernel_lock(hart);
     tlb_select(hart, hart->mm);
 }
 
 static void miss_end(struct hart *hart) {
+    if (ordered()) {
+        lock_drop(&host.miss_lock);
+        return;
+    }
     atomic_store(&hart->in_guest, 1);
     kernel_unlock(hart);
+}
+
+static i64 miss(struct hart *hart, u64 va, enum access access, maddr *page) {
+    if (!ordered())
+        return mm_fault(hart->mm, va, access, NULL, page);
+    *page = mm_ready(hart->mm, va, access);
+    return *page ? 0 : E_WAIT;
 }
 
 maddr tlb_miss(struct hart *hart, u64 va, enum access access) {
     maddr page;
     miss_begin(hart);
-    i64 r = mm_fault(hart->mm, va, access, NULL, &page);
+    i64 r = miss(hart, va, access, &page);
     if (r) {
         hart->fault = (struct fault){va, access};
         miss_end(hart);
@@ -202,6 +221,7 @@ maddr tlb_miss(struct hart *hart, u64 va, enum access access) {
         u32 *code = frame_code(page);
         if (*code & CODE_IS) {
             code_drop(page);
+            hart->code_changed = true;
         } else {
             *code |= CODE_WRITTEN;
             tlb_fill(hart->tlb, hart->tlb->w, base, page);
@@ -216,7 +236,7 @@ maddr tlb_miss(struct hart *hart, u64 va, enum access access) {
 maddr tlb_fetch(struct hart *hart, u64 va) {
     maddr page;
     miss_begin(hart);
-    i64 r = mm_fault(hart->mm, va, ACCESS_FETCH, NULL, &page);
+    i64 r = miss(hart, va, ACCESS_FETCH, &page);
     if (r) {
         hart->fault = (struct fault){va, ACCESS_FETCH};
         page = 0;

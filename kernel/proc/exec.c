@@ -429,6 +429,7 @@ static void swap(struct task *task, struct exec *exec) {
     process->rss_max = old ? max(process->rss_max, old->rss_max) : process->rss_max;
     task->mm = exec->mm;
     exec->mm = NULL;
+    mm_sharing(task->mm);
     if (host.running)
         tlb_select(host.running, task->mm); // before the old one can be freed
     mm_put(old);

@@ -180,6 +180,7 @@ struct task {
 // sched.c
 void sched_enqueue(struct task *task); // make runnable; rings an idle hart
 struct task *sched_pick(struct hart *hart);
+bool sched_apart(const struct hart *hart, const struct task *task); // not while another hart's task runs
 void sched_yield(struct task *task);
 void sched_kick(struct task *task); // it has something to look at: leave guest code if it runs elsewhere
 

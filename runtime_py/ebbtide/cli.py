@@ -329,8 +329,8 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
     run.add_argument("--stats", action="store_true",
                      help="at the end, write to stderr what was run and what was compiled")  # fmt: skip
     run.add_argument("--record", action=argparse.BooleanOptionalAction,
-                     help="record the run, which takes one processor (the default but for --harts "
-                     "above 1 and --jit=verify); its id goes to stderr first")  # fmt: skip
+                     help="record the run (the default but for --harts above 1 and --jit=verify); its id "
+                     "goes to stderr first")  # fmt: skip
     run.add_argument("--core", metavar="FILE", help="if a program crashes, replay the run to there "
                      "and write its ELF core (`ebb core` does it later)")  # fmt: skip
     run.add_argument("--id-file", metavar="FILE", help="write the run's id there, not to stderr")

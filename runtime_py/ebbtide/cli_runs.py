@@ -15,12 +15,19 @@ from typing import IO, Any
 
 from .abi import Abi
 from .errors import EbbError
-from .recording import DIGEST, END, EVENT, META, OUTPUT, PAGES, Written
+from .recording import DIGEST, END, EVENT, META, ORDER, OUTPUT, PAGES, Written
 from .rewind.bundle import Bundle, write_bundle
 from .rewind.store import Run, RunRow, RunStore
 from .rewind.tape import StoredEntry
 
-_KINDS = {DIGEST: "DIGEST", OUTPUT: "OUTPUT", META: "META", END: "END", PAGES: "PAGES"}
+_KINDS = {
+    DIGEST: "DIGEST",
+    OUTPUT: "OUTPUT",
+    META: "META",
+    END: "END",
+    PAGES: "PAGES",
+    ORDER: "ORDER",
+}
 
 
 def _get(store: RunStore, options: argparse.Namespace) -> int:

@@ -103,8 +103,10 @@ class Events:
         hostname: str = "ebb",
         index: bytes = b"",
         strace: bool = False,
+        ordered: bool = False,
     ) -> bytes:
         """Start the machine; the first event it gets."""
+        flags = {"BOOT_STRACE": strace, "BOOT_ORDERED": ordered}
         return self._event(
             "BOOT",
             "event_boot",
@@ -114,7 +116,7 @@ class Events:
             cpus=cpus,
             harts=harts,
             index_len=len(index),
-            flags=self.abi.const["BOOT_STRACE"] if strace else 0,
+            flags=sum(self.abi.const[flag] for flag, on in flags.items() if on),
             seed=seed,
             hostname=hostname.encode(),
         )

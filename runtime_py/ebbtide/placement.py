@@ -100,14 +100,17 @@ class Options:
         mounts = tuple(mount.checked() for mount in self.mounts)
         return replace(self, memory=memory, mounts=mounts)
 
-    def harts_wanted(self, cores: int) -> int:
-        """Return how many harts step: one when recorded (to verify, too) or in virtual time."""
-        one = bool(self.record) or self.jit == "verify" or self.time == "virtual"
+    def harts_wanted(self, cores: int, *, ordered: bool = False) -> int:
+        """Return how many harts step: one when recorded (to verify, too) or in virtual time; `ordered`:
+        several can be recorded, if asked for.
+        """
+        recorded = bool(self.record) and not (ordered and self.harts)
+        one = recorded or self.jit == "verify" or self.time == "virtual"
         if self.time not in ("host", "virtual"):
             raise ValueError(f"time is host or virtual, not {self.time!r}")
         if one and self.harts not in (None, 1):
             raise ValueError(
-                "a recorded or verified machine, and one in virtual time, has one hart"
+                "a verified machine, one in virtual time, and one recorded in a page has one hart"
             )
         return 1 if one else self.harts or min(cores, HARTS_MOST)
 

@@ -30,6 +30,7 @@ from .host_directories import HostDirectories
 from .image import images_with
 from .image_store import Image, ImageStore, empty_index
 from .kernel_role import KernelRole, Listener
+from .order import RECORD, RING, OrderedRecordingPort, OrderLog
 from .placement import MEMORY_LEAST, Options, Placement, about_chaos
 from .policy import Rules, asked_kinds
 from .port import JIT_THRESHOLD, JIT_THRESHOLD_KEPT, Control, Port, Seat
@@ -94,6 +95,7 @@ class NativePlacement(Placement):
         self._image_name: str | None = None
         self._snapshots: Snapshots | None = None
         self._begun: Snapshot | None = None
+        self._log: OrderLog | None = None  # if several harts are recorded
 
     @classmethod
     def beginning(cls, snapshot: str | None) -> Self:
@@ -116,7 +118,7 @@ class NativePlacement(Placement):
         self._loop = asyncio.get_running_loop()
         self._listener = listener
         image = await self._image(options)
-        harts = options.harts_wanted(os.cpu_count() or 1)
+        harts = options.harts_wanted(os.cpu_count() or 1, ordered=True)
         beside = self._beside(options)
         self.memory, ram = self._memory(beside.ram if beside else options.memory)
         if beside:
@@ -131,6 +133,9 @@ class NativePlacement(Placement):
             self._mounts.on_full = partial(listener.limit, "disk")
         self._verify = options.jit == "verify"
         self.recorder = self._recorder(options, image)
+        if self.recorder is not None and harts > 1:
+            log = self.port.order(RECORD, RING)
+            self._log = OrderLog(self.abi, self.memory, log, self.recorder)
         self._role = KernelRole(self.port, listener, self._store, self._mounts, self._seen())
         self._seats = [self.port.seat(hart) for hart in range(harts)]
         host = HostTime(begin_ns=beside.now_ns if beside else 0)
@@ -148,7 +153,11 @@ class NativePlacement(Placement):
                 threshold = JIT_THRESHOLD_KEPT
             threshold = options.jit_threshold or threshold
             self._compiler = Compiler(
-                self.kernel, threshold=threshold, store=store, on_refused=self._refused
+                self.kernel,
+                threshold=threshold,
+                store=store,
+                sharing=self.recorder is None,  # as with kept code
+                on_refused=self._refused,
             )
         for seat in self._seats:
             clock: Timekeeper = Clock(host) if options.time == "host" else VirtualClock()
@@ -272,6 +281,7 @@ class NativePlacement(Placement):
                 hostname=options.hostname,
                 index=image.index if image else empty_index(),
                 strace=options.strace,
+                ordered=self._log is not None,
             )
         )
         self.post(events.clock(0, VIRTUAL_MUL))  # a guess, until a hart has measured
@@ -296,6 +306,8 @@ class NativePlacement(Placement):
                 return port
             if self._verify:
                 return verify.VerifyPort(port, recorder)
+            if self._log is not None:
+                return OrderedRecordingPort(port, recorder, self._order, self._log)
             paged = port if isinstance(recorder, RunRecorder) else None
             return RecordingPort(port, recorder, self._order, tick=self._begin_tick, paged=paged)
 
@@ -422,11 +434,14 @@ class NativePlacement(Placement):
         return digest
 
     def _tick(self) -> int:
-        layout, at = self.abi.structs["report"], self._seats[0].report
-        return layout.integer(self.port.read(at, layout.size), "tick")
+        layout = self.abi.structs["report"]
+        raw = (self.port.read(seat.report, layout.size) for seat in self._seats)
+        return max(layout.integer(one, "tick") for one in raw)
 
     def _note(self, recorder: Recorder, digest: bytes) -> None:
         noted = self.port.page_hashes() if self._verify else digest
+        if self._log is not None:
+            self._log.move(self._tick())
         recorder.append(Entry(DIGEST, self._tick(), noted))
 
     async def close(self) -> None:
@@ -450,6 +465,8 @@ class NativePlacement(Placement):
             raise InternalError("a hart did not stop")
         if self._compiler is not None:
             self._compiler.close()
+        if self._log is not None:
+            self._log.move(self._tick())
         if isinstance(self.recorder, RunRecorder):
             for record in self.port.outbox():
                 self.recorder.output(record)

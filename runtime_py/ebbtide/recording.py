@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
-from .abi import Status
+from .abi import Abi, Status
 from .errors import EbbError, InternalError
 from .machine_pages import PAGE_S, difference
 from .port import Control, Port, Report, Wake
@@ -26,6 +26,7 @@ OUTPUT = 3  # how many records had come out, and the hash of them; says nothing 
 META = 4  # JSON: whose run this is; the first entry
 END = 5  # JSON: how it ended; the last entry
 PAGES = 6  # of a machine that was there before: u32 number of the first, and the pages' bytes
+ORDER = 8  # what several harts did, one after the other (order.py); 7 is tape.py's
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,21 @@ class RecordingPort(Port):
         self._port.jit_install(module)  # no input of the machine: not on the tape
 
 
+def differs(
+    abi: Abi,
+    recorded: bytes,
+    digest: Callable[[], bytes],
+    page_hashes: Callable[[], bytes] | None,
+) -> str:
+    """Compare a machine with the data of a DIGEST entry; says what is not the same, if anything."""
+    paged = page_hashes if len(recorded) > WHOLE else None
+    if (ours := (paged or digest)()) == recorded:
+        return ""
+    if paged:
+        return difference(abi, ours, recorded)
+    return f"expected the machine {recorded.hex()}, got {ours.hex()}"
+
+
 class ReplayDriver:
     """Steps a machine to each tick of a tape and delivers what was delivered there.
 
@@ -228,14 +244,7 @@ class ReplayDriver:
         if entry.kind == EVENT:
             self.port.deliver(entry.data)
         elif entry.kind == DIGEST:
-            recorded = entry.data
-            paged = self.page_hashes if len(recorded) > WHOLE else None
-            if (digest := (paged or self.digest)()) != recorded:
-                what = (
-                    difference(self.port.abi, digest, recorded)
-                    if paged
-                    else f"expected the machine {recorded.hex()}, got {digest.hex()}"
-                )
+            if what := differs(self.port.abi, entry.data, self.digest, self.page_hashes):
                 raise ReplayDiverged(f"entry {self.next}, at tick {entry.tick}: {what}")
             self.digests += 1
 

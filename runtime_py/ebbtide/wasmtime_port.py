@@ -198,6 +198,10 @@ class WasmtimeHostPort(HostPort):
         """Return the extent of machine memory in use, in pages: end of the heap, first frame, end."""
         return _span(self._instance)
 
+    def order(self, mode: int, size: int) -> int:
+        """Have the order of passes written, or follow one; returns the address of struct order_log."""
+        return self._instance.call("k_order", mode, size)
+
     def tap(self, mask: int) -> None:
         """Ask for records of taps: bit n for the n-th."""
         self._instance.call("k_tap", mask)

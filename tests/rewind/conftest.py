@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from tests.conftest import built
 
+from ebbtide import assets
+from ebbtide.rewind.store import RunStore
 from support.command import ebb as ebb_of_all
 
 Ebb = Callable[..., subprocess.CompletedProcess[bytes]]
@@ -28,6 +31,13 @@ def ebb(tmp_path: Path, kernel_wasm: Path) -> Ebb:
         )
 
     return run
+
+
+@pytest.fixture
+def runs() -> Iterator[RunStore]:
+    """The store of `$EBB_RUNS`."""
+    with closing(RunStore(assets.runs_folder())) as store:
+        yield store
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -22,11 +24,12 @@ PROGRAM = "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo $i; done > /tmp/n; ki
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunStore:
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunStore]:
     """A store of its own with one run that ends badly."""
     monkeypatch.setenv("EBB_RUNS", str(tmp_path / "runs"))
     recorded(tmp_path, "--", "sh", "-c", PROGRAM, code=139)
-    return RunStore(assets.runs_folder())
+    with closing(RunStore(assets.runs_folder())) as made:
+        yield made
 
 
 def opened(store: RunStore, run: Run, often: bool = True) -> tuple[Timeline, int]:

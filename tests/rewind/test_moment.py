@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from ebbtide import assets
 from ebbtide.cli_rewind import open_replay
 from ebbtide.rewind.debug_view import Stop
 from ebbtide.rewind.gdb_command import open_timeline
@@ -19,8 +18,8 @@ from support.command import ebb, recorded
 pytestmark = pytest.mark.native
 
 
-def test_a_time_is_the_first_tick_at_which_the_machine_shows_it(crash: str):
-    run = RunStore(assets.runs_folder()).open(crash)
+def test_a_time_is_the_first_tick_at_which_the_machine_shows_it(runs: RunStore, crash: str):
+    run = runs.open(crash)
     replay = open_replay(run)
     choice = random.Random(5)
     for tick in sorted(choice.randrange(1, replay.end) for _ in range(30)):
@@ -41,8 +40,8 @@ def test_a_time_is_the_first_tick_at_which_the_machine_shows_it(crash: str):
     replay.close()
 
 
-def test_an_event_is_the_tick_before_which_it_stands(crash: str):
-    run = RunStore(assets.runs_folder()).open(crash)
+def test_an_event_is_the_tick_before_which_it_stands(runs: RunStore, crash: str):
+    run = runs.open(crash)
     abi = open_replay(run).abi
     for number, entry in enumerate(run.entries):
         assert moment(f"e{number}").place(abi, run.entries) == entry.tick
@@ -59,7 +58,7 @@ def test_words(word: str, meant: Moment):
     assert moment(word) == meant
 
 
-def test_every_command_that_takes_a_place_takes_all_its_forms(crash: str):
+def test_every_command_that_takes_a_place_takes_all_its_forms(runs: RunStore, crash: str):
     for when in ("1", "10s", "e5"):
         assert ebb("replay", crash, "--goto", when).returncode == 0
     assert ebb("replay", crash, "--goto", "10s").stdout == ebb("logs", crash).stdout
@@ -75,16 +74,15 @@ def test_every_command_that_takes_a_place_takes_all_its_forms(crash: str):
     ebb("snapshot", "rm", made.stdout.strip())
 
 
-def test_a_run_that_goes_on_from_a_machine_begins_there(crash: str, tmp_path: Path):
+def test_a_run_that_goes_on_from_a_machine_begins_there(runs: RunStore, crash: str, tmp_path: Path):
     made = ebb("snapshot", "create", crash)
     snapshot = made.stdout.strip()
     id = recorded(tmp_path, "--snapshot", snapshot, "--", "sh", "-c", "kill -SEGV $$", code=139)
     ebb("snapshot", "rm", snapshot)
-    store = RunStore(assets.runs_folder())
-    run = store.open(id)
+    run = runs.open(id)
     for _ in range(2):  # gone through, then by what was kept
         replay = open_replay(run)
-        line, pid = open_timeline(store, run, replay, None)
+        line, pid = open_timeline(runs, run, replay, None)
         assert line.tick == line.end_of(pid) > replay.begin > 0
         line.seek(replay.begin + 5000)
         if replay.tick == replay.begin + 5000:

@@ -58,7 +58,8 @@ def test_a_machine_that_differs_is_found_and_its_page_named(ebb, tmp_path):
 def test_what_is_not_recorded_leaves_nothing(ebb):
     assert ebb("run", "--no-record", "--", "true").stderr == b""
     assert b"not recorded: 2 harts" in ebb("run", "--harts", "2", "--", "true").stderr
-    assert ebb("run", "--record", "--harts", "2", "--", "true").returncode == 125
+    virtual = "--record", "--harts", "2", "--time", "virtual"
+    assert ebb("run", *virtual, "--", "true").returncode == 125
     none = ebb("replay")
     assert none.returncode == 125 and b"nothing has been recorded yet" in none.stderr
 

@@ -10,14 +10,17 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..abi import Abi
 from ..errors import EbbError
 from ..events import CallEnded, Events
-from ..recording import END, EVENT, META, PAGES, ReplayDriver, Written
+from ..recording import END, EVENT, META, ORDER, PAGES, ReplayDriver, Written
 from .output import Chunk, OutputCheck, OutputHash, Streams
 from .stage import Pages, Stage
+
+if TYPE_CHECKING:
+    from ..order import OrderedDriver
 
 SLICE = 1 << 26  # ticks between two looks at the outbox
 CHECKPOINT_S = 0.5  # of replay between two checkpoints
@@ -67,7 +70,8 @@ class Replay:
         self._streams = Streams(abi)
         self._seen = begin.next  # entries that `_streams` knows
         self.stage = new_stage(self.ram, begin.pages)
-        self._driver = self._drive(begin.tick, begin.next)
+        self.ordered = any(entry.kind == ORDER for entry in entries)  # several harts
+        self._driver: ReplayDriver | OrderedDriver = self._drive(begin.tick, begin.next)
         self.checkpoint()
 
     @property
@@ -108,6 +112,8 @@ class Replay:
     def go(self, tick: int) -> bool:
         """Go on to a tick; True: a debugger's stop came first. Makes checkpoints on the way."""
         driver, end = self._driver, len(self.entries)
+        if self.ordered:
+            raise EbbError("a run of several harts is replayed as a whole only")
         while driver.next < end and self.entries[driver.next].tick < tick:
             if not self._advance(self.entries[driver.next].tick):
                 return True
@@ -115,10 +121,12 @@ class Replay:
         return not self._advance(min(tick, self.end))
 
     def _advance(self, tick: int) -> bool:
+        driver = self._driver
+        assert isinstance(driver, ReplayDriver)
         while self.tick < tick:
             self.on_slice()
-            self._driver.advance(min(tick, self.tick + self.budget))
-            if self._driver.stopped:
+            driver.advance(min(tick, self.tick + self.budget))
+            if driver.stopped:
                 return False
             if time.monotonic() - self._marked > self.checkpoint_s:
                 self.checkpoint()
@@ -184,7 +192,9 @@ class Replay:
         """Give the memory back."""
         self.stage.close()
 
-    def _drive(self, tick: int, next: int) -> ReplayDriver:
+    def _drive(self, tick: int, next: int) -> ReplayDriver | OrderedDriver:
+        if self.ordered:
+            return self.stage.ordered(self.entries, self._drain)
         driver = ReplayDriver(
             self.stage.port,
             self.entries,

@@ -6,13 +6,16 @@ whole machine. They are held in pieces, and what two moments have in common they
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from ..errors import EbbError
 from ..port import Port
 
 if TYPE_CHECKING:
+    from ..order import OrderedDriver
+    from ..recording import Written
     from .debug_view import DebugView
 
 
@@ -33,6 +36,10 @@ class Stage(Protocol):
 
     def digest(self) -> bytes:
         """Return the SHA-256 over all machine pages."""
+
+    def ordered(self, entries: Sequence[Written], drain: Callable[[], None]) -> OrderedDriver:
+        """Follow the order in which several harts ran."""
+        raise EbbError("a run of several harts is replayed natively only")
 
     def page_hashes(self) -> bytes:
         """Return a hash of each machine page in use."""

@@ -19,7 +19,7 @@ from typing import BinaryIO, Protocol
 
 from ..abi import Abi
 from ..errors import EbbError
-from ..recording import EVENT, Entry, Written
+from ..recording import EVENT, ORDER, Entry, Written
 
 MAGIC, VERSION = b"EBBT", 1
 SHA256 = 1
@@ -193,7 +193,7 @@ class TapeWriter:
         if entry.kind == EVENT and (short := self._clock.short(entry.tick, data)) is not None:
             self._raw += _varint(_SHORT_CLOCK << 1) + _varint(entry.tick - self._tick) + short
             return
-        if self._objects is not None and len(data) >= OBJECT_LEAST:
+        if self._objects is not None and len(data) >= OBJECT_LEAST and entry.kind != ORDER:
             split = 0
             if entry.kind == EVENT:
                 split = self._heads.get(int.from_bytes(data[:4], "little"), 0)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
+from ..order import FOLLOW, OrderedDriver
+from ..recording import Written
 from ..wasmtime_jit import Compiler
 from ..wasmtime_kernel import WASM_PAGE, KernelModule, SharedMemory
 from ..wasmtime_port import WasmtimeHostPort, WasmtimePort
@@ -68,6 +70,21 @@ class WasmtimeStage(Stage):
 
     def pages(self, like: Pages | None = None) -> Pages:
         return pages_of(self.host, like)
+
+    def ordered(self, entries: Sequence[Written], drain: Callable[[], None]) -> OrderedDriver:
+        """Follow the order in which several harts ran."""
+        host = self.host
+        log = host.order(FOLLOW, 0)
+        return OrderedDriver(
+            self.port,
+            entries,
+            self.memory,
+            log,
+            alloc=host.private_alloc,
+            digest=self.digest,
+            page_hashes=self.page_hashes,
+            drain=drain,
+        )
 
     def debug(self) -> DebugView:
         if self._debug is None:
