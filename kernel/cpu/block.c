@@ -8,8 +8,7 @@ _Alignas(64) u64 register_file[HART_MAX * CONTEXT_WORDS];
 void cpu_cache_init(struct hart *hart, u32 harts) {
     struct cpu_cache *cache = palloc(sizeof(*cache));
     assert(cache);
-    // Of many harts each has less, so that there is room for what each compiles.
-    u32 share = harts > HART_MAX / 2 ? 2 : 1;
+    u32 share = harts > HART_MAX / 2 ? 2 * HARTS_FULL : min(harts, HARTS_FULL);
     cache->op_max = CODE_OPS / share;
     while (!(cache->ops = palloc(cache->op_max * sizeof(struct op)))) {
         cache->op_max /= 2;
@@ -302,7 +301,7 @@ static struct op *entry_make(struct cpu_cache *cache, struct code_page *page, u3
         op[0].imm = (i32)index;
     } else {
         // c: how many thresholds it is worth; a: whether, and how often, kept code was asked for
-        op[0].code = OP_ENTRY | OP_SLOW;
+        op[0].code = OP_ENTRY;
         op[0].c = loop || is_return(page, off) ? PATIENCE : 1;
         op[0].a = kept_likely(jit, page->frame, off);
         op[0].imm = op[0].a ? (i32)min(jit->early, jit->threshold) : (i32)(jit->threshold * op[0].c);
@@ -318,25 +317,44 @@ struct op *code_entry(struct hart *hart, struct cpu_cache *cache, u64 pc, bool l
     return entry_make(cache, code_page_at(hart, cache, pc), pc & PAGE_MASK, loop);
 }
 
+struct op *code_target(struct hart *hart, struct cpu_cache *cache, u64 pc) {
+    struct code_page *page = code_page_at(hart, cache, pc);
+    u32 off = pc & PAGE_MASK;
+    bool fresh = page && off && !page->map[off / 2] && !is_return(page, off);
+    return fresh ? code_entry(hart, cache, pc, false) : code_at(hart, cache, pc);
+}
+
 void code_await(struct hart *hart, struct cpu_cache *cache, u64 pc) {
     struct code_page *page = code_page_known(hart, cache, pc);
     u32 off = pc & PAGE_MASK;
     if (page && page->map[off / 2] && cache->op_count + 2 <= cache->op_max)
-        entry_make(cache, page, off, true);
+        entry_make(cache, page, off, true)->code |= OP_SLOW; // who waits is asked for there
 }
 
-void code_compiled(struct cpu_cache *cache, maddr frame, u32 off, u32 generation, u32 index) {
+static struct op *entry_known(struct cpu_cache *cache, maddr frame, u32 off, u32 generation) {
     struct code_page *page;
     for (u32 i = cache->hash[(frame >> PAGE_SHIFT) % CODE_HASH]; i; i = page->next) {
         page = &cache->pages[i - 1];
         if (page->frame != frame || page->generation != generation || !page->map[off / 2])
             continue;
         struct op *op = op_at(cache, page->map[off / 2]);
-        if (op->b == OP_ENTRY_MARK) {
-            op->code = (index ? OP_COMPILED : OP_ENTRY) | OP_SLOW;
-            op->imm = index ? (i32)index : (i32)cache->jit->threshold;
-        }
+        return op->b == OP_ENTRY_MARK ? op : NULL;
     }
+    return NULL;
+}
+
+void code_compiled(struct cpu_cache *cache, maddr frame, u32 off, u32 generation, u32 index) {
+    struct op *op = entry_known(cache, frame, off, generation);
+    if (op) {
+        op->code = (index ? OP_COMPILED : OP_ENTRY) | OP_SLOW;
+        op->imm = index ? (i32)index : (i32)cache->jit->threshold;
+    }
+}
+
+void code_covered(struct cpu_cache *cache, maddr frame, u32 off, u32 generation) {
+    struct op *op = entry_known(cache, frame, off, generation);
+    if (op && op_code(op) == OP_ENTRY && !op->a)
+        op->imm = (i32)(cache->jit->threshold * PATIENCE);
 }
 
 static struct op *decode_run(struct cpu_cache *cache, struct code_page *page, u32 off) {

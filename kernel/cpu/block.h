@@ -25,7 +25,7 @@
     X(OP_BGE_FAR)                                                                                  \
     X(OP_BLTU_FAR)                                                                                 \
     X(OP_BGEU_FAR)                                                                                 \
-    X(OP_ENTRY)    /* counts how often it is reached, imm to go; then as OP_GOTO, which follows */ \
+    X(OP_ENTRY)    /* counts how often it is reached, imm to go; then as OP_GOTO, which follows. OP_SLOW: somebody waits for it */ \
     X(OP_COMPILED) /* runs region imm; OP_GOTO follows, for when it cannot */
 
 // Two ops in a row run as one, which saves looking at the second's code. Both stay where they are, so
@@ -120,13 +120,15 @@ struct jit_context {
 };
 #define REGISTER(offset) (*(u64 *)((char *)register_file + (offset)))
 
-#define CODE_WAYS 512u  // va page -> code page, direct mapped
+#define CODE_WAYS 2048u // va page -> code page, direct mapped
 #define CALLED 4096u    // jumps through registers, direct mapped
 #define CODE_HASH 1024u // frame -> code page
 #define RUN_MAX 128u    // instructions decoded at once
-// How much decoded code there may be: 8.2 MiB, less where the private heap has not as much.
-#define CODE_PAGES 512u
-#define CODE_OPS 0x40000u
+// How much decoded code there may be: of an only hart 33 MiB, of many a quarter of it, of very many an eighth, so that there is room for
+// what each compiles. (A C compiler's run, of which 8 MiB had to be decoded 760 times, begins anew 5 times.)
+#define CODE_PAGES 2048u
+#define CODE_OPS 0x100000u
+#define HARTS_FULL 4u
 #define PARCELS (PAGE_SIZE / 2)
 
 struct code_page {
@@ -211,11 +213,17 @@ struct op *code_at(struct hart *hart, struct cpu_cache *cache, u64 pc);
 // The same for a place where compiled code may begin: how often it is reached is counted.
 struct op *code_entry(struct hart *hart, struct cpu_cache *cache, u64 pc, bool loop);
 
+// The same for where a jump that is not linked leads: an entry if it comes there first, unless it seems to come back from a call.
+struct op *code_target(struct hart *hart, struct cpu_cache *cache, u64 pc);
+
 // The interpreter is to stop at pc: if it is decoded it becomes an entry, else it is looked up when it is reached.
 void code_await(struct hart *hart, struct cpu_cache *cache, u64 pc);
 
 // The region `index`, which begins there, is ready to run; 0: none is, count again.
 void code_compiled(struct cpu_cache *cache, maddr frame, u32 off, u32 generation, u32 index);
+
+// What runs from there is part of another region now: if it is an entry, it must be reached often before it gets one of its own.
+void code_covered(struct cpu_cache *cache, maddr frame, u32 off, u32 generation);
 
 // The page that holds va if it is mapped now and was decoded, else 0: never touches the machine.
 struct code_page *code_page_known(struct hart *hart, struct cpu_cache *cache, u64 va);

@@ -468,6 +468,12 @@ noinline_fn enum leave interp(struct run *run, const struct tlb *tlb, const stru
                 goto short_fuel;
             }
             continue;
+        case OP_ENTRY:
+            if (unlikely(ip->imm <= 1))
+                goto slow;
+            ip->imm--;
+            ip = (struct op *)((char *)(ip + 1) + ip[1].imm);
+            continue;
         case OP_NEXT:
             pc = base + ip->off;
             break;

@@ -352,7 +352,7 @@ static enum end execute_entry(struct session *s, struct op *op) {
         return END_AGAIN;
     struct jit *jit = s->cache->jit;
     u32 again = jit_hot(jit, run->base + op->off, op->a);
-    if (op->code != (OP_ENTRY | OP_SLOW)) // kept code was at hand: it is compiled now
+    if (op_code(op) != OP_ENTRY) // kept code was at hand: it is compiled now
         return END_AGAIN;
     bool early = again && again < jit->threshold;
     // It stays an entry, for somebody may wait for it.
@@ -469,16 +469,22 @@ static bool enter(struct session *s, bool first) {
     return true;
 }
 
+// To come from compiled code and go back is worth so many more entries.
+enum { ARRIVAL = 7 };
+
 // Begin with the op at run.pc, taking its fuel. False: there is no such op (s->exit is set), or too little fuel.
 static bool locate(struct session *s, enum end end, bool *short_fuel) {
     struct run *run = &s->cache->run;
     struct op *op = end == END_ENTRY ? code_entry(s->hart, s->cache, run->pc, false)
-                                     : code_at(s->hart, s->cache, run->pc);
+                 : end == END_JUMP ? code_target(s->hart, s->cache, run->pc)
+                                   : code_at(s->hart, s->cache, run->pc);
     *short_fuel = false;
     if (!op) {
         s->exit = CPU_FAULT;
         return false;
     }
+    if (end == END_ENTRY && op_code(op) == OP_ENTRY && op->b == OP_ENTRY_MARK)
+        op->imm = max(op->imm - ARRIVAL, 1);
     if (end == END_INTERPRET && op->b == OP_ENTRY_MARK)
         op = (struct op *)((char *)(op + 1) + op[1].imm);
     if (op->n > run->fuel) {

@@ -191,14 +191,30 @@ static void stubs_end(struct translation *t, u32 last) {
     unnest(t);
 }
 
-static void stub(struct translation *t, const struct block *block) {
-    registers_store(t, block->dirty);
+// Where it is written for several blocks; LABEL_NONE: it is to be written here.
+static u32 way_out(const struct translation *t, u64 set, bool stub) {
+    for (u32 i = 0; i < t->way_out_count; i++)
+        if (t->way_out[i].set == set && t->way_out[i].stub == stub && t->way_out[i].users > 1)
+            return LABEL_WAY_OUT + i;
+    return LABEL_NONE;
+}
+
+static void stub_write(struct translation *t, u64 set) {
+    registers_store(t, set);
     get(t, L_CONTEXT);
     get(t, temp32(t, TEMP_WHERE));
     mem(t, W_I32_STORE, 2, CONTEXT(where));
     arguments(t, false);
     get(t, L_PC);
     go_on_in(t, FUNCTION_LEAVE);
+}
+
+static void stub(struct translation *t, const struct block *block) {
+    u32 shared = way_out(t, block->dirty, true);
+    if (shared == LABEL_NONE)
+        stub_write(t, block->dirty);
+    else
+        op_u(t, W_BR, label_depth(t, shared));
 }
 
 // What all stubs have in common. (A fifth parameter would be one too many for registers.)
@@ -312,10 +328,58 @@ static void call_self(struct translation *t) {
 }
 
 static void leave_to(struct translation *t, const struct block *block, i32 off) {
-    registers_store(t, block->dirty_out);
+    u32 shared = way_out(t, block->dirty_out, false);
+    if (shared == LABEL_NONE)
+        registers_store(t, block->dirty_out);
     get_pc(t, off);
     set(t, temp(t, TEMP_A));
-    transfer(t, false);
+    if (shared == LABEL_NONE)
+        transfer(t, false);
+    else
+        op_u(t, W_BR, label_depth(t, shared));
+}
+
+static void way_out_note(struct translation *t, u64 set, bool stub) {
+    u32 i = 0;
+    while (i < t->way_out_count && (t->way_out[i].set != set || t->way_out[i].stub != stub))
+        i++;
+    if (i == WAYS_OUT)
+        return;
+    if (i == t->way_out_count)
+        t->way_out[t->way_out_count++] = (struct way_out){.set = set, .stub = stub};
+    t->way_out[i].users++;
+}
+
+// Open a block for each that is shared: they are written behind all others.
+static void ways_out_begin(struct translation *t) {
+    t->way_out_count = 0;
+    for (u32 i = 0; i < t->order_count; i++) {
+        const struct block *block = &t->block[t->order[i]];
+        if (block->leaves || block->header)
+            way_out_note(t, block->dirty, true);
+        bool branch = block->term == TERM_BRANCH;
+        if (block->term == TERM_STOP || branch || block->term == TERM_NEXT)
+            for (u32 k = 0; k < 1 + branch; k++)
+                if (block->succ[k] == NO_BLOCK)
+                    way_out_note(t, block->dirty_out, false);
+    }
+    for (u32 i = t->way_out_count; i-- > 0;)
+        if (t->way_out[i].users > 1)
+            nest_as(t, W_BLOCK, T_NONE, LABEL_WAY_OUT + i);
+}
+
+static void ways_out_end(struct translation *t) {
+    for (u32 i = 0; i < t->way_out_count; i++) {
+        if (t->way_out[i].users < 2)
+            continue;
+        unnest(t);
+        if (t->way_out[i].stub) {
+            stub_write(t, t->way_out[i].set);
+        } else {
+            registers_store(t, t->way_out[i].set);
+            transfer(t, false);
+        }
+    }
 }
 
 // ---- Instructions ------------------------------------------------------------------------------
@@ -864,8 +928,10 @@ bool region_write(struct translation *t) {
         set(t, temp32(t, TEMP_LOST));
     }
     registers_load(t, t->block[0].live);
+    ways_out_begin(t);
     tree(t, 0);
     op(t, W_UNREACHABLE);
+    ways_out_end(t);
     op(t, W_END);
     return !t->code.full;
 }

@@ -67,6 +67,7 @@ enum {
     LABEL_STUBS = 0xf000, // and a number
     LABEL_DONE = 0xfffd, // behind the block's body
     LABEL_SLOW = 0xfffc, // its other version
+    LABEL_WAY_OUT = 0x4000,
     LABEL_LOOP = 0x8000,
 };
 void branch_if(struct translation *t, u32 label);

@@ -9,6 +9,7 @@
 #include "../kernel.h"
 
 #define NX_MISSES_MAX 32
+#define QUEUE_ENOUGH 32u // for a module; fewer wait for more
 #define EARLY_FIRST 8u // an entry for which there may be kept code asks again after twice as many
 
 static struct jit *jit_of(u32 id) {
@@ -104,7 +105,7 @@ bool jit_attention(struct jit *jit) {
         return !jit->raised;
     if (!jit->queue_count)
         return false;
-    if (jit->queue_count < JIT_QUEUE / 2 && ++jit->queue_age < 4)
+    if (jit->queue_count < QUEUE_ENOUGH && ++jit->queue_age < 4)
         return false;
     jit->queue_age = 0;
     if (is_full(jit, JIT_QUEUE)) {

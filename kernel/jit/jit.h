@@ -11,11 +11,11 @@
 // many calls may still be nested.
 typedef i32 region_fn(struct jit_context *context, i32 fuel, i32 depth, u64 pc);
 
-#define JIT_REGIONS 4096u
+#define JIT_REGIONS 16384u
 #define JIT_MODULE_BYTES 0x60000u
-#define JIT_QUEUE 64u
+#define JIT_QUEUE 256u
 #define JIT_JUMPS 16384u // a power of two
-#define JIT_PAGES 8u    // that one region's code may lie in
+#define JIT_PAGES 8u   // that one region's code may lie in
 #define JIT_DEPTH 160
 
 // Where an indirect jump leads: to the region at this pc, in this epoch. Empty again when it ends.
@@ -41,6 +41,7 @@ struct region {
     u64 pc; // where it was seen last
     u8 state; // REGION_*
     u8 page_count;
+    bool loop; // holds nothing else
     bool careful; // is, or is to be, right while fcsr.NX is clear, too
     u8 misses;    // of one that is not: entries with NX clear
     u16 kept; // of whose modules the host has kept: number + 1
@@ -59,7 +60,7 @@ struct jit {
     struct jit_jump *jump;
     u16 jump_used[64]; // the first that were filled in this epoch
     u32 jump_count;    // how many were
-    u16 hash[2048]; // of regions
+    u16 hash[8192]; // of regions
     u16 queue[JIT_QUEUE];
     u32 queue_count, queue_age;
     bool pending; // `module` waits for the host

@@ -19,13 +19,14 @@ struct kept_region {
     u32 len;
     u32 key;
     u16 offset; // of the entry in its page
-    u8 careful, spans;
+    u8 kind, spans; // KIND_*
 };
 struct span {
     i32 off; // from the entry
     u32 len;
 };
 
+enum { KIND_CAREFUL = 1, KIND_LOOP = 2 };
 enum { KEPT_SMP = 1u << 31, SPANS = 255, HEADS = 4096, MODULES_MAX = 8192 };
 
 struct load {
@@ -122,14 +123,15 @@ enum kept_answer kept_take(struct jit *jit, struct region *region, u64 pc) {
         const struct found *found = &kept->found[i];
         struct load *load = &kept->load[found->module];
         if (found->record->key != key || found->record->offset != region->offset ||
-            load->state == LOAD_REFUSED || (region->careful && !found->record->careful))
+            load->state == LOAD_REFUSED || (region->careful && !(found->record->kind & KIND_CAREFUL)))
             continue;
         enum kept_answer this = matches(jit, found->record, region, pc);
         if (this == KEPT_LATER)
             answer = this;
         if (this != KEPT_TAKEN)
             continue;
-        region->careful = found->record->careful;
+        region->careful = found->record->kind & KIND_CAREFUL;
+        region->loop = found->record->kind & KIND_LOOP;
         region->pc = pc;
         region->kept = found->module + 1;
         region->slot = load->slot + found->member;
@@ -271,7 +273,8 @@ void kept_add(struct jit *jit, const struct translation *t, const struct region 
     if ((u8 *)(record + 1) <= end) {
         *record = (struct kept_region){.key = key_of(region->frame, region->offset),
                                        .offset = (u16)region->offset,
-                                       .careful = region->careful};
+                                       .kind = (u8)((region->careful ? KIND_CAREFUL : 0) |
+                                                    (region->loop ? KIND_LOOP : 0))};
         length = spans_write(pages, t, record, end);
     }
     if (!length || !tlb_is_text(jit->hart, region->pc)) { // this module is not kept

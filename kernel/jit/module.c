@@ -112,6 +112,25 @@ static void section_hints(struct code *code, const struct translation *t) {
     length_end(code, length);
 }
 
+// Entries inside this region wait: where control comes from is the better place to begin, and each with all that follows
+// would be the same code many times.
+static void covers(struct translation *t, u32 index) {
+    struct jit *jit = t->jit;
+    for (u32 i = 0; i < t->block_count; i++) {
+        const struct jit_insn *first = &t->row[t->block[i].first];
+        if (!t->block[i].reached || first->context || !first->off)
+            continue;
+        u64 va = t->pc + (u64)(i64)first->off;
+        const struct code_page *page = code_page_known(jit->hart, jit->cache, va);
+        if (!page)
+            continue;
+        u32 other = jit_find(jit, page->frame, va & PAGE_MASK, page->generation);
+        if (other && other != index && jit->region[other].state == REGION_QUEUED)
+            jit->region[other].state = REGION_NONE;
+        code_covered(jit->cache, page->frame, va & PAGE_MASK, page->generation);
+    }
+}
+
 static bool member_write(struct translation *t, u32 index) {
     struct jit *jit = t->jit;
     struct region *region = &jit->region[index];
@@ -130,11 +149,13 @@ static bool member_write(struct translation *t, u32 index) {
     }
     length_end(&t->code, length);
     region->careful = t->careful || !t->floats;
+    region->loop = t->loop;
     region->page_count = (u8)t->page_count;
     for (u32 i = 0; i < t->page_count; i++)
         region->page[i] = t->page[i];
     jit->counters.region_instructions += t->row_count;
     kept_add(jit, t, region);
+    covers(t, index);
     return true;
 }
 
@@ -155,6 +176,8 @@ bool translate_module(struct jit *jit) {
     for (u32 i = 0; i < jit->queue_count; i++) {
         u32 index = jit->queue[i];
         struct region *region = &jit->region[index];
+        if (region->state != REGION_QUEUED) // part of another one since
+            continue;
         if (t->code.end - t->code.at < (i32)(JIT_MODULE_BYTES / 4) || insns > MODULE_INSNS) {
             jit->queue[left++] = (u16)index; // the next module's
             continue;

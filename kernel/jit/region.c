@@ -133,6 +133,18 @@ static u8 inlined(struct translation *t, const struct jit_insn *call, i32 target
     return (u8)t->context_count++;
 }
 
+// A jump to another page that has a region already, and not just a loop's: going on there saves writing it once more.
+static bool is_elsewhere(struct translation *t, i32 from, i32 target) {
+    u64 va = t->pc + (u64)(i64)target, here = t->pc + (u64)(i64)from;
+    if ((va ^ here) < PAGE_SIZE)
+        return false;
+    const struct code_page *page = code_page_known(t->jit->hart, t->jit->cache, va);
+    u32 index = page ? jit_find(t->jit, page->frame, va & PAGE_MASK, page->generation) : 0;
+    const struct region *region = &t->jit->region[index];
+    return index && target && !region->loop &&
+           (region->state == REGION_READY || region->state == REGION_WAITING);
+}
+
 // Walk from `at` until control leaves, and remember what else is to be walked.
 static void walk(struct translation *t, struct place at, struct place *todo, u32 *todo_count,
                  u32 todo_max) {
@@ -165,7 +177,14 @@ static void walk(struct translation *t, struct place at, struct place *todo, u32
             todo[(*todo_count)++] = next;
             return;
         }
-        if (insn.id == JAL || insn.flags & BRANCH)
+        if (insn.id == JALR && static_target && !at.context) {
+            here->known = true;
+            here->target = target;
+            if (!is_elsewhere(t, at.off, target))
+                todo[(*todo_count)++] = (struct place){target, 0};
+        }
+        if (insn.flags & BRANCH ||
+            (insn.id == JAL && (at.context || !is_elsewhere(t, at.off, at.off + insn.imm))))
             todo[(*todo_count)++] = (struct place){at.off + insn.imm, at.context};
         if (insn.flags & BRANCH)
             todo[(*todo_count)++] = next;
@@ -281,6 +300,11 @@ static void block_make(struct translation *t, struct place at) {
         if (insn->id == JAL) {
             block->term = TERM_NEXT;
             block->exit[0] = target;
+            return;
+        }
+        if (here->known && block->count > 1) { // nobody jumps between it and its auipc
+            block->term = TERM_NEXT;
+            block->exit[0] = (struct place){here->target, 0};
             return;
         }
         if (insn->id == JALR) {
@@ -483,6 +507,7 @@ static void keep_loop(struct translation *t) {
                     within[i] = changed = any = true;
             }
     }
+    t->loop = any;
     for (u32 i = 0; any && i < t->block_count; i++)
         for (u32 k = 0; k < 2; k++)
             if (t->block[i].succ[k] != NO_BLOCK && !within[t->block[i].succ[k]])

@@ -12,6 +12,7 @@
 #define HINTS 4096u
 #define GROUPS 128u // of memory accesses
 #define LAST_PAGES 16u
+#define WAYS_OUT 64u
 #define REACH 0x400000 // bytes from the entry: an offset fits 24 bits
 
 // An instruction's distance from the region's entry, and the copy of its function that is meant.
@@ -30,11 +31,12 @@ struct context {
 struct jit_insn {
     struct insn insn;
     i32 off;
-    i32 target; // of a call whose function is copied
+    i32 target; // of a call whose function is copied, or of a jump through the register of an auipc
     u8 context, callee;
     bool guessed; // through a register, which held that address the last time
     bool leader; // a block begins here
     bool calls_entry; // a call of the region's own entry
+    bool known;       // a jalr that is no call, but a jump to `target`
 };
 
 // How a block ends.
@@ -95,6 +97,7 @@ struct translation {
     u64 registers; // used anywhere
     u32 bases;     // x registers that calls leave alone, by convention, and addresses are relative to
     bool floats;   // assumes what float_begin tests
+    bool loop;     // begins with one, and ends with it
     bool careful;  // right while fcsr.NX is clear, too
     // codegen.c
     struct code code;
@@ -140,7 +143,14 @@ struct translation {
     u32 temp, temp_f64, temp_f32, temp_i32; // first of the temporary locals
     u32 word; // as in block, at the instruction
     u64 not_nan, boxed; // registers of which this is known, in the block
-    u16 label[REGION_BLOCKS * 3 + 2 * BLOCK_INSNS]; // open blocks, outermost first: what a branch to each means
+    // Ways out that several blocks have in common: registers to write back.
+    struct way_out {
+        u64 set;
+        bool stub; // to leave an instruction to the interpreter; else to go on in another region
+        u16 users;
+    } way_out[WAYS_OUT];
+    u32 way_out_count;
+    u16 label[REGION_BLOCKS * 3 + 2 * BLOCK_INSNS + WAYS_OUT]; // open blocks, outermost first: what a branch to each means
     u32 label_count;
     // Branches that hardly ever, or nearly always, are taken: for the engine. In order.
     struct hint {

@@ -148,9 +148,7 @@ class NativePlacement(Placement):
             store, threshold = None, JIT_THRESHOLD
             if self._verify:
                 threshold = verify.THRESHOLD
-            elif options.keep_code and self.recorder is None:
-                # With kept code ticks come out otherwise than the interpreter counts them: a tape made so
-                # does not replay.
+            elif options.keep_code:
                 store = CodeStore(store_folder(self.kernel, harts))
                 threshold = JIT_THRESHOLD_KEPT
             threshold = options.jit_threshold or threshold

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from tests.conftest import built
 
-from ebbtide import Machine
+from ebbtide import Machine, placement_native
 from ebbtide.chaos import Chaos
 from ebbtide.errors import ProcessTimeout
 from ebbtide.placement_native import NativePlacement
@@ -70,7 +70,6 @@ async def record(kernel: KernelModule, guest: bytes, chance: random.Random) -> T
         jit=chance.choice(("on", "off")),
         jit_threshold=chance.choice((16, 1000)),
         chaos=chaos(chance),
-        keep_code=False,  # what earlier runs left would make a seed another run each time
     )
     async with machine:
         await machine.fs.write_file("/tmp/guest", guest)
@@ -103,11 +102,15 @@ async def record(kernel: KernelModule, guest: bytes, chance: random.Random) -> T
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("code", ["cold", "warm"])
 def test_what_was_recorded_comes_out_again(
-    seed: int, kernel_wasm: Path, guest_folder: Path
+    seed: int, code: str, kernel_wasm: Path, guest_folder: Path, tmp_path: Path, monkeypatch
 ) -> None:
+    monkeypatch.setattr(placement_native, "store_folder", lambda kernel, harts: tmp_path)
     chance, kernel = random.Random(seed), KernelModule(kernel_wasm)
     guest = built(guest_folder / "rewind" / "random_guest", "guests").read_bytes()
+    if code == "warm":  # another run leaves its compiled code
+        asyncio.run(record(kernel, guest, random.Random(seed)))
     tape = asyncio.run(record(kernel, guest, chance))
     assert sum(entry.kind == DIGEST for entry in tape.entries) >= 2
     for compiler in (None, Compiler(kernel, threshold=16)):
