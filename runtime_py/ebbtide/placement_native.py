@@ -156,7 +156,6 @@ class NativePlacement(Placement):
                 self.kernel,
                 threshold=threshold,
                 store=store,
-                sharing=self.recorder is None,  # as with kept code
                 on_refused=self._refused,
             )
         for seat in self._seats:

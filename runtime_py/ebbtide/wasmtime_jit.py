@@ -98,12 +98,10 @@ class Compiler:
         *,
         threshold: int,
         store: CodeStore | None = None,
-        sharing: bool = True,
         on_refused: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.kernel = kernel
         self.store = store
-        self.sharing = sharing  # between harts
         self.features = features(kernel)
         self.threshold = threshold
         self.on_refused = on_refused
@@ -149,7 +147,7 @@ class Compiler:
     def share(self, instance: Instance, record: bytes, module: wasmtime.Module) -> None:
         """Let the other harts have a module that one has asked for."""
         with self._lock:
-            if not self.sharing or self._harts < 2 or len(self.live) == LIVE_MOST:
+            if self._harts < 2 or len(self.live) == LIVE_MOST:
                 return
             if at := instance.call("k_mail_alloc", len(record)):
                 instance.memory.write(at, record)
