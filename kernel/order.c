@@ -1,11 +1,10 @@
+// The order of sections: how it is written while several harts run, and followed by the one that replays them.
 #include "order.h"
 #include "jit/jit.h"
 #include "kernel.h"
 #include "park.h"
 
-// A record: the hart and these bits; then, if FORCED, the ticks of its guest code, and, if EARLY,
-// the passes,
-// as varints.
+// A record: the hart and these bits; then, if FORCED, the ticks of its guest code, and, if EARLY, the passes, as varints.
 enum {
     HART_MASK = 7,
     FORCED = 8,   // its guest code ended from outside

@@ -1,11 +1,8 @@
-// The order of kernel passes, for a machine that is recorded with several harts (docs/parallel-
-// recording.md).
+// The order of kernel passes, for a machine that is recorded with several harts: docs/parallel-recording.md.
 //
-// A section is what a hart does under the kernel lock between two runs of guest code. Guest code of
-// different harts
-// shares no memory that any of them writes, so the order of sections is all there is to know: it is
-// written to a ring, a byte for most, and a replay does the same sections, with one hart that plays
-// all of them.
+// A section is what a hart does under the kernel lock between two runs of guest code. Guest code of different harts
+// shares no memory that any of them writes, so the order of sections is all there is to know: it is written to a ring,
+// a byte for most, and a replay does the same sections, with one hart that plays all of them.
 #pragma once
 #include "cpu/cpu.h"
 
