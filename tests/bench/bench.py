@@ -411,6 +411,9 @@ def main() -> int:
             if with_pages:
                 rows += page_rows(server.url, packed.url, options.page_runs)
     close(jails)
+    if not rows:
+        print("bench: no row is named so; see --help", file=sys.stderr)
+        return 2
     rows += mean_rows(rows)
     if slower := [row for row in rows if (row.ratio_off or 0) > 1]:
         worst = max(slower, key=lambda row: row.ratio_off or 0)
