@@ -12,8 +12,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
-from .cli_rewind_options import add_goto, add_profile, add_trace
-from .rewind.moment import FORMS, moment
+from .cli_rewind_options import FORMS, add_goto, add_profile, add_trace, when
 
 COMMANDS = {
     "run": "run a program in a machine",
@@ -446,7 +445,7 @@ def parser() -> argparse.ArgumentParser:
     core.add_argument("-o", "--output", metavar="FILE", help="where to (core.PID)")
     core.add_argument("--pid", metavar="PID|NAME", help="the process, or its program's name (what "
                       "crashed last, else the first)")  # fmt: skip
-    core.add_argument("--at", dest="goto", type=moment, metavar="WHEN",
+    core.add_argument("--at", dest="goto", type=when, metavar="WHEN",
                       help=f"as it was at this moment: {FORMS}")  # fmt: skip
     core.add_argument("--files", metavar="DIR", help="put the program and its libraries there, as "
                       "they were, for gdb to read")  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .rewind.moment import FORMS, moment
+FORMS = "123456 (a tick), 1.5s or 200ms (time since boot), e17 (before the tape's entry 17)"
 
 LAYERS = {
     "syscalls": "system calls, in strace's format",
@@ -17,6 +17,13 @@ LAYERS = {
 }
 
 
+def when(text: str) -> object:
+    """Read a moment."""
+    from .rewind.moment import moment
+
+    return moment(text)
+
+
 def add_run(command: argparse.ArgumentParser) -> None:
     """Add the run."""
     command.add_argument("run", nargs="?", default="last", metavar="RUN",
@@ -25,14 +32,14 @@ def add_run(command: argparse.ArgumentParser) -> None:
 
 def add_times(command: argparse.ArgumentParser) -> None:
     """Add --from and --to."""
-    command.add_argument("--from", dest="since", type=moment, metavar="WHEN",
+    command.add_argument("--from", dest="since", type=when, metavar="WHEN",
                          help=f"from this moment on: {FORMS}")  # fmt: skip
-    command.add_argument("--to", type=moment, metavar="WHEN", help="up to this moment")
+    command.add_argument("--to", type=when, metavar="WHEN", help="up to this moment")
 
 
 def add_goto(command: argparse.ArgumentParser, what: str) -> None:
     """Add --goto."""
-    command.add_argument("--goto", type=moment, metavar="WHEN", help=f"{what}: {FORMS}")
+    command.add_argument("--goto", type=when, metavar="WHEN", help=f"{what}: {FORMS}")
 
 
 def add_trace(command: argparse.ArgumentParser) -> None:

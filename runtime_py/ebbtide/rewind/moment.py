@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 _UNITS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "": 10**9}
 _FRACTION = 24  # bits of a clock's rate behind the point
-FORMS = "123456 (a tick), 1.5s or 200ms (time since boot), e17 (before the tape's entry 17)"
 
 
 class Timed(Protocol):
