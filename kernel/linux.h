@@ -267,6 +267,12 @@ struct flock { // fcntl(2)
 static inline u32 makedev(u32 major, u32 minor) { // Linux's new_encode_dev
     return (minor & 0xff) | (major << 8) | ((minor & ~0xffu) << 12);
 }
+static inline u32 major_of(u32 dev) {
+    return dev >> 8 & 0xfff;
+}
+static inline u32 minor_of(u32 dev) {
+    return (dev & 0xff) | (dev >> 12 & 0xfff00);
+}
 
 // ---- poll(2) ----
 enum { POLLIN = 1, POLLPRI = 2, POLLOUT = 4, POLLERR = 8, POLLHUP = 16, POLLNVAL = 32, POLLRDNORM = 64, POLLRDBAND = 128,

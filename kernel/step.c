@@ -155,8 +155,7 @@ static void turn_end(struct task *task, bool pass) {
 }
 
 // False when nothing but guest code ran: its ticks are counted. A replay of several harts leaves
-// what there is to run
-// to order.c.
+// what there is to run to order.c.
 static bool task_turn(struct hart *hart, struct task *task, u64 end) {
     bool pass = true;
     task_get(task);
@@ -252,9 +251,6 @@ static void current_requeue(struct hart *hart, struct task *task) {
     task_put(task);
 }
 
-// A step ends at the top of this loop or idle, and whatever changes the machine below costs at
-// least one tick: so there is exactly one machine per tick, and an event delivered at a tick always
-// meets the same one.
 // Is there a reason outside the machine to leave?
 static u32 interrupted(struct hart *hart, u64 end) {
     bool stopped = unlikely(host.debug.active) && debug_check();
@@ -267,6 +263,9 @@ static u32 interrupted(struct hart *hart, u64 end) {
     return hart->report.detail ? STATUS_JIT_READY : 0;
 }
 
+// A step ends at the top of this loop or idle, and whatever changes the machine below costs at
+// least one tick: so there is exactly one machine per tick, and an event delivered at a tick always
+// meets the same one.
 static u32 step(struct hart *hart, u64 budget) {
     u64 end = kernel->tick + budget;
     for (;; pass_end()) {

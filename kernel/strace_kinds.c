@@ -1,6 +1,7 @@
 // The kinds of arguments in syscalls.tbl, and how each is shown: strace(1)'s spelling of Linux's words and structures.
 #include "fs/ioctl.h"
 #include "fs/termios.h"
+#include "net/sock.h"
 #include "proc/proc.h"
 #include "strace.h"
 #include "strace_words.h"
@@ -220,8 +221,8 @@ static void put_kstat(struct trace *trace, const void *data) {
     text_printf(trace->text, "{st_mode=");
     put_mode(trace->text, st->mode);
     if (S_ISCHR(st->mode) || S_ISBLK(st->mode))
-        text_printf(trace->text, ", st_rdev=makedev(%#x, %#x), ...}", (u32)st->rdev >> 8 & 0xfff,
-                    ((u32)st->rdev & 0xff) | ((u32)st->rdev >> 12 & 0xfff00));
+        text_printf(trace->text, ", st_rdev=makedev(%#x, %#x), ...}", major_of((u32)st->rdev),
+                    minor_of((u32)st->rdev));
     else
         text_printf(trace->text, ", st_size=%lld, ...}", (long long)st->size);
 }
@@ -409,19 +410,13 @@ static void put_inet6(struct text *text, const u8 *addr) { // RFC 5952: the long
 
 static void put_address(struct trace *trace, u64 va, u32 len) {
     struct text *text = trace->text;
-    union {
-        u16 family;
-        struct sockaddr_un un;
-        struct sockaddr_in in;
-        struct sockaddr_in6 in6;
-        struct sockaddr_nl nl;
-    } a = {};
-    len = min(len, (u32)sizeof a);
+    struct address a = {};
+    len = min(len, (u32)sizeof a.un);
     if (len < sizeof a.family) {
         put_hex(trace, va);
         return;
     }
-    if (!given(trace, va, &a, len))
+    if (!given(trace, va, a.bytes, len))
         return;
     text_printf(text, "{sa_family=");
     put_one(text, a.family, family_words);
@@ -703,7 +698,7 @@ static const struct kind {
 #undef S
 };
 
-static bool put_kind(struct trace *trace, const struct kind *kind, u64 v) {
+static void put_kind(struct trace *trace, const struct kind *kind, u64 v) {
     u64 data[64]; // the largest is a utsname
     static_assert(sizeof(struct utsname) <= sizeof data);
     switch (kind->shape) {
@@ -723,7 +718,6 @@ static bool put_kind(struct trace *trace, const struct kind *kind, u64 v) {
         if (given(trace, v, data, kind->size))
             kind->put(trace, data);
     }
-    return true;
 }
 
 void trace_arg(struct trace *trace, const char *name, u32 len, u32 i) {

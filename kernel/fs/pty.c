@@ -19,10 +19,7 @@ u32 pty_rdev(u32 index) {
     return makedev(PTY_MAJOR, index);
 }
 bool pty_is_slave(u32 rdev) {
-    return (rdev >> 8 & 0xfff) == PTY_MAJOR;
-}
-static u32 minor_of(u32 rdev) {
-    return (rdev & 0xff) | (rdev >> 12 & ~0xffu);
+    return major_of(rdev) == PTY_MAJOR;
 }
 
 struct tty *file_tty(const struct file *file) {

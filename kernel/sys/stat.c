@@ -92,12 +92,6 @@ enum { STATX_BASIC = 0x7ff, STATX_BTIME = 0x800, STATX_RESERVED = (int)0x8000000
 static struct statx_time statx_time(u64 ns) {
     return (struct statx_time){(i64)(ns / NSEC), (u32)(ns % NSEC), 0};
 }
-static u32 major_of(u32 dev) {
-    return dev >> 8 & 0xfff;
-}
-static u32 minor_of(u32 dev) {
-    return (dev & 0xff) | (dev >> 12 & 0xfff00);
-}
 
 i64 sys_statx(struct task *task, struct call *call) {
     struct attributes a;
