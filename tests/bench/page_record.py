@@ -19,6 +19,7 @@ from record import Figure
 from ebbtide.recording import END, META, Entry
 from ebbtide.rewind.bundle import write_bundle
 from ebbtide.rewind.tape import Header, TapeWriter
+from support.slider import SEEK
 
 WORK = ("sieve", "24")
 FULL = 64  # MiB that a restored machine has in use
@@ -34,19 +35,6 @@ PROGRAM = """async ([program, count, record]) => {
   await one.run("/tmp/work", [count]);
   const took = performance.now() - begin;
   await one.close();
-  return took;
-}"""
-SEEK = """async () => {
-  const rewind = document.querySelector("#rewind"), slider = document.querySelector("#rewind-slider");
-  const took = [];
-  for (const part of [0.9, 0.1, 0.5, 0, 1, 0.3, 0.7]) {
-    delete rewind.dataset.shown;
-    const begin = performance.now();
-    slider.value = String(part * slider.max);
-    slider.dispatchEvent(new Event("input"));
-    while (rewind.dataset.shown === undefined) await new Promise((next) => setTimeout(next));
-    took.push(performance.now() - begin);
-  }
   return took;
 }"""
 VERIFY = """async (file) => {

@@ -6,13 +6,23 @@ workers print is shown when a test fails.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    BrowserType,
+    ConsoleMessage,
+    Page,
+    Request,
+    expect,
+)
 
 from e2e.machines import BOOT_MS, MachinePage
 from ebbtide.assets import images_folder
@@ -138,3 +148,17 @@ def quiet_page(request: pytest.FixtureRequest) -> Iterator[None]:
         print("\n".join(["the page printed:", *watch.lines]))
     strangers, watch.strangers = watch.strangers, []
     assert not strangers, f"requests to other servers: {strangers}"
+
+
+@pytest.fixture
+def denied(
+    browser_type: BrowserType, browser_type_launch_args: dict[str, Any], tmp_path: Path
+) -> Iterator[Page]:
+    """A page to which the browser denies all storage."""
+    settings = {"profile": {"default_content_setting_values": {"cookies": 2}}}
+    (tmp_path / "Default").mkdir()
+    (tmp_path / "Default" / "Preferences").write_text(json.dumps(settings))
+    context = browser_type.launch_persistent_context(tmp_path, **browser_type_launch_args)
+    context.set_default_timeout(BOOT_MS)
+    yield context.new_page()
+    context.close()

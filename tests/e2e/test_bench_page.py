@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from playwright.sync_api import Page
+from tests.conftest import built
 
-from conftest import built
 from e2e.machines import BOOT_MS
 
 AXE = "sdk/node_modules/axe-core/axe.min.js"

@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 import pytest
 from playwright.sync_api import Page
+from tests.conftest import ROOT, built
 
-from conftest import ROOT, built
 from e2e.machines import BOOT_MS
 from ebbtide import serve
 from ebbtide.serve import Mount, Server

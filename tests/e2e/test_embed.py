@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -12,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserType, Frame, Page, Route
+from playwright.sync_api import Frame, Page, Route
+from tests.conftest import built
 
-from conftest import built
 from e2e.machines import BOOT_MS
 from ebbtide import serve
 from ebbtide.assets import images_folder
@@ -191,29 +190,15 @@ def without_headers(route: Route) -> None:
     route.fulfill(response=response, headers={"content-type": kind})
 
 
-def test_the_page_works_with_all_storage_denied(
-    base_url: str,
-    browser_type: BrowserType,
-    browser_type_launch_args: dict[str, Any],
-    tmp_path: Path,
-) -> None:
-    denied = {"profile": {"default_content_setting_values": {"cookies": 2}}}
-    (tmp_path / "Default").mkdir()
-    (tmp_path / "Default" / "Preferences").write_text(json.dumps(denied))
-    context = browser_type.launch_persistent_context(tmp_path, **browser_type_launch_args)
-    try:
-        context.set_default_timeout(BOOT_MS)
-        page = context.new_page()
-        page.goto(base_url)
-        assert (
-            page.evaluate(
-                "(() => { try { return localStorage.length; } catch { return 'denied'; } })()"
-            )
-            == "denied"
+def test_the_page_works_with_all_storage_denied(base_url: str, denied: Page) -> None:
+    denied.goto(base_url)
+    assert (
+        denied.evaluate(
+            "(() => { try { return localStorage.length; } catch { return 'denied'; } })()"
         )
-        lists_root(page)
-    finally:
-        context.close()
+        == "denied"
+    )
+    lists_root(denied)
 
 
 def test_the_page_works_under_the_strict_policy_that_the_docs_give(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page
+from tests.conftest import built
 
-from conftest import built
 from e2e.machines import BOOT_MS
 from ebbtide.serve import Server, site
 

@@ -10,6 +10,7 @@ import pytest
 from e2e.machines import PROMPT, MachinePage
 from e2e.test_page_reach import violations
 from e2e.test_page_use import choose
+from support.slider import SEEK
 
 SCREEN = "[...document.querySelectorAll('#rewind-screen .xterm-rows > div')].map((row) => row.textContent).join('\\n')"
 
@@ -76,21 +77,7 @@ def test_steps_show_what_was_before_and_what_came_after(rewound: MachinePage) ->
 
 
 def test_seeking_is_quick(rewound: MachinePage) -> None:
-    took = rewound.page.evaluate(
-        """async () => {
-            const rewind = document.querySelector("#rewind"), slider = document.querySelector("#rewind-slider");
-            const took = [];
-            for (const part of [0.9, 0.1, 0.5, 0, 1]) {
-                delete rewind.dataset.shown;
-                const begin = performance.now();
-                slider.value = String(part * slider.max);
-                slider.dispatchEvent(new Event("input"));
-                while (rewind.dataset.shown === undefined) await new Promise((next) => setTimeout(next));
-                took.push(performance.now() - begin);
-            }
-            return took;
-        }"""
-    )
+    took = rewound.page.evaluate(SEEK)
     print("seek, ms:", [round(one, 1) for one in took])
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, BrowserType, Page
+from playwright.sync_api import BrowserContext, Page
 
-from e2e.machines import BOOT_MS, MachinePage
+from e2e.machines import MachinePage
 
 # Runs as the store has them, but for their contents: [id, bytes, pinned] of each, the oldest first.
 FILL = """
@@ -88,23 +86,11 @@ def test_a_quota_ends_the_recording_and_the_run_goes_on(
 
 
 def test_a_denied_store_ends_the_recording_with_a_word_and_the_run_goes_on(
-    base_url: str,
-    browser_type: BrowserType,
-    browser_type_launch_args: dict[str, Any],
-    tmp_path: Path,
+    base_url: str, denied: Page
 ) -> None:
-    denied = {"profile": {"default_content_setting_values": {"cookies": 2}}}
-    (tmp_path / "Default").mkdir()
-    (tmp_path / "Default" / "Preferences").write_text(json.dumps(denied))
-    context = browser_type.launch_persistent_context(tmp_path, **browser_type_launch_args)
-    try:
-        context.set_default_timeout(BOOT_MS)
-        page: Page = context.new_page()
-        page.goto(base_url)
-        page.wait_for_function("document.body.dataset.state === 'ready'")
-        page.wait_for_function("sdk.recording?.ended")
-        assert "the machine goes on" in page.inner_text("#notice")
-        assert page.locator("#recording").is_hidden()
-        assert page.evaluate("sdk.run('echo', ['on']).then(({ stdout }) => stdout)") == "on\n"
-    finally:
-        context.close()
+    denied.goto(base_url)
+    denied.wait_for_function("document.body.dataset.state === 'ready'")
+    denied.wait_for_function("sdk.recording?.ended")
+    assert "the machine goes on" in denied.inner_text("#notice")
+    assert denied.locator("#recording").is_hidden()
+    assert denied.evaluate("sdk.run('echo', ['on']).then(({ stdout }) => stdout)") == "on\n"
