@@ -432,16 +432,19 @@ class NativePlacement(Placement):
                 self._note(self.recorder, digest)
         return digest
 
-    def _tick(self) -> int:
+    def _tick(self, name: str = "tick") -> int:
         layout = self.abi.structs["report"]
         raw = (self.port.read(seat.report, layout.size) for seat in self._seats)
-        return max(layout.integer(one, "tick") for one in raw)
+        return max(layout.integer(one, name) for one in raw)
+
+    def _moment(self) -> int:
+        return self._tick("moment")
 
     def _note(self, recorder: Recorder, digest: bytes) -> None:
         noted = self.port.page_hashes() if self._verify else digest
         if self._log is not None:
-            self._log.move(self._tick())
-        recorder.append(Entry(DIGEST, self._tick(), noted))
+            self._log.move(self._moment())
+        recorder.append(Entry(DIGEST, self._moment(), noted))
 
     async def close(self) -> None:
         if self._closing or self._role is None:
@@ -465,16 +468,16 @@ class NativePlacement(Placement):
         if self._compiler is not None:
             self._compiler.close()
         if self._log is not None:
-            self._log.move(self._tick())
+            self._log.move(self._moment())
         if isinstance(self.recorder, RunRecorder):
             for record in self.port.outbox():
                 self.recorder.output(record)
             if not self._panicked and self._landmarks.due(self.port, last=True):
-                self.recorder.append(Entry(DIGEST, self._tick(), self.port.page_hashes()))
+                self.recorder.append(Entry(DIGEST, self._moment(), self.port.page_hashes()))
             end: dict[str, object] = {"reason": "panic" if self._panicked else "closed"}
             if injected := self.port.injected():
                 end["injected"] = injected
-            await asyncio.to_thread(self.recorder.close, self._tick(), end)
+            await asyncio.to_thread(self.recorder.close, self._moment(), end)
         if self._verify and isinstance(self.recorder, Tape) and not self._panicked:
             self._note(self.recorder, b"")
             await asyncio.to_thread(verify.verify, self.kernel, self.recorder, self.memory_bytes)

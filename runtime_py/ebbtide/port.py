@@ -67,6 +67,7 @@ class Report:
     call_seq: int = 0
     outbox: int = 0
     detail: int = 0
+    moment: int = 0
 
     @staticmethod
     def read(abi: Abi, layout: Struct, data: Buffer) -> Report:

@@ -37,9 +37,18 @@ class Stage(Protocol):
     def digest(self) -> bytes:
         """Return the SHA-256 over all machine pages."""
 
-    def ordered(self, entries: Sequence[Written], drain: Callable[[], None]) -> OrderedDriver:
-        """Follow the order in which several harts ran."""
+    def ordered(
+        self,
+        entries: Sequence[Written],
+        drain: Callable[[], None],
+        budget: Callable[[], int],
+        place: bytes | None,
+    ) -> OrderedDriver:
+        """Follow the order in which several harts ran, from the beginning or from where they were."""
         raise EbbError("a run of several harts is replayed natively only")
+
+    def settle(self) -> None:
+        """Make the machine one of one hart, which whoever wants to goes on with."""
 
     def page_hashes(self) -> bytes:
         """Return a hash of each machine page in use."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterator, Sequence
 
-from ..order import FOLLOW, OrderedDriver
+from ..order import FOLLOW, SETTLE, OrderedDriver
 from ..recording import Written
 from ..wasmtime_jit import Compiler
 from ..wasmtime_kernel import WASM_PAGE, KernelModule, SharedMemory
@@ -71,8 +71,13 @@ class WasmtimeStage(Stage):
     def pages(self, like: Pages | None = None) -> Pages:
         return pages_of(self.host, like)
 
-    def ordered(self, entries: Sequence[Written], drain: Callable[[], None]) -> OrderedDriver:
-        """Follow the order in which several harts ran."""
+    def ordered(
+        self,
+        entries: Sequence[Written],
+        drain: Callable[[], None],
+        budget: Callable[[], int],
+        place: bytes | None,
+    ) -> OrderedDriver:
         host = self.host
         log = host.order(FOLLOW, 0)
         return OrderedDriver(
@@ -84,7 +89,13 @@ class WasmtimeStage(Stage):
             digest=self.digest,
             page_hashes=self.page_hashes,
             drain=drain,
+            budget=budget,
+            place=place,
         )
+
+    def settle(self) -> None:
+        self.host.order(SETTLE, 0)
+        self.port.step(0)  # a report of it
 
     def debug(self) -> DebugView:
         if self._debug is None:
