@@ -299,6 +299,21 @@ u32 order_follow(struct hart *hart, u64 budget) {
     return STATUS_READY;
 }
 
+// With a machine that was there before.
+static void goes_on(bool recorded) {
+    host.order.place.moment = kernel->tick;
+    if (!recorded)
+        return;
+    kernel->flags |= BOOT_ORDERED;
+    struct process *process;
+    list_each(process, &kernel->processes, all) {
+        struct task *task;
+        list_each(task, &process->tasks, sibling)
+            if (task->mm)
+                mm_sharing(task->mm);
+    }
+}
+
 static void settle(void) {
     kernel_lock(host.hart[0]);
     step_settle(host.hart[0]);
@@ -325,7 +340,7 @@ __attribute__((export_name("k_order"))) u32 k_order(u32 mode, u32 size) {
     order->log->place = MADDR(&order->place);
     order->log->place_len = sizeof order->place;
     if (kernel->magic == KERNEL_MAGIC)
-        order->place.moment = kernel->tick;
+        goes_on(mode == 1);
     order->on = mode == 1;
     order->replay = mode == 2;
     return MADDR(order->log);

@@ -84,7 +84,7 @@ async def _run(options: argparse.Namespace) -> int:
     args = tuple(options.args)
     record = options.record
     if record is None:
-        harts = _harts(options)
+        harts = options.harts or 1
         record = harts == 1 and options.jit != "verify"
         if harts > 1 and not options.quiet:
             print(f"ebb: not recorded: {harts} harts", file=sys.stderr)
@@ -121,19 +121,6 @@ async def _run(options: argparse.Namespace) -> int:
         if options.stats:
             print(f"\n{await machine.stats()}", file=sys.stderr)
         return code
-
-
-def _harts(options: argparse.Namespace) -> int:
-    """Return how many harts are asked for, or what a snapshot has."""
-    if not options.snapshot:
-        return options.harts or 1
-    from .rewind.resume import Beside, Snapshots
-
-    snapshots = Snapshots()
-    try:
-        return Beside.of(snapshots.find(options.snapshot)).harts
-    finally:
-        snapshots.close()
 
 
 def _say_id(id: str, options: argparse.Namespace) -> None:

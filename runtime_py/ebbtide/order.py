@@ -123,7 +123,9 @@ class OrderedDriver(ReplayDriver):
         self._memory = memory
         self._layout = port.abi.structs["order_log"]
         if "place" not in self._layout.fields:
-            raise EbbError("this run's kernel is older than moments of several harts; record it again")
+            raise EbbError(
+                "this run's kernel is older than moments of several harts; record it again"
+            )
         self._log = log
         self._alloc = alloc
         self._room = self._feed = self._at = 0

@@ -27,16 +27,15 @@ def test_a_time_is_the_first_tick_at_which_the_machine_shows_it(runs: RunStore, 
         if replay.tick != tick:
             continue
         shown = replay.stage.port.report().now_ns
-        assert now_at(replay.abi, run.entries[: replay.next], tick) == shown
-        found = Moment(now_ns=shown).place(replay.abi, run.entries)
+        assert replay.now() == shown
+        found = replay.place(Moment(now_ns=shown))
         assert found <= tick
-        entries = [entry for entry in run.entries if entry.tick < found]
-        assert now_at(replay.abi, entries, found) >= shown or any(
-            entry.tick == found for entry in run.entries)  # fmt: skip
-        entries = [entry for entry in run.entries if entry.tick < found - 1]
-        assert now_at(replay.abi, entries, found - 1) < shown
-    assert Moment(now_ns=10**15).place(replay.abi, run.entries) == replay.end
-    assert Moment(now_ns=0).place(replay.abi, run.entries) == 0
+        replay.seek(found)
+        assert replay.now() >= shown or any(entry.tick == found for entry in run.entries)
+        replay.seek(found - 1)
+        assert replay.now() < shown or replay.tick >= found
+    assert replay.place(Moment(now_ns=10**15)) == replay.end
+    assert replay.place(Moment(now_ns=0)) == 0
     replay.close()
 
 

@@ -255,6 +255,14 @@ class PyodideHostPort:
         heap, low, end = (unsigned32(self._exports.k_span(which)) for which in range(3))
         return heap, low, end
 
+    def order(self, mode: int, size: int) -> int:
+        """Have the order of passes written, or follow one; returns the address of struct order_log."""
+        return unsigned32(self._exports.k_order(mode, size))
+
+    def alloc(self, size: int) -> int:
+        """Allocate private memory, which stays."""
+        return unsigned32(self._mail_alloc(size))
+
     def digest(self) -> bytes:
         address = unsigned32(self._mail_alloc(32))
         self._exports.k_digest(signed32(address))

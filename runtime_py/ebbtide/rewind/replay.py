@@ -184,6 +184,8 @@ class Replay:
         """Return the tick of a moment; the replay may go elsewhere for it."""
         if not self.ordered or moment.now_ns is None:
             return moment.place(self.abi, self.entries)
+        if moment.now_ns <= 0:
+            return self.begin
         before, self.on_chunk = self.on_chunk, lambda chunk: None
         near = [one for one in self.checkpoints[1:] if one.now_ns < moment.now_ns]
         start = near[-1] if near else self.checkpoints[0]
@@ -236,9 +238,7 @@ class Replay:
 
     def _drive(self, tick: int, next: int, place: bytes | None = None) -> ReplayDriver:
         if self.ordered:
-            driver: ReplayDriver = self.stage.ordered(
-                self.entries, self._drain, self._slice, place
-            )
+            driver: ReplayDriver = self.stage.ordered(self.entries, self._drain, self._slice, place)
             driver.next, driver.watches = next, True
             return driver
         driver = ReplayDriver(

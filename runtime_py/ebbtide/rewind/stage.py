@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from ..errors import EbbError
 from ..port import Port
 
 if TYPE_CHECKING:
@@ -45,7 +44,6 @@ class Stage(Protocol):
         place: bytes | None,
     ) -> OrderedDriver:
         """Follow the order in which several harts ran, from the beginning or from where they were."""
-        raise EbbError("a run of several harts is replayed natively only")
 
     def settle(self) -> None:
         """Make the machine one of one hart, which whoever wants to goes on with."""
