@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ..machine_pages import page_hashes
-from ..order import FOLLOW, SETTLE, OrderedDriver
+from ..order import FOLLOW, SETTLE
 from ..port import JIT_THRESHOLD_TIERED, unsigned32
 from ..recording import Written
+from ..rewind.ordered import OrderedDriver
 from ..rewind.stage import Pages, Stage
 from .pyodide_port import PyodideHostPort, PyodidePort
 

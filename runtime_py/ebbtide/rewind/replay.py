@@ -21,7 +21,7 @@ from .output import Chunk, OutputCheck, OutputHash, Streams
 from .stage import Pages, Stage
 
 if TYPE_CHECKING:
-    from ..order import OrderedDriver
+    from .ordered import OrderedDriver
 
 SLICE = 1 << 26  # ticks between two looks at the outbox
 CHECKPOINT_S = 0.5  # of replay between two checkpoints
@@ -175,7 +175,7 @@ class Replay:
 
     @property
     def _ordered(self) -> OrderedDriver:
-        from ..order import OrderedDriver
+        from .ordered import OrderedDriver
 
         assert isinstance(self._driver, OrderedDriver)
         return self._driver

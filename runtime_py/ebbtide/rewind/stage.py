@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Protocol
 from ..port import Port
 
 if TYPE_CHECKING:
-    from ..order import OrderedDriver
     from ..recording import Written
     from .debug_view import DebugView
+    from .ordered import OrderedDriver
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterator, Sequence
 
-from ..order import FOLLOW, SETTLE, OrderedDriver
+from ..order import FOLLOW, SETTLE
 from ..recording import Written
 from ..wasmtime_jit import Compiler
 from ..wasmtime_kernel import WASM_PAGE, KernelModule, SharedMemory
 from ..wasmtime_port import WasmtimeHostPort, WasmtimePort
 from .debug_view import DebugView
+from .ordered import OrderedDriver
 from .stage import Pages, Stage
 
 PIECE = 1 << 16
