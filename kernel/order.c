@@ -77,9 +77,9 @@ void order_begin(struct hart *hart) {
 void order_delivered(struct hart *hart) {
     if (host.order.on) {
         put((u8)(hart->id | DELIVER));
-        put_end();
-        host.order.log->delivered = host.order.head;
+        host.order.log->delivered = host.order.head; // who has read `head` and not this knows of all before
         host.order.log->delivered_moment = moment();
+        put_end();
     }
 }
 

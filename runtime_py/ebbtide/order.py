@@ -81,5 +81,8 @@ class OrderedRecordingPort(RecordingPort):
 
     def deliver(self, event: bytes) -> None:
         with self._order:
-            self._port.deliver(event)
-            self._log.delivered(event)
+            self._delivered(event)
+
+    def _delivered(self, event: bytes) -> None:
+        self._port.deliver(event)
+        self._log.delivered(event)

@@ -47,6 +47,7 @@ class Seat:
     stack: int  # value for __stack_pointer, set before any other call
     report: int  # address of struct report
     control: int  # address of the control word
+    order: int = 0  # address of struct order_log, if several harts are recorded
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ export interface BootOptions {
   branch?: Branch;
   /** Go on from a snapshot: an id of `sdk.snapshot()`, a file, or the address of one. Such a machine is not recorded. */
   snapshot?: string | URL | Blob;
-  /** Record the run, which takes one hart; the tape stays in this browser (`sdk.runs`). Off unless given. */
+  /** Record the run, on one hart unless `harts` says more; the tape stays in this browser (`sdk.runs`). Off unless given. */
   record?: boolean;
   /** Let go wrong what rarely does: a rate such as `0.01`, or kinds as in `"errno=0.01,short,clock,sched"`. */
   chaos?: number | string;
@@ -82,7 +82,6 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
   if (!Number.isInteger(harts) || harts < 1 || harts > HARTS_MOST) {
     throw new RangeError(`harts must be a whole number from 1 to ${HARTS_MOST}; got ${harts}`);
   }
-  if (record && harts > 1) throw new RangeError(`a recorded machine has one hart; got record and harts: ${harts}`);
   const onProgress = options.onProgress ?? (() => undefined);
   const limits = options.limits ?? {};
   refuseUnknown("limits", limits, LIMITS);

@@ -180,9 +180,16 @@ def test_recording_is_turned_off_and_says_so(machine: MachinePage) -> None:
     page.evaluate("localStorage.removeItem('ebb.record')")
 
 
-def test_more_harts_are_not_recorded_and_it_says_so(machine: MachinePage) -> None:
+def test_more_harts_are_recorded_and_a_machine_goes_on_from_a_moment(machine: MachinePage) -> None:
     page = machine.page
     page.goto("/?harts=2")
     page.wait_for_function("document.body.dataset.state === 'ready'")
-    assert "Not recorded: 2 harts." in page.inner_text("#notice")
-    assert machine.js("return sdk.harts") == 2
+    assert machine.js("return [sdk.harts, sdk.recording?.ended === null]") == [2, True]
+    machine.see(PROMPT)
+    machine.type("seq 20000 | sort -r | md5sum & seq 20000 | sort | md5sum; wait; echo th''is is two\n")
+    machine.see(rf"^this is two\n.*{PROMPT}")
+    choose(page, "Rewind")
+    ready(machine)
+    shows(machine, "this is two")
+    step(machine, "#rewind-back", "md5sum")
+    page.click("#rewind-branch")

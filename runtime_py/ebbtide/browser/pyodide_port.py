@@ -79,11 +79,11 @@ class PyodidePort:
     """One hart's side of the kernel, in its own worker; with `threshold` it runs compiled code."""
 
     def __init__(self, kernel: Any, seat: Seat, threshold: int | None = None) -> None:
-        self._memory = SharedBytes(kernel)
-        self.abi = read_abi(kernel, self._memory)
+        self.memory = SharedBytes(kernel)
+        self.abi = read_abi(kernel, self.memory)
         self.hart = seat.hart
         exports = kernel.exports
-        self.read = self._memory.read
+        self.read = self.memory.read
         self._step = exports.k_step
         self._deliver = exports.k_deliver
         self._park = exports.k_park
@@ -110,7 +110,7 @@ class PyodidePort:
         address = unsigned32(self._mail_take(self.hart))
         if address == 0:
             return None
-        event = self._memory.record(address, self._header)
+        event = self.memory.record(address, self._header)
         self._taken = (event, address)
         return event
 
@@ -120,7 +120,7 @@ class PyodidePort:
             address = taken[1]
         else:
             address = unsigned32(self._mail_alloc(len(event)))
-            self._memory.write(address, event)
+            self.memory.write(address, event)
         self._deliver(self.hart, signed32(address))
         self._mail_free(signed32(address))
 

@@ -165,7 +165,7 @@ class Rewinding:
             for entry in self._entries[self.replay.next :]
             if entry.kind == EVENT and self._abi.event_name(entry.data) == "BLOCK_IN"
         ]
-        self._memories[0].copy(self.replay.stage.pages(), memory)
+        self._memories[0].copy(self.replay.pages(), memory)
         terminals = [
             {"pid": pid, "fd": fd, "args": self._args.get(pid, [])}
             for fd, (pid, stream) in streams.terminals().items()

@@ -214,6 +214,17 @@ class Replay:
         self._driver = self._drive(checkpoint.tick, checkpoint.next, checkpoint.place)
         self._marked = time.monotonic()
 
+    def pages(self) -> Pages:
+        """Copy the machine as whoever goes on with it has it."""
+        if not self.ordered:
+            return self.stage.pages()
+        where = self.checkpoint()
+        self.stage.settle()
+        try:
+            return self.stage.pages()
+        finally:
+            self.restore(where)
+
     def branch(self) -> Stage:
         """Return another machine that is as this one is now, for whoever wants to go on with it."""
         made = self._new_stage(self.ram, self.stage.pages())
