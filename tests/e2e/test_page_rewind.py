@@ -191,5 +191,15 @@ def test_more_harts_are_recorded_and_a_machine_goes_on_from_a_moment(machine: Ma
     choose(page, "Rewind")
     ready(machine)
     shows(machine, "this is two")
-    step(machine, "#rewind-back", "md5sum")
+    page.focus("#rewind-slider")
+    page.keyboard.press("Home")
+    page.wait_for_function(f"!({SCREEN}).includes('this is two')")
+    step(machine, "#rewind-next", "sort -r")
     page.click("#rewind-branch")
+    page.wait_for_function(
+        "document.body.dataset.state === 'ready' && window.sdk && !window.sdk.recording"
+    )
+    machine.type("")
+    page.keyboard.press("Control+u")
+    machine.type("echo it is $((6 * 7)); nproc\n")
+    machine.see(r"^it is 42\n2$")
