@@ -3,9 +3,9 @@
  * file joins the parts; each part has a file of its own. Scripts find the machine as `window.sdk`.
  */
 
-import { boot, preloadTerminal, type Attachment, type EbbError, type Sdk } from "ebbtide";
+import { boot, preloadTerminal, type Attachment, type BootOptions, type EbbError, type Sdk } from "ebbtide";
 import { ask, find, save, setState } from "./dom.js";
-import { notifyError, showFailure } from "./failure.js";
+import { notify, notifyError, showFailure } from "./failure.js";
 import { makeFiles } from "./files.js";
 import { followKeyboard, makeKeyBar, withHeldControl } from "./keys.js";
 import { watchLeaving } from "./leaving.js";
@@ -171,7 +171,7 @@ async function openRun(run: () => Promise<string>): Promise<void> {
 async function goOn(from: Branched): Promise<void> {
   if (leaving.dirty) {
     find("ask-title").textContent = "Go on from there?";
-    find("ask-text").textContent = "The machine of now ends, with its files and programs; the new one is not recorded.";
+    find("ask-text").textContent = "The machine of now ends, with its files and programs.";
     find("ask-yes").textContent = "Go on from there";
     if (!(await ask("ask"))) return toTerminal();
   }
@@ -206,15 +206,19 @@ async function start(from?: Branched): Promise<void> {
     showRecording(null); // its last word on that has come
     const failed = (error: EbbError): void => showFailure(error, () => void start(), window.sdk);
     const snapshot = from === undefined ? link.snapshot : undefined;
-    const wish = from ? { branch: from.branch } : snapshot ? { snapshot } : { image: link.image, ...recordingWish(link.harts) };
-    const booting = boot({ ...wish, onRecording: showRecording, onProgress: showProgress, onPanic: failed, onFailure: failed });
+    const heard = { onRecording: showRecording, onProgress: showProgress, onPanic: failed, onFailure: failed };
+    const { record = false } = recordingWish(undefined);
+    const booting =
+      from ? boot({ branch: from.branch, record, ...heard })
+      : snapshot !== undefined ? boot({ snapshot, record, ...heard }).catch((error: unknown) => bootUnrecorded(error, { snapshot, ...heard }))
+      : boot({ image: link.image, ...recordingWish(link.harts), ...heard });
     void preloadTerminal();
     const sdk = await booting;
     window.sdk = sdk;
     find("fact-memory").textContent = memory(sdk.memory);
     find("fact-harts").textContent = String(sdk.harts);
     find("fact-image").textContent = sdk.image;
-    if (!from && !snapshot && settings.record && sdk.harts === 1) showRecording({ id: "", bytes: 0, ended: null });
+    if (settings.record && sdk.harts === 1) showRecording({ id: "", bytes: 0, ended: null });
     find("boot").hidden = true;
     find("terminal").hidden = false;
     tabs = openTabs(sdk, { key, input });
@@ -231,6 +235,13 @@ async function start(from?: Branched): Promise<void> {
   } catch (error) {
     if (find("failure").hidden) showFailure(error, () => void start(), window.sdk);
   }
+}
+
+/** A snapshot's machine of several harts is not recorded, which is known when it is read. */
+function bootUnrecorded(error: unknown, options: BootOptions): Promise<Sdk> {
+  if (!(error instanceof RangeError)) throw error;
+  notify(`Not recorded: ${error.message}.`);
+  return boot(options);
 }
 
 /** A size that no terminal has. */

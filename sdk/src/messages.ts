@@ -297,6 +297,13 @@ export interface RunInfo {
   readonly live: boolean;
 }
 
+/** Which pages of a machine are in use: the heap's, from 0 to `heap`, and the frames', from `low` to `pages`. */
+export interface Extent {
+  readonly heap: number;
+  readonly low: number;
+  readonly pages: number;
+}
+
 /** A line of a trace, and its tick. */
 export type TraceRow = readonly [tick: number, line: string];
 

@@ -6,6 +6,7 @@
 import type { PyProxy } from "pyodide/ffi";
 import { servePort } from "../calls.js";
 import type { RunInfo, TraceRow, Verdict, VerifyLevels } from "../messages.js";
+import type { Branch } from "../rewind.js";
 import type { RuntimeAssets } from "../runtime_assets.js";
 import { abiText } from "./kernel.js";
 import { hex, readImage } from "./image.js";
@@ -139,10 +140,10 @@ servePort(scope, {
 
   ram: () => current().ram,
 
-  branch(tick: number, memory: WebAssembly.Memory): { known: string; module: WebAssembly.Module; image: string } {
+  branch(tick: number, memory: WebAssembly.Memory): Pick<Branch, "known" | "module" | "kernel" | "image"> {
     const known = current().branch(tick, memory);
     const { run, kernel } = opened!;
-    return { known, module: kernel, image: String(run.info.about["image"] ?? "base") };
+    return { known, module: kernel, kernel: run.kernel, image: String(run.info.about["image"] ?? "base") };
   },
 
   async export(id: string): Promise<Uint8Array> {

@@ -51,15 +51,15 @@ export class RunStore {
   /** Add to a run: objects first, so that no tape names what is not there. */
   append(id: string, tape: Uint8Array, objects: readonly (readonly [string, Uint8Array])[]): Promise<void> {
     return locked(async () => {
-      for (const [hash, data] of objects) {
-        if (this.known.has(hash)) continue;
-        const stored = await deflate(data);
+      const fresh = objects.filter(([hash]) => !this.known.has(hash));
+      const deflated = await Promise.all(fresh.map(async ([hash, data]) => [hash, await deflate(data)] as const));
+      for (const [hash, stored] of deflated) {
         await this.files.write(`objects/${hash}`, stored);
         this.known.add(hash);
         this.total += stored.length;
       }
       if (objects.length > 0) await this.files.append(`uses/${id}`, encoder.encode(objects.map(([hash]) => `${hash}\n`).join("")));
-      await this.files.append(`tapes/${id}`, tape);
+      if (tape.length > 0) await this.files.append(`tapes/${id}`, tape);
       this.total += tape.length;
       if (this.total > BYTES_MOST) await this.makeRoom(id);
       if (this.total > BYTES_MOST) throw new Error(`this browser keeps ${BYTES_MOST / 1e6} MB of recordings, and they are full`);
@@ -83,6 +83,14 @@ export class RunStore {
       await this.info({ ...run, pinned: false });
     });
     await this.append(run.id, tape, objects);
+  }
+
+  /** Note what a run began with, if that came later. */
+  name(id: string, args: readonly string[]): Promise<void> {
+    return locked(async () => {
+      const kept = await this.read(id);
+      if (kept !== null) await this.info({ ...kept, about: { ...kept.about, args } });
+    });
   }
 
   finish(id: string): Promise<void> {
