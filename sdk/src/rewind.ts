@@ -67,7 +67,7 @@ const TRACE_OPTIONS = {
   ...LOOK_OPTIONS, output: 0, follow: 0, calls: 0, times: 0, verbose: 0, secrets: 0, maxBody: 0,
 } satisfies Record<keyof TraceOptions, 0>;
 const PROFILE_OPTIONS = { ...LOOK_OPTIONS, type: 0, period: 0, format: 0 } satisfies Record<keyof ProfileOptions, 0>;
-const VERIFY_OPTIONS = { objects: 0, replay: 0, onProgress: 0 } satisfies Record<keyof VerifyOptions, 0>;
+const VERIFY_OPTIONS = { objects: 0, replay: 0, signatures: 0, key: 0, onProgress: 0 } satisfies Record<keyof VerifyOptions, 0>;
 
 /** A run that is replayed, at first at its beginning. */
 export interface Rewind {

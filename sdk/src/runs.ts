@@ -38,6 +38,8 @@ export interface Runs {
   /** Whether it is what was written: checksums and the chain of hashes, and whatever else is asked for. */
   verify(id: string, options?: VerifyOptions): Promise<Verdict>;
   remove(id: string): Promise<void>;
+  /** Bytes that all of them take; of `KEPT_MOST.runs.bytes` the oldest make room. */
+  bytes(): Promise<number>;
   /** A pinned run makes no room for newer ones. */
   pin(id: string, pinned?: boolean): Promise<void>;
 }
@@ -87,6 +89,7 @@ export function openRuns(base: URL): Runs {
     profile,
     verify: (id, options = {}) => once((rewinder) => rewinder.verify(id, options)),
     remove: async (id) => void (await call("remove", [id])),
+    bytes: async () => (await call("bytes", [])) as number,
     pin: async (id, pinned = true) => void (await call("pin", [id, pinned])),
   };
 }

@@ -14,6 +14,7 @@ import uuid
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pyodide.ffi import to_js
@@ -22,7 +23,8 @@ from ..abi import Abi
 from ..errors import EbbError
 from ..events import CallEnded, Events
 from ..recording import END, EVENT, ReplayDiverged, Written
-from ..rewind.bundle import Bundle, write_bundle
+from ..rewind.bundle import Bundle, Signature, signed_message, write_bundle
+from ..rewind.check import check_signatures
 from ..rewind.output import Chunk
 from ..rewind.replay import Replay, started_from
 from ..rewind.screens import Ended, Resized, Screens, Started
@@ -369,6 +371,39 @@ def verify_tape(tape: Any, objects: Any, kernel: str, deep: bool, told: Any) -> 
     return found
 
 
+@dataclass(frozen=True)
+class _Signed:
+    """A run, as check.py wants it."""
+
+    id: str
+    reader: TapeReader
+    signatures: tuple[Signature, ...]
+    end: object
+
+
+def signed_heads(tape: Any, id: str, signatures: str, key: str) -> dict[str, Any]:
+    """Compare a run's signed heads with its tape. `heads` are those whose signatures are to be checked yet:
+    JavaScript has Ed25519.
+    """
+    signed = tuple(Signature.from_json(one) for one in json.loads(signatures))
+    if not key and not signed:
+        return {"state": "whole", "said": ["not signed"], "why": "", "by": "", "heads": []}
+    wanted = bytes.fromhex(key) if key else signed[-1].key
+    heads: list[tuple[bytes, bytes, bytes, int]] = []
+
+    def note(id: str, one: Signature) -> None:
+        heads.append((one.key, signed_message(id, one), one.signature, one.leaves - 1))
+
+    def check() -> str:
+        reader = TapeReader(tape.to_bytes(), MapObjects(None))
+        last = reader.last()
+        end = last if last is not None and last.kind == END else None
+        found = check_signatures(_Signed(id, reader, signed, end), wanted, note)
+        return f"signed by {found.key.hex()}: {found.entries} entries"
+
+    return {**_verdict(False, [check]), "by": wanted.hex(), "heads": heads}
+
+
 def read_abi_text(text: str) -> Abi:
     """Read the kernel's constants."""
     return Abi(text)
@@ -382,13 +417,15 @@ def export_run(info: str, kernel: Any, tape: Any, objects: Any, hashes: list[str
         "id": known["id"],
         "started": known["started"] / 1000,
         "ended": None if ended is None else ended / 1000,
-        "exit_code": None,
+        "exit_code": known["exitCode"],
         "about": known["about"],
+        **({"redacted": True} if known["redacted"] else {}),
     }
+    signatures = [Signature.from_json(one) for one in known["signatures"]]
     kept = MapObjects(objects)
     data = (kept.get(bytes.fromhex(hash)) for hash in hashes)
     file = io.BytesIO()
-    write_bundle(file, about, kernel.to_bytes(), tape.to_bytes(), data)
+    write_bundle(file, about, kernel.to_bytes(), tape.to_bytes(), data, signatures)
     return file.getvalue()
 
 
@@ -401,6 +438,9 @@ def import_run(file: Any) -> dict[str, Any]:
         "id": info["id"],
         "started": info["started"] * 1000,
         "ended": None if ended is None else ended * 1000,
+        "exitCode": info["exit_code"],
+        "redacted": bool(info.get("redacted")),
+        "signatures": json.dumps([one.to_json() for one in bundle.signatures]),
         "about": json.dumps(info["about"]),
         "kernelHash": bundle.kernel_hash,
         "kernel": bundle.kernel(),

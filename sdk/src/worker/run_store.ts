@@ -7,14 +7,16 @@
  *     kernels/HASH   kernel.wasm
  */
 
+import { KEPT_MOST } from "../limits.js";
 import type { RunInfo } from "../messages.js";
 import type { RunFiles } from "./run_files.js";
 
-/** All that the store may hold. */
-export const BYTES_MOST = 200e6;
-export const RUNS_MOST = 20;
+const { bytes: BYTES_MOST, count: RUNS_MOST } = KEPT_MOST.runs;
 
-type Kept = Omit<RunInfo, "bytes" | "live">;
+type Kept = Omit<RunInfo, "bytes" | "stored" | "last" | "live">;
+/** What is known when it begins, and of one from elsewhere more. */
+type Begun = Pick<Kept, "id" | "started" | "kernel" | "about">;
+const FRESH = { ended: null, pinned: false, exitCode: null, redacted: false, signatures: [] } as const;
 
 /** A run with all that a replay needs. */
 export interface WholeRun {
@@ -38,13 +40,13 @@ export class RunStore {
   constructor(private readonly files: RunFiles) {}
 
   /** Begin a run; it counts as live until this worker ends. */
-  begin(run: Omit<Kept, "ended" | "pinned">, kernel: Uint8Array): Promise<void> {
+  begin(run: Begun, kernel: Uint8Array): Promise<void> {
     return locked(async () => {
       void navigator.locks.request(live(run.id), () => new Promise(() => undefined)).catch(() => undefined);
       await this.count();
       await this.makeRoom(run.id);
       await this.keepKernel(run.kernel, kernel);
-      await this.info({ ...run, ended: null, pinned: false });
+      await this.info({ ...FRESH, ...run });
     });
   }
 
@@ -103,16 +105,28 @@ export class RunStore {
 
   /** All runs, the newest first. */
   async list(): Promise<RunInfo[]> {
-    const [runs, tapes, locks] = await Promise.all([
-      this.files.list("runs"), this.files.list("tapes"), navigator.locks.query(),
+    const [runs, tapes, times, objects, locks] = await Promise.all([
+      this.files.list("runs"), this.files.list("tapes"), this.files.times("tapes"), this.files.list("objects"), navigator.locks.query(),
     ]);
     const held = new Set(locks.held?.map(({ name }) => name));
     const found: RunInfo[] = [];
     for (const name of runs.keys()) {
       const kept = await this.read(name.replace(/\.json$/, ""));
-      if (kept !== null) found.push({ ...kept, bytes: tapes.get(kept.id) ?? 0, live: held.has(live(kept.id)) });
+      if (kept === null) continue;
+      const { id } = kept;
+      const bytes = tapes.get(id) ?? 0;
+      const beside = [...new Set(await this.uses(id))].reduce((sum, hash) => sum + (objects.get(hash) ?? 0), 0);
+      found.push({ ...FRESH, ...kept, bytes, stored: bytes + beside, last: times.get(id) ?? null, live: held.has(live(id)) });
     }
     return found.sort((a, b) => b.started - a.started);
+  }
+
+  /** Bytes that all of them take. */
+  bytes(): Promise<number> {
+    return locked(async () => {
+      await this.count();
+      return this.total;
+    });
   }
 
   remove(id: string): Promise<void> {

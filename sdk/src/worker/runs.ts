@@ -65,6 +65,7 @@ scope.addEventListener("message", ({ data, ports }: MessageEvent) => {
 
 servePort(scope, {
   list: async () => (await opening).list(),
+  bytes: async () => (await opening).bytes(),
   remove: async (id: string) => (await opening).remove(id),
   pin: async (id: string, pinned: boolean) => (await opening).pin(id, pinned),
 });
