@@ -15,6 +15,9 @@ export interface SnapshotInfo {
   /** Seconds since 1970. */
   readonly created: number;
   readonly tick: number;
+  readonly pinned: boolean;
+  /** Of its pages; snapshots share those that are alike. */
+  readonly bytes: number;
   readonly about: Readonly<Record<string, unknown>>;
 }
 
@@ -27,7 +30,9 @@ export interface Snapshots {
   export(id: string): Promise<Blob>;
   /** Take one from a file; gives its id. */
   import(file: Blob): Promise<string>;
-  /** Bytes that all of them take. */
+  /** A pinned one makes no room for newer ones. */
+  pin(id: string, pinned?: boolean): Promise<void>;
+  /** Bytes that all of them take; of `KEPT_MOST.snapshots.bytes` the oldest make room. */
   bytes(): Promise<number>;
 }
 
@@ -57,6 +62,7 @@ export function openSnapshots(base: URL): Snapshots {
   return {
     list: async () => (await call("list", [])) as readonly SnapshotInfo[],
     remove: async (id) => void (await call("remove", [id])),
+    pin: async (id, pinned = true) => void (await call("pin", [id, pinned])),
     export: async (id) => (await call("export", [id])) as Blob,
     import: async (file) => (await call("import", [await bytesOf(file)])) as string,
     bytes: async () => (await call("bytes", [])) as number,

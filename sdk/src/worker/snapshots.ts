@@ -93,6 +93,7 @@ servePort(scope, {
 
   list: async () => (await store()).list(),
   remove: async (id: string) => (await store()).remove(id),
+  pin: async (id: string, pinned: boolean) => (await store()).pin(id, pinned),
   bytes: async () => (await store()).bytes(),
   export: async (id: string) => writeSnapshot(await (await store()).whole(id)),
 
