@@ -13,9 +13,10 @@ import { offerLink, readLink } from "./link.js";
 import { makeMenu, type Item } from "./menu.js";
 import { showBoot, showProgress } from "./progress.js";
 import { makeSearch } from "./search.js";
+import type { KeptPanel } from "./kept.js";
 import type { Branched, RewindView } from "./rewind.js";
 import { restoreSettings, settings, type Theme } from "./settings.js";
-import { recordingItems, recordingWish, showRecording } from "./recording.js";
+import { recordingItems, recordingWish, showRecording, thisRun } from "./recording.js";
 import { openTabs, type Tabs } from "./tabs.js";
 
 declare global {
@@ -53,6 +54,11 @@ const files = makeFiles({
   written: leaving.written,
 });
 
+function openFiles(): void {
+  find("kept").hidden = true;
+  void files.open();
+}
+
 // ---- Copy and paste ------------------------------------------------------------------------------------------
 
 /** The selection; without one, all that is shown: a finger cannot select in a terminal. */
@@ -83,7 +89,7 @@ const MAC = navigator.platform.startsWith("Mac");
 const KEYS: Readonly<Record<string, () => void>> = {
   KeyX: () => menu.open(),
   KeyF: search.open,
-  KeyE: () => void files.open(),
+  KeyE: openFiles,
   KeyC: copy,
   ArrowLeft: () => tabs?.turn(-1),
   ArrowRight: () => tabs?.turn(1),
@@ -125,7 +131,7 @@ const menu = makeMenu(() => {
       { label: "Clear", act: () => attachment()?.clear() },
     ],
     [
-      { label: "Files", hint: "Ctrl-Shift-E", act: () => void files.open() },
+      { label: "Files", hint: "Ctrl-Shift-E", act: openFiles },
       { label: "Save snapshot", act: () => void saveSnapshot() },
       { label: "Copy link", act: () => void makeLink() },
     ],
@@ -135,7 +141,7 @@ const menu = makeMenu(() => {
       ...(several ? [{ label: "Close terminal", act: () => tabs?.closeCurrent() }] : []),
       { label: "Restart the machine", act: () => void restart() },
     ],
-    recordingItems({ restart: () => void restart(), rewind: (run) => void openRun(run) }),
+    recordingItems({ restart: () => void restart(), rewind: (run) => void openRun(run), kept: () => void openKept() }),
     [
       { label: "Larger text", hint: "Ctrl-Shift-↑", act: () => settings.setFontSize(settings.fontSize + 1) },
       { label: "Smaller text", hint: "Ctrl-Shift-↓", act: () => settings.setFontSize(settings.fontSize - 1) },
@@ -158,7 +164,8 @@ let rewinding: RewindView | null = null;
 /** Show a run; loaded when it is asked for. */
 async function openRun(run: () => Promise<string>): Promise<void> {
   const sdk = window.sdk;
-  if (sdk === undefined || rewinding?.isOpen) return;
+  if (sdk === undefined) return;
+  rewinding?.close();
   try {
     const { openRewind } = await import("./rewind.js");
     rewinding = await openRewind(sdk.runs, await run(), toTerminal, (from) => void goOn(from));
@@ -167,8 +174,30 @@ async function openRun(run: () => Promise<string>): Promise<void> {
   }
 }
 
-/** Leave the machine of now for one that goes on from a moment of a run. */
-async function goOn(from: Branched): Promise<void> {
+let kept: KeptPanel | null = null;
+
+/** Show what this browser keeps; loaded when it is asked for. */
+async function openKept(): Promise<void> {
+  try {
+    const { makeKept } = await import("./kept.js");
+    kept ??= makeKept({
+      sdk: () => window.sdk,
+      openRun: (id) => void openRun(async () => (id === window.sdk?.recording?.id ? thisRun() : id)),
+      goOn: (snapshot) => void goOn({ snapshot }),
+      left: toTerminal,
+    });
+    find("files").hidden = true;
+    await kept.open();
+  } catch (error) {
+    notifyError("What is kept cannot be shown.", error);
+  }
+}
+
+/** What a machine goes on from: a moment of a run, or a snapshot. */
+type From = Branched | { readonly snapshot: string };
+
+/** Leave the machine of now for one that goes on from elsewhere. */
+async function goOn(from: From): Promise<void> {
   if (leaving.dirty) {
     find("ask-title").textContent = "Go on from there?";
     find("ask-text").textContent = "The machine of now ends, with its files and programs.";
@@ -191,10 +220,10 @@ async function restart(): Promise<void> {
 }
 
 /** Boot a machine in place of the one before, if any, and open a terminal on it. */
-async function start(from?: Branched): Promise<void> {
+async function start(from?: From): Promise<void> {
   const before = window.sdk;
   setState("starting", "starting");
-  for (const id of ["failure", "terminal", "files", "search"]) find(id).hidden = true;
+  for (const id of ["failure", "terminal", "files", "kept", "search"]) find(id).hidden = true;
   rewinding?.close();
   find("terminal").hidden = true;
   tabs?.end();
@@ -205,11 +234,12 @@ async function start(from?: Branched): Promise<void> {
     await before?.close();
     showRecording(null); // its last word on that has come
     const failed = (error: EbbError): void => showFailure(error, () => void start(), window.sdk);
-    const snapshot = from === undefined ? link.snapshot : undefined;
+    const branched = from !== undefined && "branch" in from ? from : undefined;
+    const snapshot = from === undefined ? link.snapshot : "snapshot" in from ? from.snapshot : undefined;
     const heard = { onRecording: showRecording, onProgress: showProgress, onPanic: failed, onFailure: failed };
     const { record = false } = recordingWish(undefined);
     const booting =
-      from ? boot({ branch: from.branch, record, ...heard })
+      branched ? boot({ branch: branched.branch, record, ...heard })
       : snapshot !== undefined ? boot({ snapshot, record, ...heard }).catch((error: unknown) => bootUnrecorded(error, { snapshot, ...heard }))
       : boot({ image: link.image, ...recordingWish(link.harts), ...heard });
     void preloadTerminal();
@@ -225,7 +255,7 @@ async function start(from?: Branched): Promise<void> {
     const taken = from || snapshot ? await sdk.terminals() : [];
     for (const process of taken) {
       if (snapshot) await process.resize(NOBODYS); // the terminal's own size is news then, and the program draws all anew
-      await tabs.open({ process, intro: from?.drawn.get(process.pid) ?? "" });
+      await tabs.open({ process, intro: branched?.drawn.get(process.pid) ?? "" });
     }
     if (taken.length === 0) {
       await tabs.open({ intro: intro(), cwd: link.cwd, command: link.command });

@@ -127,11 +127,13 @@ def test_an_imported_file_opens(rewound: MachinePage, tmp_path: Path) -> None:
     file = tmp_path / saved.value.suggested_filename
     saved.value.save_as(file)
     assert file.suffix == ".ebbrun"
-    page.keyboard.press("Escape")
-    page.click("#rewind-close") if page.locator("#rewind").is_visible() else None
+    page.click("#rewind-close")
+    choose(page, "Runs and snapshots")
     with page.expect_file_chooser() as chooser:
-        choose(page, "Open a run")
+        page.click("#kept-import")
     chooser.value.set_files(file)
+    page.wait_for_selector("#kept .entry:focus")
+    page.keyboard.press("Enter")
     ready(rewound)
     shows(rewound, "still alive")
     page.click("#rewind-close")

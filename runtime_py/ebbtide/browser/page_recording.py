@@ -220,6 +220,11 @@ class PageRecording:
             self._entries.clear()
             self._begun.set()
             self._say()
+            self._letting_go = asyncio.ensure_future(self._let_go())
+
+    async def _let_go(self) -> None:
+        with contextlib.suppress(JsException):  # a store that is denied has said so
+            await self._store.stop(self.id)
 
     def _say(self) -> None:
         self._tell({"type": "recording", "id": self.id, "bytes": self._bytes, "ended": self.ended})

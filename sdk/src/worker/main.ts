@@ -44,6 +44,8 @@ export interface RunKeeper {
   /** Gives the bytes of the tape so far. */
   append(id: string, tape: Uint8Array, hashes: readonly string[], objects: readonly Uint8Array[]): Promise<unknown>;
   finish(id: string): Promise<unknown>;
+  /** Nothing more will come of it, and not its end either. */
+  stop(id: string): Promise<unknown>;
 }
 
 /** What Python sees of a thread worker; `ThreadHost` in ebbtide/browser/worker.py. */
@@ -152,6 +154,7 @@ function keeper(port: MessagePort, kernelURL: string): RunKeeper {
     append: (id, tape, hashes, objects) =>
       call("append", [id, tape, hashes, objects], [tape, ...objects].map(({ buffer }) => buffer as ArrayBuffer)),
     finish: (id) => call("finish", [id]),
+    stop: (id) => call("stop", [id]),
   };
 }
 

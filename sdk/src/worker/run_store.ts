@@ -35,14 +35,16 @@ const FOLDERS = ["runs", "tapes", "uses", "objects", "kernels"] as const;
 
 export class RunStore {
   private readonly known = new Set<string>();
+  /** Ends the lock by which other tabs see that a run is live. */
+  private readonly held = new Map<string, () => void>();
   private total = 0;
 
   constructor(private readonly files: RunFiles) {}
 
-  /** Begin a run; it counts as live until this worker ends. */
+  /** Begin a run; it counts as live until it is let go, or this worker ends. */
   begin(run: Begun, kernel: Uint8Array): Promise<void> {
     return locked(async () => {
-      void navigator.locks.request(live(run.id), () => new Promise(() => undefined)).catch(() => undefined);
+      void navigator.locks.request(live(run.id), () => new Promise<void>((end) => this.held.set(run.id, end))).catch(() => undefined);
       await this.count();
       await this.makeRoom(run.id);
       await this.keepKernel(run.kernel, kernel);
@@ -95,8 +97,15 @@ export class RunStore {
     });
   }
 
-  finish(id: string): Promise<void> {
-    return this.change(id, { ended: Date.now() });
+  async finish(id: string): Promise<void> {
+    await this.change(id, { ended: Date.now() });
+    this.letGo(id);
+  }
+
+  /** Nothing more will come. */
+  letGo(id: string): void {
+    this.held.get(id)?.();
+    this.held.delete(id);
   }
 
   pin(id: string, pinned: boolean): Promise<void> {

@@ -47,6 +47,7 @@ function keeping(pieces: Uint8Array<ArrayBuffer>[], kernel: Uint8Array<ArrayBuff
 
     name: async (id: string, args: string) => (await opening).name(id, JSON.parse(args) as string[]),
     finish: async (id: string) => (await opening).finish(id),
+    stop: async (id: string) => (await opening).letGo(id),
   };
 }
 
