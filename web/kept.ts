@@ -4,7 +4,7 @@
  */
 
 import { KEPT_MOST, type RunInfo, type Sdk, type SnapshotInfo } from "ebbtide";
-import { amount, ask, find, make, megabytes, save } from "./dom.js";
+import { amount, ask, clock, find, make, megabytes, save } from "./dom.js";
 import { notify, notifyError } from "./failure.js";
 
 export interface KeptHost {
@@ -95,7 +95,7 @@ export function makeKept(host: KeptHost): KeptPanel {
     open.dataset["key"] = `open ${id}`;
     open.onclick = entry.open;
     const act = (text: string, what: () => Promise<unknown>): HTMLButtonElement => {
-      const made = button(text, () => void what().then(show, (error: unknown) => notifyError(`${text}: it did not work.`, error)), { className: "plain" }, `${text} ${name}, ${entry.about}`);
+      const made = button(text, () => void what().then(show, (error: unknown) => notifyError(`${name} stays as it was.`, error)), { className: "plain" }, `${text} ${name}, ${entry.about}`);
       made.dataset["key"] = `${text} ${id}`;
       return made;
     };
@@ -230,11 +230,4 @@ function date(ms: number): string {
   const then = new Date(ms);
   const year = then.getFullYear() === new Date().getFullYear() ? {} : ({ year: "numeric" } as const);
   return then.toLocaleString("en-GB", { day: "numeric", month: "short", ...year, hour: "2-digit", minute: "2-digit" });
-}
-
-function clock(ms: number): string {
-  const seconds = Math.max(0, Math.round(ms / 1000));
-  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
-  const two = (value: number): string => String(value).padStart(2, "0");
-  return hours > 0 ? `${hours}:${two(minutes)}:${two(seconds % 60)}` : `${minutes}:${two(seconds % 60)}`;
 }

@@ -63,7 +63,7 @@ def test_it_lists_runs_with_name_date_length_and_size(machine: MachinePage, word
     expect(mine).to_contain_text("recording")
     assert mine.get_by_role("button", name="Delete").count() == 0  # not while it is recorded
     ended = entry(page, "echo word")
-    expect(ended).to_contain_text(re.compile(r"\d+ \w+, \d\d:\d\d · \d+:\d\d"))
+    expect(ended).to_contain_text(re.compile(r"\d+ \w+, \d\d:\d\d · \d+:\d\d\.\d"))
     expect(ended.locator(".entry")).to_contain_text(re.compile(r"[\d.]+ [kM]?B"))
     assert page.evaluate("document.activeElement.closest('#kept') !== null")
 
