@@ -100,8 +100,9 @@ class OrderedRingPort(OrderedRecordingPort):
 class RingReader:
     """The kernel worker's end; `posted` is told of all that goes into the inbox."""
 
-    def __init__(self, ring: Any) -> None:
+    def __init__(self, ring: Any, begin: int) -> None:
         self._ring = ring
+        self.begin = begin  # of a machine that was there before; its hart knows when it has stepped
         self._posted: deque[bytes] = deque()
         self._part = b""  # of a piece that goes on
 
@@ -129,10 +130,10 @@ class RingReader:
             tick, length, kind = _ENTRY.unpack_from(data, at)
             at += _ENTRY.size
             if length == _FROM_INBOX:
-                yield Entry(EVENT, int(tick), self._posted.popleft())
+                yield Entry(EVENT, max(self.begin, int(tick)), self._posted.popleft())
                 continue
             self._part += data[at : at + length]
             at += length + -length % 8
             if not kind & _MORE:
                 whole, self._part = self._part, b""
-                yield Entry(kind, int(tick), whole)
+                yield Entry(kind, max(self.begin, int(tick)), whole)

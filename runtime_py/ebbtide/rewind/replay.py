@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,7 @@ class Replay:
         self._new_stage = new_stage
         self._events = Events(abi)
         self._check = OutputCheck(abi, entries)
-        self._streams = Streams(abi)
+        self._streams = Streams.begun(abi, started_from(entries))
         self._seen = begin.next  # entries that `_streams` knows
         self.stage = new_stage(self.ram, begin.pages)
         self.ordered = any(entry.kind == ORDER for entry in entries)  # several harts
@@ -214,14 +215,16 @@ class Replay:
         self._driver = self._drive(checkpoint.tick, checkpoint.next, checkpoint.place)
         self._marked = time.monotonic()
 
-    def pages(self) -> Pages:
-        """Copy the machine as whoever goes on with it has it."""
+    @contextmanager
+    def settled(self) -> Iterator[int]:
+        """Have the stage as whoever goes on with it has it; answers the tick at which that is."""
         if not self.ordered:
-            return self.stage.pages()
+            yield self.tick
+            return
         where = self.checkpoint()
         self.stage.settle()
         try:
-            return self.stage.pages()
+            yield self.stage.port.report().tick
         finally:
             self.restore(where)
 
