@@ -9,12 +9,14 @@ from __future__ import annotations
 import struct
 from collections import deque
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..order import OrderedRecordingPort, OrderLog
 from ..port import Port
 from ..recording import EVENT, Entry, RecordingPort
-from .pyodide_port import PyodidePort
+
+if TYPE_CHECKING:
+    from .pyodide_port import PyodidePort
 
 _ENTRY = struct.Struct("<dII")
 _FROM_INBOX = 0xFFFFFFFF
