@@ -9,17 +9,21 @@ from __future__ import annotations
 import struct
 from collections import deque
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..order import OrderedRecordingPort, OrderLog
 from ..port import Port
 from ..recording import EVENT, Entry, RecordingPort
+
+if TYPE_CHECKING:
+    from .pyodide_port import PyodidePort
 
 _ENTRY = struct.Struct("<dII")
 _FROM_INBOX = 0xFFFFFFFF
 _MORE = 0x100  # of the kind: the piece goes on in the next entry
 
 
-class Held:
+class _Held:
     """What an event's hart holds from when it tells of it until it is delivered."""
 
     def __init__(self, ring: Any) -> None:
@@ -33,7 +37,7 @@ class Held:
         self._release()
 
 
-class Teller:
+class _Teller:
     """Tells the ring of what goes to the tape."""
 
     def __init__(self, ring: Any) -> None:
@@ -59,12 +63,40 @@ class RingPort(RecordingPort):
     """A Port that tells a ring of each event it delivers."""
 
     def __init__(self, port: Port, ring: Any) -> None:
-        self._tell = Teller(ring)
-        super().__init__(port, self._tell, Held(ring))
+        self._tell = _Teller(ring)
+        super().__init__(port, self._tell, _Held(ring))
 
     def mail_take(self) -> bytes | None:
         self._tell.taken = self._port.mail_take()
         return self._tell.taken
+
+
+class OrderedRingPort(OrderedRecordingPort):
+    """The same for one of several harts. What one takes from the inbox is delivered before another one
+    delivers anything: the ring names such events by their order in the inbox.
+    """
+
+    def __init__(self, port: PyodidePort, ring: Any, order: int) -> None:
+        self._tell = _Teller(ring)
+        log = OrderLog(port.abi, port.memory, order, self._tell)
+        super().__init__(port, self._tell, _Held(ring), log)
+
+    def mail_take(self) -> bytes | None:
+        self._order.__enter__()
+        self._tell.taken = self._port.mail_take()
+        if self._tell.taken is None:
+            self._order.__exit__(None, None, None)
+        return self._tell.taken
+
+    def deliver(self, event: bytes) -> None:
+        if event is not self._tell.taken:
+            super().deliver(event)
+            return
+        try:
+            self._delivered(event)
+        finally:
+            self._tell.taken = None
+            self._order.__exit__(None, None, None)
 
 
 class RingReader:
