@@ -120,7 +120,7 @@ class NativePlacement(Placement):
         image = await self._image(options)
         beside = self._beside(options)
         cores = beside.harts if beside else os.cpu_count() or 1
-        harts = options.harts_wanted(cores, ordered=True)
+        harts = options.harts_wanted(cores)
         self.memory, ram = self._memory(beside.ram if beside else options.memory)
         if beside and ram != beside.ram:
             raise MemoryRefused(f"the snapshot's machine has {beside.ram >> 20} MiB")
