@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from ebbtide.cli_rewind import open_replay
+from ebbtide.recording import EVENT
 from ebbtide.rewind.debug_view import Stop
 from ebbtide.rewind.gdb_command import open_timeline
 from ebbtide.rewind.moment import Moment, moment, now_at
 from ebbtide.rewind.store import RunStore
+from ebbtide.wasmtime_kernel import KernelModule
 from support.command import ebb, recorded
 
 pytestmark = pytest.mark.native
@@ -68,7 +70,11 @@ def test_every_command_that_takes_a_place_takes_all_its_forms(runs: RunStore, cr
     refused = ebb("replay", crash, "--goto", "tomorrow")
     assert refused.returncode == 2 and "no tick, no time and no event" in refused.stderr
     assert "the tape's last entry" in ebb("replay", crash, "--goto", "e99999").stderr
-    made = ebb("snapshot", "create", f"{crash}@e9")
+    run = runs.open(crash)
+    abi = KernelModule(run.kernel).abi
+    events = [n for n, entry in enumerate(run.entries) if entry.kind == EVENT]
+    calls = [n for n in events if abi.event_name(run.entries[n].head) == "CALL"]
+    made = ebb("snapshot", "create", f"{crash}@e{calls[1]}")  # booted, and asked for something
     assert made.returncode == 0, made.stderr
     ebb("snapshot", "rm", made.stdout.strip())
 
