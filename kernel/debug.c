@@ -71,8 +71,10 @@ static void note(struct debug_note what) {
 bool debug_check(void) {
     if (host.debug.until_tid) {
         struct task *task = task_find(host.debug.until_tid);
-        if (!task || task->state == TASK_DEAD || task->cpu.instret >= host.debug.until_instret)
+        bool there = task && task->state != TASK_DEAD;
+        if (there ? task->cpu.instret >= host.debug.until_instret : host.debug.until_seen)
             host.debug.stopped = true;
+        host.debug.until_seen |= there;
     }
     return host.debug.stopped;
 }
@@ -234,9 +236,10 @@ __attribute__((export_name("k_debug_add"))) u32 k_debug_add(u32 pid, u32 kind, u
     return 0;
 }
 
-// Steps end when task `tid` has retired this many instructions, or is no more.
+// Steps end when task `tid` has retired this many instructions, or is no more; it may still have to begin.
 __attribute__((export_name("k_debug_until"))) u32 k_debug_until(u32 tid, u32 instret_lo, u32 instret_hi) {
     host.debug.until_tid = tid;
+    host.debug.until_seen = false;
     host.debug.until_instret = (u64)instret_hi << 32 | instret_lo;
     host.debug.stopped = false;
     host.debug.active = true;

@@ -179,7 +179,7 @@ class DebugView:
         self._call("k_debug_note", bits, int(halt), int(here))
 
     def until(self, tid: int, instret: int) -> None:
-        """End a step when a thread has retired so many instructions, or is no more."""
+        """End a step when a thread, now or later there, has retired so many instructions, or is no more."""
         self._call("k_debug_until", tid, *split64(instret))
 
     def nothing(self) -> None:

@@ -213,12 +213,15 @@ class Timeline:
                 self.near(here)
                 start = self.replay.nearest(high - 1)
             self.replay.restore(start)
-            if start.tick < limit:  # the thread may not be there yet
+            if start.tick < limit:
                 self.replay.go(limit)
             then = self.registers(tid)
-            if then is not None and then.instret <= target:
+            if then is None or then.instret <= target:  # none: the thread begins on the way
                 self._until(here, tid, target)
-                return True
+                then = self.registers(tid)
+                if then is not None and then.instret == target:
+                    return True
+                break  # it was its first instruction
             high = start.tick
-        self.seek(max(limit, 0))
+        self.seek(limit)
         return False
