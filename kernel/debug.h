@@ -29,6 +29,7 @@ struct debug {
     struct debug_notes *notes;
     struct debug_tasks *tasks;
     struct debug_registers *registers;
+    struct debug_status *status;
     struct debug_map *map;
 };
 

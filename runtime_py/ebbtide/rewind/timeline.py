@@ -108,7 +108,8 @@ class Timeline:
         """Return the process to look at: by its number, its program's name, or else what crashed
         last, or else what was started last by the host.
         """
-        pids = {start.pid: start.name for start in self.starts}
+        pids = {ending.pid: "(fork)" for ending in self.endings}  # without a program of its own
+        pids |= {start.pid: start.name for start in self.starts}
         if name is not None:
             found = [pid for pid, of in pids.items() if name in (str(pid), of)]
             if not found:
