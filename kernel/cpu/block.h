@@ -125,12 +125,7 @@ struct jit_context {
 #define CODE_HASH 2048u // frame -> code page
 #define CODE_SEEN 4096u // va page -> frame, direct mapped
 #define RUN_MAX 128u    // instructions decoded at once
-// How much decoded code there may be: of an only hart 33 MiB, of many a quarter of it, of very many an eighth, so that there is room for
-// what each compiles. Of a C compiler's pages a seventh is decoded, 200 ops each, in 6 of 16 parts.
-#define CODE_PAGES 8192u
-#define CODE_PARTS 32768u
-#define CODE_OPS 0x100000u
-#define HARTS_FULL 4u
+#define CODE_PAGES 4096u
 #define PARCELS (PAGE_SIZE / 2)
 #define PART 128u // parcels; a power of two
 
@@ -142,18 +137,18 @@ struct code_page {
     maddr frame;
     u32 generation; // code_generation(frame) that `map` belongs to
     u32 next;       // in its hash chain: index + 1
-    maddr map[PARCELS / PART]; // struct code_part; all that nothing is in are one
+    struct code_part *map[PARCELS / PART]; // all that nothing is in are one
 };
 
 // The op's offset of what is decoded at `off`, or 0.
-static inline u32 code_op(const maddr *map, u32 off) {
-    return MPTR(const struct code_part, map[off / (2 * PART)])->op[off / 2 % PART];
+static inline u32 code_op(struct code_part *const *map, u32 off) {
+    return map[off / (2 * PART)]->op[off / 2 % PART];
 }
 
 // tag: va page | epoch. The rest is what revalidation in a new epoch needs.
 struct code_way {
     u64 tag;
-    const maddr *map;
+    struct code_part *const *map;
     struct code_page *page;
     u64 mm_id;
     u32 fetch_generation;

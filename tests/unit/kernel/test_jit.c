@@ -89,7 +89,7 @@ static void fill(u32 kind) {
 static struct cpu_cache *cache;
 
 static u32 *op_of(const struct code_page *page, u32 parcel) {
-    return &MPTR(struct code_part, page->map[parcel / PART])->op[parcel % PART];
+    return &page->map[parcel / PART]->op[parcel % PART];
 }
 
 static void map_pages(u64 va, u32 frames, bool sparse) {
@@ -99,7 +99,7 @@ static void map_pages(u64 va, u32 frames, bool sparse) {
         struct code_page *page = &cache->pages[cache->page_count++];
         *page = (struct code_page){.frame = frames + i * PAGE_SIZE, .generation = 1};
         for (u32 k = 0; k < PARCELS / PART; k++)
-            page->map[k] = MADDR(&cache->parts[cache->part_count++]);
+            page->map[k] = &cache->parts[cache->part_count++];
         for (u32 k = 0; k < PARCELS; k++)
             *op_of(page, k) = !sparse || below(16) ? 16 : 0;
         u64 at = va + (u64)i * PAGE_SIZE;
