@@ -161,7 +161,12 @@ def test_an_address_boots_a_page_to_a_warm_prompt(
     machine.see(PROMPT)
     machine.type("echo $word in $PWD\n")
     machine.see(r"^warm in /usr$")
-    assert machine.js("return sdk.recording") is None
+    machine.js("await sdk.saveRun()")
+    assert machine.js("return sdk.recording.ended") is None  # it is recorded, too
+    choose(page, "Rewind")
+    page.wait_for_selector("#rewind[data-state=ready]")
+    page.wait_for_function("window.screenText().includes('warm in /usr')")
+    page.click("#rewind-close")
 
 
 RESTORE = """
@@ -174,12 +179,12 @@ RESTORE = """
     const found = { open: [], fill: [] };
     for (let round = 0; round < 5; round++) {
         const begin = performance.now();
-        const { head } = await call("open", arg);
+        const { key, head } = await call("open", arg);
         found.open.push(performance.now() - begin);
         const pages = (64 << 20) / 65536 + head.about.ram / 65536;
         const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
         const middle = performance.now();
-        await call("fill", memory, 64 << 20);
+        await call("fill", key, memory, 64 << 20);
         found.fill.push(performance.now() - middle);
     }
     worker.terminate();
