@@ -34,7 +34,8 @@ def run(code: bytes, harts: int) -> Stats:
     with blocking.Machine.boot(None, memory=128 << 20, budget=20_000, **options) as machine:
         machine.fs.write_file("/program", elf(code, b""), mode=0o755)
         assert machine.run("/program", timeout=300).exit_code == 0
-        return machine.stats()
+        stats: Stats = machine.stats()
+        return stats
 
 
 def test_a_miss_is_no_reason_to_look_at_all_code_again() -> None:
