@@ -84,8 +84,7 @@ void where(struct translation *t, const struct block *block, u32 k) {
     const struct jit_insn *row = &t->row[block->first];
     const struct jit_insn *last = &row[block->count - 1];
     i32 off = k < block->count ? row[k].off : last->off + last->insn.len;
-    const32(t, (i32)((u32)off << 8 | (t->ahead ? 0 : block->count - k)));
-    set(t, temp32(t, TEMP_WHERE));
+    t->where = (i32)((u32)off << 8 | (t->ahead ? 0 : block->count - k));
     t->stub = t->stub_at[k];
 }
 
@@ -96,9 +95,18 @@ void hint(struct translation *t, bool likely) {
 
 void branch_if(struct translation *t, u32 label) { op_u(t, W_BR_IF, label_depth(t, label)); }
 
+static void leave(struct translation *t) {
+    const32(t, t->where);
+    set(t, temp32(t, TEMP_WHERE));
+    op_u(t, W_BR, label_depth(t, LABEL_STUBS + t->stub));
+}
+
+// Not by a conditional branch: engines would make what it hands over before they ask.
 void leave_if(struct translation *t) {
     hint(t, false);
-    branch_if(t, LABEL_STUBS + t->stub);
+    nest(t, W_IF, T_NONE);
+    leave(t);
+    unnest(t);
 }
 
 // The interpreter goes on for us; the arguments are on the stack.
@@ -459,7 +467,7 @@ static void refill_block(struct translation *t, const struct block *block, i32 l
     memory_forget(t);
     if_short(t, left);
     where(t, block, 0);
-    op_u(t, W_BR, label_depth(t, LABEL_STUBS));
+    leave(t);
     unnest(t);
     unnest(t);
 }

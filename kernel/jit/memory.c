@@ -1,6 +1,6 @@
 // Loads, stores and atomics: guest addresses through the TLB, checked once for neighbours.
 //
-// A lone access compares once, which covers page, right and alignment; a mismatch leaves the region. Accesses whose
+// A lone access compares once, which covers page, right and where it ends; a mismatch leaves the region. Accesses whose
 // addresses differ by constants form a group: its check, that all lie in one page with the strongest right that any
 // needs, leaves the host address in a local, for its block and for all blocks behind it in the tree of dominators. Nothing
 // that a region does can make a check untrue, but calls. Where the address is known when the block begins, and the block
@@ -320,8 +320,9 @@ void memory_find(struct translation *t) {
 // ---- Translation -------------------------------------------------------------------------------
 static u32 half_of(bool write) { return write ? offsetof(struct tlb, w) : offsetof(struct tlb, r); }
 
-// On the stack: is what the TLB's half holds not the page of TEMP_A, aligned? TEMP_ENTRY is the entry.
-static void probe(struct translation *t, u32 size, bool write) {
+// On the stack: can `span` bytes from TEMP_A, aligned or not, not be had through the TLB's half? What the address differs from the
+// tag by is its offset in the page, or is too large. TEMP_ENTRY is the entry.
+static void probe(struct translation *t, u32 span, bool write) {
     get(t, temp(t, TEMP_A));
     op(t, W_I32_WRAP_I64);
     const32(t, 8); // page number times the size of an entry
@@ -333,28 +334,9 @@ static void probe(struct translation *t, u32 size, bool write) {
     tee(t, temp32(t, TEMP_ENTRY));
     mem(t, W_I64_LOAD, 3, half_of(write) + offsetof(struct tlb_entry, tag));
     get(t, temp(t, TEMP_A));
-    const64(t, (i64)~(PAGE_MASK & ~(size - 1ull)));
-    op(t, W_I64_AND);
-    op(t, W_I64_NE);
-}
-
-// Besides what is on the stack: do `span` bytes from TEMP_A go beyond its page?
-static void or_past_page(struct translation *t, u32 span) {
-    get(t, temp(t, TEMP_A));
-    op(t, W_I32_WRAP_I64);
-    const32(t, PAGE_MASK);
-    op(t, W_I32_AND);
-    const32(t, (i32)(PAGE_SIZE - span));
-    op(t, W_I32_GT_U);
-    op(t, W_I32_OR);
-}
-
-// On the stack: can `span` bytes from TEMP_A not be had through the TLB? Aligned or not.
-static void probe_span(struct translation *t, u32 span, bool write) {
-    probe(t, 1, write);
-    if (span == 1)
-        return;
-    or_past_page(t, span);
+    op(t, W_I64_XOR);
+    const64(t, (i64)PAGE_SIZE - span);
+    op(t, W_I64_GT_U);
 }
 
 static void get_delta(struct translation *t, bool write) {
@@ -378,31 +360,20 @@ static void address(struct translation *t, u32 rs1, i64 imm) {
     set(t, temp(t, TEMP_A));
 }
 
-// What is misaligned but lies in the page is no reason to leave, unless it is to be atomic; it is rare.
-static void leave_unless_in_page(struct translation *t, u32 size, bool write) {
-    hint(t, false);
-    nest(t, W_IF, T_NONE);
-    get(t, temp32(t, TEMP_ENTRY));
-    mem(t, W_I64_LOAD, 3, half_of(write) + offsetof(struct tlb_entry, tag));
-    get(t, temp(t, TEMP_A));
-    const64(t, ~(i64)PAGE_MASK);
-    op(t, W_I64_AND);
-    op(t, W_I64_NE);
-    or_past_page(t, size);
-    leave_if(t);
-    unnest(t);
-}
-
 static void translate_alone(struct translation *t, const struct block *block, u32 k, i32 imm, u32 size,
                             bool write) {
     const struct insn *insn = &t->row[block->first + k].insn;
     where(t, block, k);
     address(t, insn->rs1, imm);
     probe(t, size, write);
-    if (size == 1 || insn->flags & AMO)
-        leave_if(t);
-    else
-        leave_unless_in_page(t, size, write);
+    if (insn->flags & AMO) {
+        get(t, temp(t, TEMP_A));
+        op(t, W_I32_WRAP_I64);
+        const32(t, (i32)size - 1);
+        op(t, W_I32_AND);
+        op(t, W_I32_OR);
+    }
+    leave_if(t);
     host_address(t, write);
 }
 
@@ -411,8 +382,7 @@ static u32 group_local(const struct translation *t, const struct group *group) {
 }
 
 // ---- At the start of a block -------------------------------------------------------------------
-// The last page of a single access: its address with the bits set that do not matter, which is never 0. Of what may
-// cross pages: an address is good if less than `limit` above `page`; none is if that is 0.
+// The page that was found last: an address is good if less than `limit` above it; none is if that is 0.
 static u32 last_page(const struct translation *t, u32 last) { return t->temp + TEMPS + 2 * (last - 1); }
 static u32 last_limit(const struct translation *t, u32 last) { return last_page(t, last) + 1; }
 static u32 last_delta(const struct translation *t, u32 last) {
@@ -425,7 +395,7 @@ void memory_forget(struct translation *t) {
         if (!group->last)
             continue;
         const64(t, 0);
-        set(t, group->crosses ? last_limit(t, group->last) : last_page(t, group->last));
+        set(t, last_limit(t, group->last));
     }
 }
 
@@ -444,43 +414,27 @@ static void check(struct translation *t, const struct block *block, const struct
         where(t, block, 0);
     address(t, group->base, (i64)group->low - group->base_off);
     if (!group->last) {
-        if (group->crosses)
-            probe_span(t, span, group->write);
-        else
-            probe(t, span, group->write);
+        probe(t, span, group->write);
         fail_if(t, group);
         host_address(t, group->write);
         set(t, group_local(t, group));
         return;
     }
-    i64 any = PAGE_MASK & ~(span - 1); // of a single access
     get(t, temp(t, TEMP_A));
-    if (group->crosses) {
-        get(t, last_page(t, group->last));
-        op(t, W_I64_SUB);
-        get(t, last_limit(t, group->last));
-        op(t, W_I64_GE_U);
-    } else {
-        const64(t, any);
-        op(t, W_I64_OR);
-        get(t, last_page(t, group->last));
-        op(t, W_I64_NE);
-    }
+    get(t, last_page(t, group->last));
+    op(t, W_I64_SUB);
+    get(t, last_limit(t, group->last));
+    op(t, W_I64_GE_U);
     hint(t, false);
     nest(t, W_IF, T_NONE);
-    if (group->crosses)
-        probe_span(t, span, group->write);
-    else
-        probe(t, span, group->write);
+    probe(t, span, group->write);
     fail_if(t, group);
     get(t, temp(t, TEMP_A));
-    const64(t, group->crosses ? ~(i64)PAGE_MASK : any);
-    op(t, group->crosses ? W_I64_AND : W_I64_OR);
+    const64(t, ~(i64)PAGE_MASK);
+    op(t, W_I64_AND);
     set(t, last_page(t, group->last));
-    if (group->crosses) {
-        const64(t, (i64)PAGE_SIZE - span + 1);
-        set(t, last_limit(t, group->last));
-    }
+    const64(t, (i64)PAGE_SIZE - span + 1);
+    set(t, last_limit(t, group->last));
     get_delta(t, group->write);
     set(t, last_delta(t, group->last));
     unnest(t);
@@ -653,7 +607,7 @@ u32 translate(struct translation *t, const struct block *block, u32 k, const str
         get(t, group_local(t, group));
     } else {
         address(t, insn->rs1, (i64)insn->imm - offset);
-        probe_span(t, (u32)(group->high - group->low), group->write);
+        probe(t, (u32)(group->high - group->low), group->write);
         op(t, W_I32_EQZ);
         hint(t, true);
         nest(t, W_IF, T_I32);

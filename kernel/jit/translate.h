@@ -136,7 +136,8 @@ struct translation {
     } wide[BLOCK_INSNS];
     u8 stub_at[BLOCK_INSNS];       // codegen.c: which one, by instruction of the block being written
     u64 stub_set[BLOCK_INSNS];     // what is written back by it and those below, but what was dirty
-    u32 stub; // of the instruction being written
+    u32 stub;  // of the instruction being written
+    i32 where; // as in the context, of that
     bool rounds; // writing a tight loop's rounds
     bool ahead; // writing what comes before a block: its fuel is not taken
     bool slow; // writing the version of a block for groups that cross pages
