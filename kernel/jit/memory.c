@@ -10,6 +10,11 @@
 #include "codegen.h"
 
 enum { NO_GROUP = 0xff, GROUP_SPAN = 512 };
+// Roots of values (see below): what instructions have left in registers, what was in them when a block began, pages that
+// addresses made of constants lie in.
+enum { ROOT_BLOCKS = 2048, ROOT_FIXED = ROOT_BLOCKS + REGION_BLOCKS * REG_F };
+
+static bool is_fixed(u32 root) { return root >= ROOT_FIXED; }
 
 // ---- Groups ------------------------------------------------------------------------------------
 static u32 size_of(u32 id) {
@@ -82,6 +87,8 @@ static void add_group(u64 *set, u32 number) { set[number / 64] |= 1ull << number
 // May the check at its home ask for more, on behalf of a block behind it? Not for a right that may never be needed there,
 // but on the stack.
 static bool may_grow(const struct group *group, bool write) {
+    if (is_fixed(group->root) && (!write || group->write))
+        return true;
     return group->base && !group->strides && (!write || group->write || group->base == REG_SP);
 }
 
@@ -98,12 +105,12 @@ static u8 group_join(struct translation *t, u16 index, u32 row, u32 root, i32 of
             continue;
         i32 low = min(group->low, off), high = max(group->high, end);
         bool grows = low < group->low || high > group->high || (write && !group->write);
-        if (high - low > GROUP_SPAN || (!home && grows && !may_grow(group, write)))
+        if ((high - low > GROUP_SPAN && !is_fixed(root)) || (!home && grows && !may_grow(group, write)))
             continue;
         group->low = low;
         group->high = high;
         group->write |= write;
-        group->crosses |= high - low > group->size;
+        group->crosses |= high - low > group->size && !is_fixed(root);
         group->shared = true;
         return (u8)i;
     }
@@ -118,16 +125,39 @@ static u8 group_join(struct translation *t, u16 index, u32 row, u32 root, i32 of
 }
 
 // ---- Values ------------------------------------------------------------------------------------
-// What x registers hold: a root, which is what an instruction or the beginning of a block has left in one, and a constant.
-enum { ROOT_BLOCKS = 2048 }; // of instructions are below
+// What x registers hold: a root, which is what an instruction or the beginning of a block has left in one, or a page that an
+// address made of constants lies in, and a constant.
 
 static struct value value_of_row(u32 row) { return (struct value){(u16)(row + 1), 0}; }
 static struct value value_of_block(u16 index, u32 reg) {
     return (struct value){(u16)(ROOT_BLOCKS + index * REG_F + reg), 0};
 }
 
+// An address made of constants, of instruction `row`.
+static struct value value_of_fixed(struct translation *t, u32 row, i64 address, bool near) {
+    struct fixed fixed = {address >> PAGE_SHIFT, near};
+    u32 i = 0;
+    while (i < t->fixed_count && (t->fixed[i].page != fixed.page || t->fixed[i].near != fixed.near))
+        i++;
+    if (i == FIXED)
+        return value_of_row(row);
+    if (i == t->fixed_count)
+        t->fixed[t->fixed_count++] = fixed;
+    return (struct value){(u16)(ROOT_FIXED + i), (i16)(address & PAGE_MASK)};
+}
+
+// The value plus `by`: of an address made of constants, perhaps in another page.
+static struct value value_add(struct translation *t, u32 row, struct value value, i64 by) {
+    if (is_fixed(value.root)) {
+        struct fixed fixed = t->fixed[value.root - ROOT_FIXED];
+        return value_of_fixed(t, row, fixed.page * (i64)PAGE_SIZE + value.off + by, fixed.near);
+    }
+    i64 off = value.off + by;
+    return off == (i16)off ? (struct value){value.root, (i16)off} : value_of_row(row);
+}
+
 // Behind instruction `row`.
-static void value_step(const struct translation *t, u32 row, struct value *value) {
+static void value_step(struct translation *t, u32 row, struct value *value) {
     const struct insn *insn = &t->row[row].insn;
     u64 reads, writes;
     insn_registers(insn, &reads, &writes);
@@ -135,8 +165,12 @@ static void value_step(const struct translation *t, u32 row, struct value *value
     if (!rd || rd >= REG_F)
         return;
     u32 from = insn->id == ADDI ? insn->rs1 : insn->id == ADD && !insn->rs1 ? insn->rs2 : 0;
-    i32 off = value[from].off + (insn->id == ADDI ? insn->imm : 0);
-    value[rd] = from && off == (i16)off ? (struct value){value[from].root, (i16)off} : value_of_row(row);
+    if (insn->id == LUI)
+        value[rd] = value_of_fixed(t, row, insn->imm, false);
+    else if (insn->id == AUIPC)
+        value[rd] = value_of_fixed(t, row, (i64)(t->pc & PAGE_MASK) + t->row[row].off + insn->imm, true);
+    else
+        value[rd] = from ? value_add(t, row, value[from], insn->id == ADDI ? insn->imm : 0) : value_of_row(row);
 }
 
 static bool is_same(struct value a, struct value b) { return a.root == b.root && a.off == b.off; }
@@ -218,7 +252,7 @@ static bool sets_stride(struct group *group, u32 base, i32 base_off, i32 step) {
 
 // In a tight loop, whose registers hold `after` behind it: an address that is a sum, made in the loop, of two that move by
 // constants.
-static void find_index(const struct translation *t, u16 index, const struct value *after, struct group *group) {
+static void find_index(struct translation *t, u16 index, const struct value *after, struct group *group) {
     const struct block *block = &t->block[index];
     const struct value *before = t->value[index];
     u32 row = group->root - 1u;
@@ -247,10 +281,11 @@ static void block_find(struct translation *t, u16 index) {
         const struct insn *insn = &t->row[row].insn;
         t->group[row] = NO_GROUP;
         if (insn->flags & (LOAD | STORE) && insn->rs1) {
-            i32 off = value[insn->rs1].off + insn->imm;
-            t->group_off[row] = (i16)off;
-            if (off == (i16)off)
-                t->group[row] = group_join(t, index, row, value[insn->rs1].root, off);
+            struct value at = value_add(t, row, value[insn->rs1], insn->imm);
+            t->group_off[row] = at.off;
+            bool past_page = is_fixed(at.root) && (u32)at.off + size_of(insn->id) > PAGE_SIZE;
+            if (at.root != value_of_row(row).root && !past_page)
+                t->group[row] = group_join(t, index, row, at.root, at.off);
         }
         value_step(t, row, value);
     }
@@ -294,7 +329,7 @@ static void known_find(struct translation *t, u16 index) {
 }
 
 void memory_find(struct translation *t) {
-    t->group_count = t->last_count = 0;
+    t->group_count = t->last_count = t->fixed_count = 0;
     for (u32 i = 0; i < t->order_count; i++) {
         struct block *block = &t->block[t->order[i]];
         block->in_loop = block->tight = block->loop_forgets = false;
@@ -594,10 +629,19 @@ u32 translate(struct translation *t, const struct block *block, u32 k, const str
         get(t, group_local(t, group));
         return offset;
     }
-    if (!group->crosses || t->slow) {
-        translate_alone(t, block, k, insn->imm, size, t->slow ? write : group->write);
-        if (!group->crosses && !group->strides && group->local)
-            tee(t, group_local(t, group));
+    if (!group->crosses && !group->strides) {
+        translate_alone(t, block, k, insn->imm, size, group->write);
+        if (!group->local)
+            return 0;
+        if (offset) {
+            const32(t, (i32)offset);
+            op(t, W_I32_SUB);
+        }
+        tee(t, group_local(t, group));
+        return offset;
+    }
+    if (t->slow) {
+        translate_alone(t, block, k, insn->imm, size, write);
         return 0;
     }
     if (row != group->first) {

@@ -12,6 +12,7 @@
 #define HINTS 4096u
 #define GROUPS 128u // of memory accesses
 #define LAST_PAGES 16u
+#define FIXED 64u
 #define WAYS_OUT 64u
 #define REACH 0x400000 // bytes from the entry: an offset fits 24 bits
 
@@ -127,6 +128,12 @@ struct translation {
         u16 root;
         i16 off;
     } value[REGION_BLOCKS][32]; // of x registers, at each block's start
+    // Pages that addresses made of constants lie in: numbers, or distances from the entry's page.
+    struct fixed {
+        i64 page;
+        bool near; // a distance
+    } fixed[FIXED];
+    u32 fixed_count;
     u64 known[REGION_BLOCKS][GROUPS / 64]; // groups that have been checked, at its end
     // tight.c: by instruction of the loop
     u8 role[BLOCK_INSNS]; // ROLE_*

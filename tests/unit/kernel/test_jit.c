@@ -1,7 +1,7 @@
 // The translator without an engine: random and hostile code goes in, modules come out. The sanitizers see that
 // it stays within its tables; `test_jit FILE SEED COUNT` writes the modules for a test that validates them; `test_jit FILE
-// code HEX [OFFSET PAGE]` the module of the one region that begins at an offset in code at a page's address (both
-// hexadecimal), for whoever reads it, and prints the region's blocks.
+// code HEX [OFFSET PAGE [FROM TO]]` the module of the one region that begins at an offset in code at a page's address, for
+// whoever reads it, and prints the region's blocks; the call through a register at FROM has led to TO. All in hexadecimal.
 #include "../../../kernel/jit/kept.h"
 #include "../../../kernel/jit/translate.h"
 #include "../../../kernel/kernel.h"
@@ -225,13 +225,15 @@ static void list_all(const struct translation *t, u16 index, u32 after, u32 offs
 }
 
 // Translate the code given in hexadecimal digits, and what is not given was never executed.
-static void translate_given(FILE *out, const char *hex, u32 offset, u64 va) {
+static void translate_given(FILE *out, const char *hex, u32 offset, u64 va, const char *from, const char *to) {
     u32 size = 0;
     for (; hex[0] && hex[1] && size < sizeof code - 4; hex += 2)
         code[size++] = (u8)(digit(hex[0]) << 4 | digit(hex[1]));
     map_pages(va, MADDR(code), false);
     for (u32 k = size / 2; k < PAGES * PARCELS; k++)
         cache->pages[k / PARCELS].map[k % PARCELS] = 0;
+    if (from && to)
+        *called_slot(cache, va + number(from)) = (va + number(from)) << 32 | (u32)(va + number(to));
     jit_hot(cache->jit, va + offset, 0);
     check(translate_module(cache->jit), "a module is made");
     list_all(cache->jit->translation, 0, cache->jit->translation->order_count, offset);
@@ -260,7 +262,9 @@ int main(int argc, char **argv) {
     cache = host.hart[0]->cpu;
     check(!k_jit_start(0, 100, 4096, 1, JIT_TAIL_CALLS | JIT_RELAXED_MADD), "compiled code starts");
     if (argc > 3 && !strcmp(argv[2], "code")) {
-        translate_given(out, argv[3], argc > 5 ? (u32)number(argv[4]) : 0, argc > 5 ? number(argv[5]) : 0x10000);
+        const char *led[] = {argc > 7 ? argv[6] : NULL, argc > 7 ? argv[7] : NULL};
+        translate_given(out, argv[3], argc > 5 ? (u32)number(argv[4]) : 0, argc > 5 ? number(argv[5]) : 0x10000,
+                        led[0], led[1]);
         return 0;
     }
     for (u32 i = 0; i < count; i++) {
