@@ -473,6 +473,7 @@ static void refill_block(struct translation *t, const struct block *block, i32 l
 }
 
 static void body(struct translation *t, const struct block *block) {
+    listing_block(t, block);
     bool guarded = block->leaves || block->header;
     u32 stubs = 0;
     if (guarded) {
@@ -816,6 +817,7 @@ static void tight_rounds(struct translation *t, u16 index) {
 
 static void tight(struct translation *t, u16 index) {
     const struct block *block = &t->block[index];
+    listing_block(t, block);
     stubs_begin(t, block);
     nest_as(t, W_BLOCK, T_NONE, LABEL_SLOW);
     t->ahead = true;

@@ -181,6 +181,10 @@ bool region_find(struct translation *t);
 // Registers read and written, as bits of the context's numbering; x0 never counts.
 void insn_registers(const struct insn *insn, u64 *reads, u64 *writes);
 
+// listing.c
+void listing_region(struct translation *t);
+void listing_block(struct translation *t, const struct block *block); // is written next
+
 // Write the function's body. False: no room.
 bool region_write(struct translation *t);
 void go_on_write(struct translation *t); // the bodies of the functions that every region leaves by

@@ -18,7 +18,8 @@ import pytest
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from support import region, wat  # noqa: E402
+from ebbtide import wasmtime_text  # noqa: E402
+from support import region  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -42,8 +43,8 @@ def test_code_generation(golden: Path, build_folder: Path, tmp_path: Path) -> No
         env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"},
         timeout=300,
     )
-    body = wat.functions(file.read_bytes()[4:])[-1]  # behind what every module has
-    text = "\n".join(body) + "\n"
+    body = wasmtime_text.functions(file.read_bytes()[4:])[-1]  # behind what every module has
+    text = "\n".join(body.lines) + "\n"
     if os.environ.get("EBB_GOLDEN") == "write":
         golden.write_text(f"{head.rstrip()}\n\n{text}")
     else:
