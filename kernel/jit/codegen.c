@@ -667,6 +667,11 @@ static void terminator(struct translation *t, u16 index) {
     case TERM_STOP: leave_to(t, block, block->exit[0].off); break;
     case TERM_INDIRECT: jump(t, block); break;
     case TERM_RETURN:
+        if (block->succ[0] != NO_BLOCK && !last->insn.imm &&
+            memory_is_at(t, index, last->insn.rs1, block->exit[0].off)) {
+            go(t, index, 0);
+            break;
+        }
         target(t, last);
         if (block->succ[0] != NO_BLOCK) {
             get(t, temp(t, TEMP_A));

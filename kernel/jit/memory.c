@@ -165,10 +165,13 @@ static void value_step(struct translation *t, u32 row, struct value *value) {
     if (!rd || rd >= REG_F)
         return;
     u32 from = insn->id == ADDI ? insn->rs1 : insn->id == ADD && !insn->rs1 ? insn->rs2 : 0;
-    if (insn->id == LUI)
+    i64 here = (i64)(t->pc & PAGE_MASK) + t->row[row].off; // from the entry's page
+    if (insn->id == JAL || insn->id == JALR)
+        value[rd] = value_of_fixed(t, row, here + insn->len, true);
+    else if (insn->id == LUI)
         value[rd] = value_of_fixed(t, row, insn->imm, false);
     else if (insn->id == AUIPC)
-        value[rd] = value_of_fixed(t, row, (i64)(t->pc & PAGE_MASK) + t->row[row].off + insn->imm, true);
+        value[rd] = value_of_fixed(t, row, here + insn->imm, true);
     else
         value[rd] = from ? value_add(t, row, value[from], insn->id == ADDI ? insn->imm : 0) : value_of_row(row);
 }
@@ -224,6 +227,19 @@ static void values_find(struct translation *t) {
         t->block[t->order[i]].unknown = 0;
     while (!values_pass(t))
         ;
+}
+
+// Is the register's value, behind the block, the address `off` bytes from the entry, whichever way led there?
+bool memory_is_at(struct translation *t, u16 index, u32 reg, i32 off) {
+    const struct block *block = &t->block[index];
+    struct value value[REG_F];
+    __builtin_memcpy(value, t->value[index], sizeof value);
+    for (u32 row = block->first; row < (u32)block->first + block->count; row++)
+        value_step(t, row, value);
+    if (!is_fixed(value[reg].root))
+        return false;
+    struct fixed fixed = t->fixed[value[reg].root - ROOT_FIXED];
+    return fixed.near && fixed.page * (i64)PAGE_SIZE + value[reg].off == (i64)(t->pc & PAGE_MASK) + off;
 }
 
 // A register that has this root when the block begins, and a local that holds it; 0: none.
