@@ -87,6 +87,7 @@ static const struct line lines[] = {
     O(jit_counters, region_instructions) O(jit_counters, module_bytes) O(jit_counters, refused)
     O(jit_counters, evictions) O(jit_counters, stale) O(jit_counters, queued)
     O(jit_counters, kept_regions) O(jit_counters, kept_modules)
+    O(jit_counters, epochs) O(jit_counters, flushes)
     O(order_log, head) O(order_log, tail) O(order_log, size) O(order_log, data) O(order_log, feed)
     O(order_log, len) O(order_log, at) O(order_log, event)
     O(debug_note, tick) O(debug_note, after) O(debug_note, va) O(debug_note, pc) O(debug_note, kind)

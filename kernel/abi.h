@@ -355,6 +355,8 @@ struct jit_counters {
     u32 stale;     // regions found to belong to other bytes than are mapped now
     u32 queued;
     u32 kept_regions, kept_modules; // taken from other runs
+    u32 epochs;  // times that all regions were looked at again
+    u32 flushes; // times that all decoded code was dropped
 };
 enum { JIT_TAIL_CALLS = 1, JIT_RELAXED_MADD = 2 }; // what the engine has, for k_jit_start
 
