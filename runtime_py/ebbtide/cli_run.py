@@ -173,6 +173,10 @@ def _log(record: Log, *, everything: bool) -> None:
     if not everything and record.level not in ("STRACE", "ERROR"):
         return
     lines = record.text.rstrip("\n")
+    if record.level == "STRACE":
+        from .rewind.syscalls import aligned
+
+        lines = aligned(lines)
     if sys.stderr.isatty():
         lines = printable(lines)
     end = "\r\n" if sys.stderr.isatty() else "\n"  # the terminal may be raw
