@@ -9,7 +9,8 @@
 #include "../kernel.h"
 
 #define NX_MISSES_MAX 32
-#define QUEUE_ENOUGH 32u // for a module; fewer wait for more
+#define QUEUE_ENOUGH 32u // for a module; fewer wait for more, for so many slices: an engine takes long to begin with one
+#define QUEUE_PATIENCE 256u
 #define EARLY_FIRST 8u // an entry for which there may be kept code asks again after twice as many
 
 static struct jit *jit_of(u32 id) {
@@ -98,22 +99,27 @@ static bool load(struct jit *jit) {
     return jit->loading && !jit->load_raised;
 }
 
+// Between two slices: is what is queued to be translated now?
+static bool queue_due(struct jit *jit) {
+    if (!jit->queue_count || jit->pending)
+        return false;
+    return jit->queue_count >= QUEUE_ENOUGH || ++jit->queue_age >= QUEUE_PATIENCE;
+}
+
 bool jit_attention(struct jit *jit) {
     if (load(jit))
         return true;
     if (jit->pending)
         return !jit->raised;
-    if (!jit->queue_count)
+    if (!queue_due(jit))
         return false;
-    if (jit->queue_count < QUEUE_ENOUGH && ++jit->queue_age < 4)
-        return false;
-    jit->queue_age = 0;
     if (is_full(jit, JIT_QUEUE)) {
         if (!jit->loading)
             evict_all(jit);
         return false;
     }
     jit->pending = translate_module(jit);
+    jit->queue_age = jit->queue_count ? QUEUE_PATIENCE : 0; // what was left over has waited
     jit->raised = false;
     return jit->pending;
 }
@@ -210,8 +216,8 @@ static struct hart *hart_of(const struct jit_context *context) {
 }
 
 i32 jit_refill(struct hart *hart, i32 fuel) {
-    const struct jit *jit = hart->cpu->jit;
-    if (atomic_load(&hart->attn) || (jit->queue_count && !jit->pending) ||
+    struct jit *jit = hart->cpu->jit;
+    if (atomic_load(&hart->attn) || queue_due(jit) ||
         (kept_waits(jit) && !jit->loading))
         return fuel;
     i32 slice = (i32)min(*hart->cpu->left, (u64)SLICE);
