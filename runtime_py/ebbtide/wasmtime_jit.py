@@ -24,7 +24,6 @@ from .code_store import CodeStore
 from .port import JIT_EARLY, JIT_SLOTS
 from .wasmtime_kernel import Instance, KernelModule
 
-PENDING_TICKS = 1_000_000  # of a step while a module is being compiled
 LIVE_MOST = 1000  # modules of one hart that the others are told of: records lie in private memory
 SAVE_MODULES = 64  # so many new ones are written away before the machine ends
 

@@ -151,7 +151,7 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
     const { kept } = await store;
     const tape = record ? makeTapeRing() : null;
     const { port1, port2 } = new MessageChannel();
-    await cluster.start({ module: branch?.module ?? module, memory, python, clock: makeClock(branch?.ms), harts, ramBytes, kept, tape }, record ? port1 : null);
+    await cluster.start({ module: branch?.module ?? module, memory, python, clock: makeClock(branch?.ms), harts, ramBytes, kept, warmed: new Int32Array(new SharedArrayBuffer(4 * harts)), tape }, record ? port1 : null);
     if (record) void runKeeper(base)("serve", [], [port2]);
   } catch (error) {
     cluster.terminate();
