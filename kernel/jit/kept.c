@@ -134,7 +134,8 @@ enum kept_answer kept_take(struct jit *jit, struct region *region, u64 pc) {
         region->loop = found->record->kind & KIND_LOOP;
         region->pc = pc;
         region->kept = found->module + 1;
-        region->slot = load->slot + found->member;
+        region->slot = found->member; // and from where its module's slots begin, when that is there
+        region->slot += load->state == LOAD_DONE ? load->slot : 0;
         region->state = load->state == LOAD_DONE ? REGION_READY : REGION_WAITING;
         if (load->state == LOAD_NONE) {
             load->state = LOAD_WANTED;
