@@ -475,15 +475,17 @@ enum { ARRIVAL = 7 };
 // Begin with the op at run.pc, taking its fuel. False: there is no such op (s->exit is set), or too little fuel.
 static bool locate(struct session *s, enum end end, bool *short_fuel) {
     struct run *run = &s->cache->run;
-    struct op *op = end == END_ENTRY ? code_entry(s->hart, s->cache, run->pc, false)
-                 : end == END_JUMP ? code_target(s->hart, s->cache, run->pc)
-                                   : code_at(s->hart, s->cache, run->pc);
+    struct op *op = code_known(s->cache, run->pc);
+    if (!op || (end == END_ENTRY && op->b != OP_ENTRY_MARK))
+        op = end == END_ENTRY  ? code_entry(s->hart, s->cache, run->pc, false)
+             : end == END_JUMP ? code_target(s->hart, s->cache, run->pc)
+                               : code_at(s->hart, s->cache, run->pc);
     *short_fuel = false;
     if (!op) {
         s->exit = CPU_FAULT;
         return false;
     }
-    if (end == END_ENTRY && op_code(op) == OP_ENTRY && op->b == OP_ENTRY_MARK)
+    if (end == END_ENTRY && (op->code & ~OP_SLOW) == OP_ENTRY && op->b == OP_ENTRY_MARK)
         op->imm = max(op->imm - ARRIVAL, 1);
     if (end == END_INTERPRET && op->b == OP_ENTRY_MARK)
         op = (struct op *)((char *)(op + 1) + op[1].imm);

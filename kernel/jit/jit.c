@@ -187,6 +187,8 @@ void jit_forget(struct jit *jit) {
 
 static void jump_set(struct jit *jit, u64 pc, u32 slot) {
     u32 at = (pc >> 1) % JIT_JUMPS;
+    if (jit->jump[at].pc == pc && jit->jump[at].slot == slot)
+        return;
     if (jit->jump[at].pc == JUMP_NONE) {
         if (jit->jump_count < lengthof(jit->jump_used))
             jit->jump_used[jit->jump_count] = (u16)at;
