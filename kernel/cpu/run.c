@@ -310,7 +310,9 @@ static enum end execute_compiled(struct session *s, struct op *op) {
         run->pc = pc;
         return END_REACHED;
     }
-    u32 slot = jit_slot(jit, (u32)op->imm, pc);
+    u32 slot = jit_slot_known(jit, (u32)op->imm, pc);
+    if (!slot)
+        slot = jit_slot(jit, (u32)op->imm, pc);
     if (!slot) {
         run->fuel -= op->n;
         run->ip = op + 1;
@@ -506,7 +508,8 @@ static bool run_slice(struct session *s) {
     struct run *run = &cache->run;
     for (;;) {
         enum end end = END_JUMP;
-        enum leave leave = interp(run, hart->tlb, cache->way, (char *)cache->ops);
+        bool compiled = run->ip->code == (OP_COMPILED | OP_SLOW); // nothing for interp.c
+        enum leave leave = compiled ? LEAVE_SLOW : interp(run, hart->tlb, cache->way, (char *)cache->ops);
         if (leave == LEAVE_FUEL) {
             run->pc = run->base + run->ip->off;
             return true;
@@ -515,7 +518,7 @@ static bool run_slice(struct session *s) {
             struct op *op = run->ip;
             hart->code_changed = false;
             u32 misses = cache->misses;
-            end = execute(s, op);
+            end = op->code == (OP_COMPILED | OP_SLOW) ? execute_compiled(s, op) : execute(s, op);
             // A miss may have waited for the kernel, and answered another hart's shootdown meanwhile.
             if (end == END_NEXT && cache->smp && cache->misses != misses)
                 end = END_REFETCH;

@@ -58,6 +58,15 @@ static void evict_all(struct jit *jit) {
 }
 
 // ---- Making code -------------------------------------------------------------------------------
+// Of a region that was not looked at yet: so many instructions.
+#define REGION_TYPICAL 100u
+
+bool jit_can_pay(const struct jit *jit) {
+    u64 asked = jit->counters.region_instructions +
+                (u64)(jit->queue_count + jit->counters.kept_regions) * REGION_TYPICAL;
+    return asked * jit->pace <= jit->ticks;
+}
+
 u32 jit_hot(struct jit *jit, u64 pc, u32 early) {
     struct code_page *page = code_page_known(jit->hart, jit->cache, pc);
     struct region *region = page ? region_of(jit, page, pc & PAGE_MASK) : NULL;
@@ -74,7 +83,7 @@ u32 jit_hot(struct jit *jit, u64 pc, u32 early) {
     }
     if (early) // its pages come one by one, as they are executed
         return kept == KEPT_LATER ? min(EARLY_FIRST << min(early, 20u), jit->threshold) : jit->threshold;
-    if (jit->queue_count == JIT_QUEUE) // what is hottest comes by again first
+    if (jit->queue_count == JIT_QUEUE || !jit_can_pay(jit)) // what is hottest comes by again first
         return jit->threshold;
     region->state = REGION_QUEUED;
     region->pc = pc;
@@ -107,6 +116,7 @@ static bool queue_due(struct jit *jit) {
 }
 
 bool jit_attention(struct jit *jit) {
+    jit->ticks += SLICE;
     if (load(jit))
         return true;
     if (jit->pending)
@@ -208,10 +218,6 @@ u32 jit_slot(struct jit *jit, u32 index, u64 pc) {
     return jit->region[index].slot;
 }
 
-void jit_retired(struct jit *jit, i64 ticks) {
-    jit->counters.instructions += (u64)ticks;
-}
-
 // ---- What compiled code calls ------------------------------------------------------------------
 static struct hart *hart_of(const struct jit_context *context) {
     return host.hart[(u32)((const u64 *)context - register_file) / CONTEXT_WORDS];
@@ -219,6 +225,7 @@ static struct hart *hart_of(const struct jit_context *context) {
 
 i32 jit_refill(struct hart *hart, i32 fuel) {
     struct jit *jit = hart->cpu->jit;
+    jit->ticks += SLICE;
     if (atomic_load(&hart->attn) || queue_due(jit) ||
         (kept_waits(jit) && !jit->loading))
         return fuel;
@@ -272,6 +279,11 @@ __attribute__((export_name("k_jit_start"))) u32 k_jit_start(u32 id, u32 slot, u3
     cpu_cache_flush(hart->cpu);
     cpu_cache_new_epoch(hart->cpu);
     return 0;
+}
+
+__attribute__((export_name("k_jit_pace"))) void k_jit_pace(u32 id, u32 ticks) {
+    if (jit_of(id))
+        jit_of(id)->pace = ticks;
 }
 
 __attribute__((export_name("k_jit_done"))) u32 k_jit_done(u32 id, u32 number, u32 ok) {

@@ -125,6 +125,10 @@ enum kept_answer kept_take(struct jit *jit, struct region *region, u64 pc) {
         if (found->record->key != key || found->record->offset != region->offset ||
             load->state == LOAD_REFUSED || (region->careful && !(found->record->kind & KIND_CAREFUL)))
             continue;
+        if (load->state == LOAD_NONE && !jit_can_pay(jit)) {
+            answer = KEPT_LATER;
+            continue;
+        }
         enum kept_answer this = matches(jit, found->record, region, pc);
         if (this == KEPT_LATER)
             answer = this;

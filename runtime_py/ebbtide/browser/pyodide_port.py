@@ -15,7 +15,7 @@ from pyodide.ffi import create_proxy
 
 from ..abi import Abi, Status, Struct
 from ..errors import InternalError
-from ..port import JIT_EARLY_TIERED, JIT_PENDING_TICKS, JIT_SLOTS, Control, Report, Seat, Wake, signed32, split64, unsigned32
+from ..port import JIT_EARLY_TIERED, JIT_PACE, JIT_PENDING_TICKS, JIT_SLOTS, Control, Report, Seat, Wake, signed32, split64, unsigned32
 
 FOREVER = (1 << 64) - 1
 ABI_TEXT_MAX = 1 << 18
@@ -172,6 +172,7 @@ class CompiledCode:
         slot = code.grow(JIT_SLOTS)
         if slot >= 0:
             kernel.exports.k_jit_start(self._hart, slot, JIT_SLOTS, threshold, features)
+            kernel.exports.k_jit_pace(self._hart, JIT_PACE)
             code.remember(self._hart, min(threshold, JIT_EARLY_TIERED))
 
     def submit(self, address: int) -> None:
