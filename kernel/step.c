@@ -346,17 +346,20 @@ __attribute__((export_name("k_step"))) u32 k_step(u32 id, u32 budget_lo, u32 bud
     struct hart *hart = host.hart[id];
     hart->report.seen =
         atomic_load(&hart->doorbell); // first: a ring during the step must end k_park at once
+    // Counted first: who freezes and then sees nobody inside can rely on it.
+    u32 inside = atomic_add(&host.counters.harts_inside, 1) + 1;
     if (atomic_load(&host.freeze)) {
+        atomic_add(&host.counters.harts_inside, (u32)-1);
         atomic_wait(&host.freeze, 1, 100000000); // the gate
         hart->report.status = STATUS_READY; // it may be the first step
         return STATUS_READY;
     }
     if (atomic_load(&host.panicked)) {
+        atomic_add(&host.counters.harts_inside, (u32)-1);
         hart->report.status = STATUS_PANIC;
         hart->report.detail = MADDR(host.panic);
         return STATUS_PANIC;
     }
-    u32 inside = atomic_add(&host.counters.harts_inside, 1) + 1;
     kernel_lock(hart);
     if (inside > host.counters.harts_inside_max)
         host.counters.harts_inside_max = inside;

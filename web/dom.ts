@@ -34,6 +34,9 @@ export function amount(bytes: number): string {
   return bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : `${megabytes(bytes)} MB`;
 }
 
+/** "2:05.3": times as this page shows them. */
+export const clock = (ms: number): string => `${Math.floor(ms / 60_000)}:${(ms / 1000 % 60).toFixed(1).padStart(4, "0")}`;
+
 export type State = "starting" | "ready" | "failed" | "ended";
 
 /** What the bar says of the machine; screen readers say it when it changes. */

@@ -88,7 +88,7 @@ export function openLook(runs: Runs, rewind: Rewind, id: string, moveTo: (tick: 
     const onProgress = (part: number): void => {
       if (mine === asked) say(`${Math.floor(part * 100)} %`);
     };
-    const { state, said, why } = await runs.verify(id, { objects: true, replay: true, onProgress });
+    const { state, said, why } = await runs.verify(id, { objects: true, signatures: true, replay: true, onProgress });
     if (mine !== asked) return;
     say("");
     const parts = [...said, ...(why ? [why] : [])].map((textContent) => make("li", { textContent }));

@@ -3,9 +3,9 @@
  * file joins the parts; each part has a file of its own. Scripts find the machine as `window.sdk`.
  */
 
-import { boot, preloadTerminal, type Attachment, type EbbError, type Sdk } from "ebbtide";
+import { boot, preloadTerminal, type Attachment, type BootOptions, type EbbError, type Sdk } from "ebbtide";
 import { ask, find, save, setState } from "./dom.js";
-import { notifyError, showFailure } from "./failure.js";
+import { notify, notifyError, showFailure } from "./failure.js";
 import { makeFiles } from "./files.js";
 import { followKeyboard, makeKeyBar, withHeldControl } from "./keys.js";
 import { watchLeaving } from "./leaving.js";
@@ -13,9 +13,10 @@ import { offerLink, readLink } from "./link.js";
 import { makeMenu, type Item } from "./menu.js";
 import { showBoot, showProgress } from "./progress.js";
 import { makeSearch } from "./search.js";
+import type { KeptPanel } from "./kept.js";
 import type { Branched, RewindView } from "./rewind.js";
 import { restoreSettings, settings, type Theme } from "./settings.js";
-import { recordingItems, recordingWish, showRecording } from "./recording.js";
+import { recordingItems, recordingWish, showRecording, thisRun } from "./recording.js";
 import { openTabs, type Tabs } from "./tabs.js";
 
 declare global {
@@ -53,6 +54,11 @@ const files = makeFiles({
   written: leaving.written,
 });
 
+function openFiles(): void {
+  find("kept").hidden = true;
+  void files.open();
+}
+
 // ---- Copy and paste ------------------------------------------------------------------------------------------
 
 /** The selection; without one, all that is shown: a finger cannot select in a terminal. */
@@ -83,7 +89,7 @@ const MAC = navigator.platform.startsWith("Mac");
 const KEYS: Readonly<Record<string, () => void>> = {
   KeyX: () => menu.open(),
   KeyF: search.open,
-  KeyE: () => void files.open(),
+  KeyE: openFiles,
   KeyC: copy,
   ArrowLeft: () => tabs?.turn(-1),
   ArrowRight: () => tabs?.turn(1),
@@ -125,7 +131,7 @@ const menu = makeMenu(() => {
       { label: "Clear", act: () => attachment()?.clear() },
     ],
     [
-      { label: "Files", hint: "Ctrl-Shift-E", act: () => void files.open() },
+      { label: "Files", hint: "Ctrl-Shift-E", act: openFiles },
       { label: "Save snapshot", act: () => void saveSnapshot() },
       { label: "Copy link", act: () => void makeLink() },
     ],
@@ -135,7 +141,7 @@ const menu = makeMenu(() => {
       ...(several ? [{ label: "Close terminal", act: () => tabs?.closeCurrent() }] : []),
       { label: "Restart the machine", act: () => void restart() },
     ],
-    recordingItems({ restart: () => void restart(), rewind: (run) => void openRun(run) }),
+    recordingItems({ restart: () => void restart(), rewind: (run) => void openRun(run), kept: () => void openKept() }),
     [
       { label: "Larger text", hint: "Ctrl-Shift-↑", act: () => settings.setFontSize(settings.fontSize + 1) },
       { label: "Smaller text", hint: "Ctrl-Shift-↓", act: () => settings.setFontSize(settings.fontSize - 1) },
@@ -158,7 +164,8 @@ let rewinding: RewindView | null = null;
 /** Show a run; loaded when it is asked for. */
 async function openRun(run: () => Promise<string>): Promise<void> {
   const sdk = window.sdk;
-  if (sdk === undefined || rewinding?.isOpen) return;
+  if (sdk === undefined) return;
+  rewinding?.close();
   try {
     const { openRewind } = await import("./rewind.js");
     rewinding = await openRewind(sdk.runs, await run(), toTerminal, (from) => void goOn(from));
@@ -167,11 +174,33 @@ async function openRun(run: () => Promise<string>): Promise<void> {
   }
 }
 
-/** Leave the machine of now for one that goes on from a moment of a run. */
-async function goOn(from: Branched): Promise<void> {
+let kept: KeptPanel | null = null;
+
+/** Show what this browser keeps; loaded when it is asked for. */
+async function openKept(): Promise<void> {
+  try {
+    const { makeKept } = await import("./kept.js");
+    kept ??= makeKept({
+      sdk: () => window.sdk,
+      openRun: (id) => void openRun(async () => (id === window.sdk?.recording?.id ? thisRun() : id)),
+      goOn: (snapshot) => void goOn({ snapshot }),
+      left: toTerminal,
+    });
+    find("files").hidden = true;
+    await kept.open();
+  } catch (error) {
+    notifyError("What is kept cannot be shown.", error);
+  }
+}
+
+/** What a machine goes on from: a moment of a run, or a snapshot. */
+type From = Branched | { readonly snapshot: string };
+
+/** Leave the machine of now for one that goes on from elsewhere. */
+async function goOn(from: From): Promise<void> {
   if (leaving.dirty) {
     find("ask-title").textContent = "Go on from there?";
-    find("ask-text").textContent = "The machine of now ends, with its files and programs; the new one is not recorded.";
+    find("ask-text").textContent = "The machine of now ends, with its files and programs.";
     find("ask-yes").textContent = "Go on from there";
     if (!(await ask("ask"))) return toTerminal();
   }
@@ -191,10 +220,10 @@ async function restart(): Promise<void> {
 }
 
 /** Boot a machine in place of the one before, if any, and open a terminal on it. */
-async function start(from?: Branched): Promise<void> {
+async function start(from?: From): Promise<void> {
   const before = window.sdk;
   setState("starting", "starting");
-  for (const id of ["failure", "terminal", "files", "search"]) find(id).hidden = true;
+  for (const id of ["failure", "terminal", "files", "kept", "search"]) find(id).hidden = true;
   rewinding?.close();
   find("terminal").hidden = true;
   tabs?.end();
@@ -205,23 +234,28 @@ async function start(from?: Branched): Promise<void> {
     await before?.close();
     showRecording(null); // its last word on that has come
     const failed = (error: EbbError): void => showFailure(error, () => void start(), window.sdk);
-    const snapshot = from === undefined ? link.snapshot : undefined;
-    const wish = from ? { branch: from.branch } : snapshot ? { snapshot } : { image: link.image, ...recordingWish(link.harts) };
-    const booting = boot({ ...wish, onRecording: showRecording, onProgress: showProgress, onPanic: failed, onFailure: failed });
+    const branched = from !== undefined && "branch" in from ? from : undefined;
+    const snapshot = from === undefined ? link.snapshot : "snapshot" in from ? from.snapshot : undefined;
+    const heard = { onRecording: showRecording, onProgress: showProgress, onPanic: failed, onFailure: failed };
+    const { record = false } = recordingWish(undefined);
+    const booting =
+      branched ? boot({ branch: branched.branch, record, ...heard })
+      : snapshot !== undefined ? boot({ snapshot, record, ...heard }).catch((error: unknown) => bootUnrecorded(error, { snapshot, ...heard }))
+      : boot({ image: link.image, ...recordingWish(link.harts), ...heard });
     void preloadTerminal();
     const sdk = await booting;
     window.sdk = sdk;
     find("fact-memory").textContent = memory(sdk.memory);
     find("fact-harts").textContent = String(sdk.harts);
     find("fact-image").textContent = sdk.image;
-    if (!from && !snapshot && settings.record && sdk.harts === 1) showRecording({ id: "", bytes: 0, ended: null });
+    if (settings.record && sdk.harts === 1) showRecording({ id: "", bytes: 0, ended: null });
     find("boot").hidden = true;
     find("terminal").hidden = false;
     tabs = openTabs(sdk, { key, input });
     const taken = from || snapshot ? await sdk.terminals() : [];
     for (const process of taken) {
       if (snapshot) await process.resize(NOBODYS); // the terminal's own size is news then, and the program draws all anew
-      await tabs.open({ process, intro: from?.drawn.get(process.pid) ?? "" });
+      await tabs.open({ process, intro: branched?.drawn.get(process.pid) ?? "" });
     }
     if (taken.length === 0) {
       await tabs.open({ intro: intro(), cwd: link.cwd, command: link.command });
@@ -231,6 +265,13 @@ async function start(from?: Branched): Promise<void> {
   } catch (error) {
     if (find("failure").hidden) showFailure(error, () => void start(), window.sdk);
   }
+}
+
+/** A snapshot's machine of several harts is not recorded, which is known when it is read. */
+function bootUnrecorded(error: unknown, options: BootOptions): Promise<Sdk> {
+  if (!(error instanceof RangeError)) throw error;
+  notify(`Not recorded: ${error.message}.`);
+  return boot(options);
 }
 
 /** A size that no terminal has. */

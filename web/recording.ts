@@ -4,7 +4,7 @@
  */
 
 import type { BootOptions, Recording, Sdk } from "ebbtide";
-import { amount, ask, find, make } from "./dom.js";
+import { amount, ask, find } from "./dom.js";
 import { notify } from "./failure.js";
 import type { Item } from "./menu.js";
 import { settings } from "./settings.js";
@@ -29,10 +29,10 @@ export function showRecording(recording: Recording | null): void {
   if (!line.hidden) line.textContent = `recording ${amount(recording?.bytes ?? 0)}`;
 }
 
-export function recordingItems(page: { restart(): void; rewind(run: () => Promise<string>): void }): readonly Item[] {
+export function recordingItems(page: { restart(): void; rewind(run: () => Promise<string>): void; kept(): void }): readonly Item[] {
   return [
     ...(shown !== null && (shown.ended === null || shown.id !== "") ? [{ label: "Rewind", act: () => page.rewind(thisRun) }] : []),
-    { label: "Open a run", act: () => pick((file) => page.rewind(async () => machine().runs.import(file))) },
+    { label: "Runs and snapshots", act: page.kept },
     { label: "Record sessions", hint: "stays in this browser", checked: settings.record, act: () => void turn(page.restart) },
   ];
 }
@@ -43,18 +43,9 @@ function machine(): Sdk {
 }
 
 /** This session's run, with all that has happened up to now. */
-async function thisRun(): Promise<string> {
+export async function thisRun(): Promise<string> {
   await machine().saveRun();
   return machine().recording?.id ?? "";
-}
-
-function pick(taken: (file: File) => void): void {
-  const field = make("input", { type: "file", accept: ".ebbrun" });
-  field.onchange = () => {
-    const file = field.files?.[0];
-    if (file !== undefined) taken(file);
-  };
-  field.click();
 }
 
 async function turn(restart: () => void): Promise<void> {

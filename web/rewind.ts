@@ -4,7 +4,7 @@
  */
 
 import { openScreen, type Branch, type Rewind, type RunEvent, type Runs, type Screen } from "ebbtide";
-import { find, make, save } from "./dom.js";
+import { clock, find, make, save } from "./dom.js";
 import { notifyError } from "./failure.js";
 import { openLook, type LookPanel } from "./look.js";
 import { settings } from "./settings.js";
@@ -240,5 +240,3 @@ export async function openRewind(runs: Runs, id: string, left: () => void, branc
     close,
   };
 }
-
-const clock = (ms: number): string => `${Math.floor(ms / 60_000)}:${(ms / 1000 % 60).toFixed(1).padStart(4, "0")}`;

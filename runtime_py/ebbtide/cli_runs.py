@@ -103,7 +103,7 @@ def describe(run: Run, abi: Abi, checkpoints: int = 0, kept: int = 0) -> dict[st
         "started": moment(about["started"]) if "started" in about else None,
         "pinned": bool(run.row and run.row.pinned),
         "redacted": bool(about.get("redacted")),
-        **({"goes_on_from": about["start"]["snapshot"]} if "start" in about else {}),
+        **({"goes_on_from": _before(about["start"])} if "start" in about else {}),
         **_chaos(about, run.end),
         "image": f"{about.get('image')} {about.get('image_hash') or ''}".strip(),
         "kernel": run.reader.header.kernel.hex(),
@@ -116,6 +116,11 @@ def describe(run: Run, abi: Abi, checkpoints: int = 0, kept: int = 0) -> dict[st
         "checkpoints": f"{checkpoints} ({kept} bytes)",
         "kinds": {name: (counts[name], sizes[name], objects[name]) for name in counts},
     }
+
+
+def _before(start: dict[str, Any]) -> str:
+    """Name the machine that a run goes on from: a snapshot, or a moment of another run."""
+    return start.get("snapshot") or f"{start.get('run')}@{start['tick']}"
 
 
 def _chaos(about: dict[str, Any], end: dict[str, Any] | None) -> dict[str, Any]:

@@ -100,10 +100,6 @@ class KernelRole:
         while self._working:
             await asyncio.wait(self._working)
 
-    def want(self, record: BlockWanted) -> None:
-        """Bring a chunk; one that the machine does not wait for changes nothing."""
-        self._begin(self._block(record))
-
     def close(self) -> None:
         """Drop what is still being fetched."""
         for task in self._working:

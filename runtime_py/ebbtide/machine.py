@@ -85,14 +85,13 @@ class Machine:
         machine.on_log = on_log
         branch = getattr(placement, "branch", None)
         if branch:
-            last = max(branch["calls"], default=branch.get("last_call", 0))
-            machine.agent.skip(max(last, branch.get("last_call", 0)) + SKIPPED)
+            machine.agent.skip(branch["last_call"] + SKIPPED)
         try:
             await placement.start(chosen, machine)
             if chosen.snapshot:
                 await machine.agent.take_over(*_snapshots(placement).left_over())
             await machine.agent.call("getpid")
-            if branch and "last_call" in branch:
+            if branch and "snapshot" in branch:
                 await machine._close_left_over([one["fd"] for one in branch["terminals"]])
             await machine._mount_host_directories()
         except BaseException:

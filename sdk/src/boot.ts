@@ -9,7 +9,7 @@ import { openMachine, type Opened, type Sdk } from "./machine.js";
 import { parseBytes, parseSize, reserveMemory } from "./memory.js";
 import { branchOf } from "./snapshots.js";
 import type { Branch } from "./rewind.js";
-import { runKeeper, type Recording } from "./runs.js";
+import { keepRun, type Recording } from "./runs.js";
 import type { JitMode, Limits, Log, MachineConfig, Policy, Progress } from "./messages.js";
 import { refuseUnknown } from "./options.js";
 import { makeClock } from "./worker/clock.js";
@@ -32,9 +32,9 @@ export interface BootOptions {
   limits?: Limits;
   /** Who may make processes and start programs; nobody is asked unless given. */
   policy?: Policy;
-  /** Go on from a moment of a run instead of booting (`rewind.branch`); such a machine has one hart, and is not recorded. */
+  /** Go on from a moment of a run instead of booting (`rewind.branch`); such a machine has one hart. */
   branch?: Branch;
-  /** Go on from a snapshot: an id of `sdk.snapshot()`, a file, or the address of one. Such a machine is not recorded. */
+  /** Go on from a snapshot: an id of `sdk.snapshot()`, a file, or the address of one. It has as many harts as it had. */
   snapshot?: string | URL | Blob;
   /** Record the run, which takes one hart; the tape stays in this browser (`sdk.runs`). Off unless given. */
   record?: boolean;
@@ -77,11 +77,12 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
   if (options.branch && options.snapshot !== undefined) throw new TypeError("a machine goes on from a branch or from a snapshot");
   const kept = options.snapshot === undefined ? undefined : await branchOf(base, options.snapshot);
   const branch = options.branch ?? kept;
-  const record = (options.record ?? false) && branch === undefined;
+  const record = options.record ?? false;
   const harts = kept?.harts ?? options.harts ?? (record || branch ? 1 : Math.min(Math.max(navigator.hardwareConcurrency, 2), 4));
   if (!Number.isInteger(harts) || harts < 1 || harts > HARTS_MOST) {
     throw new RangeError(`harts must be a whole number from 1 to ${HARTS_MOST}; got ${harts}`);
   }
+  if (record && kept && harts > 1) throw new RangeError(`the snapshot's machine has ${harts} harts: it is not recorded`);
   if (record && harts > 1) throw new RangeError(`a recorded machine has one hart; got record and harts: ${harts}`);
   const onProgress = options.onProgress ?? (() => undefined);
   const limits = options.limits ?? {};
@@ -150,9 +151,11 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
     const { module, python } = await fetchAssets(base, onProgress, cluster.prepare);
     const { kept } = await store;
     const tape = record ? makeTapeRing() : null;
+    const warmed = new Int32Array(new SharedArrayBuffer(4 * harts));
     const { port1, port2 } = new MessageChannel();
-    await cluster.start({ module: branch?.module ?? module, memory, python, clock: makeClock(branch?.ms), harts, ramBytes, kept, warmed: new Int32Array(new SharedArrayBuffer(4 * harts)), tape }, record ? port1 : null);
-    if (record) void runKeeper(base)("serve", [], [port2]);
+    const begun = branch && { memory, base: memory.buffer.byteLength - ramBytes, extent: branch.extent, kernel: branch.kernel };
+    if (record) await keepRun(base, port2, begun);
+    await cluster.start({ module: branch?.module ?? module, memory, python, clock: makeClock(branch?.ms), harts, ramBytes, kept, warmed, tape }, record ? port1 : null);
   } catch (error) {
     cluster.terminate();
     throw startError(error);

@@ -17,6 +17,7 @@ export {
   type ErrorCode,
   type ErrorMeaning,
 } from "./errors.js";
+export { KEPT_MOST } from "./limits.js";
 export type { Files, Stat } from "./fs.js";
 export type { CommandOptions, RunOptions, RunResult, Sdk, SpawnOptions } from "./machine.js";
 export type { Counters, ExitStatus, FileKind, JitMode, Limits, Log, Policy, PolicyRule, Progress, RunInfo, Size, Stage, Stats, TraceRow, Verdict, VerifyLevels } from "./messages.js";

@@ -308,10 +308,26 @@ export interface RunInfo {
   readonly kernel: string;
   readonly pinned: boolean;
   readonly about: Readonly<Record<string, unknown>>;
-  /** Of its tape. */
+  /** Of its tape; and with what else it takes to replay it, which runs may share. */
   readonly bytes: number;
+  readonly stored: number;
+  /** When its tape was last written, where the browser says so. */
+  readonly last: number | null;
+  /** Of a run from elsewhere. */
+  readonly exitCode: number | null;
+  /** It was exported without what was typed, and does not replay. */
+  readonly redacted: boolean;
+  /** Signed heads (docs/tape.md); only natively does anybody sign. */
+  readonly signatures: readonly unknown[];
   /** A page is recording it now. */
   readonly live: boolean;
+}
+
+/** Which pages of a machine are in use: the heap's, from 0 to `heap`, and the frames', from `low` to `pages`. */
+export interface Extent {
+  readonly heap: number;
+  readonly low: number;
+  readonly pages: number;
 }
 
 /** A line of a trace, and its tick. */
@@ -323,6 +339,10 @@ export interface VerifyLevels {
   objects?: boolean;
   /** Run it all again. */
   replay?: boolean;
+  /** Check signed heads, if there are any: that each is its key's, and that the tape is what was signed. */
+  signatures?: boolean;
+  /** Check them, and that they are of this key (hex). */
+  key?: string;
 }
 
 /** Whether a run is what was written; cut: all before its end is right. */
@@ -330,6 +350,8 @@ export interface Verdict {
   readonly state: "whole" | "cut" | "damaged" | "diverged";
   /** What each check found. */
   readonly said: readonly string[];
+  /** The key that has signed it (hex), if that was asked for and is so. */
+  readonly signedBy: string | null;
   /** Of what is damaged or diverged: where and how. */
   readonly why: string;
 }

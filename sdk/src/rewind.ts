@@ -2,7 +2,7 @@
 
 import { callPort } from "./calls.js";
 import { reserveMemory } from "./memory.js";
-import type { RunInfo, TraceRow, Verdict, VerifyLevels } from "./messages.js";
+import type { Extent, RunInfo, TraceRow, Verdict, VerifyLevels } from "./messages.js";
 import { refuseUnknown } from "./options.js";
 import { prefetchRuntime } from "./runtime_assets.js";
 
@@ -67,7 +67,7 @@ const TRACE_OPTIONS = {
   ...LOOK_OPTIONS, output: 0, follow: 0, calls: 0, times: 0, verbose: 0, secrets: 0, maxBody: 0,
 } satisfies Record<keyof TraceOptions, 0>;
 const PROFILE_OPTIONS = { ...LOOK_OPTIONS, type: 0, period: 0, format: 0 } satisfies Record<keyof ProfileOptions, 0>;
-const VERIFY_OPTIONS = { objects: 0, replay: 0, onProgress: 0 } satisfies Record<keyof VerifyOptions, 0>;
+const VERIFY_OPTIONS = { objects: 0, replay: 0, signatures: 0, key: 0, onProgress: 0 } satisfies Record<keyof VerifyOptions, 0>;
 
 /** A run that is replayed, at first at its beginning. */
 export interface Rewind {
@@ -94,7 +94,11 @@ export interface Rewind {
 export interface Branch {
   readonly memory: WebAssembly.Memory;
   readonly ramBytes: number;
+  /** The pages in use: the heap's up to `heap`, frames from `low` to `pages`. */
+  readonly extent: Extent;
   readonly module: WebAssembly.Module;
+  /** What `module` is made of. */
+  readonly kernel: Uint8Array<ArrayBuffer>;
   readonly image: string;
   /** Age of the machine. */
   readonly ms: number;
@@ -162,8 +166,9 @@ export function openRewinder(base: URL): Rewinder {
         const ram = await ask<number>("ram");
         const { memory, ramBytes } = reserveMemory(ram);
         if (ramBytes < ram) throw new Error(`the browser gives no ${ram >> 20} MiB for this machine`);
-        const { known, module, image } = await ask<{ known: string; module: WebAssembly.Module; image: string }>("branch", tick, memory);
-        return { memory, ramBytes, module, image, known, ms: (JSON.parse(known) as { ms: number }).ms };
+        const made = await ask<Pick<Branch, "known" | "module" | "kernel" | "image">>("branch", tick, memory);
+        const { now_ns, extent } = JSON.parse(made.known) as { now_ns: number; extent: Extent };
+        return { ...made, memory, ramBytes, extent, ms: now_ns / 1e6 };
       },
       close: () => worker.terminate(),
     }),

@@ -4,13 +4,22 @@
  */
 
 import { callPort, type Caller } from "./calls.js";
-import type { Recorded, RunInfo, Verdict } from "./messages.js";
+import type { Extent, Recorded, RunInfo, Verdict } from "./messages.js";
 import type { ProfileOptions, Rewind, Rewinder, TraceLayer, TraceOptions, VerifyOptions } from "./rewind.js";
 
 export type { Branch, ProfileOptions, Rewind, RunEvent, TraceLayer, TraceOptions, VerifyOptions, When } from "./rewind.js";
 
 /** How a machine's recording goes. */
 export type Recording = Omit<Recorded, "type">;
+
+/** A machine that goes on: where its pages are, and the kernel that made them. */
+export interface Before {
+  readonly memory: WebAssembly.Memory;
+  /** Offset of its first page. */
+  readonly base: number;
+  readonly extent: Extent;
+  readonly kernel: Uint8Array<ArrayBuffer>;
+}
 
 export interface Runs {
   /** All runs, the newest first. */
@@ -29,6 +38,8 @@ export interface Runs {
   /** Whether it is what was written: checksums and the chain of hashes, and whatever else is asked for. */
   verify(id: string, options?: VerifyOptions): Promise<Verdict>;
   remove(id: string): Promise<void>;
+  /** Bytes that all of them take; of `KEPT_MOST.runs.bytes` the oldest make room. */
+  bytes(): Promise<number>;
   /** A pinned run makes no room for newer ones. */
   pin(id: string, pinned?: boolean): Promise<void>;
 }
@@ -41,6 +52,15 @@ export function runKeeper(base: URL): Caller {
   let call = workers.get(url.href);
   if (call === undefined) workers.set(url.href, (call = callPort(new Worker(url, { type: "module", name: "ebb runs" }))));
   return call;
+}
+
+/**
+ * Let the worker keep a run that the other end of `port` records. Of a machine that was there `before` it copies the pages,
+ * which must not change until this has settled.
+ */
+export async function keepRun(base: URL, port: MessagePort, before?: Before): Promise<void> {
+  const served = runKeeper(base)("serve", [before ?? null], [port]);
+  if (before) await served;
 }
 
 export function openRuns(base: URL): Runs {
@@ -69,6 +89,7 @@ export function openRuns(base: URL): Runs {
     profile,
     verify: (id, options = {}) => once((rewinder) => rewinder.verify(id, options)),
     remove: async (id) => void (await call("remove", [id])),
+    bytes: async () => (await call("bytes", [])) as number,
     pin: async (id, pinned = true) => void (await call("pin", [id, pinned])),
   };
 }

@@ -6,6 +6,7 @@
 import { callPort, type Caller } from "./calls.js";
 import { EbbError } from "./errors.js";
 import { reserveMemory } from "./memory.js";
+import type { Extent } from "./messages.js";
 import type { Branch } from "./rewind.js";
 
 /** What a snapshot is of. */
@@ -14,6 +15,9 @@ export interface SnapshotInfo {
   /** Seconds since 1970. */
   readonly created: number;
   readonly tick: number;
+  readonly pinned: boolean;
+  /** Of its pages; snapshots share those that are alike. */
+  readonly bytes: number;
   readonly about: Readonly<Record<string, unknown>>;
 }
 
@@ -26,20 +30,19 @@ export interface Snapshots {
   export(id: string): Promise<Blob>;
   /** Take one from a file; gives its id. */
   import(file: Blob): Promise<string>;
-  /** Bytes that all of them take. */
+  /** A pinned one makes no room for newer ones. */
+  pin(id: string, pinned?: boolean): Promise<void>;
+  /** Bytes that all of them take; of `KEPT_MOST.snapshots.bytes` the oldest make room. */
   bytes(): Promise<number>;
 }
 
 /** Where pages lie: the span of a machine that is held still. */
-export interface Held {
-  readonly heap: number;
-  readonly low: number;
-  readonly pages: number;
+export interface Held extends Extent {
   readonly tick: number;
   readonly about: Readonly<Record<string, unknown>>;
 }
 
-interface Head extends SnapshotInfo {
+interface Head extends SnapshotInfo, Extent {
   readonly about: Readonly<Record<string, unknown>> & { readonly ram: number; readonly harts: number; readonly now_ns: number; readonly image: string | null };
 }
 
@@ -59,6 +62,7 @@ export function openSnapshots(base: URL): Snapshots {
   return {
     list: async () => (await call("list", [])) as readonly SnapshotInfo[],
     remove: async (id) => void (await call("remove", [id])),
+    pin: async (id, pinned = true) => void (await call("pin", [id, pinned])),
     export: async (id) => (await call("export", [id])) as Blob,
     import: async (file) => (await call("import", [await bytesOf(file)])) as string,
     bytes: async () => (await call("bytes", [])) as number,
@@ -80,13 +84,14 @@ export async function takeSnapshot(base: URL, memory: WebAssembly.Memory, ramByt
 /** The machine of a snapshot, to go on from: an id of this browser, a file, or the address of one. */
 export async function branchOf(base: URL, source: string | URL | Blob): Promise<Branch & { harts: number }> {
   const call = keeper(base);
-  const { head, module } = (await call("open", [await resolve(source)])) as { head: Head; module: WebAssembly.Module };
+  const { head, module, kernel } = (await call("open", [await resolve(source)])) as { head: Head } & Pick<Branch, "module" | "kernel">;
   const { ram, harts, now_ns, image } = head.about;
   const { memory, ramBytes } = reserveMemory(ram);
   if (ramBytes < ram) throw new EbbError("no-memory", `the browser gives no ${ram >> 20} MiB for this machine`);
   await call("fill", [memory, memory.buffer.byteLength - ramBytes]);
-  const known = JSON.stringify({ terminals: [], blocks: [], wanted: [], ...head.about });
-  return { memory, ramBytes, module, image: image ?? "base", known, ms: now_ns / 1e6, harts };
+  const { id, tick, heap, low, pages } = head;
+  const known = JSON.stringify({ terminals: [], blocks: [], ...head.about, snapshot: id, tick });
+  return { memory, ramBytes, extent: { heap, low, pages }, module, kernel, image: image ?? "base", known, ms: now_ns / 1e6, harts };
 }
 
 async function resolve(source: string | URL | Blob): Promise<string | Uint8Array> {

@@ -127,11 +127,13 @@ def test_an_imported_file_opens(rewound: MachinePage, tmp_path: Path) -> None:
     file = tmp_path / saved.value.suggested_filename
     saved.value.save_as(file)
     assert file.suffix == ".ebbrun"
-    page.keyboard.press("Escape")
-    page.click("#rewind-close") if page.locator("#rewind").is_visible() else None
+    page.click("#rewind-close")
+    choose(page, "Runs and snapshots")
     with page.expect_file_chooser() as chooser:
-        choose(page, "Open a run")
+        page.click("#kept-import")
     chooser.value.set_files(file)
+    page.wait_for_selector("#kept .entry:focus")
+    page.keyboard.press("Enter")
     ready(rewound)
     shows(rewound, "still alive")
     page.click("#rewind-close")
@@ -149,11 +151,8 @@ def test_a_live_machine_goes_on_from_a_moment(rewound: MachinePage) -> None:
     step(rewound, "#rewind-back", "word=bef''ore")
     while "word=after" in page.evaluate("window.screenText()"):
         step(rewound, "#rewind-back", "word=bef''ore")
-    page.click("#rewind-branch")
-    page.wait_for_function(
-        "document.body.dataset.state === 'ready' && window.sdk && !window.sdk.recording"
-    )
-    assert machine_of(rewound) == (1, True)
+    branch(rewound)
+    assert machine_of(rewound) == (1, False)
     rewound.type("")
     page.keyboard.press("Control+u")  # what was being typed at that moment
     rewound.type("echo it is $word $((6 * 7))\n")
@@ -161,8 +160,43 @@ def test_a_live_machine_goes_on_from_a_moment(rewound: MachinePage) -> None:
     assert rewound.run("sh", "-c", "cat /etc/debian_version; nproc")["stdout"].endswith("\n1\n")
 
 
+def branch(machine: MachinePage) -> None:
+    """Go on from the moment shown, in a machine that is recorded."""
+    machine.js("window.sdk.before = true")
+    machine.page.click("#rewind-branch")
+    machine.page.wait_for_function(
+        "document.body.dataset.state === 'ready' && window.sdk && !window.sdk.before"
+    )
+
+
+def test_the_branch_is_recorded_and_branches_again(rewound: MachinePage) -> None:
+    page = rewound.page
+    rewound.type("word=again; echo th''en\n")
+    rewound.see(rf"^then\n.*{PROMPT}")
+    choose(page, "Rewind")
+    ready(rewound)
+    shows(rewound, "then")
+    first = step(rewound, "#rewind-back", "it is before 42")
+    assert any("word=again" in text for text in first)
+    while "word=again" in page.evaluate("window.screenText()"):
+        step(rewound, "#rewind-back", "it is before 42")
+    page.focus("#rewind-slider")
+    page.keyboard.press("Home")
+    shows(rewound, "word=bef''ore")  # what the terminal showed where it branched
+    page.keyboard.press("End")
+    step(rewound, "#rewind-back", "it is before 42")
+    while "word=again" in page.evaluate("window.screenText()"):
+        step(rewound, "#rewind-back", "it is before 42")
+    branch(rewound)
+    assert machine_of(rewound) == (1, False)
+    rewound.type("")
+    page.keyboard.press("Control+u")
+    rewound.type("echo it is st''ill $word\n")
+    rewound.see(r"^it is still before$")
+
+
 def machine_of(machine: MachinePage) -> tuple[int, bool]:
-    found = machine.js("return [sdk.harts, sdk.recording === null]")
+    found = machine.js("await sdk.saveRun(); return [sdk.harts, sdk.recording === null]")
     return found[0], found[1]
 
 

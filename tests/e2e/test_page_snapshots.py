@@ -161,7 +161,12 @@ def test_an_address_boots_a_page_to_a_warm_prompt(
     machine.see(PROMPT)
     machine.type("echo $word in $PWD\n")
     machine.see(r"^warm in /usr$")
-    assert machine.js("return sdk.recording") is None
+    machine.js("await sdk.saveRun()")
+    assert machine.js("return sdk.recording.ended") is None  # it is recorded, too
+    choose(page, "Rewind")
+    page.wait_for_selector("#rewind[data-state=ready]")
+    page.wait_for_function("window.screenText().includes('warm in /usr')")
+    page.click("#rewind-close")
 
 
 RESTORE = """

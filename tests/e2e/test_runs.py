@@ -26,6 +26,7 @@ from ebbtide.rewind.replay import Replay
 from ebbtide.rewind.tape import Header, TapeReader, TapeWriter
 from ebbtide.rewind.wasmtime_stage import WasmtimeStage
 from ebbtide.wasmtime_kernel import KernelModule
+from support.command import ebb
 
 RAM = 128 << 20
 RUN = uuid.UUID(int=7)
@@ -219,6 +220,129 @@ def test_a_native_run_that_goes_on_from_a_snapshot_replays_in_the_page(
         return { shown, back: back > 1, forwards: end > back };"""
     )
     assert found == {"shown": said, "back": True, "forwards": True} and said.endswith("kept\n")
+
+
+GO_ON = """
+    const { boot } = await import("./ebbtide.js");
+    const enter = (writer, line) => writer.write(new TextEncoder().encode(line));
+    const first = await boot({ record: true, memory: "128M", harts: 1 });
+    await first.fs.writeFile("/tmp/word", "kept\\n");
+    const shell = await first.spawn("bash", ["--norc", "-i"], { pty: { rows: 20, cols: 70 } });
+    const [writer, reader] = [shell.stdin.getWriter(), shell.stdout.getReader()];
+    await enter(writer, "x=1; echo rea''dy\\n");
+    await readUntil(reader, /ready/);
+    await first.saveRun();
+    const rewind = await first.runs.open(first.recording.id);
+    let tick = 0;
+    for (let whole = false; !whole;) {
+        const found = await rewind.advance();
+        for (const one of found.events) if (one.data && text(one.data).includes("ready")) tick = one.tick;
+        whole = found.whole;
+    }
+    const snapshot = await first.snapshot();
+    const ids = [first.recording.id];
+    const seen = [];
+    await first.close();
+    const options = [{ branch: await rewind.branch(tick) }, { snapshot }];
+    rewind.close();
+    for (const [number, option] of options.entries()) {
+        const one = await boot({ ...option, record: true });
+        const [taken] = await one.terminals();
+        const said = taken.stdout.getReader();
+        await enter(taken.stdin.getWriter(), `echo x is $((x + ${number})) in $(cat /tmp/word)''.\\n`);
+        const drawn = await readUntil(said, /x is [0-9]+ in kept\\./);
+        const { stdout } = await one.run("sh", ["-c", "seq 200 | sort -r | md5sum; ls /usr/share | wc -l; tail -c 40 /etc/passwd"]);
+        const digest = await one.digest();
+        await one.saveRun();
+        ids.push(one.recording.id);
+        seen.push({ id: one.recording.id, ended: one.recording.ended, drawn, stdout, digest });
+        await one.close();
+    }
+    await sdk.snapshots.remove(snapshot);
+    return { ids, seen, snapshot, tick };
+"""
+REPLAY = """
+    const rewind = await sdk.runs.open(arg);
+    const shown = { stdout: "", tty: "" };
+    const kinds = [];
+    let begin = null;
+    for (let whole = false; !whole;) {
+        const found = await rewind.advance();
+        for (const one of found.events) {
+            begin ??= one.tick;
+            if (one.data) shown[one.stream] += text(one.data);
+            else kinds.push([one.type, one.args?.join(" ") ?? one.exitCode ?? one.rows]);
+        }
+        whole = found.whole;
+    }
+    rewind.close();
+    const { state, why } = await sdk.runs.verify(arg, { objects: true, replay: true });
+    return { ...shown, kinds, begin, state, why };
+"""
+
+
+@pytest.fixture(scope="module")
+def gone_on(machine: MachinePage) -> Iterator[dict[str, Any]]:
+    """A recorded machine, and two recorded ones that go on from it: from a moment, and from a snapshot."""
+    found: dict[str, Any] = machine.js(GO_ON)
+    yield found
+    machine.js("for (const id of arg) await sdk.runs.remove(id)", found["ids"])
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["branch", "snapshot"])
+def test_what_goes_on_is_recorded_and_replays_in_the_page(
+    machine: MachinePage, gone_on: dict[str, Any], number: int
+) -> None:
+    said = gone_on["seen"][number]
+    assert said["ended"] is None and f"x is {1 + number} in kept." in said["drawn"]
+    found = machine.js(REPLAY, said["id"])
+    assert (found["state"], found["why"]) == ("whole", "")
+    assert found["stdout"] == said["stdout"] and said["drawn"] in found["tty"]
+    assert found["kinds"][0] == ["start", "bash --norc -i"]
+    info = next(run for run in machine.js("return sdk.runs.list()") if run["id"] == said["id"])
+    start = info["about"]["start"]
+    assert start["run"] == gone_on["ids"][0] and start["tick"] == found["begin"]
+    if number == 0:
+        assert "ready" in found["tty"]  # the terminal as it was where this branched off
+        assert start["tick"] == gone_on["tick"] and "snapshot" not in start
+    else:
+        assert start["snapshot"] == gone_on["snapshot"]
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["branch", "snapshot"])
+def test_what_goes_on_replays_natively(
+    machine: MachinePage, gone_on: dict[str, Any], number: int, tmp_path: Path, kernel_wasm: Path
+) -> None:
+    said = gone_on["seen"][number]
+    file = tmp_path / "goes_on.ebbrun"
+    with machine.page.expect_download() as saved:
+        machine.js(
+            """const link = document.createElement("a");
+            link.href = URL.createObjectURL(await sdk.runs.export(arg));
+            link.download = "goes_on.ebbrun";
+            link.click();""",
+            said["id"],
+        )
+    saved.value.save_as(file)
+    reader_of = Bundle(file.read_bytes())
+    noted = [
+        one.data.hex()
+        for one in TapeReader(reader_of.tape, reader_of).entries()
+        if one.kind == DIGEST
+    ]
+    assert noted == [said["digest"]]
+    done = ebb("replay", str(file))  # compares the digest, and all that comes out
+    assert (done.returncode, done.stderr) == (0, "")
+    assert said["stdout"] in done.stdout and said["drawn"].splitlines()[-1] in done.stdout
+    done = ebb("describe", "run", str(file))
+    assert (
+        gone_on["snapshot"] if number else f"{gone_on['ids'][0]}@{gone_on['tick']}"
+    ) in done.stdout
+    done = ebb("import", str(file))
+    done = ebb("snapshot", "create", f"{said['id']}@{gone_on['tick'] + 1_000_000}")
+    assert (done.returncode, done.stderr) == (0, "")
+    done = ebb("snapshot", "fork", done.stdout.strip(), "-q", "--", "cat", "/tmp/word")
+    assert (done.stdout, done.stderr) == ("kept\n", "")
 
 
 def test_a_tab_that_is_closed_leaves_a_run_that_replays(machine: MachinePage) -> None:

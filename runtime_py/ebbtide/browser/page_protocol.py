@@ -98,6 +98,7 @@ class Machinery(Protocol):
 
     def counters(self) -> dict[str, Any]: ...
     async def save_run(self) -> None: ...
+    def started(self, args: list[str]) -> None: ...
     def end_recording(self) -> None: ...
     async def snapshot_begin(
         self, ping: Callable[[], Awaitable[tuple[int, tuple[int, ...]]]]
@@ -251,6 +252,7 @@ class PageProtocol:
         maxOutput: int | None,
         abort: asyncio.Event,
     ) -> dict[str, Any]:
+        self._machinery.started(argv)
         result = await self._machine.run(
             *argv,
             env=env,
@@ -277,6 +279,7 @@ class PageProtocol:
         pty: dict[str, int] | None,
     ) -> dict[str, Any]:
         size = None if pty is None else (pty["rows"], pty["cols"])
+        self._machinery.started(argv)
         try:
             process = await self._machine.spawn(*argv, env=env, cwd=cwd, user=user, pty=size)
         except OSError as error:

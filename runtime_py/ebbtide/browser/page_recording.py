@@ -2,12 +2,14 @@
 worker of the page keeps (sdk/src/worker/runs.ts).
 
 Nothing is written before the machine has booted. A tape that cannot be kept ends the recording
-with a message, never the run.
+with a message, never the run. Of a machine that was there before, the worker has a copy of the pages:
+it keeps them as objects, which the tape names first.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import uuid
@@ -17,9 +19,9 @@ from typing import Any
 from pyodide.ffi import JsException, to_js
 
 from ..abi import Abi
-from ..recording import END, META, OUTPUT, Entry
+from ..recording import END, META, OUTPUT, PAGES, Entry
 from ..rewind.output import OutputHash
-from ..rewind.tape import Header, TapeWriter, event_heads
+from ..rewind.tape import Header, Named, TapeWriter, event_heads
 from .tape_ring import RingReader
 
 START_S = 1.0  # the page's first second is not ours
@@ -71,19 +73,23 @@ class PageRecording:
     def __init__(self, abi: Abi, host: Any, about: dict[str, Any], tell: Tell) -> None:
         self.id = str(uuid.uuid4())
         self.ended: str | None = None  # why
-        self.ring = RingReader(host.tape)
+        begin: int = about.get("start", {}).get("tick", 0)
+        self.ring = RingReader(host.tape, begin)
         self._abi = abi
         self._store = host.runs
         self._about = about
         self._tell = tell
         self._output = OutputHash(abi)
         self._noted = 0  # records, in the last OUTPUT entry
-        self._tick = 0
-        self._entries = [Entry(META, 0, json.dumps(about).encode())]
+        self._tick = begin
+        self._args: list[str] = []  # of the first program that the page has started
+        self._named = False
+        self._entries: list[Entry | Named] = [Entry(META, 0, json.dumps(about).encode())]
         self._objects = KeptObjects()
         self._file = TapeBytes()
         self._writer: TapeWriter | None = None
         self._bytes = 0  # kept, of the tape
+        self._hurry = asyncio.Event()
         self._begun = asyncio.Event()
         self._keeping = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
@@ -94,6 +100,10 @@ class PageRecording:
         """Note an event that goes into the inbox."""
         if self.ended is None:
             self.ring.posted(event)
+
+    def started(self, args: list[str]) -> None:
+        """Note a program that the page has started: the first names the run."""
+        self._args = self._args or args
 
     def output(self, record: bytes) -> None:
         """Count a record that has come out."""
@@ -124,12 +134,16 @@ class PageRecording:
         self._task = asyncio.ensure_future(self._run())
 
     async def _run(self) -> None:
-        await asyncio.sleep(START_S)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._hurry.wait(), START_S)
         try:
             kernel = bytes.fromhex(await self._store.begin(self.id, json.dumps(self._about)))
+            pages = json.loads(await self._store.pages(self.id))
         except JsException as error:
             self.stop(str(error.message))
             return
+        tick = self.ring.begin
+        self._entries[1:1] = [Named(PAGES, tick, bytes.fromhex(hash), size) for hash, size in pages]
         header = Header(uuid.UUID(self.id).bytes, kernel)
         heads = event_heads(self._abi)
         self._writer = TapeWriter(self._file, header, self._objects, heads)  # type: ignore[arg-type]
@@ -158,6 +172,9 @@ class PageRecording:
     async def _keep(self) -> None:
         async with self._keeping:  # who comes second learns that the first is done
             await self._written(self._write())
+            if self._args and not self._named and self.ended is None:
+                self._named = True
+                await self._store.name(self.id, json.dumps(self._args))
 
     async def _written(self, promise: Any) -> None:
         if promise is None:
@@ -176,13 +193,19 @@ class PageRecording:
 
     async def flush(self) -> None:
         """Wait until all up to now is kept."""
-        if self.ended is None:
-            await self._begun.wait()
+        if await self._kept():
             await self._keep()
+
+    async def _kept(self) -> bool:
+        """Wait until it has begun to be kept; False if it never will."""
+        if self.ended is None and self._task:
+            self._hurry.set()
+            await self._begun.wait()
+        return self.ended is None and self._writer is not None
 
     async def close(self, end: dict[str, Any]) -> None:
         """Write the end of the tape."""
-        if self.ended is not None or self._writer is None:
+        if not await self._kept():
             return
         self.note(END, self._tick, json.dumps(end).encode())
         written = self._write()
@@ -197,6 +220,11 @@ class PageRecording:
             self._entries.clear()
             self._begun.set()
             self._say()
+            self._letting_go = asyncio.ensure_future(self._let_go())
+
+    async def _let_go(self) -> None:
+        with contextlib.suppress(JsException):  # a store that is denied has said so
+            await self._store.stop(self.id)
 
     def _say(self) -> None:
         self._tell({"type": "recording", "id": self.id, "bytes": self._bytes, "ended": self.ended})

@@ -35,11 +35,11 @@ class PageStage(Stage):
         return self._host.digest()
 
     def page_hashes(self) -> bytes:
-        heap, low, end = self._span()
+        heap, low, end = self.span()
         return page_hashes(self._host.abi, (heap, low, end), self._host.read)
 
     def pages(self, like: Any = None) -> Any:
-        return self._memory.take(*self._span(), like)
+        return self._memory.take(*self.span(), like)
 
     def debug(self) -> Any:
         raise NotImplementedError("a page has no debugger yet")
@@ -51,9 +51,9 @@ class PageStage(Stage):
         self._exports.k_sample(0)
 
     def close(self) -> None:
-        self._memory.close(*self._span())
+        self._memory.close(*self.span())
 
-    def _span(self) -> list[int]:
+    def span(self) -> list[int]:
         """End of the heap, first frame, end of the frames, in pages."""
         span = [unsigned32(self._exports.k_span(which)) for which in range(3)]
         return span if span[2] else [0, 0, 0]  # not booted yet

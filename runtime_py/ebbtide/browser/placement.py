@@ -18,7 +18,7 @@ from typing import Any
 
 from ..clock import VIRTUAL_MUL
 from ..errors import InternalError
-from ..events import BlockWanted, Events
+from ..events import Events
 from ..kernel_role import KernelRole, Listener
 from ..placement import Options, about_chaos
 from ..policy import asked_kinds
@@ -67,6 +67,8 @@ class BrowserPlacement:
                 "args": [],
                 **about_chaos(options),
             }
+            if self.branch:
+                about["start"] = {k: v for k, v in self.branch.items() if k != "blocks"}
             self.recorder = PageRecording(self.abi, self._host, about, self._send)
             self._port.on_post = self.recorder.posted
         seen = self.recorder.output if self.recorder else lambda record: None
@@ -82,7 +84,7 @@ class BrowserPlacement:
     def _post_branch(self, branch: dict[str, Any], role: KernelRole, options: Options) -> None:
         """Continue a machine from a moment: end what its host had asked for, bring what it had asked."""
         events = Events(self.abi)
-        if "realtime_ns" in branch:  # a snapshot: its clock jumps to now
+        if "snapshot" in branch:  # its clock jumps to now
             slept = max(0, time.time_ns() - branch["realtime_ns"])
             self.post(events.clock(branch["now_ns"], VIRTUAL_MUL, slept))
             clone, exec = asked_kinds(options.policy)
@@ -92,9 +94,7 @@ class BrowserPlacement:
             self.post(events.cancel(id))
         for data in branch["blocks"]:
             self.post(base64.b64decode(data))
-        for wanted in branch["wanted"]:
-            role.want(BlockWanted(**wanted))
-        for record in branch.get("owed", ()):
+        for record in branch["owed"]:
             role.serve(bytes.fromhex(record))
 
     def _post_boot(self, options: Options, harts: int, ram_bytes: int, index: bytes) -> None:
@@ -226,6 +226,11 @@ class BrowserPlacement:
                 self._role.drain()
                 self.recorder.mark(self._tick())
             await self.recorder.flush()
+
+    def started(self, args: list[str]) -> None:
+        """Tell of a program that the page has started."""
+        if self.recorder:
+            self.recorder.started(args)
 
     def end_recording(self) -> None:
         """Record no more; the machine goes on."""

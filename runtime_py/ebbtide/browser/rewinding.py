@@ -10,20 +10,23 @@ import hashlib
 import io
 import json
 import time
+import uuid
 import zlib
-from collections.abc import Callable
-from dataclasses import asdict
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pyodide.ffi import to_js
 
 from ..abi import Abi
 from ..errors import EbbError
-from ..events import BlockWanted, CallEnded, Events
+from ..events import CallEnded, Events
 from ..recording import END, EVENT, ReplayDiverged, Written
-from ..rewind.bundle import Bundle, write_bundle
+from ..rewind.bundle import Bundle, Signature, signed_message, write_bundle
+from ..rewind.check import check_signatures
 from ..rewind.output import Chunk
-from ..rewind.replay import Replay
+from ..rewind.replay import Replay, started_from
 from ..rewind.screens import Ended, Resized, Screens, Started
 from ..rewind.tape import TapeDamaged, TapeReader
 from . import looking
@@ -31,6 +34,7 @@ from .page_stage import PageStage
 
 BUDGET = 1 << 23  # ticks of one step, so that a slice ends in time
 QUANTUM = 1 << 18  # ticks, at first
+DRAWN_MOST = 1 << 16  # bytes of what a terminal showed, which whoever goes on is told
 
 Event = dict[str, Any]
 
@@ -70,16 +74,19 @@ class Rewinding:
         self._whole = False  # the first pass has come to the end
         self._seen = 0  # entries that `_screens` knows
         self._args: dict[int, list[str]] = {}
-        self._wanted: dict[
-            int, dict[str, Any]
-        ] = {}  # chunks of the image, asked for since the start
+        self._asked: list[tuple[int, int, str]] = []  # tick, chunk of the image, record in hex
+        self._sizes: dict[int, list[tuple[int, int, int]]] = defaultdict(list)  # tick, rows, cols
+        self._drawn: dict[int, list[tuple[int, bytes]]] = defaultdict(list)  # tick, bytes
+        self._start: dict[str, Any] = {}  # the machine that was there before
         self.replay: Replay | None = None
 
     def open(self, abi: Abi) -> None:
         """Begin at the first tick."""
         self._abi = abi
         self._decode = Events(abi)
-        self._screens = Screens(abi)
+        self._start = started_from(self._entries) or {}
+        terminals = self._start.get("terminals", ())
+        self._screens = Screens(abi, terminals)
         self.replay = Replay(
             abi,
             self._entries,
@@ -88,6 +95,17 @@ class Rewinding:
             on_record=self._record,
         )
         self.replay.budget = BUDGET
+        for one in terminals:
+            self._was_there(one)
+        for hex in self._start.get("owed", ()):
+            self._note_asked(0, bytes.fromhex(hex))
+
+    def _was_there(self, terminal: dict[str, Any]) -> None:
+        """Tell of a terminal that is older than the tape."""
+        pid, args, drawn = terminal["pid"], terminal["args"], terminal.get("drawn", "")
+        rows, cols = terminal.get("rows", 24), terminal.get("cols", 80)
+        self._start_of(pid, self._start["tick"], args, rows, cols)
+        self._output(pid, self._start["tick"], "tty", drawn.encode())
 
     @property
     def end(self) -> int:
@@ -159,25 +177,77 @@ class Rewinding:
         """Copy the machine of a moment into another memory; returns, in JSON, what its host must know."""
         assert self.replay
         self.replay.seek(tick)
-        streams = self.replay.streams
-        brought = [
-            entry.data
-            for entry in self._entries[self.replay.next :]
-            if entry.kind == EVENT and self._abi.event_name(entry.data) == "BLOCK_IN"
-        ]
+        entries, streams = self._entries, self.replay.streams
+        here, next = self.replay.tick, self.replay.next
+        brought = [entry.data for entry in entries[next:] if self._name(entry) == "BLOCK_IN"]
         self._memories[0].copy(self.replay.stage.pages(), memory)
-        terminals = [
-            {"pid": pid, "fd": fd, "args": self._args.get(pid, [])}
-            for fd, (pid, stream) in streams.terminals().items()
-        ]
+        stage = self.replay.stage
+        assert isinstance(stage, PageStage)
+        heap, low, pages = stage.span()
         return json.dumps({
-            "calls": streams.calls(),
-            "terminals": terminals,
-            "blocks": [base64.b64encode(data).decode() for data in brought],
-            "wanted": list(self._wanted.values()),
-            "ms": self.replay.stage.port.report().now_ns / 1e6,
+            **self._clock(entries[:next]),
             "ram": self.replay.ram,
+            "harts": 1,
+            "run": str(uuid.UUID(bytes=self._reader.header.run_id)),
+            "tick": here,
+            "extent": {"heap": heap, "low": low, "pages": pages},
+            "calls": streams.calls(),
+            "terminals": [
+                self._terminal(fd, pid, here) for fd, (pid, _) in streams.terminals().items()
+            ],
+            "blocks": [base64.b64encode(data).decode() for data in brought],
+            "owed": self._owed(entries[:next], brought, here),
         })  # fmt: skip
+
+    def _name(self, entry: Written) -> str:
+        return self._abi.event_name(entry.head) if entry.kind == EVENT else ""
+
+    def _clock(self, entries: list[Written]) -> dict[str, int]:
+        """Return what the time is behind some entries, and the last id of an agent call."""
+        assert self.replay
+        start, structs = self._start, self._abi.structs
+        last = start.get("last_call", 0)
+        realtime = start.get("realtime_ns", 0) - start.get("now_ns", 0)
+        for entry in entries:
+            match self._name(entry):
+                case "BOOT":
+                    realtime = structs["event_boot"].integer(entry.data, "realtime_ns")
+                case "CLOCK":
+                    realtime += structs["event_clock"].integer(entry.data, "suspend_ns")
+                case "CALL":
+                    last = max(last, structs["event_call"].integer(entry.head, "id"))
+        now = self._now(self.replay.tick)
+        return {"now_ns": now, "realtime_ns": realtime + now, "last_call": last}
+
+    def _terminal(self, fd: int, pid: int, tick: int) -> dict[str, Any]:
+        """Return what a terminal was at a tick, and what it had drawn."""
+        sizes = [(rows, cols) for at, rows, cols in self._sizes[pid] if at <= tick]
+        rows, cols = sizes[-1] if sizes else (24, 80)
+        drawn = b"".join(data for at, data in self._drawn[pid] if at <= tick)
+        if len(drawn) > DRAWN_MOST:
+            drawn = drawn[-DRAWN_MOST:].partition(b"\n")[2]
+        text = drawn.decode(errors="replace")
+        args = self._args.get(pid, [])
+        return {"pid": pid, "fd": fd, "args": args, "rows": rows, "cols": cols, "drawn": text}
+
+    def _owed(self, entries: list[Written], brought: list[bytes], tick: int) -> list[str]:
+        """Return the records by which chunks were asked for that have not come, and are not `brought`."""
+        chunk = self._abi.structs["event_block"].integer
+        moves: list[tuple[int, bool, int, str]] = [  # an answer comes behind what asked for it
+            (at, False, number, hex) for at, number, hex in self._asked if at <= tick
+        ]
+        for entry in entries:
+            if self._name(entry) == "BLOCK_IN":
+                moves.append((entry.tick, True, chunk(entry.head, "chunk"), ""))
+        open: dict[int, str] = {}
+        for _, answered, number, hex in sorted(moves):
+            if answered:
+                open.pop(number, None)
+            else:
+                open[number] = hex
+        for data in brought:
+            open.pop(chunk(data, "chunk"), None)
+        return list(open.values())
 
     # ---- Looking at it ---------------------------------------------------------------------------
 
@@ -208,21 +278,37 @@ class Rewinding:
     # ---- What happens ----------------------------------------------------------------------------
 
     def _event(self, kind: str, tick: int, **fields: Any) -> None:
-        if not self._whole:
-            assert self.replay
-            now = self.replay.stage.port.report().now_ns
-            self._events.append({"type": kind, "tick": tick, "ms": now / 1e6, **fields})
+        self._events.append({"type": kind, "tick": tick, "ms": self._now(tick) / 1e6, **fields})
+
+    def _now(self, tick: int) -> int:
+        """Return the machine's time; where the tape begins no step has put it into the report yet."""
+        assert self.replay
+        began: int = self._start.get("now_ns", 0)
+        return self.replay.stage.port.report().now_ns if tick > self.replay.begin else began
 
     def _chunk(self, chunk: Chunk) -> None:
-        self._event("output", chunk.tick, pid=chunk.pid, stream=chunk.stream, data=chunk.data)
+        if not self._whole:
+            self._output(chunk.pid, chunk.tick, chunk.stream, chunk.data)
+
+    def _output(self, pid: int, tick: int, stream: str, data: bytes) -> None:
+        self._event("output", tick, pid=pid, stream=stream, data=data)
+        if stream == "tty":
+            self._drawn[pid].append((tick, data))
+
+    def _start_of(self, pid: int, tick: int, args: Sequence[str], rows: int, cols: int) -> None:
+        self._args[pid] = list(args)
+        self._sizes[pid].append((tick, rows, cols))
+        self._event("start", tick, pid=pid, args=list(args), rows=rows, cols=cols)
+
+    def _note_asked(self, tick: int, record: bytes) -> None:
+        chunk = self._abi.structs["out_block"].integer(record, "chunk")
+        self._asked.append((tick, chunk, record.hex()))
 
     def _record(self, tick: int, record: bytes) -> None:
         if self._whole:
             return
         if self._abi.out_name(record) == "BLOCK":
-            wanted = self._decode.decode(record)
-            assert isinstance(wanted, BlockWanted)
-            self._wanted[wanted.chunk] = asdict(wanted)
+            self._note_asked(tick, record)
         if self._abi.out_name(record) != "CALL":
             return
         assert self.replay
@@ -235,9 +321,9 @@ class Rewinding:
         assert isinstance(ended, CallEnded)
         match self._screens.ended(ended):
             case Started(pid, args, rows, cols):
-                self._args[pid] = list(args)
-                self._event("start", tick, pid=pid, args=list(args), rows=rows, cols=cols)
+                self._start_of(pid, tick, args, rows, cols)
             case Resized(pid, rows, cols):
+                self._sizes[pid].append((tick, rows, cols))
                 self._event("resize", tick, pid=pid, rows=rows, cols=cols)
             case Ended(pid, exit_code):
                 self._event("exit", tick, pid=pid, exitCode=exit_code)
@@ -285,6 +371,39 @@ def verify_tape(tape: Any, objects: Any, kernel: str, deep: bool, told: Any) -> 
     return found
 
 
+@dataclass(frozen=True)
+class _Signed:
+    """A run, as check.py wants it."""
+
+    id: str
+    reader: TapeReader
+    signatures: tuple[Signature, ...]
+    end: object
+
+
+def signed_heads(tape: Any, id: str, signatures: str, key: str) -> dict[str, Any]:
+    """Compare a run's signed heads with its tape. `heads` are those whose signatures are to be checked yet:
+    JavaScript has Ed25519.
+    """
+    signed = tuple(Signature.from_json(one) for one in json.loads(signatures))
+    if not key and not signed:
+        return {"state": "whole", "said": ["not signed"], "why": "", "by": "", "heads": []}
+    wanted = bytes.fromhex(key) if key else signed[-1].key
+    heads: list[tuple[bytes, bytes, bytes, int]] = []
+
+    def note(id: str, one: Signature) -> None:
+        heads.append((one.key, signed_message(id, one), one.signature, one.leaves - 1))
+
+    def check() -> str:
+        reader = TapeReader(tape.to_bytes(), MapObjects(None))
+        last = reader.last()
+        end = last if last is not None and last.kind == END else None
+        found = check_signatures(_Signed(id, reader, signed, end), wanted, note)
+        return f"signed by {found.key.hex()}: {found.entries} entries"
+
+    return {**_verdict(False, [check]), "by": wanted.hex(), "heads": heads}
+
+
 def read_abi_text(text: str) -> Abi:
     """Read the kernel's constants."""
     return Abi(text)
@@ -298,13 +417,15 @@ def export_run(info: str, kernel: Any, tape: Any, objects: Any, hashes: list[str
         "id": known["id"],
         "started": known["started"] / 1000,
         "ended": None if ended is None else ended / 1000,
-        "exit_code": None,
+        "exit_code": known["exitCode"],
         "about": known["about"],
+        **({"redacted": True} if known["redacted"] else {}),
     }
+    signatures = [Signature.from_json(one) for one in known["signatures"]]
     kept = MapObjects(objects)
     data = (kept.get(bytes.fromhex(hash)) for hash in hashes)
     file = io.BytesIO()
-    write_bundle(file, about, kernel.to_bytes(), tape.to_bytes(), data)
+    write_bundle(file, about, kernel.to_bytes(), tape.to_bytes(), data, signatures)
     return file.getvalue()
 
 
@@ -317,6 +438,9 @@ def import_run(file: Any) -> dict[str, Any]:
         "id": info["id"],
         "started": info["started"] * 1000,
         "ended": None if ended is None else ended * 1000,
+        "exitCode": info["exit_code"],
+        "redacted": bool(info.get("redacted")),
+        "signatures": json.dumps([one.to_json() for one in bundle.signatures]),
         "about": json.dumps(info["about"]),
         "kernelHash": bundle.kernel_hash,
         "kernel": bundle.kernel(),

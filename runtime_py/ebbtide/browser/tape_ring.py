@@ -59,8 +59,9 @@ class RingPort(RecordingPort):
 class RingReader:
     """The kernel worker's end; `posted` is told of all that goes into the inbox."""
 
-    def __init__(self, ring: Any) -> None:
+    def __init__(self, ring: Any, begin: int) -> None:
         self._ring = ring
+        self.begin = begin  # of a machine that was there before; its hart knows when it has stepped
         self._posted: deque[bytes] = deque()
 
     def posted(self, event: bytes) -> None:
@@ -91,4 +92,4 @@ class RingReader:
             else:
                 event = data[at : at + length]
                 at += length + -length % 8
-            yield Entry(EVENT, int(tick), event)
+            yield Entry(EVENT, max(self.begin, int(tick)), event)

@@ -29,6 +29,7 @@ SUFFIX = ".ebbrun"
 _START = struct.Struct("<4sI")
 _PART = struct.Struct("<4s32sQQI")
 _CRC = struct.Struct("<I")
+_SIGNED = struct.Struct("<8s16sQQ32sd")
 INFO, KERNEL, TAPE, OBJECT, SIGNED, END = b"INFO", b"KRNL", b"TAPE", b"OBJ ", b"SIGN", b"END "
 
 
@@ -62,6 +63,12 @@ class Signature:
         )
         leaves, entries = int(values["leaves"]), int(values["entries"])
         return Signature(leaves, entries, head, float(values["time"]), key, signature)
+
+
+def signed_message(run_id: str, one: Signature) -> bytes:
+    """Return what it is that a signature signs."""
+    id = bytes.fromhex(run_id.replace("-", ""))
+    return _SIGNED.pack(b"ebb-head", id, one.leaves, one.entries, one.head, one.time)
 
 
 def is_bundle(path: Path) -> bool:

@@ -5,14 +5,24 @@ signed heads. Each check raises TapeDamaged, which says where.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from ..recording import Written
 from .bundle import Signature
-from .tape import StoredEntry, TapeDamaged
+from .tape import StoredEntry, TapeDamaged, TapeReader
 
-if TYPE_CHECKING:
-    from .store import Run
+
+class Signed(Protocol):
+    """A run with its signed heads; `end` says how it ended."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def reader(self) -> TapeReader: ...
+    @property
+    def signatures(self) -> tuple[Signature, ...]: ...
+    @property
+    def end(self) -> object: ...
 
 
 def check_objects(
@@ -32,7 +42,7 @@ def check_objects(
 
 
 def check_signatures(
-    run: Run, key: bytes | None, check: Callable[[str, Signature], None]
+    run: Signed, key: bytes | None, check: Callable[[str, Signature], None]
 ) -> Signature:
     """Check all signed heads, and that the last is that of the whole tape; returns it."""
     leaves = run.reader.leaves

@@ -131,8 +131,8 @@ class Streams:
         self._abi = abi
         self._spawn = abi.structs["spawn"]
         self._calls: dict[
-            int, tuple[int, int, bool]
-        ] = {}  # id -> nr, first argument, on a terminal
+            int, tuple[int, int, int]
+        ] = {}  # id -> nr, first argument, second or, of SPAWN, whether on a terminal
         self._open: dict[int, tuple[int, str]] = {}  # agent descriptor -> pid, stream
 
     def event(self, entry: Written) -> None:
@@ -140,25 +140,27 @@ class Streams:
         call = agent_call(self._abi, entry)
         if call is None:
             return
-        pty = False
+        second = call.args[1]
         if call.nr == self._abi.nr["SPAWN"]:
             flags = self._spawn.integer(call.data, "flags")
-            pty = bool(flags & self._abi.const["SPAWN_PTY"])
-        self._calls[call.id] = call.nr, call.args[0], pty
+            second = flags & self._abi.const["SPAWN_PTY"]
+        self._calls[call.id] = call.nr, call.args[0], second
 
     def ended(self, tick: int, ended: CallEnded) -> Chunk | None:
         """Take an agent call's answer; returns the output it brings, if it does."""
-        nr, first, pty = self._calls.pop(ended.id, (0, 0, False))
+        nr, first, second = self._calls.pop(ended.id, (0, 0, 0))
         if ended.result < 0:
             return None
         if nr == self._abi.nr["SPAWN"]:
             fds = struct.unpack("<3i", ended.data[:12])
-            names = ("tty", "", "") if pty else ("", "stdout", "stderr")
+            names = ("tty", "", "") if second else ("", "stdout", "stderr")
             for fd, name in zip(fds, names, strict=True):
                 if name and fd >= 0:
                     self._open[fd] = ended.result, name
         elif nr == self._abi.nr["close"]:
             self._open.pop(first, None)
+        elif nr == self._abi.nr["close_range"]:
+            self._open = {fd: one for fd, one in self._open.items() if not first <= fd <= second}
         elif nr == self._abi.nr["read"] and first in self._open and ended.data:
             return Chunk(tick, *self._open[first], ended.data)
         return None
@@ -170,6 +172,15 @@ class Streams:
     def terminals(self) -> dict[int, tuple[int, str]]:
         """Return the agent's descriptors of terminals that are open."""
         return {fd: one for fd, one in self._open.items() if one[1] == "tty"}
+
+    @staticmethod
+    def begun(abi: Abi, start: dict[str, Any] | None) -> Streams:
+        """Return what a tape begins with: of a machine that was there before, what it had open."""
+        made = Streams(abi)
+        if start:
+            made._calls = dict.fromkeys(start.get("calls", ()), (0, 0, 0))
+            made._open = {one["fd"]: (one["pid"], "tty") for one in start.get("terminals", ())}
+        return made
 
     def state(self) -> Any:
         """Return it as plain data."""

@@ -67,7 +67,7 @@ class Replay:
         self._new_stage = new_stage
         self._events = Events(abi)
         self._check = OutputCheck(abi, entries)
-        self._streams = Streams(abi)
+        self._streams = Streams.begun(abi, started_from(entries))
         self._seen = begin.next  # entries that `_streams` knows
         self.stage = new_stage(self.ram, begin.pages)
         self.ordered = any(entry.kind == ORDER for entry in entries)  # several harts

@@ -5,7 +5,9 @@ ended: with the output itself (output.py) all that is needed to draw a session a
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from .. import linux
 from ..abi import Abi
@@ -48,12 +50,13 @@ Change = Started | Resized | Ended
 class Screens:
     """Follows the agent calls of one replay."""
 
-    def __init__(self, abi: Abi) -> None:
+    def __init__(self, abi: Abi, terminals: Sequence[dict[str, Any]] = ()) -> None:
         self._abi = abi
         self._spawn = abi.structs["spawn"]
         self._followed = {abi.nr[name] for name in ("SPAWN", "ioctl", "wait4")}
         self._calls: dict[int, AgentCall] = {}
-        self._masters: dict[int, int] = {}  # agent descriptor of a terminal -> pid
+        # Agent descriptor of a terminal -> pid; a machine that was there before has some.
+        self._masters: dict[int, int] = {one["fd"]: one["pid"] for one in terminals}
 
     def event(self, entry: Written) -> None:
         """Note an agent call that begins."""

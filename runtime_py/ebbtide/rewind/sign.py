@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import struct
 import tempfile
 import time
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ..errors import EbbError
-from .bundle import Signature
+from .bundle import Signature, signed_message
 from .tape import TapeDamaged
 
 if TYPE_CHECKING:
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from .tape import TapeWriter
 
 EVERY_S = 60.0
-_SIGNED = struct.Struct("<8s16sQQ32sd")
 
 
 class SigningMissing(EbbError):
@@ -40,11 +38,6 @@ def _ed25519() -> Any:
             "signatures need the package cryptography: pip install 'ebbtide[sign]'"
         ) from None
     return ed25519
-
-
-def _message(run_id: str, one: Signature) -> bytes:
-    id = bytes.fromhex(run_id.replace("-", ""))
-    return _SIGNED.pack(b"ebb-head", id, one.leaves, one.entries, one.head, one.time)
 
 
 class Signer:
@@ -79,7 +72,7 @@ class Signer:
         """Sign all that is written."""
         self._last = time.monotonic()
         unsigned = Signature(tape.leaves, tape.count, tape.head, time.time(), self.public, b"")
-        return unsigned.with_signature(self._key.sign(_message(run_id, unsigned)))
+        return unsigned.with_signature(self._key.sign(signed_message(run_id, unsigned)))
 
 
 def check(run_id: str, one: Signature) -> None:
@@ -88,7 +81,7 @@ def check(run_id: str, one: Signature) -> None:
 
     public = _ed25519().Ed25519PublicKey.from_public_bytes(one.key)
     try:
-        public.verify(one.signature, _message(run_id, one))
+        public.verify(one.signature, signed_message(run_id, one))
     except InvalidSignature:
         raise TapeDamaged(
             f"the signature after leaf {one.leaves - 1} is not that of its key"

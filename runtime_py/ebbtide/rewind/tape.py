@@ -153,6 +153,16 @@ class _ClockLine:
         self._base, self._tick, self._mul = base, tick, mul
 
 
+@dataclass(frozen=True)
+class Named:
+    """An entry all of whose data is an object that somebody has kept already."""
+
+    kind: int
+    tick: int
+    hash: bytes
+    length: int
+
+
 class TapeWriter:
     """Makes a tape of entries; one thread's. `head` is the hash over all that is in the file.
 
@@ -177,7 +187,7 @@ class TapeWriter:
         self._closed = bytearray()  # leaves that are not in the file yet
         self._write(header.pack())
 
-    def append(self, entry: Entry) -> None:
+    def append(self, entry: Entry | Named) -> None:
         """Take an entry."""
         if not self._held:
             self._first_tick = self._tick = entry.tick
@@ -188,7 +198,11 @@ class TapeWriter:
         if len(self._raw) >= LEAF_MOST:
             self._close()
 
-    def _add(self, entry: Entry) -> None:
+    def _add(self, entry: Entry | Named) -> None:
+        if isinstance(entry, Named):
+            self._raw += _varint(entry.kind << 1 | _BY_OBJECT) + _varint(entry.tick - self._tick)
+            self._raw += _varint(0) + _varint(entry.length) + entry.hash
+            return
         data, tail = entry.data, b""
         if entry.kind == EVENT and (short := self._clock.short(entry.tick, data)) is not None:
             self._raw += _varint(_SHORT_CLOCK << 1) + _varint(entry.tick - self._tick) + short

@@ -37,9 +37,15 @@ export interface KernelHost {
 export interface RunKeeper {
   /** Gives the kernel's SHA-256. */
   begin(id: string, about: string): Promise<unknown>;
+  /** Keep the pages of the machine that was there before; gives their hashes and sizes, in JSON. */
+  pages(id: string): Promise<unknown>;
+  /** Note the run's first command, in JSON. */
+  name(id: string, args: string): Promise<unknown>;
   /** Gives the bytes of the tape so far. */
   append(id: string, tape: Uint8Array, hashes: readonly string[], objects: readonly Uint8Array[]): Promise<unknown>;
   finish(id: string): Promise<unknown>;
+  /** Nothing more will come of it, and not its end either. */
+  stop(id: string): Promise<unknown>;
 }
 
 /** What Python sees of a thread worker; `ThreadHost` in ebbtide/browser/worker.py. */
@@ -143,9 +149,12 @@ function keeper(port: MessagePort, kernelURL: string): RunKeeper {
   const call = callPort(port);
   return {
     begin: (id, about) => call("begin", [id, about, kernelURL]),
+    pages: (id) => call("pages", [id]),
+    name: (id, args) => call("name", [id, args]),
     append: (id, tape, hashes, objects) =>
       call("append", [id, tape, hashes, objects], [tape, ...objects].map(({ buffer }) => buffer as ArrayBuffer)),
     finish: (id) => call("finish", [id]),
+    stop: (id) => call("stop", [id]),
   };
 }
 

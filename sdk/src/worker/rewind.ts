@@ -6,7 +6,9 @@
 import type { PyProxy } from "pyodide/ffi";
 import { servePort } from "../calls.js";
 import type { RunInfo, TraceRow, Verdict, VerifyLevels } from "../messages.js";
+import type { Branch } from "../rewind.js";
 import type { RuntimeAssets } from "../runtime_assets.js";
+import { checkEd25519 } from "./ed25519.js";
 import { abiText } from "./kernel.js";
 import { hex, readImage } from "./image.js";
 import { loadLate, loadRuntime } from "./pyodide_loader.js";
@@ -39,14 +41,19 @@ interface Module {
   read_abi_text(text: string): PyProxy;
   export_run(info: string, kernel: Uint8Array, tape: Uint8Array, objects: unknown, hashes: readonly string[]): PyProxy;
   import_run(file: Uint8Array): PyProxy;
+  signed_heads(tape: Uint8Array, id: string, signatures: string, key: string): PyProxy;
+}
+
+/** What `signed_heads` leaves to this side. */
+interface SignedHeads extends Omit<Verdict, "signedBy"> {
+  readonly by: string;
+  readonly heads: readonly (readonly [key: Uint8Array<ArrayBuffer>, message: Uint8Array<ArrayBuffer>, signature: Uint8Array<ArrayBuffer>, leaf: number])[];
 }
 
 /** What `import_run` finds in a file. */
-interface Imported {
-  readonly id: string;
-  readonly started: number;
-  readonly ended: number | null;
+interface Imported extends Pick<RunInfo, "id" | "started" | "ended" | "exitCode" | "redacted"> {
   readonly about: string;
+  readonly signatures: string;
   readonly kernelHash: string;
   readonly kernel: Uint8Array;
   readonly tape: Uint8Array;
@@ -88,7 +95,21 @@ const plain = (proxy: PyProxy): unknown => {
 
 const told: Told = (part, rows) => scope.postMessage({ part, rows });
 
+/** Check a run's signed heads; those of one key, if it is given. */
+async function checkSigned({ info, tape }: WholeRun, key: string): Promise<Omit<Verdict, "state"> & { state: "whole" | "damaged" }> {
+  const found = plain(module().signed_heads(tape, info.id, JSON.stringify(info.signatures), key)) as SignedHeads;
+  if (found.state === "damaged") return { ...found, state: "damaged", signedBy: null };
+  for (const [publicKey, message, signature, leaf] of found.heads) {
+    const good = await checkEd25519(publicKey, message, signature);
+    if (good === null && key !== "") throw new Error("this browser cannot check signatures: it has no Ed25519");
+    if (good === null) return { state: "whole", said: ["signatures not checked: this browser has no Ed25519"], why: "", signedBy: null };
+    if (!good) return { state: "damaged", said: [], why: `the signature after leaf ${leaf} is not that of its key`, signedBy: null };
+  }
+  return { state: "whole", said: found.said, why: "", signedBy: found.by || null };
+}
+
 async function openRun(run: WholeRun): Promise<NonNullable<typeof opened>> {
+  if (run.info.redacted) throw new Error(`run ${run.info.id} was exported with --redact; such a run no longer replays`);
   const kernel = await WebAssembly.compile(run.kernel);
   const rewinding = module().Rewinding(run.tape, run.objects, (ram) => stageMemory(kernel, ram));
   rewinding.open(module().read_abi_text(abiText(kernel)));
@@ -131,18 +152,27 @@ servePort(scope, {
   async verify(id: string, levels: VerifyLevels): Promise<Verdict> {
     const run = await (await store).open(id);
     const kernel = hex(new Uint8Array(await crypto.subtle.digest("SHA-256", run.kernel)));
-    const found = plain(module().verify_tape(run.tape, run.objects, kernel, levels.objects ?? false, told)) as Verdict;
-    if (!(levels.replay ?? false) || (found.state !== "whole" && found.state !== "cut")) return found;
-    const again = plain((await openRun(run)).rewinding.verify(told)) as Verdict;
-    return { ...again, said: [...found.said, ...again.said] };
+    const found = plain(module().verify_tape(run.tape, run.objects, kernel, levels.objects ?? false, told)) as Omit<Verdict, "signedBy">;
+    const said = [...found.said];
+    const right = (): boolean => found.state === "whole" || found.state === "cut";
+    let signedBy: string | null = null;
+    if (right() && (levels.signatures || levels.key)) {
+      const signed = await checkSigned(run, levels.key ?? "");
+      said.push(...signed.said);
+      if (signed.state === "damaged") return { ...signed, said };
+      ({ signedBy } = signed);
+    }
+    if (!levels.replay || !right()) return { ...found, said, signedBy };
+    const again = plain((await openRun(run)).rewinding.verify(told)) as Omit<Verdict, "signedBy">;
+    return { ...again, said: [...said, ...again.said], signedBy };
   },
 
   ram: () => current().ram,
 
-  branch(tick: number, memory: WebAssembly.Memory): { known: string; module: WebAssembly.Module; image: string } {
+  branch(tick: number, memory: WebAssembly.Memory): Pick<Branch, "known" | "module" | "kernel" | "image"> {
     const known = current().branch(tick, memory);
     const { run, kernel } = opened!;
-    return { known, module: kernel, image: String(run.info.about["image"] ?? "base") };
+    return { known, module: kernel, kernel: run.kernel, image: String(run.info.about["image"] ?? "base") };
   },
 
   async export(id: string): Promise<Uint8Array> {
@@ -152,9 +182,11 @@ servePort(scope, {
 
   async import(file: Uint8Array<ArrayBuffer>): Promise<string> {
     const found = plain(module().import_run(file)) as Imported;
-    const { id, started, ended, kernelHash } = found;
+    const { id, started, ended, exitCode, redacted, kernelHash } = found;
     const about = JSON.parse(found.about) as Record<string, unknown>;
-    await (await store).import({ id, started, ended: ended ?? started, kernel: kernelHash, about }, found.kernel, found.tape, found.objects);
+    const signatures = JSON.parse(found.signatures) as unknown[];
+    const run = { id, started, ended: ended ?? started, kernel: kernelHash, about, exitCode, redacted, signatures };
+    await (await store).import(run, found.kernel, found.tape, found.objects);
     return id;
   },
 });

@@ -7,14 +7,16 @@
  *     kernels/HASH   kernel.wasm
  */
 
+import { KEPT_MOST } from "../limits.js";
 import type { RunInfo } from "../messages.js";
 import type { RunFiles } from "./run_files.js";
 
-/** All that the store may hold. */
-export const BYTES_MOST = 200e6;
-export const RUNS_MOST = 20;
+const { bytes: BYTES_MOST, count: RUNS_MOST } = KEPT_MOST.runs;
 
-type Kept = Omit<RunInfo, "bytes" | "live">;
+type Kept = Omit<RunInfo, "bytes" | "stored" | "last" | "live">;
+/** What is known when it begins, and of one from elsewhere more. */
+type Begun = Pick<Kept, "id" | "started" | "kernel" | "about">;
+const FRESH = { ended: null, pinned: false, exitCode: null, redacted: false, signatures: [] } as const;
 
 /** A run with all that a replay needs. */
 export interface WholeRun {
@@ -33,33 +35,35 @@ const FOLDERS = ["runs", "tapes", "uses", "objects", "kernels"] as const;
 
 export class RunStore {
   private readonly known = new Set<string>();
+  /** Ends the lock by which other tabs see that a run is live. */
+  private readonly held = new Map<string, () => void>();
   private total = 0;
 
   constructor(private readonly files: RunFiles) {}
 
-  /** Begin a run; it counts as live until this worker ends. */
-  begin(run: Omit<Kept, "ended" | "pinned">, kernel: Uint8Array): Promise<void> {
+  /** Begin a run; it counts as live until it is let go, or this worker ends. */
+  begin(run: Begun, kernel: Uint8Array): Promise<void> {
     return locked(async () => {
-      void navigator.locks.request(live(run.id), () => new Promise(() => undefined)).catch(() => undefined);
+      void navigator.locks.request(live(run.id), () => new Promise<void>((end) => this.held.set(run.id, end))).catch(() => undefined);
       await this.count();
       await this.makeRoom(run.id);
       await this.keepKernel(run.kernel, kernel);
-      await this.info({ ...run, ended: null, pinned: false });
+      await this.info({ ...FRESH, ...run });
     });
   }
 
   /** Add to a run: objects first, so that no tape names what is not there. */
   append(id: string, tape: Uint8Array, objects: readonly (readonly [string, Uint8Array])[]): Promise<void> {
     return locked(async () => {
-      for (const [hash, data] of objects) {
-        if (this.known.has(hash)) continue;
-        const stored = await deflate(data);
+      const fresh = objects.filter(([hash]) => !this.known.has(hash));
+      const deflated = await Promise.all(fresh.map(async ([hash, data]) => [hash, await deflate(data)] as const));
+      for (const [hash, stored] of deflated) {
         await this.files.write(`objects/${hash}`, stored);
         this.known.add(hash);
         this.total += stored.length;
       }
       if (objects.length > 0) await this.files.append(`uses/${id}`, encoder.encode(objects.map(([hash]) => `${hash}\n`).join("")));
-      await this.files.append(`tapes/${id}`, tape);
+      if (tape.length > 0) await this.files.append(`tapes/${id}`, tape);
       this.total += tape.length;
       if (this.total > BYTES_MOST) await this.makeRoom(id);
       if (this.total > BYTES_MOST) throw new Error(`this browser keeps ${BYTES_MOST / 1e6} MB of recordings, and they are full`);
@@ -85,8 +89,23 @@ export class RunStore {
     await this.append(run.id, tape, objects);
   }
 
-  finish(id: string): Promise<void> {
-    return this.change(id, { ended: Date.now() });
+  /** Note what a run began with, if that came later. */
+  name(id: string, args: readonly string[]): Promise<void> {
+    return locked(async () => {
+      const kept = await this.read(id);
+      if (kept !== null) await this.info({ ...kept, about: { ...kept.about, args } });
+    });
+  }
+
+  async finish(id: string): Promise<void> {
+    await this.change(id, { ended: Date.now() });
+    this.letGo(id);
+  }
+
+  /** Nothing more will come. */
+  letGo(id: string): void {
+    this.held.get(id)?.();
+    this.held.delete(id);
   }
 
   pin(id: string, pinned: boolean): Promise<void> {
@@ -95,16 +114,28 @@ export class RunStore {
 
   /** All runs, the newest first. */
   async list(): Promise<RunInfo[]> {
-    const [runs, tapes, locks] = await Promise.all([
-      this.files.list("runs"), this.files.list("tapes"), navigator.locks.query(),
+    const [runs, tapes, times, objects, locks] = await Promise.all([
+      this.files.list("runs"), this.files.list("tapes"), this.files.times("tapes"), this.files.list("objects"), navigator.locks.query(),
     ]);
     const held = new Set(locks.held?.map(({ name }) => name));
     const found: RunInfo[] = [];
     for (const name of runs.keys()) {
       const kept = await this.read(name.replace(/\.json$/, ""));
-      if (kept !== null) found.push({ ...kept, bytes: tapes.get(kept.id) ?? 0, live: held.has(live(kept.id)) });
+      if (kept === null) continue;
+      const { id } = kept;
+      const bytes = tapes.get(id) ?? 0;
+      const beside = [...new Set(await this.uses(id))].reduce((sum, hash) => sum + (objects.get(hash) ?? 0), 0);
+      found.push({ ...FRESH, ...kept, bytes, stored: bytes + beside, last: times.get(id) ?? null, live: held.has(live(id)) });
     }
     return found.sort((a, b) => b.started - a.started);
+  }
+
+  /** Bytes that all of them take. */
+  bytes(): Promise<number> {
+    return locked(async () => {
+      await this.count();
+      return this.total;
+    });
   }
 
   remove(id: string): Promise<void> {

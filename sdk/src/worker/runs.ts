@@ -1,6 +1,9 @@
 /** Entry of the worker that keeps recordings: it writes what the kernel worker hands it, and answers the page. */
 
 import { servePort } from "../calls.js";
+import type { Before } from "../runs.js";
+import { hex } from "./image.js";
+import { copyPieces } from "./pieces.js";
 import { openRunFiles } from "./run_files.js";
 import { RunStore } from "./run_store.js";
 
@@ -8,37 +11,62 @@ const scope = globalThis as unknown as DedicatedWorkerGlobalScope;
 const opening = openRunFiles().then((files) => new RunStore(files));
 opening.catch(() => undefined); // whoever asks is told
 
-/** Bytes that have arrived of runs that this worker records. */
-const sizes = new Map<string, number>();
+const AT_ONCE = 32; // pieces
+const sha256 = async (bytes: Uint8Array<ArrayBuffer>): Promise<string> => hex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
 
-async function begin(id: string, about: string, kernelURL: string): Promise<string> {
-  const store = await opening;
-  const response = await fetch(kernelURL, { cache: "force-cache" }); // the page has it: this is the browser's own copy
-  const bytes = new Uint8Array(await response.arrayBuffer());
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-  const kernel = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  await store.begin({ id, started: Date.now(), kernel, about: JSON.parse(about) as Record<string, unknown> }, bytes);
-  return kernel;
+/** What a recording machine's kernel worker asks. `pieces` are those of the machine that it goes on from, made by `kernel`. */
+function keeping(pieces: Uint8Array<ArrayBuffer>[], kernel: Uint8Array<ArrayBuffer> | undefined) {
+  let size = 0; // bytes that have arrived
+  return {
+    async begin(id: string, about: string, kernelURL: string): Promise<string> {
+      const store = await opening;
+      const bytes = kernel ?? (await fetchKernel(kernelURL));
+      const hash = await sha256(bytes);
+      await store.begin({ id, started: Date.now(), kernel: hash, about: JSON.parse(about) as Record<string, unknown> }, bytes);
+      return hash;
+    },
+
+    async pages(id: string): Promise<string> {
+      const store = await opening;
+      const named: (readonly [hash: string, size: number])[] = [];
+      while (pieces.length > 0) {
+        const some = await Promise.all(pieces.splice(0, AT_ONCE).map(async (piece) => [await sha256(piece), piece] as const));
+        await store.append(id, new Uint8Array(), some).catch(async (error: unknown) => {
+          await store.remove(id); // without its pages it is of no use
+          throw error;
+        });
+        named.push(...some.map(([hash, piece]) => [hash, piece.length] as const));
+      }
+      return JSON.stringify(named);
+    },
+
+    async append(id: string, tape: Uint8Array, hashes: readonly string[], objects: readonly Uint8Array[]): Promise<number> {
+      await (await opening).append(id, tape, hashes.map((hash, at) => [hash, objects[at] ?? new Uint8Array()] as const));
+      return (size += tape.length);
+    },
+
+    name: async (id: string, args: string) => (await opening).name(id, JSON.parse(args) as string[]),
+    finish: async (id: string) => (await opening).finish(id),
+    stop: async (id: string) => (await opening).letGo(id),
+  };
 }
 
-async function append(id: string, tape: Uint8Array, hashes: readonly string[], objects: readonly Uint8Array[]): Promise<number> {
-  await (await opening).append(id, tape, hashes.map((hash, at) => [hash, objects[at] ?? new Uint8Array()] as const));
-  const size = (sizes.get(id) ?? 0) + tape.length;
-  sizes.set(id, size);
-  return size;
+async function fetchKernel(url: string): Promise<Uint8Array<ArrayBuffer>> {
+  const response = await fetch(url, { cache: "force-cache" }); // the page has it: this is the browser's own copy
+  return new Uint8Array(await response.arrayBuffer());
 }
 
-const methods = {
-  begin,
-  append,
-  finish: async (id: string) => (await opening).finish(id),
+/** A recording machine's kernel worker has a port of its own. Heard before the page is answered, so the pages are copied by then. */
+scope.addEventListener("message", ({ data, ports }: MessageEvent) => {
+  const { method, params } = data as { method?: string; params?: readonly [Before | null] };
+  if (method !== "serve" || ports[0] === undefined) return;
+  const before = params?.[0];
+  servePort(ports[0], keeping(before ? copyPieces(before) : [], before?.kernel));
+});
+
+servePort(scope, {
   list: async () => (await opening).list(),
+  bytes: async () => (await opening).bytes(),
   remove: async (id: string) => (await opening).remove(id),
   pin: async (id: string, pinned: boolean) => (await opening).pin(id, pinned),
-};
-
-servePort(scope, methods);
-/** A recording machine's kernel worker has a port of its own. */
-scope.addEventListener("message", ({ data, ports }: MessageEvent) => {
-  if ((data as { method?: string }).method === "serve" && ports[0] !== undefined) servePort(ports[0], methods);
 });

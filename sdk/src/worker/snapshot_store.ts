@@ -8,13 +8,16 @@
  *     pages           the pages, one after the other; what no node names is room for new ones
  *
  * Pages are written before the node that names them, nodes before the snapshot: what a crash leaves is dropped later.
+ * The oldest snapshots that nobody has pinned make room for new ones.
  */
 
+import { KEPT_MOST } from "../limits.js";
 import { hex } from "./image.js";
 import { privateFiles, privateFolder, type RunFiles } from "./run_files.js";
 import { NODE, PAGE, rootOf, sha256, type NodePages, type SnapshotFile, type SnapshotHead } from "./snapshot_file.js";
 
 const LOCK = "ebb-snapshots";
+const { bytes: BYTES_MOST, count: COUNT_MOST } = KEPT_MOST.snapshots;
 const ROW = 36;
 const BLOCK = 256; // pages
 const ZERO_NODE = new Uint8Array(32);
@@ -22,9 +25,14 @@ const ZERO_NODE = new Uint8Array(32);
 interface Kept extends SnapshotHead {
   /** Of nodes that are not zero. */
   readonly nodes: readonly (readonly [number: number, hash: string])[];
+  readonly pinned?: boolean;
 }
 
-export type SnapshotInfo = SnapshotHead;
+export interface SnapshotInfo extends SnapshotHead {
+  readonly pinned: boolean;
+  /** Of its pages that are not zero; snapshots share those that are alike. */
+  readonly bytes: number;
+}
 
 /** Pages as they are in a machine; the heap's from 0 on, the frames' from `low` on. */
 export interface Copied {
@@ -48,8 +56,22 @@ export class SnapshotStore {
   }
 
   async list(): Promise<SnapshotInfo[]> {
-    const all = await this.all();
-    return all.map(({ nodes: _, ...head }) => head).sort((a, b) => b.created - a.created);
+    const found: SnapshotInfo[] = [];
+    for (const { nodes: _, pinned = false, ...head } of await this.all()) {
+      const places = await this.files.read(`places/${head.id}`);
+      const words = new Uint32Array(places?.buffer ?? new ArrayBuffer());
+      let pages = 0;
+      for (let word = 0; word < words.length; word++) if (word % (1 + NODE) !== 0 && words[word] !== 0) pages++;
+      found.push({ ...head, pinned, bytes: pages * PAGE });
+    }
+    return found.sort((a, b) => b.created - a.created);
+  }
+
+  pin(id: string, pinned: boolean): Promise<void> {
+    return locked(async () => {
+      const kept = await this.find(id);
+      await this.files.write(`info/${kept.id}`, encode({ ...kept, pinned }));
+    });
   }
 
   /** Keep a machine; gives the snapshot's id. */
@@ -57,7 +79,6 @@ export class SnapshotStore {
     return locked(async () => {
       const zero = await sha256(new Uint8Array(PAGE));
       const { head, nodes } = copied;
-      const known = await this.places();
       const rows = new Map<number, { hash: string; data: Uint8Array<ArrayBuffer> }>();
       const hashes: Uint8Array[] = Array.from({ length: Math.ceil(head.pages / NODE) }, () => ZERO_NODE);
       const fresh = new Map<string, Uint8Array<ArrayBuffer>>();
@@ -70,14 +91,14 @@ export class SnapshotStore {
         for (let page = 0; page < count; page++) list.set(names.get(page) ?? zero, page * 32);
         hashes[number] = await sha256(list);
         pages.set(number, names);
-        for (const [page, hash] of names) {
-          const name = hex(hash);
-          const bytes = node.get(page);
-          if (!known.has(name) && bytes !== undefined) fresh.set(name, bytes);
-        }
+        for (const [page, hash] of names) fresh.set(hex(hash), node.get(page)!);
       }
       const id = await rootOf(head, hashes);
       if (expected !== undefined && id !== expected) throw new Error(`the file's snapshot is ${id} and not ${expected}`);
+      const before = (await this.all()).find((one) => one.id === id);
+      await this.makeRoom(id, new Set(fresh.keys()));
+      const known = await this.places(await this.all());
+      for (const name of known.keys()) fresh.delete(name);
       await this.write(fresh, known);
       for (const [number, names] of pages) {
         const data = new Uint8Array(NODE * ROW);
@@ -96,7 +117,7 @@ export class SnapshotStore {
         return [number, ...Array.from({ length: NODE }, (_, page) => fields.getUint32(page * ROW + 32, true))];
       });
       await this.files.write(`places/${id}`, new Uint8Array(Uint32Array.from(places).buffer));
-      const kept: Kept = { id, ...head, nodes: [...rows].map(([number, { hash }]) => [number, hash]) };
+      const kept: Kept = { id, ...head, pinned: before?.pinned ?? false, nodes: [...rows].map(([number, { hash }]) => [number, hash]) };
       await this.files.write(`info/${id}`, encode(kept));
       return id;
     });
@@ -134,7 +155,7 @@ export class SnapshotStore {
   /** Read all of a snapshot. */
   whole(id: string): Promise<SnapshotFile> {
     return locked(async () => {
-      const { nodes, ...head } = await this.find(id);
+      const { nodes, pinned: _, ...head } = await this.find(id);
       const found = new Map<number, NodePages>();
       await this.withPages(async (file) => {
         for (const [number, hash] of nodes) {
@@ -156,23 +177,13 @@ export class SnapshotStore {
   }
 
   async head(id: string): Promise<{ head: SnapshotHead; kernel: Uint8Array<ArrayBuffer> }> {
-    const { nodes: _, ...head } = await this.find(id);
+    const { nodes: _, pinned: __, ...head } = await this.find(id);
     return { head, kernel: await this.kernel(head.kernel) };
   }
 
   /** Drop a snapshot, and the nodes, pages and kernels that only it has. */
   remove(id: string): Promise<void> {
-    return locked(async () => {
-      await this.files.remove(`info/${id}`);
-      await this.files.remove(`places/${id}`);
-      const all = await this.all();
-      const nodes = new Set(all.flatMap((one) => one.nodes.map(([, hash]) => hash)));
-      const kernels = new Set(all.map(({ kernel }) => kernel));
-      for (const hash of (await this.files.list("nodes")).keys()) if (!nodes.has(hash)) await this.files.remove(`nodes/${hash}`);
-      for (const hash of (await this.files.list("kernels")).keys()) if (!kernels.has(hash)) await this.files.remove(`kernels/${hash}`);
-      const last = Math.max(0, ...(await this.places()).values());
-      await this.withPages(async (file) => file.truncate((last + 1) * PAGE));
-    });
+    return locked(() => this.drop([id]));
   }
 
   /** Bytes that all snapshots take. */
@@ -216,10 +227,10 @@ export class SnapshotStore {
     return new DataView(bytes.buffer);
   }
 
-  /** Where each page lies that a snapshot has. */
-  private async places(): Promise<Map<string, number>> {
+  /** Where each page lies that some snapshots have. */
+  private async places(some: readonly Kept[]): Promise<Map<string, number>> {
     const found = new Map<string, number>();
-    const live = new Set((await this.all()).flatMap((one) => one.nodes.map(([, hash]) => hash)));
+    const live = new Set(some.flatMap((one) => one.nodes.map(([, hash]) => hash)));
     for (const hash of live) {
       const rows = await this.rows(hash);
       for (let page = 0; page < NODE; page++) {
@@ -228,6 +239,41 @@ export class SnapshotStore {
       }
     }
     return found;
+  }
+
+  /** Drop the oldest until a snapshot of these pages fits; if it cannot, none is dropped. */
+  private async makeRoom(id: string, pages: ReadonlySet<string>): Promise<void> {
+    const others = (await this.all()).filter((one) => one.id !== id).sort((a, b) => a.created - b.created);
+    const fits = async (some: readonly Kept[]): Promise<boolean> => {
+      if (some.length >= COUNT_MOST) return false;
+      const all = new Set(pages);
+      for (const name of (await this.places(some)).keys()) all.add(name);
+      return all.size * PAGE <= BYTES_MOST;
+    };
+    const old = others.filter(({ pinned }) => !pinned);
+    let left = others;
+    for (let drop = 0; !(await fits(left)); ) {
+      const oldest = old[drop++];
+      if (oldest === undefined) throw new Error(`this browser keeps ${COUNT_MOST} snapshots and ${BYTES_MOST / 1e6} MB of their pages, and they are full`);
+      left = left.filter((one) => one !== oldest);
+    }
+    await this.drop(others.filter((one) => !left.includes(one)).map((one) => one.id));
+  }
+
+  private async drop(ids: readonly string[]): Promise<void> {
+    if (ids.length === 0) return;
+    for (const id of ids) {
+      await this.files.remove(`info/${id}`);
+      await this.files.remove(`places/${id}`);
+    }
+    const all = await this.all();
+    const nodes = new Set(all.flatMap((one) => one.nodes.map(([, hash]) => hash)));
+    const kernels = new Set(all.map(({ kernel }) => kernel));
+    for (const hash of (await this.files.list("nodes")).keys()) if (!nodes.has(hash)) await this.files.remove(`nodes/${hash}`);
+    for (const hash of (await this.files.list("kernels")).keys()) if (!kernels.has(hash)) await this.files.remove(`kernels/${hash}`);
+    let last = 0;
+    for (const place of (await this.places(all)).values()) last = Math.max(last, place);
+    await this.withPages(async (file) => file.truncate((last + 1) * PAGE));
   }
 
   private async write(fresh: ReadonlyMap<string, Uint8Array<ArrayBuffer>>, known: Map<string, number>): Promise<void> {

@@ -71,16 +71,16 @@ servePort(scope, {
   },
 
   /** Say what a snapshot is of that is to be booted from: an id, or a file. */
-  async open(source: string | Uint8Array<ArrayBuffer>): Promise<{ head: SnapshotHead; module: WebAssembly.Module }> {
+  async open(source: string | Uint8Array<ArrayBuffer>): Promise<{ head: SnapshotHead; module: WebAssembly.Module; kernel: Uint8Array }> {
     if (typeof source === "string") {
       const { head, kernel } = await (await store()).head(source);
       opened = { file: null, id: head.id };
-      return { head, module: await WebAssembly.compile(kernel) };
+      return { head, module: await WebAssembly.compile(kernel), kernel };
     }
     const file = await readSnapshot(source);
     await check(file);
     opened = { file, id: file.head.id };
-    return { head: file.head, module: await WebAssembly.compile(file.kernel) };
+    return { head: file.head, module: await WebAssembly.compile(file.kernel), kernel: file.kernel };
   },
 
   async fill(memory: WebAssembly.Memory, base: number): Promise<void> {
@@ -93,6 +93,7 @@ servePort(scope, {
 
   list: async () => (await store()).list(),
   remove: async (id: string) => (await store()).remove(id),
+  pin: async (id: string, pinned: boolean) => (await store()).pin(id, pinned),
   bytes: async () => (await store()).bytes(),
   export: async (id: string) => writeSnapshot(await (await store()).whole(id)),
 
