@@ -15,7 +15,19 @@ from pyodide.ffi import create_proxy
 
 from ..abi import Abi, Status, Struct
 from ..errors import InternalError
-from ..port import JIT_EARLY_TIERED, JIT_PACE, JIT_PENDING_TICKS, JIT_SLOTS, Control, Report, Seat, Wake, signed32, split64, unsigned32
+from ..port import (
+    JIT_EARLY_TIERED,
+    JIT_PACE,
+    JIT_PENDING_TICKS,
+    JIT_SLOTS,
+    Control,
+    Report,
+    Seat,
+    Wake,
+    signed32,
+    split64,
+    unsigned32,
+)
 
 FOREVER = (1 << 64) - 1
 ABI_TEXT_MAX = 1 << 18

@@ -13,8 +13,11 @@ wasmtime = pytest.importorskip("wasmtime")
 from ebbtide.abi import Status  # noqa: E402
 from ebbtide.errors import InternalError  # noqa: E402
 from ebbtide.fake_port import fake_abi_text  # noqa: E402
-from ebbtide.port import JIT_SLOTS, Seat  # noqa: E402
-from ebbtide.port import JIT_PENDING_TICKS  # noqa: E402
+from ebbtide.port import (  # noqa: E402
+    JIT_PENDING_TICKS,  # noqa: E402
+    JIT_SLOTS,
+    Seat,
+)
 from ebbtide.wasmtime_jit import Compiler, features  # noqa: E402
 from ebbtide.wasmtime_kernel import KernelModule, SharedMemory  # noqa: E402
 from ebbtide.wasmtime_port import WasmtimePort  # noqa: E402
