@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import hashlib
 import importlib.metadata
+import mmap
 import os
 import sys
 import tempfile
@@ -96,6 +97,10 @@ def engine_features() -> dict[str, bool]:
         except wasmtime.WasmtimeError:
             found[name] = False
     return found
+
+
+_madvise = ctypes.CDLL(None).madvise
+_madvise.argtypes = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
 
 
 def step_back() -> None:
@@ -203,6 +208,12 @@ class SharedMemory(MemoryBytes):
         address = ctypes.addressof(self.memory.data_ptr().contents)
         view = memoryview((ctypes.c_ubyte * self.memory.data_len()).from_address(address))
         super().__init__(view.cast("B"))
+        self._address = address
+
+    def large(self, begin: int, length: int) -> None:
+        """Ask for large pages where nearly all is about to be written: a third of the time. What is refused costs nothing."""
+        if advice := getattr(mmap, "MADV_HUGEPAGE", 0):
+            _madvise(self._address + begin, length, advice)
 
 
 class Instance:

@@ -81,17 +81,24 @@ export async function takeSnapshot(base: URL, memory: WebAssembly.Memory, ramByt
   return (await call("keep", [held, new URL("kernel.wasm", base).href])) as string;
 }
 
+/** A machine of a snapshot. Its memory is being filled: `filled` settles when it is, with the kernel. */
+export interface Filling extends Omit<Branch, "module"> {
+  readonly harts: number;
+  readonly filled: Promise<WebAssembly.Module>;
+}
+
 /** The machine of a snapshot, to go on from: an id of this browser, a file, or the address of one. */
-export async function branchOf(base: URL, source: string | URL | Blob): Promise<Branch & { harts: number }> {
+export async function branchOf(base: URL, source: string | URL | Blob): Promise<Filling> {
   const call = keeper(base);
-  const { head, module, kernel } = (await call("open", [await resolve(source)])) as { head: Head } & Pick<Branch, "module" | "kernel">;
+  const { key, head, kernel } = (await call("open", [await resolve(source)])) as { key: number; head: Head; kernel: Branch["kernel"] };
   const { ram, harts, now_ns, image } = head.about;
   const { memory, ramBytes } = reserveMemory(ram);
   if (ramBytes < ram) throw new EbbError("no-memory", `the browser gives no ${ram >> 20} MiB for this machine`);
-  await call("fill", [memory, memory.buffer.byteLength - ramBytes]);
+  const filled = call("fill", [key, memory, memory.buffer.byteLength - ramBytes]) as Promise<WebAssembly.Module>;
+  filled.catch(() => undefined); // whoever boots it waits for it, later
   const { id, tick, heap, low, pages } = head;
   const known = JSON.stringify({ terminals: [], blocks: [], ...head.about, snapshot: id, tick });
-  return { memory, ramBytes, extent: { heap, low, pages }, module, kernel, image: image ?? "base", known, ms: now_ns / 1e6, harts };
+  return { memory, ramBytes, extent: { heap, low, pages }, kernel, filled, image: image ?? "base", known, ms: now_ns / 1e6, harts };
 }
 
 async function resolve(source: string | URL | Blob): Promise<string | Uint8Array> {

@@ -67,10 +67,10 @@ SNAPSHOT = """async (full) => {
   const restored = [];
   for (let round = 0; round < 5; round++) {
     const middle = performance.now();
-    const { head } = await call("open", id);
+    const { key, head } = await call("open", id);
     const pages = 1024 + head.about.ram / 65536;
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-    await call("fill", memory, 1024 * 65536);
+    await call("fill", key, memory, 1024 * 65536);
     restored.push(performance.now() - middle);
   }
   worker.terminate();

@@ -179,12 +179,12 @@ RESTORE = """
     const found = { open: [], fill: [] };
     for (let round = 0; round < 5; round++) {
         const begin = performance.now();
-        const { head } = await call("open", arg);
+        const { key, head } = await call("open", arg);
         found.open.push(performance.now() - begin);
         const pages = (64 << 20) / 65536 + head.about.ram / 65536;
         const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
         const middle = performance.now();
-        await call("fill", memory, 64 << 20);
+        await call("fill", key, memory, 64 << 20);
         found.fill.push(performance.now() - middle);
     }
     worker.terminate();

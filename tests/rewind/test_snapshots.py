@@ -13,7 +13,7 @@ import pytest
 
 from ebbtide import Machine
 from ebbtide.rewind.bundle import Bundle
-from ebbtide.rewind.snapshots import PAGE, Extent, Snapshot, SnapshotStore, Tracker
+from ebbtide.rewind.snapshots import NODE, PAGE, Extent, Snapshot, SnapshotStore, Tracker
 from ebbtide.rewind.store import RunStore
 from ebbtide.rewind.tape import TapeDamaged
 
@@ -80,6 +80,33 @@ def test_what_changes_is_kept_and_the_rest_is_shared(store) -> None:
     snapshots.remove([one.id for one in made])
     counts = (store.database.execute(f"SELECT COUNT(*) FROM {name}") for name in ("page", "node"))
     assert [count.fetchone() for count in counts] == [(0,), (0,)]
+
+
+def test_where_most_pages_come_is_told_before_they_do(store) -> None:
+    chance = random.Random(4)
+    memory = bytearray(BASE + PAGES * PAGE)
+    full = range(
+        NODE, 3 * NODE
+    )  # two nodes; of the one before a single page, of the one behind every fourth
+    for page in (1, *full, *range(3 * NODE, 4 * NODE, 4)):
+        memory[BASE + page * PAGE : BASE + (page + 1) * PAGE] = chance.randbytes(PAGE)
+    snapshots = SnapshotStore(store)
+    tracker = Tracker(SimpleNamespace(bytes=memoryview(memory)), BASE, PAGES)
+    whole = Extent(PAGES, PAGES, PAGES)
+    tracker.look(whole)
+    one = snapshots.create(tracker, whole, KERNEL, 1, {})
+    back, told, come = bytearray(len(memory)), [], []
+
+    def room(page: int, number: int) -> memoryview:
+        come.append(page)
+        return memoryview(back)[BASE + page * PAGE : BASE + (page + number) * PAGE]
+
+    def dense(first: int, number: int) -> None:
+        assert not come
+        told.append((first, number))
+
+    snapshots.restore(one, room, dense)
+    assert told == [(NODE, 2 * NODE)] and back == memory
 
 
 def test_a_damaged_page_is_found(store) -> None:

@@ -86,7 +86,10 @@ class Snapshots:
         def room(first: int, number: int) -> memoryview:
             return view[base + first * page : base + (first + number) * page]
 
-        self._kept.restore(snapshot, room)
+        def dense(first: int, number: int) -> None:
+            memory.large(base + first * page, number * page)
+
+        self._kept.restore(snapshot, room, dense)
 
     def check(self, snapshot: Snapshot) -> int:
         """Hash every page of one."""

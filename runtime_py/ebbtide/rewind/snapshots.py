@@ -259,21 +259,40 @@ class SnapshotStore:
             raise SnapshotMissing(f"{why}; `ebb snapshot list` lists them")
         return found[0]
 
-    def restore(self, snapshot: Snapshot, room: Callable[[int, int], memoryview]) -> None:
-        """Read all pages that are not zero; `room` gives place for so many from a number on."""
+    def restore(
+        self,
+        snapshot: Snapshot,
+        room: Callable[[int, int], memoryview],
+        dense: Callable[[int, int], None] = lambda first, number: None,
+    ) -> None:
+        """Read all pages that are not zero; `room` gives place for so many from a number on. `dense` is told
+        before of so many pages from a number on, most of which come.
+        """
         nodes: bytes = self._first("SELECT nodes FROM snapshot WHERE id = ?", snapshot.id)
         if _root(snapshot.kernel, snapshot.extent, snapshot.tick, nodes) != snapshot.id:
             raise TapeDamaged(f"snapshot {snapshot.id} does not have its hash")
-        self.copy_nodes(nodes, room)
+        self.copy_nodes(nodes, room, dense)
 
-    def copy_nodes(self, nodes: bytes, room: Callable[[int, int], memoryview]) -> None:
+    def copy_nodes(
+        self,
+        nodes: bytes,
+        room: Callable[[int, int], memoryview],
+        dense: Callable[[int, int], None] = lambda first, number: None,
+    ) -> None:
         """Read all pages of some nodes that are not zero."""
         with self._path.open("a+b") as file:
             fcntl.flock(file, fcntl.LOCK_SH)  # nobody may reuse a place meanwhile
-            for number in range(len(nodes) // 32):
-                if (hash := nodes[number * 32 : number * 32 + 32]) == _NO_NODE:
-                    continue
-                for page, begin, end in _runs(number * NODE, self._places(hash)):
+            found = {
+                number: self._places(hash)
+                for number in range(len(nodes) // 32)
+                if (hash := nodes[number * 32 : number * 32 + 32]) != _NO_NODE
+            }
+            for first, behind in _neighbours(
+                number for number, places in found.items() if places.count(0) < NODE // 4
+            ):
+                dense(first * NODE, (behind - first) * NODE)
+            for number, places in found.items():
+                for page, begin, end in _runs(number * NODE, places):
                     target = room(page, end - begin)
                     if os.preadv(file.fileno(), [target], begin * PAGE) != len(target):
                         raise TapeDamaged(f"page {page} of a snapshot is missing")
@@ -348,11 +367,24 @@ def _root(kernel: str, extent: Extent, tick: int, nodes: bytes) -> str:
     return hashlib.sha256(head + nodes).hexdigest()
 
 
+def _neighbours(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Yield the first number, and the one behind the last, of each row of rising numbers without a gap."""
+    begin = end = -1
+    for number in numbers:
+        if number != end:
+            if begin >= 0:
+                yield begin, end
+            begin = number
+        end = number + 1
+    if begin >= 0:
+        yield begin, end
+
+
 def _runs(first: int, places: array[int]) -> Iterator[tuple[int, int, int]]:
     """Yield the first page, its place and the place behind, of pages that lie one after the other."""
     begin = 0
     for at in range(1, len(places) + 1):
-        if at < len(places) and places[at] and places[at] == places[at - 1] + 1:
+        if at < len(places) and places[at - 1] and places[at] == places[at - 1] + 1:
             continue
         if places[begin]:
             yield first + begin, places[begin], places[at - 1] + 1

@@ -8,8 +8,9 @@ const scope = globalThis as unknown as DedicatedWorkerGlobalScope;
 let opening: Promise<SnapshotStore> | null = null;
 const store = (): Promise<SnapshotStore> => (opening ??= SnapshotStore.open());
 
-/** What the page was told last of a file that it boots from. */
-let opened: { file: SnapshotFile | null; id: string } | null = null;
+/** What the page was told of, and is to boot from. */
+const opened = new Map<number, { file: SnapshotFile | null; id: string; module: Promise<WebAssembly.Module> }>();
+let keys = 0;
 let copied: Copied["nodes"] = new Map();
 
 type Head = Omit<SnapshotHead, "id">;
@@ -71,24 +72,26 @@ servePort(scope, {
   },
 
   /** Say what a snapshot is of that is to be booted from: an id, or a file. */
-  async open(source: string | Uint8Array<ArrayBuffer>): Promise<{ head: SnapshotHead; module: WebAssembly.Module; kernel: Uint8Array }> {
-    if (typeof source === "string") {
-      const { head, kernel } = await (await store()).head(source);
-      opened = { file: null, id: head.id };
-      return { head, module: await WebAssembly.compile(kernel), kernel };
-    }
-    const file = await readSnapshot(source);
-    await check(file);
-    opened = { file, id: file.head.id };
-    return { head: file.head, module: await WebAssembly.compile(file.kernel), kernel: file.kernel };
+  async open(source: string | Uint8Array<ArrayBuffer>): Promise<{ key: number; head: SnapshotHead; kernel: Uint8Array }> {
+    const file = typeof source === "string" ? null : await readSnapshot(source);
+    if (file !== null) await check(file);
+    const { head, kernel } = file ?? (await (await store()).head(source as string));
+    const module = WebAssembly.compile(kernel);
+    module.catch(() => undefined); // told to who asks for it
+    opened.set(++keys, { file, id: head.id, module });
+    return { key: keys, head, kernel };
   },
 
-  async fill(memory: WebAssembly.Memory, base: number): Promise<void> {
-    const { file, id } = opened!;
-    opened = null;
-    if (file === null) return (await store()).restore(id, memory, base);
-    const bytes = new Uint8Array(memory.buffer);
-    for (const [number, pages] of file.nodes) for (const [page, data] of pages) bytes.set(data, base + (number * NODE + page) * PAGE);
+  /** Put its pages into a memory; gives its kernel, which the browser compiles meanwhile. */
+  async fill(key: number, memory: WebAssembly.Memory, base: number): Promise<WebAssembly.Module> {
+    const { file, id, module } = opened.get(key)!;
+    opened.delete(key);
+    if (file === null) await (await store()).restore(id, memory, base);
+    else {
+      const bytes = new Uint8Array(memory.buffer);
+      for (const [number, pages] of file.nodes) for (const [page, data] of pages) bytes.set(data, base + (number * NODE + page) * PAGE);
+    }
+    return module;
   },
 
   list: async () => (await store()).list(),
