@@ -339,6 +339,7 @@ struct jit_module {
     u32 bytes, len; // in private memory, there until k_jit_done
     u32 slot, count;
     u32 record, record_len; // beside it; 0: this one is not worth keeping for other runs
+    u32 listing, listing_len; // what it was made from, as text, if that is wanted
     u32 kept; // not 0: there are no bytes, but one of those that k_jit_keep has named is wanted; the first is 1
 };
 
@@ -359,6 +360,7 @@ struct jit_counters {
     u32 flushes; // times that all decoded code was dropped
 };
 enum { JIT_TAIL_CALLS = 1, JIT_RELAXED_MADD = 2 }; // what the engine has, for k_jit_start
+enum { JIT_LISTING = 4 };                         // besides: that listings are wanted
 
 // ---- A debugger's view (debug.h); private --------------------------------------------------------
 #define DEBUG_TABLE(X)                                                                             \

@@ -352,6 +352,9 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
                      "compare the machines")  # fmt: skip
     run.add_argument("--no-keep-code", action="store_true",
                      help="neither use compiled code of earlier runs nor leave any")  # fmt: skip
+    run.add_argument("--jit-dump", metavar="DIR",
+                     help="write compiled code there, as modules and as text: of each region guest "
+                     "instructions beside the WebAssembly made of them (no kept code is used)")  # fmt: skip
     run.add_argument("--stats", action="store_true",
                      help="at the end, write to stderr what was run and what was compiled")  # fmt: skip
     run.add_argument("--record", action=argparse.BooleanOptionalAction,

@@ -107,6 +107,7 @@ async def _run(options: argparse.Namespace) -> int:
         about={"args": args, "tty": (rows, cols) if tty else None},
         jit=options.jit or JIT,
         keep_code=not options.no_keep_code,
+        jit_dump=options.jit_dump,
         mounts=tuple(Mount(*item) for item in options.volume),
         on_log=partial(_log, everything=options.log),
         on_progress=_progress(),

@@ -94,6 +94,7 @@ class Options:
     jit: str = JIT
     jit_threshold: int | None = None  # entries that make code worth compiling
     keep_code: bool = True  # compiled code is kept for later machines
+    jit_dump: str | None = None  # folder for compiled code as text; natively
     on_progress: Progress | None = None
 
     def checked(self, harts_most: int) -> Self:

@@ -153,7 +153,7 @@ class NativePlacement(Placement):
             store, threshold = None, JIT_THRESHOLD
             if self._verify:
                 threshold = verify.THRESHOLD
-            elif options.keep_code:
+            elif options.keep_code and not options.jit_dump:
                 store = CodeStore(store_folder(self.kernel, harts))
                 threshold = JIT_THRESHOLD_KEPT
             threshold = options.jit_threshold or threshold
@@ -161,6 +161,7 @@ class NativePlacement(Placement):
                 self.kernel,
                 threshold=threshold,
                 store=store,
+                dump=Path(options.jit_dump) if options.jit_dump else None,
                 on_refused=self._refused,
             )
         for seat in self._seats:
