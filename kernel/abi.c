@@ -52,7 +52,7 @@ static const struct line lines[] = {
     S(event_limits) S(event_chaos) S(event_block) S(event_hostfs) S(out) S(out_call) S(out_block) S(out_hostfs)
     S(hostfs_attr) S(out_log) S(out_notice) S(out_tap) S(report) S(counters) S(jit_module) S(jit_counters)
     S(order_log)
-    S(debug_note) S(debug_notes) S(debug_task) S(debug_tasks) S(debug_registers) S(debug_map)
+    S(debug_note) S(debug_notes) S(debug_task) S(debug_tasks) S(debug_registers) S(debug_status) S(debug_map)
 #undef S
 #define O(type, field) {"offset." #type "." #field, offsetof(struct type, field)},
     O(event, kind) O(event, len)
@@ -88,6 +88,7 @@ static const struct line lines[] = {
     O(jit_counters, region_instructions) O(jit_counters, module_bytes) O(jit_counters, refused)
     O(jit_counters, evictions) O(jit_counters, stale) O(jit_counters, queued)
     O(jit_counters, kept_regions) O(jit_counters, kept_modules)
+    O(jit_counters, epochs) O(jit_counters, flushes)
     O(order_log, head) O(order_log, tail) O(order_log, size) O(order_log, data) O(order_log, feed)
     O(order_log, len) O(order_log, at) O(order_log, event)
     O(debug_note, tick) O(debug_note, after) O(debug_note, va) O(debug_note, pc) O(debug_note, kind)
@@ -96,6 +97,10 @@ static const struct line lines[] = {
     O(debug_task, current) O(debug_task, nr) O(debug_task, instret) O(debug_task, name)
     O(debug_registers, x) O(debug_registers, pc) O(debug_registers, f) O(debug_registers, instret)
     O(debug_registers, fcsr) O(debug_map, start) O(debug_map, end) O(debug_map, offset)
+    O(debug_status, pgid) O(debug_status, sid) O(debug_status, uid) O(debug_status, gid)
+    O(debug_status, nice) O(debug_status, pending) O(debug_status, blocked)
+    O(debug_status, utime) O(debug_status, stime)
+    O(debug_status, child_utime) O(debug_status, child_stime)
     O(debug_map, prot) O(debug_map, flags) O(debug_map, main) O(debug_map, name_len)
 #undef O
 };

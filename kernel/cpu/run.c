@@ -428,6 +428,19 @@ static enum end execute(struct session *s, struct op *op) {
     return execute_float(s, op, id);
 }
 
+// Has anything changed of where code is, or what? Then a new epoch begins.
+static bool epoch_check(struct hart *hart, struct cpu_cache *cache) {
+    u32 fetch = fetch_generation(hart), drops = code_drops();
+    if (cache->mm_id == hart->tlb->mm_id && cache->fetch_generation == fetch &&
+        cache->drops == drops)
+        return false;
+    cache->mm_id = hart->tlb->mm_id;
+    cache->fetch_generation = fetch;
+    cache->drops = drops;
+    cpu_cache_new_epoch(cache);
+    return true;
+}
+
 // Enter the code at run.pc with a fresh slice. False: s->exit is set.
 static bool enter(struct session *s, bool first) {
     struct run *run = &s->cache->run;
@@ -440,7 +453,7 @@ static bool enter(struct session *s, bool first) {
             return false;
         }
         tlb_acknowledge(s->hart);
-        cpu_cache_new_epoch(s->cache);
+        epoch_check(s->hart, s->cache);
     }
     if (!s->left) {
         s->exit = CPU_FUEL;
@@ -514,8 +527,8 @@ static bool run_slice(struct session *s) {
             hart->code_changed = false;
             u32 misses = cache->misses;
             end = execute(s, op);
-            // A miss may have waited for the kernel, and answered another hart's shootdown meanwhile.
-            if (end == END_NEXT && cache->smp && cache->misses != misses)
+            // A miss may have waited for the kernel, and another hart changed what is mapped here meanwhile.
+            if (end == END_NEXT && cache->smp && cache->misses != misses && epoch_check(hart, cache))
                 end = END_REFETCH;
             switch (end) {
             case END_NEXT: run->ip++; continue;
@@ -612,17 +625,6 @@ static void registers_copy(u64 *restrict to, const u64 *restrict from) {
     typedef u64 pair __attribute__((vector_size(16), aligned(8), may_alias));
     for (u32 i = 0; i < 16; i++)
         ((pair *)to)[i] = ((const pair *)from)[i];
-}
-
-static void epoch_check(struct hart *hart, struct cpu_cache *cache) {
-    u32 fetch = fetch_generation(hart), drops = code_drops();
-    if (cache->mm_id == hart->tlb->mm_id && cache->fetch_generation == fetch &&
-        cache->drops == drops)
-        return;
-    cache->mm_id = hart->tlb->mm_id;
-    cache->fetch_generation = fetch;
-    cache->drops = drops;
-    cpu_cache_new_epoch(cache);
 }
 
 enum cpu_exit cpu_run(struct hart *hart, struct cpu *cpu, u64 fuel, u64 *retired) {

@@ -131,14 +131,14 @@ maddr jit_raise(struct jit *jit) {
 
 // ---- Running it --------------------------------------------------------------------------------
 static bool page_stands(struct jit *jit, u64 va, const struct region_page *page) {
-    const struct code_page *known = code_page_known(jit->hart, jit->cache, va);
-    return known && known->frame == page->frame && known->generation == page->generation &&
-           code_generation(page->frame) == page->generation;
+    return code_generation(page->frame) == page->generation &&
+           code_frame(jit->hart, jit->cache, va) == page->frame;
 }
 
+// Whether its pages are decoded here does not matter: their generations say that they are as they were.
 static bool stands(struct jit *jit, u32 index, u64 pc) {
     struct region *region = &jit->region[index];
-    u32 epoch = jit->cache->epochs;
+    u32 epoch = jit->cache->epochs, fetch = fetch_generation(jit->hart);
     if (jit->valid[index] == epoch && region->pc == pc)
         return true;
     for (u32 i = 0; i < region->page_count; i++) {
@@ -146,6 +146,8 @@ static bool stands(struct jit *jit, u32 index, u64 pc) {
         if (!page_stands(jit, pc + ((u64)(i64)page->delta << PAGE_SHIFT), page))
             return false;
     }
+    if (fetch_generation(jit->hart) != fetch) // who looks may have waited for another hart
+        return false;
     if (jit->valid[index] ==
         epoch) // now at another address: whoever knows the old one must look again
         cpu_cache_new_epoch(jit->cache);

@@ -21,7 +21,7 @@ struct memobject_ops {
 };
 struct memobject {
     const struct memobject_ops *ops;
-    bool shared; // somebody has it mapped, or had, so that what is stored goes there
+    u64 group; // of those that have it mapped, if one does, or did, so that what is stored goes there
 };
 
 // Frames by index: a radix tree. Embedded in what caches pages (inodes, shared memory).

@@ -59,7 +59,7 @@ def fake_abi_text() -> str:
         "jit_module": "id:4 bytes:4 len:4 slot:4 count:4 record:4 record_len:4 listing:4 listing_len:4 kept:4",
         "jit_counters": "instructions:8 entries:8 compile_ns:8 regions:4 modules:4 "
         "region_instructions:4 module_bytes:4 refused:4 evictions:4 stale:4 queued:4 "
-        "kept_regions:4 kept_modules:4",
+        "kept_regions:4 kept_modules:4 epochs:4 flushes:4",
         "report": "status:4 tid:4 pid:4 nr:4 pc:8 tick:8 now_ns:8 deadline_ns:8 retired:8 steps:8 "
         "seen:4 call_seq:4 outbox:4 detail:4",
     }

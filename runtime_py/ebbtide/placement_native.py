@@ -108,6 +108,11 @@ class NativePlacement(Placement):
         placement._snapshots, placement._begun = snapshots, found
         return placement
 
+    @property
+    def harts_before(self) -> int | None:
+        """How many harts the snapshot's machine has, if it goes on from one."""
+        return Beside.of(self._begun).harts if self._begun else None
+
     def left_over(self) -> tuple[int, tuple[int, ...]]:
         assert self._begun
         beside = Beside.of(self._begun)

@@ -481,6 +481,9 @@ export interface Stats {
   /** Pieces of guest code that an earlier visit had compiled, and their modules. */
   readonly keptRegions: number;
   readonly keptModules: number;
+  /** Times that a processor has looked at all pieces again, and that one has dropped all decoded code. */
+  readonly epochs: number;
+  readonly flushes: number;
 }
 
 export type Method = keyof Methods;

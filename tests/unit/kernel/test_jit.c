@@ -88,14 +88,20 @@ static void fill(u32 kind) {
 // ---- One machine, as far as the translator looks at it -----------------------------------------
 static struct cpu_cache *cache;
 
+static u32 *op_of(const struct code_page *page, u32 parcel) {
+    return &page->map[parcel / PART]->op[parcel % PART];
+}
+
 static void map_pages(u64 va, u32 frames, bool sparse) {
     cpu_cache_flush(cache);
     cpu_cache_new_epoch(cache);
     for (u32 i = 0; i < PAGES; i++) {
         struct code_page *page = &cache->pages[cache->page_count++];
         *page = (struct code_page){.frame = frames + i * PAGE_SIZE, .generation = 1};
+        for (u32 k = 0; k < PARCELS / PART; k++)
+            page->map[k] = &cache->parts[cache->part_count++];
         for (u32 k = 0; k < PARCELS; k++)
-            page->map[k] = !sparse || below(16) ? 16 : 0;
+            *op_of(page, k) = !sparse || below(16) ? 16 : 0;
         u64 at = va + (u64)i * PAGE_SIZE;
         for (u32 k = 0; k < PAGE_SIZE && sparse; k += 2)
             *called_slot(cache, at + k) = (at + k) << 32 | (u32)(va + (below(sizeof code) & ~1ull));
@@ -198,7 +204,7 @@ static void translate_given(FILE *out, const char *hex, u32 offset, u64 va, cons
         code[size++] = (u8)(digit(hex[0]) << 4 | digit(hex[1]));
     map_pages(va, MADDR(code), false);
     for (u32 k = size / 2; k < PAGES * PARCELS; k++)
-        cache->pages[k / PARCELS].map[k % PARCELS] = 0;
+        *op_of(&cache->pages[k / PARCELS], k % PARCELS) = 0;
     if (from && to)
         *called_slot(cache, va + number(from)) = (va + number(from)) << 32 | (u32)(va + number(to));
     jit_hot(cache->jit, va + offset, 0);
