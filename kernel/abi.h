@@ -339,6 +339,7 @@ struct jit_module {
     u32 bytes, len; // in private memory, there until k_jit_done
     u32 slot, count;
     u32 record, record_len; // beside it; 0: this one is not worth keeping for other runs
+    u32 listing, listing_len; // what it was made from, as text, if that is wanted
     u32 kept; // not 0: there are no bytes, but one of those that k_jit_keep has named is wanted; the first is 1
 };
 
@@ -359,6 +360,7 @@ struct jit_counters {
     u32 flushes; // times that all decoded code was dropped
 };
 enum { JIT_TAIL_CALLS = 1, JIT_RELAXED_MADD = 2 }; // what the engine has, for k_jit_start
+enum { JIT_LISTING = 4 };                         // besides: that listings are wanted
 
 // ---- A debugger's view (debug.h); private --------------------------------------------------------
 #define DEBUG_TABLE(X)                                                                             \
@@ -413,6 +415,16 @@ struct debug_registers {
     u32 pad;
 };
 
+// What a core file says of a thread beside its registers, and of its process. Times are in ns; a leader's
+// are those of all threads.
+struct debug_status {
+    u32 pgid, sid, uid, gid;
+    i32 nice;
+    u32 pad;
+    u64 pending, blocked; // bit n - 1: signal n, of this thread alone
+    u64 utime, stime, child_utime, child_stime;
+};
+
 struct debug_map {
     u64 start, end;
     u64 offset; // in the file
@@ -464,5 +476,5 @@ struct order_log {
 // k_debug_clear() k_debug_add(pid, kind, va_lo, va_hi, len) k_debug_note(kinds, stops, here) k_debug_until(tid, instret_lo, hi):
 //     what to look for; the first answers the address of struct debug_notes. A step that ends for it answers
 //     READY, with report.detail 1
-// k_debug_tasks(pid) k_debug_registers(tid) k_debug_map(pid, va_lo, va_hi) -> address of the struct, or 0
+// k_debug_tasks(pid) k_debug_registers(tid) k_debug_status(tid) k_debug_map(pid, va_lo, va_hi) -> address of the struct, or 0
 // k_debug_read(pid, va_lo, va_hi, to, len) k_debug_auxv(pid, to) -> bytes copied to private memory

@@ -248,7 +248,7 @@ __attribute__((export_name("k_jit_start"))) u32 k_jit_start(u32 id, u32 slot, u3
     if (!jit)
         return (u32)-ENOMEM;
     *jit = (struct jit){
-        .hart = hart, .cache = hart->cpu, .threshold = max(threshold, 1u), .features = features};
+        .hart = hart, .cache = hart->cpu, .threshold = max(threshold, 1u), .features = features & ~(u32)JIT_LISTING};
     jit->slot_first = jit->slot_next = slot;
     jit->slot_end = slot + count;
     jit->region_count = jit->module_id = 1;
@@ -258,6 +258,7 @@ __attribute__((export_name("k_jit_start"))) u32 k_jit_start(u32 id, u32 slot, u3
     jit->jump = palloc(JIT_JUMPS * sizeof *jit->jump);
     jit->translation = palloc(translation_size());
     jit->bytes = palloc(JIT_MODULE_BYTES);
+    jit->listing = features & JIT_LISTING ? palloc(JIT_LISTING_BYTES) : NULL;
     if (!jit->region || !jit->valid || !jit->jump || !jit->translation || !jit->bytes || !jit->record)
         return (u32)-ENOMEM;
     hart->cpu->context->jump = MADDR(jit->jump);

@@ -13,6 +13,7 @@ typedef i32 region_fn(struct jit_context *context, i32 fuel, i32 depth, u64 pc);
 
 #define JIT_REGIONS 16384u
 #define JIT_MODULE_BYTES 0x60000u
+#define JIT_LISTING_BYTES 0x80000u
 #define JIT_QUEUE 256u
 #define JIT_JUMPS 16384u // a power of two
 #define JIT_PAGES 8u   // that one region's code may lie in
@@ -74,6 +75,8 @@ struct jit {
     u32 early; // entries before kept code is asked for
     u32 module_id; // of the next
     u8 *record; // of `module`
+    char *listing; // listing.c; NULL: nobody wants it
+    u32 listing_len;
     struct jit_counters counters;
     struct translation *translation; // scratch
 };

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import time
 import tomllib
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,7 +55,10 @@ def pyodide() -> None:
     version = SDK / "node_modules" / "pyodide" / "package.json"
     library = CACHE / "pyodide" / f"stdlib-{digest(version, COMPILE)[:16]}.zip"
     runtime, late, preload = runtime_modules()
-    inputs = digest(version, PREPARE, COMPILE, SDK / "compress.mjs", runtime, late, *preload)
+    without = settings()["library-without"]
+    inputs = digest(
+        version, PREPARE, COMPILE, SDK / "compress.mjs", runtime, late, *preload, *without
+    )
     if fresh("pyodide", inputs, PYODIDE / "index.json"):
         return
     node = setup.node()[0]
@@ -70,13 +74,23 @@ def pyodide() -> None:
     )
     parts = {"files": files, "late": late_files, "preload": preload}
     write(spec, json.dumps(parts, indent=1))
+    trimmed = BUILD / "pyodide" / "library.zip"
+    trim(library, trimmed, set(without))
     text = run(
-        [node, PREPARE, "runtime", library, spec, PYODIDE],
+        [node, PREPARE, "runtime", trimmed, spec, PYODIDE],
         mend="a module that cannot run in Pyodide belongs into leave-out, pyproject.toml",
     )
     stamp("pyodide", inputs)
     size = json.loads(text.splitlines()[-1])["snapshot"]
     done("pyodide", f"{len(runtime)} modules, {size / 1e6:.1f} MB of snapshot", start)
+
+
+def trim(library: Path, trimmed: Path, without: set[str]) -> None:
+    """Copy the archive of the standard library, but for some modules and packages."""
+    with zipfile.ZipFile(library) as old, zipfile.ZipFile(trimmed, "w") as new:
+        for info in old.infolist():
+            if info.filename.split("/")[0].removesuffix(".pyc") not in without:
+                new.writestr(info, old.read(info), compresslevel=9)
 
 
 def runtime_modules() -> tuple[list[Path], list[Path], list[str]]:

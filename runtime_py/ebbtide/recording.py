@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from .abi import Abi, Status
 from .errors import EbbError, InternalError
@@ -64,6 +64,15 @@ class Recorder(Protocol):
 
 
 Order: TypeAlias = AbstractContextManager[object]
+
+
+def without_drawn(about: dict[str, Any]) -> dict[str, Any]:
+    """Return what META says without what terminals showed before the tape began."""
+    start = about.get("start")
+    if not start:
+        return about
+    terminals = [{**one, "drawn": ""} for one in start.get("terminals", ())]
+    return {**about, "start": {**start, "terminals": terminals}}
 
 
 class ReplayDiverged(EbbError):

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import io
+import json
 import os
 import subprocess
 import sys
@@ -339,6 +340,15 @@ def test_what_goes_on_replays_natively(
         gone_on["snapshot"] if number else f"{gone_on['ids'][0]}@{gone_on['tick']}"
     ) in done.stdout
     done = ebb("import", str(file))
+    assert done.returncode == 0, done.stderr
+    secret = tmp_path / "redacted.ebbrun"
+    assert ebb("export", "run", said["id"], str(secret), "--redact").returncode == 0
+    bundle = Bundle(secret.read_bytes())
+    first = next(iter(TapeReader(bundle.tape, bundle).entries())).data
+    plain = next(iter(TapeReader(reader_of.tape, reader_of).entries())).data
+    assert (b"'dy" in plain) is (number == 0)  # what the terminal had shown where it branched off
+    assert b"'dy" not in first
+    assert "'dy" not in json.dumps(bundle.info)
     done = ebb("snapshot", "create", f"{said['id']}@{gone_on['tick'] + 1_000_000}")
     assert (done.returncode, done.stderr) == (0, "")
     done = ebb("snapshot", "fork", done.stdout.strip(), "-q", "--", "cat", "/tmp/word")

@@ -155,9 +155,8 @@ def _profile(
 
 
 # ---- Is it what was written? ---------------------------------------------------------------------
-def verify_chain(reader: TapeReader, told: Told) -> str:
-    """Check framing, checksums, and the chain of hashes; raises TapeDamaged."""
-    head = reader.head(lambda tick: told(tick / max(reader.leaves[-1].last_tick, 1), []))
+def chain_is_whole(reader: TapeReader, head: bytes) -> str:
+    """Say what was found."""
     entries = sum(leaf.count for leaf in reader.leaves)
     return f"{len(reader.leaves)} leaves, {entries} entries: chain whole, head {head.hex()}"
 

@@ -19,7 +19,7 @@ from typing import Any
 from pyodide.ffi import JsException, to_js
 
 from ..abi import Abi
-from ..recording import END, META, OUTPUT, PAGES, Entry
+from ..recording import END, META, OUTPUT, PAGES, Entry, without_drawn
 from ..rewind.output import OutputHash
 from ..rewind.tape import Header, Named, TapeWriter, event_heads
 from .tape_ring import RingReader
@@ -137,7 +137,9 @@ class PageRecording:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._hurry.wait(), START_S)
         try:
-            kernel = bytes.fromhex(await self._store.begin(self.id, json.dumps(self._about)))
+            kernel = bytes.fromhex(
+                await self._store.begin(self.id, json.dumps(without_drawn(self._about)))
+            )
             pages = json.loads(await self._store.pages(self.id))
         except JsException as error:
             self.stop(str(error.message))

@@ -34,6 +34,7 @@ from .page_stage import PageStage
 
 BUDGET = 1 << 23  # ticks of one step, so that a slice ends in time
 QUANTUM = 1 << 18  # ticks, at first
+LEAVES = 32  # of a tape, that are hashed at once
 DRAWN_MOST = 1 << 16  # bytes of what a terminal showed, which whoever goes on is told
 
 Event = dict[str, Any]
@@ -346,29 +347,36 @@ def _verdict(cut: bool, checks: list[Callable[[], str]]) -> dict[str, Any]:
     return {"state": "cut" if cut else "whole", "said": said, "why": ""}
 
 
-def verify_tape(tape: Any, objects: Any, kernel: str, deep: bool, told: Any) -> dict[str, Any]:
-    """Check a tape, and if `deep` all objects that it names; `kernel` is the hash of the kernel we have."""
+async def verify_tape(
+    tape: Any, objects: Any, kernel: str, deep: bool, sha256: Callable[[Any], Any], told: Any
+) -> dict[str, Any]:
+    """Check a tape, and if `deep` all objects that it names; `kernel` is the hash of the kernel we have.
+    `sha256` hashes many at once: the browser's own is ten times as fast as Python's here.
+    """
     teller = _teller(told)
-    reader: TapeReader | None = None
-
-    def chain() -> str:
-        nonlocal reader
+    said: list[str] = []
+    try:
         reader = TapeReader(tape.to_bytes(), MapObjects(objects))
-        said = looking.verify_chain(reader, teller)
+        head = reader.header.genesis()
+        for first in range(0, len(reader.leaves), LEAVES):
+            leaves = reader.leaves[first : first + LEAVES]
+            hashes = await sha256(to_js([reader.raw(leaf) for leaf in leaves]))
+            for leaf, hash in zip(leaves, hashes, strict=True):
+                head = reader.link(head, leaf, hash.to_bytes())
+            teller(leaves[-1].last_tick / max(reader.leaves[-1].last_tick, 1), [])
+        said.append(looking.chain_is_whole(reader, head))
         if reader.leaves and reader.header.kernel.hex() != kernel:
             raise TapeDamaged(f"the kernel {reader.header.kernel.hex()} is damaged, or another")
-        return said
-
-    def names() -> str:
-        assert reader
-        return looking.verify_objects(list(reader.entries()), teller)
-
-    found = _verdict(False, [chain, names] if deep else [chain])
-    if found["state"] == "whole":
-        last = reader.last() if reader else None
-        if last is None or last.kind != END:
-            found["state"] = "cut"
-    return found
+        if deep:
+            said.append(looking.verify_objects(list(reader.entries()), teller))
+    except TapeDamaged as error:
+        return {"state": "damaged", "said": said, "why": str(error)}
+    last = reader.last()
+    return {
+        "state": "cut" if last is None or last.kind != END else "whole",
+        "said": said,
+        "why": "",
+    }
 
 
 @dataclass(frozen=True)

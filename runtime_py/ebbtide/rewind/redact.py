@@ -10,7 +10,7 @@ import io
 import json
 
 from ..abi import Abi
-from ..recording import EVENT, META, PAGES, Entry, Written
+from ..recording import EVENT, META, PAGES, Entry, Written, without_drawn
 from .store import Run
 from .tape import Header, TapeWriter, event_heads
 
@@ -44,7 +44,7 @@ def redact(run: Run, abi: Abi) -> tuple[bytes, dict[bytes, bytes]]:
 def _redacted(abi: Abi, entry: Written) -> Entry:
     data = entry.data
     if entry.kind == META:
-        data = json.dumps({**json.loads(data), "redacted": True}).encode()
+        data = json.dumps({**without_drawn(json.loads(data)), "redacted": True}).encode()
     elif entry.kind == PAGES:
         data = _blank(data, 4)  # all that the machine knew
     elif entry.kind == EVENT:

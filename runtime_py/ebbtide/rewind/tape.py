@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
@@ -105,11 +105,11 @@ class Leaf:
         return self.offset + _LEAF.size + _CRC.size
 
 
-def _chain(head: bytes, leaf: Leaf, raw: bytes) -> bytes:
+def _chain(head: bytes, leaf: Leaf, hash: bytes) -> bytes:
     fields = struct.pack(
         "<IIQQQ", leaf.raw, leaf.count, leaf.first_seq, leaf.first_tick, leaf.last_tick
     )
-    return hashlib.sha256(b"ebb-leaf" + head + fields + hashlib.sha256(raw).digest()).digest()
+    return hashlib.sha256(b"ebb-leaf" + head + fields + hash).digest()
 
 
 def event_heads(abi: Abi) -> dict[int, int]:
@@ -241,7 +241,7 @@ class TapeWriter:
         leaf = Leaf(
             0, len(raw), len(stored), self._held, self.count, self._first_tick, self._tick, b""
         )
-        self.head = _chain(self.head, leaf, raw)
+        self.head = _chain(self.head, leaf, hashlib.sha256(raw).digest())
         header = _LEAF.pack(
             _LEAF_MAGIC, 0, leaf.raw, leaf.stored, leaf.count, leaf.first_seq,
             leaf.first_tick, leaf.last_tick, self.head,
@@ -358,7 +358,7 @@ class TapeReader:
         head = self.header.genesis()
         for leaf in self.leaves:
             raw = self.raw(leaf)
-            head = self._next(head, leaf, raw)
+            head = self.link(head, leaf, hashlib.sha256(raw).digest())
             yield from self._entries(leaf, raw)
 
     def last(self) -> Written | None:
@@ -409,19 +409,17 @@ class TapeReader:
         if at != len(raw) or count != leaf.count:
             raise self._damaged(leaf.offset, "it has another number of entries", leaf)
 
-    def _next(self, head: bytes, leaf: Leaf, raw: bytes) -> bytes:
-        if (head := _chain(head, leaf, raw)) != leaf.hash:
+    def link(self, head: bytes, leaf: Leaf, hash: bytes) -> bytes:
+        """Return the head behind a leaf whose entries have this hash; raises TapeDamaged if it does not fit."""
+        if (head := _chain(head, leaf, hash)) != leaf.hash:
             raise self._damaged(leaf.offset, "it does not continue the chain of hashes", leaf)
         return head
 
-    def head(self, seen_to: Callable[[int], None] = lambda tick: None) -> bytes:
-        """Return the hash over all leaves; raises TapeDamaged at the first that does not fit.
-        `seen_to` is told how far it is.
-        """
+    def head(self) -> bytes:
+        """Return the hash over all leaves; raises TapeDamaged at the first that does not fit."""
         head = self.header.genesis()
         for leaf in self.leaves:
-            head = self._next(head, leaf, self.raw(leaf))
-            seen_to(leaf.last_tick)
+            head = self.link(head, leaf, hashlib.sha256(self.raw(leaf)).digest())
         return head
 
 

@@ -37,7 +37,7 @@ type Told = (part: number, rows: readonly TraceRow[]) => void;
 
 interface Module {
   Rewinding(tape: Uint8Array, objects: unknown, makeMemory: (ram: number) => StageMemory): Rewinding;
-  verify_tape(tape: Uint8Array, objects: unknown, kernel: string, deep: boolean, told: Told): PyProxy;
+  verify_tape(tape: Uint8Array, objects: unknown, kernel: string, deep: boolean, sha256: (all: readonly Uint8Array<ArrayBuffer>[]) => Promise<Uint8Array[]>, told: Told): Promise<PyProxy>;
   read_abi_text(text: string): PyProxy;
   export_run(info: string, kernel: Uint8Array, tape: Uint8Array, objects: unknown, hashes: readonly string[]): PyProxy;
   import_run(file: Uint8Array): PyProxy;
@@ -92,6 +92,9 @@ const plain = (proxy: PyProxy): unknown => {
   proxy.destroy();
   return value;
 };
+
+const hashAll = (all: readonly Uint8Array<ArrayBuffer>[]): Promise<Uint8Array[]> =>
+  Promise.all(all.map(async (bytes) => new Uint8Array(await crypto.subtle.digest("SHA-256", bytes))));
 
 const told: Told = (part, rows) => scope.postMessage({ part, rows });
 
@@ -152,7 +155,7 @@ servePort(scope, {
   async verify(id: string, levels: VerifyLevels): Promise<Verdict> {
     const run = await (await store).open(id);
     const kernel = hex(new Uint8Array(await crypto.subtle.digest("SHA-256", run.kernel)));
-    const found = plain(module().verify_tape(run.tape, run.objects, kernel, levels.objects ?? false, told)) as Omit<Verdict, "signedBy">;
+    const found = plain(await module().verify_tape(run.tape, run.objects, kernel, levels.objects ?? false, hashAll, told)) as Omit<Verdict, "signedBy">;
     const said = [...found.said];
     const right = (): boolean => found.state === "whole" || found.state === "cut";
     let signedBy: string | null = null;

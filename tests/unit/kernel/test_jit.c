@@ -1,7 +1,7 @@
 // The translator without an engine: random and hostile code goes in, modules come out. The sanitizers see that
 // it stays within its tables; `test_jit FILE SEED COUNT` writes the modules for a test that validates them; `test_jit FILE
-// code HEX [OFFSET PAGE]` the module of the one region that begins at an offset in code at a page's address (both
-// hexadecimal), for whoever reads it, and prints the region's blocks.
+// code HEX [OFFSET PAGE [FROM TO]]` the module of the one region that begins at an offset in code at a page's address, for
+// whoever reads it, and prints what listing.c makes of it; the call through a register at FROM has led to TO. All in hexadecimal.
 #include "../../../kernel/jit/kept.h"
 #include "../../../kernel/jit/translate.h"
 #include "../../../kernel/kernel.h"
@@ -197,50 +197,19 @@ static u64 number(const char *hex) {
     return value;
 }
 
-// A line for a block and one for each instruction in it.
-static void list(const struct translation *t, const struct block *block, u32 offset) {
-    printf("block %u\n", block->count);
-    for (u32 k = 0; k < block->count; k++) {
-        const struct jit_insn *row = &t->row[block->first + k];
-        u64 pc = t->pc + (u64)(i64)row->off;
-        char text[80];
-        u32 word;
-        __builtin_memcpy(&word, code + offset + row->off, 4);
-        cpu_disasm(word, pc, text, sizeof text);
-        printf("%llx %s%s\n", (unsigned long long)pc, text, row->context ? " (copied)" : "");
-    }
-}
-
-// The blocks that this one dominates, in the order in which codegen.c writes them.
-static void list_all(const struct translation *t, u16 index, u32 after, u32 offset) {
-    const struct block *block = &t->block[index];
-    for (u32 i = after; i-- > block->order + 1u;) {
-        const struct block *child = &t->block[t->order[i]];
-        if (child->idom == index && child->merge) {
-            list_all(t, index, i, offset);
-            list_all(t, t->order[i], t->order_count, offset);
-            return;
-        }
-    }
-    list(t, block, offset);
-    for (u32 k = 0; k < 2; k++) {
-        u16 to = block->succ[k];
-        if (to != NO_BLOCK && t->block[to].order > block->order && !t->block[to].merge)
-            list_all(t, to, t->order_count, offset);
-    }
-}
-
 // Translate the code given in hexadecimal digits, and what is not given was never executed.
-static void translate_given(FILE *out, const char *hex, u32 offset, u64 va) {
+static void translate_given(FILE *out, const char *hex, u32 offset, u64 va, const char *from, const char *to) {
     u32 size = 0;
     for (; hex[0] && hex[1] && size < sizeof code - 4; hex += 2)
         code[size++] = (u8)(digit(hex[0]) << 4 | digit(hex[1]));
     map_pages(va, MADDR(code), false);
     for (u32 k = size / 2; k < PAGES * PARCELS; k++)
         *op_of(&cache->pages[k / PARCELS], k % PARCELS) = 0;
+    if (from && to)
+        *called_slot(cache, va + number(from)) = (va + number(from)) << 32 | (u32)(va + number(to));
     jit_hot(cache->jit, va + offset, 0);
     check(translate_module(cache->jit), "a module is made");
-    list_all(cache->jit->translation, 0, cache->jit->translation->order_count, offset);
+    printf("%.*s", (int)cache->jit->listing_len, cache->jit->listing);
     fwrite(&cache->jit->module.len, 4, 1, out);
     fwrite(MPTR(void, cache->jit->module.bytes), 1, cache->jit->module.len, out);
     fclose(out);
@@ -264,9 +233,11 @@ int main(int argc, char **argv) {
     host.hart[0]->mm = &nothing;
     host.hart[0]->tlb = &tlb;
     cache = host.hart[0]->cpu;
-    check(!k_jit_start(0, 100, 4096, 1, JIT_TAIL_CALLS | JIT_RELAXED_MADD), "compiled code starts");
+    check(!k_jit_start(0, 100, 4096, 1, JIT_TAIL_CALLS | JIT_RELAXED_MADD | JIT_LISTING), "compiled code starts");
     if (argc > 3 && !strcmp(argv[2], "code")) {
-        translate_given(out, argv[3], argc > 5 ? (u32)number(argv[4]) : 0, argc > 5 ? number(argv[5]) : 0x10000);
+        const char *led[] = {argc > 7 ? argv[6] : NULL, argc > 7 ? argv[7] : NULL};
+        translate_given(out, argv[3], argc > 5 ? (u32)number(argv[4]) : 0, argc > 5 ? number(argv[5]) : 0x10000,
+                        led[0], led[1]);
         return 0;
     }
     for (u32 i = 0; i < count; i++) {
