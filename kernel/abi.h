@@ -462,6 +462,7 @@ struct order_log {
 // k_freeze(on)                -> harts return READY and stay out; answers how many are still inside
 // k_digest(out32)             -> SHA-256 over all machine pages, 32 bytes at out32
 // k_span(which)               -> extent of used machine memory, in pages (0: heap end, 1: first frame, 2: end)
+// k_jit_pace(hart, ticks)     -> for each guest instruction that is compiled, so many are to have run at least
 // k_jit_start(hart, slot, count, threshold, features) -> the hart compiles what was entered `threshold` times; its code may
 //     use the table's slots [slot, slot + count). Without it a hart only interprets
 // k_jit_keep(hart, address, len, early) -> what is kept from other runs: the records of modules, one behind the other, in

@@ -214,6 +214,15 @@ struct cpu_cache {
 
 static inline u64 *called_slot(struct cpu_cache *cache, u64 pc) { return &cache->called[pc / 2 % CALLED]; }
 
+// The op for pc if it is decoded and its page was looked up in this epoch, else NULL.
+static inline struct op *code_known(const struct cpu_cache *cache, u64 pc) {
+    const struct code_way *way = &cache->way[(pc >> PAGE_SHIFT) % CODE_WAYS];
+    if (way->tag != ((pc & ~PAGE_MASK) | cache->run.epoch))
+        return NULL;
+    u32 at = code_op(way->map, (u32)(pc & PAGE_MASK));
+    return at ? (struct op *)((char *)cache->ops + at) : NULL;
+}
+
 enum leave interp(struct run *run, const struct tlb *tlb, const struct code_way *way, char *ops);
 
 // The row or extra code that this op alone stands for.

@@ -643,6 +643,25 @@ static u32 rights(enum access access) {
                                     : PROT_READ | PROT_WRITE;
 }
 
+// A program that reads or runs a page of a file soon needs what lies beside it: what is in memory of that is mapped,
+// too, as Linux does. Only what nobody writes, and not where memory is short: a page that is mapped stays.
+enum { AROUND = 64 }; // what an image brings at once
+
+static void map_around(struct mm *mm, const struct vma *vma, u64 va) {
+    if (!vma->object->ops->peek || vma->prot & PROT_WRITE || vma->flags & VMA_SHARED || pages_free() < pages_total() / 8)
+        return;
+    u64 window = align_down(va, (u64)AROUND * PAGE_SIZE);
+    u64 end = min(window + AROUND * PAGE_SIZE, vma->end);
+    u64 at = max(window, vma->start);
+    for (u32 *pte = pte_find(mm, at); at < end; at += PAGE_SIZE, pte++) { // one table has all of them
+        struct page *page = *pte ? NULL : vma->object->ops->peek(vma->object, vma_index(vma, at));
+        if (!page)
+            continue;
+        page_get(page);
+        pte_set(mm, pte, page, false);
+    }
+}
+
 i64 mm_fault(struct mm *mm, u64 va, enum access access, struct task *task, maddr *out) {
     struct vma *vma = va < USER_END ? mm_find(mm, va) : NULL;
     if (!vma && (va >= USER_END || !(vma = stack_grow(mm, va))))
@@ -703,6 +722,8 @@ i64 mm_fault(struct mm *mm, u64 va, enum access access, struct task *task, maddr
             pte_clear(mm, pte);
         }
         pte_set(mm, pte, page, write);
+        if (!write)
+            map_around(mm, vma, va);
     } else if (write) {
         page = page_alloc();
         if (!page)

@@ -22,9 +22,8 @@ import wasmtime
 from . import assets, wasmtime_text
 from .code_store import CodeStore
 from .port import JIT_EARLY, JIT_SLOTS
-from .wasmtime_kernel import Instance, KernelModule
+from .wasmtime_kernel import Instance, KernelModule, step_back
 
-PENDING_TICKS = 1_000_000  # of a step while a module is being compiled
 LIVE_MOST = 1000  # modules of one hart that the others are told of: records lie in private memory
 SAVE_MODULES = 64  # so many new ones are written away before the machine ends
 
@@ -173,6 +172,7 @@ class Compiler:
             return self._records_at, len(records)
 
     def _run(self) -> None:
+        step_back()
         while (job := self._jobs.get()) is not None and not self._closed:
             begin, module, text = time.perf_counter_ns(), None, ""
             try:

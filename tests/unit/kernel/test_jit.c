@@ -113,6 +113,7 @@ static void map_pages(u64 va, u32 frames, bool sparse) {
 // ---- What is kept of a module ------------------------------------------------------------------
 static u64 made, bytes, kept_regions;
 static u32 record[RECORD_BYTES / 4];
+enum { SLOT = 1000 }; // of a module that is taken back, its first
 
 static void forget_regions(struct jit *jit) {
     jit->region_count = 1;
@@ -143,10 +144,14 @@ static void keep_and_take(struct jit *jit, u64 va, bool sparse) {
     check(taken(jit, entry, count) == count, "the same code finds what is kept");
     kept_regions += count;
     struct jit_module module;
-    check(kept_next(jit, &module, 0, JIT_QUEUE) && module.kept == 1 && module.count == count, "its module is asked for");
+    check(kept_next(jit, &module, SLOT, JIT_QUEUE) && module.kept == 1 && module.count == count, "its module is asked for");
+    taken(jit, entry, count / 2); // some are met before that, some while it is on its way, some when it is there
+    for (u32 i = count / 2; i < count; i++)
+        jit_hot(jit, entry[i], 1);
     kept_arrived(jit, 1, true);
     for (u32 i = 1; i < jit->region_count; i++)
-        check(jit->region[i].state == REGION_READY && jit->region[i].slot < count, "its regions are ready");
+        check(jit->region[i].state == REGION_READY && jit->region[i].slot - SLOT < count, "its regions are ready");
+    check(taken(jit, entry, count) == count && jit->region[1].slot - SLOT < count, "and later ones");
     u32 first = (u32)(entry[0] & PAGE_MASK);
     u8 *byte = MPTR(u8, jit->region[1].frame + first);
     *byte ^= 2;
