@@ -339,6 +339,7 @@ struct jit_module {
     u32 bytes, len; // in private memory, there until k_jit_done
     u32 slot, count;
     u32 record, record_len; // beside it; 0: this one is not worth keeping for other runs
+    u32 listing, listing_len; // what it was made from, as text, if that is wanted
     u32 kept; // not 0: there are no bytes, but one of those that k_jit_keep has named is wanted; the first is 1
 };
 
@@ -355,8 +356,11 @@ struct jit_counters {
     u32 stale;     // regions found to belong to other bytes than are mapped now
     u32 queued;
     u32 kept_regions, kept_modules; // taken from other runs
+    u32 epochs;  // times that all regions were looked at again
+    u32 flushes; // times that all decoded code was dropped
 };
 enum { JIT_TAIL_CALLS = 1, JIT_RELAXED_MADD = 2 }; // what the engine has, for k_jit_start
+enum { JIT_LISTING = 4 };                         // besides: that listings are wanted
 
 // ---- A debugger's view (debug.h); private --------------------------------------------------------
 #define DEBUG_TABLE(X)                                                                             \
@@ -411,6 +415,16 @@ struct debug_registers {
     u32 pad;
 };
 
+// What a core file says of a thread beside its registers, and of its process. Times are in ns; a leader's
+// are those of all threads.
+struct debug_status {
+    u32 pgid, sid, uid, gid;
+    i32 nice;
+    u32 pad;
+    u64 pending, blocked; // bit n - 1: signal n, of this thread alone
+    u64 utime, stime, child_utime, child_stime;
+};
+
 struct debug_map {
     u64 start, end;
     u64 offset; // in the file
@@ -448,6 +462,7 @@ struct order_log {
 // k_freeze(on)                -> harts return READY and stay out; answers how many are still inside
 // k_digest(out32)             -> SHA-256 over all machine pages, 32 bytes at out32
 // k_span(which)               -> extent of used machine memory, in pages (0: heap end, 1: first frame, 2: end)
+// k_jit_pace(hart, ticks)     -> for each guest instruction that is compiled, so many are to have run at least
 // k_jit_start(hart, slot, count, threshold, features) -> the hart compiles what was entered `threshold` times; its code may
 //     use the table's slots [slot, slot + count). Without it a hart only interprets
 // k_jit_keep(hart, address, len, early) -> what is kept from other runs: the records of modules, one behind the other, in
@@ -462,5 +477,5 @@ struct order_log {
 // k_debug_clear() k_debug_add(pid, kind, va_lo, va_hi, len) k_debug_note(kinds, stops, here) k_debug_until(tid, instret_lo, hi):
 //     what to look for; the first answers the address of struct debug_notes. A step that ends for it answers
 //     READY, with report.detail 1
-// k_debug_tasks(pid) k_debug_registers(tid) k_debug_map(pid, va_lo, va_hi) -> address of the struct, or 0
+// k_debug_tasks(pid) k_debug_registers(tid) k_debug_status(tid) k_debug_map(pid, va_lo, va_hi) -> address of the struct, or 0
 // k_debug_read(pid, va_lo, va_hi, to, len) k_debug_auxv(pid, to) -> bytes copied to private memory

@@ -3,6 +3,8 @@
 #include "fs/inode.h"
 #include "fs/path.h"
 #include "kernel.h"
+#include "proc/proc.h"
+#include "task/itimer.h"
 #include "task/signal.h"
 
 #define STOPS 64u
@@ -71,8 +73,10 @@ static void note(struct debug_note what) {
 bool debug_check(void) {
     if (host.debug.until_tid) {
         struct task *task = task_find(host.debug.until_tid);
-        if (!task || task->state == TASK_DEAD || task->cpu.instret >= host.debug.until_instret)
+        bool there = task && task->state != TASK_DEAD;
+        if (there ? task->cpu.instret >= host.debug.until_instret : host.debug.until_seen)
             host.debug.stopped = true;
+        host.debug.until_seen |= there;
     }
     return host.debug.stopped;
 }
@@ -234,9 +238,10 @@ __attribute__((export_name("k_debug_add"))) u32 k_debug_add(u32 pid, u32 kind, u
     return 0;
 }
 
-// Steps end when task `tid` has retired this many instructions, or is no more.
+// Steps end when task `tid` has retired this many instructions, or is no more; it may still have to begin.
 __attribute__((export_name("k_debug_until"))) u32 k_debug_until(u32 tid, u32 instret_lo, u32 instret_hi) {
     host.debug.until_tid = tid;
+    host.debug.until_seen = false;
     host.debug.until_instret = (u64)instret_hi << 32 | instret_lo;
     host.debug.stopped = false;
     host.debug.active = true;
@@ -280,6 +285,23 @@ __attribute__((export_name("k_debug_registers"))) u32 k_debug_registers(u32 tid)
     host.debug.registers->instret = task->cpu.instret;
     host.debug.registers->fcsr = task->cpu.fcsr;
     return MADDR(host.debug.registers);
+}
+
+__attribute__((export_name("k_debug_status"))) u32 k_debug_status(u32 tid) {
+    struct task *task = kernel->magic == KERNEL_MAGIC ? task_find(tid) : NULL;
+    if (!task || (!host.debug.status && !(host.debug.status = palloc(sizeof *host.debug.status))))
+        return 0;
+    struct process *process = task->process;
+    u64 user = cputime_ns(task->ticks_user), system = cputime_ns(task->ticks_system);
+    if (task == process->leader)
+        process_times(process, &user, &system);
+    *host.debug.status = (struct debug_status){
+        .pgid = process->pgid, .sid = process->sid, .uid = task->cred.ruid, .gid = task->cred.rgid,
+        .nice = task->nice, .pending = task->pending.set, .blocked = task->blocked,
+        .utime = user, .stime = system,
+        .child_utime = cputime_ns(process->child_utime),
+        .child_stime = cputime_ns(process->child_stime)};
+    return MADDR(host.debug.status);
 }
 
 // Copies what is in memory of [va, va + len) to private memory; answers how many bytes.

@@ -20,6 +20,7 @@ struct debug {
     u64 from;      // breakpoints count from this tick on
     u32 until_tid; // a step ends when this task has retired so many instructions
     u64 until_instret;
+    bool until_seen; // it has been there: it may begin later
     // The instruction noted last, which may have to begin again.
     u32 last_tid;
     u64 last_instret, last_pc;
@@ -28,6 +29,7 @@ struct debug {
     struct debug_notes *notes;
     struct debug_tasks *tasks;
     struct debug_registers *registers;
+    struct debug_status *status;
     struct debug_map *map;
 };
 

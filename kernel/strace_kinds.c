@@ -728,6 +728,10 @@ void trace_arg(struct trace *trace, const char *name, u32 len, u32 i) {
 #define KIND(is) (len == sizeof is - 1 && !memcmp(name, is, len))
     if (KIND("fd") || KIND("int"))
         text_printf(text, "%d", (i32)v);
+    else if (KIND("timeout") && v && trace->good)
+        put_timespec(trace, &(struct timespec){(i64)trace->task->call.scratch[0], (i64)trace->task->call.scratch[1]});
+    else if (KIND("timeout"))
+        put_timeout(trace, v);
     else if (KIND("dirfd"))
         text_printf(text, (i32)v == AT_FDCWD ? "AT_FDCWD" : "%d", (i32)v);
     else if (KIND("path"))
@@ -835,6 +839,9 @@ void trace_after(struct trace *trace, u32 nr) {
     }
     if ((nr == NR_ppoll || nr == NR_pselect6) && !result)
         text_printf(text, " (Timeout)");
+    struct timespec left;
+    u64 timeout = nr == NR_ppoll ? a[2] : nr == NR_pselect6 ? a[4] : 0;
+    bool remains = timeout && result && trace_look(trace, timeout, &left, sizeof left) == sizeof left;
     if (nr == NR_ppoll && result) {
         const char *between = "";
         text_printf(text, " ([");
@@ -849,6 +856,12 @@ void trace_after(struct trace *trace, u32 nr) {
             text_printf(text, "}");
             between = ", ";
         }
-        text_printf(text, "])");
+        text_printf(text, remains ? "], left " : "])");
+    } else if (remains) {
+        text_printf(text, " (left ");
+    }
+    if (remains) {
+        put_timespec(trace, &left);
+        text_printf(text, ")");
     }
 }

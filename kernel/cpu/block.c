@@ -5,19 +5,33 @@
 
 _Alignas(64) u64 register_file[HART_MAX * CONTEXT_WORDS];
 
+// How much decoded code there may be: of an only hart 29 MiB, of many a part of 37, so that there is room for what each
+// compiles. Of a C compiler's pages a seventh is decoded: 200 to 280 ops each, in 6 of their 16 parts. What it
+// runs in a while are 600,000 ops or more; half of that is decoded a hundred times over.
+static const struct {
+    u32 harts, ops, parts;
+} sizes[] = {{1, 0x100000, 0x6000}, {2, 0xa0000, 0x4000}, {4, 0x50000, 0x2000}, {HART_MAX, 0x28000, 0x1000}};
+
+enum { RUN_PARTS = RUN_MAX * 4 / (2 * PART) + 1 }; // that one run can lie in
+
 void cpu_cache_init(struct hart *hart, u32 harts) {
     struct cpu_cache *cache = palloc(sizeof(*cache));
     assert(cache);
-    u32 share = harts > HART_MAX / 2 ? 2 * HARTS_FULL : min(harts, HARTS_FULL);
-    cache->op_max = CODE_OPS / share;
+    u32 i = 0;
+    while (i + 1 < lengthof(sizes) && harts > sizes[i].harts)
+        i++;
+    cache->page_max = CODE_PAGES;
+    cache->op_max = sizes[i].ops;
+    cache->part_max = sizes[i].parts;
+    cache->pages = palloc(cache->page_max * sizeof(struct code_page));
+    assert(cache->pages);
     while (!(cache->ops = palloc(cache->op_max * sizeof(struct op)))) {
         cache->op_max /= 2;
         assert(cache->op_max > 6 * RUN_MAX);
     }
-    cache->page_max = CODE_PAGES / share;
-    while (!(cache->pages = palloc(cache->page_max * sizeof(struct code_page)))) {
-        cache->page_max /= 2;
-        assert(cache->page_max > 2);
+    while (!(cache->parts = palloc(cache->part_max * sizeof(struct code_part)))) {
+        cache->part_max /= 2;
+        assert(cache->part_max > 2 * RUN_PARTS);
     }
     cache->registers = hart->id * CONTEXT_WORDS * 8;
     cache->context = (struct jit_context *)&REGISTER(cache->registers);
@@ -39,19 +53,34 @@ void cpu_debug(struct hart *hart, bool breaks, bool watches) {
 void cpu_cache_flush(struct cpu_cache *cache) {
     cache->op_count = 1; // offset 0 means none
     cache->page_count = 0;
+    cache->part_count = 1;
     cache->flushes++;
+    if (cache->jit)
+        cache->jit->counters.flushes++;
     __builtin_memset(cache->hash, 0, sizeof(cache->hash));
     __builtin_memset(cache->way, 0, sizeof(cache->way));
 }
 
 void cpu_cache_new_epoch(struct cpu_cache *cache) {
     cache->epochs++;
-    if (cache->jit)
+    if (cache->jit) {
         jit_forget(cache->jit);
+        cache->jit->counters.epochs++;
+    }
     if (++cache->run.epoch > PAGE_MASK) {
         __builtin_memset(cache->way, 0, sizeof(cache->way));
         cache->run.epoch = 1;
     }
+}
+
+// There is room for one more part.
+static void code_op_set(struct cpu_cache *cache, struct code_page *page, u32 off, u32 offset) {
+    struct code_part **part = &page->map[off / (2 * PART)];
+    if (*part == cache->parts) {
+        *part = &cache->parts[cache->part_count++];
+        **part = (struct code_part){};
+    }
+    (*part)->op[off / 2 % PART] = offset;
 }
 
 static struct code_page *page_of_frame(struct cpu_cache *cache, maddr frame) {
@@ -64,7 +93,9 @@ static struct code_page *page_of_frame(struct cpu_cache *cache, maddr frame) {
             continue;
         if (page->generation != generation) {
             page->generation = generation;
-            __builtin_memset(page->map, 0, sizeof(page->map));
+            for (u32 k = 0; k < lengthof(page->map); k++)
+                if (page->map[k] != cache->parts)
+                    *page->map[k] = (struct code_part){};
         }
         return page;
     }
@@ -74,7 +105,8 @@ static struct code_page *page_of_frame(struct cpu_cache *cache, maddr frame) {
     page->frame = frame;
     page->generation = generation;
     page->next = *head;
-    __builtin_memset(page->map, 0, sizeof(page->map));
+    for (u32 k = 0; k < lengthof(page->map); k++)
+        page->map[k] = cache->parts;
     *head = (u16)cache->page_count;
     return page;
 }
@@ -110,6 +142,15 @@ struct code_page *code_page_known(struct hart *hart, struct cpu_cache *cache, u6
             return page;
     }
     return 0;
+}
+
+maddr code_frame(struct hart *hart, struct cpu_cache *cache, u64 va) {
+    struct code_seen *seen = &cache->seen[(va >> PAGE_SHIFT) % CODE_SEEN];
+    u32 fetch = fetch_generation(hart); // first: it may change while tlb_peek waits
+    va &= ~PAGE_MASK;
+    if (!seen->frame || seen->va != va || seen->fetch_generation != fetch)
+        *seen = (struct code_seen){va, fetch, tlb_peek(hart, va)};
+    return seen->frame;
 }
 
 struct code_page *code_page_there(struct hart *hart, struct cpu_cache *cache, u64 va) {
@@ -285,7 +326,7 @@ static bool is_return(const struct code_page *page, u32 off) {
 
 // Room for two ops was made.
 static struct op *entry_make(struct cpu_cache *cache, struct code_page *page, u32 off, bool loop) {
-    struct op *target = op_at(cache, page->map[off / 2]);
+    struct op *target = op_at(cache, code_op(page->map, off));
     struct jit *jit = cache->jit;
     if (!jit || target->b == OP_ENTRY_MARK || unlikely(cache->breaks))
         return target;
@@ -306,7 +347,7 @@ static struct op *entry_make(struct cpu_cache *cache, struct code_page *page, u3
         op[0].a = kept_likely(jit, page->frame, off);
         op[0].imm = op[0].a ? (i32)min(jit->early, jit->threshold) : (i32)(jit->threshold * op[0].c);
     }
-    page->map[off / 2] = op_offset(cache, op);
+    code_op_set(cache, page, off, op_offset(cache, op));
     return op;
 }
 
@@ -320,14 +361,14 @@ struct op *code_entry(struct hart *hart, struct cpu_cache *cache, u64 pc, bool l
 struct op *code_target(struct hart *hart, struct cpu_cache *cache, u64 pc) {
     struct code_page *page = code_page_at(hart, cache, pc);
     u32 off = pc & PAGE_MASK;
-    bool fresh = page && off && !page->map[off / 2] && !is_return(page, off);
+    bool fresh = page && off && !code_op(page->map, off) && !is_return(page, off);
     return fresh ? code_entry(hart, cache, pc, false) : code_at(hart, cache, pc);
 }
 
 void code_await(struct hart *hart, struct cpu_cache *cache, u64 pc) {
     struct code_page *page = code_page_known(hart, cache, pc);
     u32 off = pc & PAGE_MASK;
-    if (page && page->map[off / 2] && cache->op_count + 2 <= cache->op_max)
+    if (page && code_op(page->map, off) && cache->op_count + 2 <= cache->op_max)
         entry_make(cache, page, off, true)->code |= OP_SLOW; // who waits is asked for there
 }
 
@@ -335,9 +376,9 @@ static struct op *entry_known(struct cpu_cache *cache, maddr frame, u32 off, u32
     struct code_page *page;
     for (u32 i = cache->hash[(frame >> PAGE_SHIFT) % CODE_HASH]; i; i = page->next) {
         page = &cache->pages[i - 1];
-        if (page->frame != frame || page->generation != generation || !page->map[off / 2])
+        if (page->frame != frame || page->generation != generation || !code_op(page->map, off))
             continue;
-        struct op *op = op_at(cache, page->map[off / 2]);
+        struct op *op = op_at(cache, code_op(page->map, off));
         return op->b == OP_ENTRY_MARK ? op : NULL;
     }
     return NULL;
@@ -362,7 +403,7 @@ static struct op *decode_run(struct cpu_cache *cache, struct code_page *page, u3
     struct op *first = &cache->ops[cache->op_count], *op = first;
     u32 tail = 0; // what retires after the last op made here
     for (u32 count = 0;; count++, op++) {
-        u32 known = off < PAGE_SIZE ? page->map[off / 2] : 0;
+        u32 known = off < PAGE_SIZE ? code_op(page->map, off) : 0;
         if (known) {
             struct op *target = op_at(cache, known);
             tail = target->n;
@@ -374,7 +415,7 @@ static struct op *decode_run(struct cpu_cache *cache, struct code_page *page, u3
             break;
         }
         u32 word = parcel[off / 2];
-        page->map[off / 2] = op_offset(cache, op);
+        code_op_set(cache, page, off, op_offset(cache, op));
         if (unlikely(cache->breaks) && debug_breaks_at(off)) {
             *op = (struct op){.code = OP_BREAK | OP_SLOW, .off = (u16)off, .n = 1};
             break;
@@ -404,10 +445,10 @@ static struct op *decode_run(struct cpu_cache *cache, struct code_page *page, u3
             continue;
         if (!is_near(o))
             o->code = far_code(id);
-        else if (page->map[((u32)o->off + (u32)o->imm) / 2])
+        else if (code_op(page->map, (u32)o->off + (u32)o->imm))
             link_near(o, o->imm < 0 || id == JAL
                              ? entry_make(cache, page, (u32)o->off + (u32)o->imm, id != JAL)
-                             : op_at(cache, page->map[((u32)o->off + (u32)o->imm) / 2]));
+                             : op_at(cache, code_op(page->map, (u32)o->off + (u32)o->imm)));
     }
     // A branch still to be linked is kept as somebody's second.
     for (struct op *o = first; o < op; o++) {
@@ -420,13 +461,14 @@ static struct op *decode_run(struct cpu_cache *cache, struct code_page *page, u3
 }
 
 struct op *code_at(struct hart *hart, struct cpu_cache *cache, u64 pc) {
-    if (cache->op_count + 3 * RUN_MAX + 4 > cache->op_max) // a run and an entry for each branch in it
+    if (cache->op_count + 3 * RUN_MAX + 4 > cache->op_max ||
+        cache->part_count + RUN_PARTS > cache->part_max) // a run and an entry for each branch in it
         cpu_cache_flush(cache);
     struct code_page *page = code_page_at(hart, cache, pc);
     if (!page)
         return 0;
     u32 off = pc & PAGE_MASK;
-    u32 known = page->map[off / 2];
+    u32 known = code_op(page->map, off);
     return known ? op_at(cache, known) : decode_run(cache, page, off);
 }
 

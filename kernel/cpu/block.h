@@ -122,29 +122,44 @@ struct jit_context {
 
 #define CODE_WAYS 2048u // va page -> code page, direct mapped
 #define CALLED 4096u    // jumps through registers, direct mapped
-#define CODE_HASH 1024u // frame -> code page
+#define CODE_HASH 2048u // frame -> code page
+#define CODE_SEEN 4096u // va page -> frame, direct mapped
 #define RUN_MAX 128u    // instructions decoded at once
-// How much decoded code there may be: of an only hart 33 MiB, of many a quarter of it, of very many an eighth, so that there is room for
-// what each compiles. (A C compiler's run, of which 8 MiB had to be decoded 760 times, begins anew 5 times.)
-#define CODE_PAGES 2048u
-#define CODE_OPS 0x100000u
-#define HARTS_FULL 4u
+#define CODE_PAGES 4096u
 #define PARCELS (PAGE_SIZE / 2)
+#define PART 128u // parcels; a power of two
+
+struct code_part {
+    u32 op[PART]; // byte offset of the op in `ops`; 0: not decoded
+};
 
 struct code_page {
     maddr frame;
     u32 generation; // code_generation(frame) that `map` belongs to
     u32 next;       // in its hash chain: index + 1
-    u32 map[PARCELS]; // byte offset of the op in `ops`; 0: not decoded
+    struct code_part *map[PARCELS / PART]; // all that nothing is in are one
 };
+
+// The op's offset of what is decoded at `off`, or 0.
+static inline u32 code_op(struct code_part *const *map, u32 off) {
+    return map[off / (2 * PART)]->op[off / 2 % PART];
+}
 
 // tag: va page | epoch. The rest is what revalidation in a new epoch needs.
 struct code_way {
     u64 tag;
-    const u32 *map;
+    struct code_part *const *map;
     struct code_page *page;
     u64 mm_id;
     u32 fetch_generation;
+};
+
+// Where a page is that can be executed, decoded or not. As generations of fetches belong to one address space
+// and never come again, this stands through all epochs, and while others run here.
+struct code_seen {
+    u64 va;
+    u32 fetch_generation;
+    maddr frame;
 };
 
 #define SLICE 4096u // ticks between two looks at hart->attn
@@ -179,6 +194,7 @@ struct cpu_cache {
     bool breaks, watches; // a debugger has some
     u32 op_count, op_max;
     u32 page_count, page_max;
+    u32 part_count, part_max; // the first is empty
     u32 flushes;
     u32 misses; // calls of tlb_miss
     // What `way` was last known good for: an entry of cpu_run that finds them unchanged keeps its epoch.
@@ -186,15 +202,26 @@ struct cpu_cache {
     u32 fetch_generation, drops;
     struct op scratch[2]; // one instruction run outside any page
     struct code_way way[CODE_WAYS];
+    struct code_seen seen[CODE_SEEN];
     u16 hash[CODE_HASH]; // index + 1
     // Where each jump through a register led last: the low halves of its own address and of the target.
     u64 called[CALLED];
     struct insn_index index;
     struct op *ops;
     struct code_page *pages;
+    struct code_part *parts;
 };
 
 static inline u64 *called_slot(struct cpu_cache *cache, u64 pc) { return &cache->called[pc / 2 % CALLED]; }
+
+// The op for pc if it is decoded and its page was looked up in this epoch, else NULL.
+static inline struct op *code_known(const struct cpu_cache *cache, u64 pc) {
+    const struct code_way *way = &cache->way[(pc >> PAGE_SHIFT) % CODE_WAYS];
+    if (way->tag != ((pc & ~PAGE_MASK) | cache->run.epoch))
+        return NULL;
+    u32 at = code_op(way->map, (u32)(pc & PAGE_MASK));
+    return at ? (struct op *)((char *)cache->ops + at) : NULL;
+}
 
 enum leave interp(struct run *run, const struct tlb *tlb, const struct code_way *way, char *ops);
 
@@ -227,6 +254,9 @@ void code_covered(struct cpu_cache *cache, maddr frame, u32 off, u32 generation)
 
 // The page that holds va if it is mapped now and was decoded, else 0: never touches the machine.
 struct code_page *code_page_known(struct hart *hart, struct cpu_cache *cache, u64 va);
+
+// The frame of that page, decoded or not; 0: none can be executed there.
+maddr code_frame(struct hart *hart, struct cpu_cache *cache, u64 va);
 
 // The same, decoded or not: from now on the frame counts as holding code. Drops nothing.
 struct code_page *code_page_there(struct hart *hart, struct cpu_cache *cache, u64 va);

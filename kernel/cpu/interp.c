@@ -488,7 +488,7 @@ noinline_fn enum leave interp(struct run *run, const struct tlb *tlb, const stru
         base = pc & ~PAGE_MASK;
         u32 offset;
         if (unlikely(w->tag != (base | run->epoch) ||
-                     !(offset = w->map[(u32)(pc & PAGE_MASK) / 2]))) {
+                     !(offset = code_op(w->map, (u32)(pc & PAGE_MASK))))) {
             run->pc = pc;
             run->fuel = fuel;
             return LEAVE_LOOKUP;

@@ -310,7 +310,9 @@ static enum end execute_compiled(struct session *s, struct op *op) {
         run->pc = pc;
         return END_REACHED;
     }
-    u32 slot = jit_slot(jit, (u32)op->imm, pc);
+    u32 slot = jit_slot_known(jit, (u32)op->imm, pc);
+    if (!slot)
+        slot = jit_slot(jit, (u32)op->imm, pc);
     if (!slot) {
         run->fuel -= op->n;
         run->ip = op + 1;
@@ -428,6 +430,19 @@ static enum end execute(struct session *s, struct op *op) {
     return execute_float(s, op, id);
 }
 
+// Has anything changed of where code is, or what? Then a new epoch begins.
+static bool epoch_check(struct hart *hart, struct cpu_cache *cache) {
+    u32 fetch = fetch_generation(hart), drops = code_drops();
+    if (cache->mm_id == hart->tlb->mm_id && cache->fetch_generation == fetch &&
+        cache->drops == drops)
+        return false;
+    cache->mm_id = hart->tlb->mm_id;
+    cache->fetch_generation = fetch;
+    cache->drops = drops;
+    cpu_cache_new_epoch(cache);
+    return true;
+}
+
 // Enter the code at run.pc with a fresh slice. False: s->exit is set.
 static bool enter(struct session *s, bool first) {
     struct run *run = &s->cache->run;
@@ -440,7 +455,7 @@ static bool enter(struct session *s, bool first) {
             return false;
         }
         tlb_acknowledge(s->hart);
-        cpu_cache_new_epoch(s->cache);
+        epoch_check(s->hart, s->cache);
     }
     if (!s->left) {
         s->exit = CPU_FUEL;
@@ -475,15 +490,17 @@ enum { ARRIVAL = 7 };
 // Begin with the op at run.pc, taking its fuel. False: there is no such op (s->exit is set), or too little fuel.
 static bool locate(struct session *s, enum end end, bool *short_fuel) {
     struct run *run = &s->cache->run;
-    struct op *op = end == END_ENTRY ? code_entry(s->hart, s->cache, run->pc, false)
-                 : end == END_JUMP ? code_target(s->hart, s->cache, run->pc)
-                                   : code_at(s->hart, s->cache, run->pc);
+    struct op *op = code_known(s->cache, run->pc);
+    if (!op || (end == END_ENTRY && op->b != OP_ENTRY_MARK))
+        op = end == END_ENTRY  ? code_entry(s->hart, s->cache, run->pc, false)
+             : end == END_JUMP ? code_target(s->hart, s->cache, run->pc)
+                               : code_at(s->hart, s->cache, run->pc);
     *short_fuel = false;
     if (!op) {
         s->exit = CPU_FAULT;
         return false;
     }
-    if (end == END_ENTRY && op_code(op) == OP_ENTRY && op->b == OP_ENTRY_MARK)
+    if (end == END_ENTRY && (op->code & ~OP_SLOW) == OP_ENTRY && op->b == OP_ENTRY_MARK)
         op->imm = max(op->imm - ARRIVAL, 1);
     if (end == END_INTERPRET && op->b == OP_ENTRY_MARK)
         op = (struct op *)((char *)(op + 1) + op[1].imm);
@@ -504,7 +521,8 @@ static bool run_slice(struct session *s) {
     struct run *run = &cache->run;
     for (;;) {
         enum end end = END_JUMP;
-        enum leave leave = interp(run, hart->tlb, cache->way, (char *)cache->ops);
+        bool compiled = run->ip->code == (OP_COMPILED | OP_SLOW); // nothing for interp.c
+        enum leave leave = compiled ? LEAVE_SLOW : interp(run, hart->tlb, cache->way, (char *)cache->ops);
         if (leave == LEAVE_FUEL) {
             run->pc = run->base + run->ip->off;
             return true;
@@ -513,9 +531,9 @@ static bool run_slice(struct session *s) {
             struct op *op = run->ip;
             hart->code_changed = false;
             u32 misses = cache->misses;
-            end = execute(s, op);
-            // A miss may have waited for the kernel, and answered another hart's shootdown meanwhile.
-            if (end == END_NEXT && cache->smp && cache->misses != misses)
+            end = op->code == (OP_COMPILED | OP_SLOW) ? execute_compiled(s, op) : execute(s, op);
+            // A miss may have waited for the kernel, and another hart changed what is mapped here meanwhile.
+            if (end == END_NEXT && cache->smp && cache->misses != misses && epoch_check(hart, cache))
                 end = END_REFETCH;
             switch (end) {
             case END_NEXT: run->ip++; continue;
@@ -612,17 +630,6 @@ static void registers_copy(u64 *restrict to, const u64 *restrict from) {
     typedef u64 pair __attribute__((vector_size(16), aligned(8), may_alias));
     for (u32 i = 0; i < 16; i++)
         ((pair *)to)[i] = ((const pair *)from)[i];
-}
-
-static void epoch_check(struct hart *hart, struct cpu_cache *cache) {
-    u32 fetch = fetch_generation(hart), drops = code_drops();
-    if (cache->mm_id == hart->tlb->mm_id && cache->fetch_generation == fetch &&
-        cache->drops == drops)
-        return;
-    cache->mm_id = hart->tlb->mm_id;
-    cache->fetch_generation = fetch;
-    cache->drops = drops;
-    cpu_cache_new_epoch(cache);
 }
 
 enum cpu_exit cpu_run(struct hart *hart, struct cpu *cpu, u64 fuel, u64 *retired) {

@@ -27,6 +27,11 @@ static i64 object_frame(struct memobject *object, u64 index, enum want want, str
     return 0;
 }
 
+static struct page *object_peek(struct memobject *object, u64 index) {
+    struct inode *inode = inode_of(object);
+    return index < (inode->size + PAGE_SIZE - 1) >> PAGE_SHIFT ? pagecache_find(&inode->pages, index) : NULL;
+}
+
 static void object_get(struct memobject *object) {
     inode_get(inode_of(object));
 }
@@ -48,7 +53,7 @@ static void object_describe(struct memobject *object, struct text *text, u32 *de
     kfree(path);
 }
 
-static const struct memobject_ops object_ops = {object_frame, object_get, object_put,
+static const struct memobject_ops object_ops = {object_frame, object_peek, object_get, object_put,
                                                 object_describe};
 
 struct inode *inode_of(struct memobject *object) {

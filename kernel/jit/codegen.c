@@ -84,8 +84,7 @@ void where(struct translation *t, const struct block *block, u32 k) {
     const struct jit_insn *row = &t->row[block->first];
     const struct jit_insn *last = &row[block->count - 1];
     i32 off = k < block->count ? row[k].off : last->off + last->insn.len;
-    const32(t, (i32)((u32)off << 8 | (t->ahead ? 0 : block->count - k)));
-    set(t, temp32(t, TEMP_WHERE));
+    t->where = (i32)((u32)off << 8 | (t->ahead ? 0 : block->count - k));
     t->stub = t->stub_at[k];
 }
 
@@ -96,9 +95,18 @@ void hint(struct translation *t, bool likely) {
 
 void branch_if(struct translation *t, u32 label) { op_u(t, W_BR_IF, label_depth(t, label)); }
 
+static void leave(struct translation *t) {
+    const32(t, t->where);
+    set(t, temp32(t, TEMP_WHERE));
+    op_u(t, W_BR, label_depth(t, LABEL_STUBS + t->stub));
+}
+
+// Not by a conditional branch: engines would make what it hands over before they ask.
 void leave_if(struct translation *t) {
     hint(t, false);
-    branch_if(t, LABEL_STUBS + t->stub);
+    nest(t, W_IF, T_NONE);
+    leave(t);
+    unnest(t);
 }
 
 // The interpreter goes on for us; the arguments are on the stack.
@@ -459,12 +467,13 @@ static void refill_block(struct translation *t, const struct block *block, i32 l
     memory_forget(t);
     if_short(t, left);
     where(t, block, 0);
-    op_u(t, W_BR, label_depth(t, LABEL_STUBS));
+    leave(t);
     unnest(t);
     unnest(t);
 }
 
 static void body(struct translation *t, const struct block *block) {
+    listing_block(t, block);
     bool guarded = block->leaves || block->header;
     u32 stubs = 0;
     if (guarded) {
@@ -658,6 +667,11 @@ static void terminator(struct translation *t, u16 index) {
     case TERM_STOP: leave_to(t, block, block->exit[0].off); break;
     case TERM_INDIRECT: jump(t, block); break;
     case TERM_RETURN:
+        if (block->succ[0] != NO_BLOCK && !last->insn.imm &&
+            memory_is_at(t, index, last->insn.rs1, block->exit[0].off)) {
+            go(t, index, 0);
+            break;
+        }
         target(t, last);
         if (block->succ[0] != NO_BLOCK) {
             get(t, temp(t, TEMP_A));
@@ -808,6 +822,7 @@ static void tight_rounds(struct translation *t, u16 index) {
 
 static void tight(struct translation *t, u16 index) {
     const struct block *block = &t->block[index];
+    listing_block(t, block);
     stubs_begin(t, block);
     nest_as(t, W_BLOCK, T_NONE, LABEL_SLOW);
     t->ahead = true;

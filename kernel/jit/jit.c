@@ -9,7 +9,8 @@
 #include "../kernel.h"
 
 #define NX_MISSES_MAX 32
-#define QUEUE_ENOUGH 32u // for a module; fewer wait for more
+#define QUEUE_ENOUGH 32u // for a module; fewer wait for more, for so many slices: an engine takes long to begin with one
+#define QUEUE_PATIENCE 256u
 #define EARLY_FIRST 8u // an entry for which there may be kept code asks again after twice as many
 
 static struct jit *jit_of(u32 id) {
@@ -57,6 +58,15 @@ static void evict_all(struct jit *jit) {
 }
 
 // ---- Making code -------------------------------------------------------------------------------
+// Of a region that was not looked at yet: so many instructions.
+#define REGION_TYPICAL 100u
+
+bool jit_can_pay(const struct jit *jit) {
+    u64 asked = jit->counters.region_instructions +
+                (u64)(jit->queue_count + jit->counters.kept_regions) * REGION_TYPICAL;
+    return asked * jit->pace <= jit->ticks;
+}
+
 u32 jit_hot(struct jit *jit, u64 pc, u32 early) {
     struct code_page *page = code_page_known(jit->hart, jit->cache, pc);
     struct region *region = page ? region_of(jit, page, pc & PAGE_MASK) : NULL;
@@ -73,7 +83,7 @@ u32 jit_hot(struct jit *jit, u64 pc, u32 early) {
     }
     if (early) // its pages come one by one, as they are executed
         return kept == KEPT_LATER ? min(EARLY_FIRST << min(early, 20u), jit->threshold) : jit->threshold;
-    if (jit->queue_count == JIT_QUEUE) // what is hottest comes by again first
+    if (jit->queue_count == JIT_QUEUE || !jit_can_pay(jit)) // what is hottest comes by again first
         return jit->threshold;
     region->state = REGION_QUEUED;
     region->pc = pc;
@@ -98,22 +108,28 @@ static bool load(struct jit *jit) {
     return jit->loading && !jit->load_raised;
 }
 
+// Between two slices: is what is queued to be translated now?
+static bool queue_due(struct jit *jit) {
+    if (!jit->queue_count || jit->pending)
+        return false;
+    return jit->queue_count >= QUEUE_ENOUGH || ++jit->queue_age >= QUEUE_PATIENCE;
+}
+
 bool jit_attention(struct jit *jit) {
+    jit->ticks += SLICE;
     if (load(jit))
         return true;
     if (jit->pending)
         return !jit->raised;
-    if (!jit->queue_count)
+    if (!queue_due(jit))
         return false;
-    if (jit->queue_count < QUEUE_ENOUGH && ++jit->queue_age < 4)
-        return false;
-    jit->queue_age = 0;
     if (is_full(jit, JIT_QUEUE)) {
         if (!jit->loading)
             evict_all(jit);
         return false;
     }
     jit->pending = translate_module(jit);
+    jit->queue_age = jit->queue_count ? QUEUE_PATIENCE : 0; // what was left over has waited
     jit->raised = false;
     return jit->pending;
 }
@@ -131,14 +147,14 @@ maddr jit_raise(struct jit *jit) {
 
 // ---- Running it --------------------------------------------------------------------------------
 static bool page_stands(struct jit *jit, u64 va, const struct region_page *page) {
-    const struct code_page *known = code_page_known(jit->hart, jit->cache, va);
-    return known && known->frame == page->frame && known->generation == page->generation &&
-           code_generation(page->frame) == page->generation;
+    return code_generation(page->frame) == page->generation &&
+           code_frame(jit->hart, jit->cache, va) == page->frame;
 }
 
+// Whether its pages are decoded here does not matter: their generations say that they are as they were.
 static bool stands(struct jit *jit, u32 index, u64 pc) {
     struct region *region = &jit->region[index];
-    u32 epoch = jit->cache->epochs;
+    u32 epoch = jit->cache->epochs, fetch = fetch_generation(jit->hart);
     if (jit->valid[index] == epoch && region->pc == pc)
         return true;
     for (u32 i = 0; i < region->page_count; i++) {
@@ -146,6 +162,8 @@ static bool stands(struct jit *jit, u32 index, u64 pc) {
         if (!page_stands(jit, pc + ((u64)(i64)page->delta << PAGE_SHIFT), page))
             return false;
     }
+    if (fetch_generation(jit->hart) != fetch) // who looks may have waited for another hart
+        return false;
     if (jit->valid[index] ==
         epoch) // now at another address: whoever knows the old one must look again
         cpu_cache_new_epoch(jit->cache);
@@ -181,6 +199,8 @@ void jit_forget(struct jit *jit) {
 
 static void jump_set(struct jit *jit, u64 pc, u32 slot) {
     u32 at = (pc >> 1) % JIT_JUMPS;
+    if (jit->jump[at].pc == pc && jit->jump[at].slot == slot)
+        return;
     if (jit->jump[at].pc == JUMP_NONE) {
         if (jit->jump_count < lengthof(jit->jump_used))
             jit->jump_used[jit->jump_count] = (u16)at;
@@ -200,18 +220,15 @@ u32 jit_slot(struct jit *jit, u32 index, u64 pc) {
     return jit->region[index].slot;
 }
 
-void jit_retired(struct jit *jit, i64 ticks) {
-    jit->counters.instructions += (u64)ticks;
-}
-
 // ---- What compiled code calls ------------------------------------------------------------------
 static struct hart *hart_of(const struct jit_context *context) {
     return host.hart[(u32)((const u64 *)context - register_file) / CONTEXT_WORDS];
 }
 
 i32 jit_refill(struct hart *hart, i32 fuel) {
-    const struct jit *jit = hart->cpu->jit;
-    if (atomic_load(&hart->attn) || (jit->queue_count && !jit->pending) ||
+    struct jit *jit = hart->cpu->jit;
+    jit->ticks += SLICE;
+    if (atomic_load(&hart->attn) || queue_due(jit) ||
         (kept_waits(jit) && !jit->loading))
         return fuel;
     i32 slice = (i32)min(*hart->cpu->left, (u64)SLICE);
@@ -246,7 +263,7 @@ __attribute__((export_name("k_jit_start"))) u32 k_jit_start(u32 id, u32 slot, u3
     if (!jit)
         return (u32)-ENOMEM;
     *jit = (struct jit){
-        .hart = hart, .cache = hart->cpu, .threshold = max(threshold, 1u), .features = features};
+        .hart = hart, .cache = hart->cpu, .threshold = max(threshold, 1u), .features = features & ~(u32)JIT_LISTING};
     jit->slot_first = jit->slot_next = slot;
     jit->slot_end = slot + count;
     jit->region_count = jit->module_id = 1;
@@ -256,6 +273,7 @@ __attribute__((export_name("k_jit_start"))) u32 k_jit_start(u32 id, u32 slot, u3
     jit->jump = palloc(JIT_JUMPS * sizeof *jit->jump);
     jit->translation = palloc(translation_size());
     jit->bytes = palloc(JIT_MODULE_BYTES);
+    jit->listing = features & JIT_LISTING ? palloc(JIT_LISTING_BYTES) : NULL;
     if (!jit->region || !jit->valid || !jit->jump || !jit->translation || !jit->bytes || !jit->record)
         return (u32)-ENOMEM;
     hart->cpu->context->jump = MADDR(jit->jump);
@@ -264,6 +282,11 @@ __attribute__((export_name("k_jit_start"))) u32 k_jit_start(u32 id, u32 slot, u3
     cpu_cache_flush(hart->cpu);
     cpu_cache_new_epoch(hart->cpu);
     return 0;
+}
+
+__attribute__((export_name("k_jit_pace"))) void k_jit_pace(u32 id, u32 ticks) {
+    if (jit_of(id))
+        jit_of(id)->pace = ticks;
 }
 
 __attribute__((export_name("k_jit_done"))) u32 k_jit_done(u32 id, u32 number, u32 ok) {

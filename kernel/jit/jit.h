@@ -13,6 +13,7 @@ typedef i32 region_fn(struct jit_context *context, i32 fuel, i32 depth, u64 pc);
 
 #define JIT_REGIONS 16384u
 #define JIT_MODULE_BYTES 0x60000u
+#define JIT_LISTING_BYTES 0x80000u
 #define JIT_QUEUE 256u
 #define JIT_JUMPS 16384u // a power of two
 #define JIT_PAGES 8u   // that one region's code may lie in
@@ -53,6 +54,8 @@ struct jit {
     struct hart *hart;
     struct cpu_cache *cache;
     u32 threshold, features;
+    u32 pace;  // ticks for each instruction that is compiled, or more; see k_jit_pace
+    u64 ticks; // about how many there have been
     u32 slot_first, slot_end, slot_next; // of the table
     struct region *region; // [0] is none
     u32 region_count;
@@ -74,11 +77,14 @@ struct jit {
     u32 early; // entries before kept code is asked for
     u32 module_id; // of the next
     u8 *record; // of `module`
+    char *listing; // listing.c; NULL: nobody wants it
+    u32 listing_len;
     struct jit_counters counters;
     struct translation *translation; // scratch
 };
 
 // jit.c
+bool jit_can_pay(const struct jit *jit); // for one more region or module: else what is hottest comes by again first
 bool jit_attention(struct jit *jit); // between two slices: translate. True: something waits for the host
 // This entry has been reached often enough. `early`: how often that was said when it was not, because there
 // may be kept code for it. Answers how often it is to be reached until this is said again; 0: it is seen to.
@@ -86,10 +92,24 @@ u32 jit_hot(struct jit *jit, u64 pc, u32 early);
 void jit_forget(struct jit *jit); // a new epoch: no jump's target is known
 // The slot of region `index`, to run it with its entry mapped at pc. 0: it is not what is mapped now.
 u32 jit_slot(struct jit *jit, u32 index, u64 pc);
-void jit_retired(struct jit *jit, i64 ticks); // in compiled code
 // More fuel for compiled code whose slice is nearly spent; none if the hart must look around.
 i32 jit_refill(struct hart *hart, i32 fuel);
 u32 jit_find(struct jit *jit, maddr frame, u32 offset, u32 generation); // 0: no such region
+
+static inline void jit_retired(struct jit *jit, i64 ticks) { // in compiled code
+    jit->counters.instructions += (u64)ticks;
+}
+
+// The same as jit_slot for what has been run there before in this epoch; 0: ask jit_slot.
+static inline u32 jit_slot_known(struct jit *jit, u32 index, u64 pc) {
+    const struct region *region = &jit->region[index];
+    const struct jit_jump *jump = &jit->jump[(pc >> 1) % JIT_JUMPS];
+    if (jump->pc != pc || jump->slot != region->slot || region->state != REGION_READY || region->pc != pc ||
+        jit->valid[index] != jit->cache->epochs || (!region->careful && !jit->cache->context->nx_near))
+        return 0;
+    jit->counters.entries++;
+    return region->slot;
+}
 
 static inline u32 jit_state(const struct jit *jit, u32 index) { return jit->region[index].state; }
 

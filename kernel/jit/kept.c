@@ -125,6 +125,10 @@ enum kept_answer kept_take(struct jit *jit, struct region *region, u64 pc) {
         if (found->record->key != key || found->record->offset != region->offset ||
             load->state == LOAD_REFUSED || (region->careful && !(found->record->kind & KIND_CAREFUL)))
             continue;
+        if (load->state == LOAD_NONE && !jit_can_pay(jit)) {
+            answer = KEPT_LATER;
+            continue;
+        }
         enum kept_answer this = matches(jit, found->record, region, pc);
         if (this == KEPT_LATER)
             answer = this;
@@ -134,7 +138,8 @@ enum kept_answer kept_take(struct jit *jit, struct region *region, u64 pc) {
         region->loop = found->record->kind & KIND_LOOP;
         region->pc = pc;
         region->kept = found->module + 1;
-        region->slot = load->slot + found->member;
+        region->slot = found->member; // and from where its module's slots begin, when that is there
+        region->slot += load->state == LOAD_DONE ? load->slot : 0;
         region->state = load->state == LOAD_DONE ? REGION_READY : REGION_WAITING;
         if (load->state == LOAD_NONE) {
             load->state = LOAD_WANTED;

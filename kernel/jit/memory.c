@@ -1,6 +1,6 @@
 // Loads, stores and atomics: guest addresses through the TLB, checked once for neighbours.
 //
-// A lone access compares once, which covers page, right and alignment; a mismatch leaves the region. Accesses whose
+// A lone access compares once, which covers page, right and where it ends; a mismatch leaves the region. Accesses whose
 // addresses differ by constants form a group: its check, that all lie in one page with the strongest right that any
 // needs, leaves the host address in a local, for its block and for all blocks behind it in the tree of dominators. Nothing
 // that a region does can make a check untrue, but calls. Where the address is known when the block begins, and the block
@@ -10,6 +10,11 @@
 #include "codegen.h"
 
 enum { NO_GROUP = 0xff, GROUP_SPAN = 512 };
+// Roots of values (see below): what instructions have left in registers, what was in them when a block began, pages that
+// addresses made of constants lie in.
+enum { ROOT_BLOCKS = 2048, ROOT_FIXED = ROOT_BLOCKS + REGION_BLOCKS * REG_F };
+
+static bool is_fixed(u32 root) { return root >= ROOT_FIXED; }
 
 // ---- Groups ------------------------------------------------------------------------------------
 static u32 size_of(u32 id) {
@@ -82,6 +87,8 @@ static void add_group(u64 *set, u32 number) { set[number / 64] |= 1ull << number
 // May the check at its home ask for more, on behalf of a block behind it? Not for a right that may never be needed there,
 // but on the stack.
 static bool may_grow(const struct group *group, bool write) {
+    if (is_fixed(group->root) && (!write || group->write))
+        return true;
     return group->base && !group->strides && (!write || group->write || group->base == REG_SP);
 }
 
@@ -98,12 +105,12 @@ static u8 group_join(struct translation *t, u16 index, u32 row, u32 root, i32 of
             continue;
         i32 low = min(group->low, off), high = max(group->high, end);
         bool grows = low < group->low || high > group->high || (write && !group->write);
-        if (high - low > GROUP_SPAN || (!home && grows && !may_grow(group, write)))
+        if ((high - low > GROUP_SPAN && !is_fixed(root)) || (!home && grows && !may_grow(group, write)))
             continue;
         group->low = low;
         group->high = high;
         group->write |= write;
-        group->crosses |= high - low > group->size;
+        group->crosses |= high - low > group->size && !is_fixed(root);
         group->shared = true;
         return (u8)i;
     }
@@ -118,16 +125,39 @@ static u8 group_join(struct translation *t, u16 index, u32 row, u32 root, i32 of
 }
 
 // ---- Values ------------------------------------------------------------------------------------
-// What x registers hold: a root, which is what an instruction or the beginning of a block has left in one, and a constant.
-enum { ROOT_BLOCKS = 2048 }; // of instructions are below
+// What x registers hold: a root, which is what an instruction or the beginning of a block has left in one, or a page that an
+// address made of constants lies in, and a constant.
 
 static struct value value_of_row(u32 row) { return (struct value){(u16)(row + 1), 0}; }
 static struct value value_of_block(u16 index, u32 reg) {
     return (struct value){(u16)(ROOT_BLOCKS + index * REG_F + reg), 0};
 }
 
+// An address made of constants, of instruction `row`.
+static struct value value_of_fixed(struct translation *t, u32 row, i64 address, bool near) {
+    struct fixed fixed = {address >> PAGE_SHIFT, near};
+    u32 i = 0;
+    while (i < t->fixed_count && (t->fixed[i].page != fixed.page || t->fixed[i].near != fixed.near))
+        i++;
+    if (i == FIXED)
+        return value_of_row(row);
+    if (i == t->fixed_count)
+        t->fixed[t->fixed_count++] = fixed;
+    return (struct value){(u16)(ROOT_FIXED + i), (i16)(address & PAGE_MASK)};
+}
+
+// The value plus `by`: of an address made of constants, perhaps in another page.
+static struct value value_add(struct translation *t, u32 row, struct value value, i64 by) {
+    if (is_fixed(value.root)) {
+        struct fixed fixed = t->fixed[value.root - ROOT_FIXED];
+        return value_of_fixed(t, row, fixed.page * (i64)PAGE_SIZE + value.off + by, fixed.near);
+    }
+    i64 off = value.off + by;
+    return off == (i16)off ? (struct value){value.root, (i16)off} : value_of_row(row);
+}
+
 // Behind instruction `row`.
-static void value_step(const struct translation *t, u32 row, struct value *value) {
+static void value_step(struct translation *t, u32 row, struct value *value) {
     const struct insn *insn = &t->row[row].insn;
     u64 reads, writes;
     insn_registers(insn, &reads, &writes);
@@ -135,8 +165,15 @@ static void value_step(const struct translation *t, u32 row, struct value *value
     if (!rd || rd >= REG_F)
         return;
     u32 from = insn->id == ADDI ? insn->rs1 : insn->id == ADD && !insn->rs1 ? insn->rs2 : 0;
-    i32 off = value[from].off + (insn->id == ADDI ? insn->imm : 0);
-    value[rd] = from && off == (i16)off ? (struct value){value[from].root, (i16)off} : value_of_row(row);
+    i64 here = (i64)(t->pc & PAGE_MASK) + t->row[row].off; // from the entry's page
+    if (insn->id == JAL || insn->id == JALR)
+        value[rd] = value_of_fixed(t, row, here + insn->len, true);
+    else if (insn->id == LUI)
+        value[rd] = value_of_fixed(t, row, insn->imm, false);
+    else if (insn->id == AUIPC)
+        value[rd] = value_of_fixed(t, row, here + insn->imm, true);
+    else
+        value[rd] = from ? value_add(t, row, value[from], insn->id == ADDI ? insn->imm : 0) : value_of_row(row);
 }
 
 static bool is_same(struct value a, struct value b) { return a.root == b.root && a.off == b.off; }
@@ -192,6 +229,19 @@ static void values_find(struct translation *t) {
         ;
 }
 
+// Is the register's value, behind the block, the address `off` bytes from the entry, whichever way led there?
+bool memory_is_at(struct translation *t, u16 index, u32 reg, i32 off) {
+    const struct block *block = &t->block[index];
+    struct value value[REG_F];
+    __builtin_memcpy(value, t->value[index], sizeof value);
+    for (u32 row = block->first; row < (u32)block->first + block->count; row++)
+        value_step(t, row, value);
+    if (!is_fixed(value[reg].root))
+        return false;
+    struct fixed fixed = t->fixed[value[reg].root - ROOT_FIXED];
+    return fixed.near && fixed.page * (i64)PAGE_SIZE + value[reg].off == (i64)(t->pc & PAGE_MASK) + off;
+}
+
 // A register that has this root when the block begins, and a local that holds it; 0: none.
 static u32 holder(const struct translation *t, u16 index, u32 root) {
     u32 reg = 1; // a copy that nobody reads has no local
@@ -218,7 +268,7 @@ static bool sets_stride(struct group *group, u32 base, i32 base_off, i32 step) {
 
 // In a tight loop, whose registers hold `after` behind it: an address that is a sum, made in the loop, of two that move by
 // constants.
-static void find_index(const struct translation *t, u16 index, const struct value *after, struct group *group) {
+static void find_index(struct translation *t, u16 index, const struct value *after, struct group *group) {
     const struct block *block = &t->block[index];
     const struct value *before = t->value[index];
     u32 row = group->root - 1u;
@@ -247,10 +297,11 @@ static void block_find(struct translation *t, u16 index) {
         const struct insn *insn = &t->row[row].insn;
         t->group[row] = NO_GROUP;
         if (insn->flags & (LOAD | STORE) && insn->rs1) {
-            i32 off = value[insn->rs1].off + insn->imm;
-            t->group_off[row] = (i16)off;
-            if (off == (i16)off)
-                t->group[row] = group_join(t, index, row, value[insn->rs1].root, off);
+            struct value at = value_add(t, row, value[insn->rs1], insn->imm);
+            t->group_off[row] = at.off;
+            bool past_page = is_fixed(at.root) && (u32)at.off + size_of(insn->id) > PAGE_SIZE;
+            if (at.root != value_of_row(row).root && !past_page)
+                t->group[row] = group_join(t, index, row, at.root, at.off);
         }
         value_step(t, row, value);
     }
@@ -294,7 +345,7 @@ static void known_find(struct translation *t, u16 index) {
 }
 
 void memory_find(struct translation *t) {
-    t->group_count = t->last_count = 0;
+    t->group_count = t->last_count = t->fixed_count = 0;
     for (u32 i = 0; i < t->order_count; i++) {
         struct block *block = &t->block[t->order[i]];
         block->in_loop = block->tight = block->loop_forgets = false;
@@ -320,8 +371,9 @@ void memory_find(struct translation *t) {
 // ---- Translation -------------------------------------------------------------------------------
 static u32 half_of(bool write) { return write ? offsetof(struct tlb, w) : offsetof(struct tlb, r); }
 
-// On the stack: is what the TLB's half holds not the page of TEMP_A, aligned? TEMP_ENTRY is the entry.
-static void probe(struct translation *t, u32 size, bool write) {
+// On the stack: can `span` bytes from TEMP_A, aligned or not, not be had through the TLB's half? What the address differs from the
+// tag by is its offset in the page, or is too large. TEMP_ENTRY is the entry.
+static void probe(struct translation *t, u32 span, bool write) {
     get(t, temp(t, TEMP_A));
     op(t, W_I32_WRAP_I64);
     const32(t, 8); // page number times the size of an entry
@@ -333,28 +385,9 @@ static void probe(struct translation *t, u32 size, bool write) {
     tee(t, temp32(t, TEMP_ENTRY));
     mem(t, W_I64_LOAD, 3, half_of(write) + offsetof(struct tlb_entry, tag));
     get(t, temp(t, TEMP_A));
-    const64(t, (i64)~(PAGE_MASK & ~(size - 1ull)));
-    op(t, W_I64_AND);
-    op(t, W_I64_NE);
-}
-
-// Besides what is on the stack: do `span` bytes from TEMP_A go beyond its page?
-static void or_past_page(struct translation *t, u32 span) {
-    get(t, temp(t, TEMP_A));
-    op(t, W_I32_WRAP_I64);
-    const32(t, PAGE_MASK);
-    op(t, W_I32_AND);
-    const32(t, (i32)(PAGE_SIZE - span));
-    op(t, W_I32_GT_U);
-    op(t, W_I32_OR);
-}
-
-// On the stack: can `span` bytes from TEMP_A not be had through the TLB? Aligned or not.
-static void probe_span(struct translation *t, u32 span, bool write) {
-    probe(t, 1, write);
-    if (span == 1)
-        return;
-    or_past_page(t, span);
+    op(t, W_I64_XOR);
+    const64(t, (i64)PAGE_SIZE - span);
+    op(t, W_I64_GT_U);
 }
 
 static void get_delta(struct translation *t, bool write) {
@@ -378,31 +411,20 @@ static void address(struct translation *t, u32 rs1, i64 imm) {
     set(t, temp(t, TEMP_A));
 }
 
-// What is misaligned but lies in the page is no reason to leave, unless it is to be atomic; it is rare.
-static void leave_unless_in_page(struct translation *t, u32 size, bool write) {
-    hint(t, false);
-    nest(t, W_IF, T_NONE);
-    get(t, temp32(t, TEMP_ENTRY));
-    mem(t, W_I64_LOAD, 3, half_of(write) + offsetof(struct tlb_entry, tag));
-    get(t, temp(t, TEMP_A));
-    const64(t, ~(i64)PAGE_MASK);
-    op(t, W_I64_AND);
-    op(t, W_I64_NE);
-    or_past_page(t, size);
-    leave_if(t);
-    unnest(t);
-}
-
 static void translate_alone(struct translation *t, const struct block *block, u32 k, i32 imm, u32 size,
                             bool write) {
     const struct insn *insn = &t->row[block->first + k].insn;
     where(t, block, k);
     address(t, insn->rs1, imm);
     probe(t, size, write);
-    if (size == 1 || insn->flags & AMO)
-        leave_if(t);
-    else
-        leave_unless_in_page(t, size, write);
+    if (insn->flags & AMO) {
+        get(t, temp(t, TEMP_A));
+        op(t, W_I32_WRAP_I64);
+        const32(t, (i32)size - 1);
+        op(t, W_I32_AND);
+        op(t, W_I32_OR);
+    }
+    leave_if(t);
     host_address(t, write);
 }
 
@@ -411,8 +433,7 @@ static u32 group_local(const struct translation *t, const struct group *group) {
 }
 
 // ---- At the start of a block -------------------------------------------------------------------
-// The last page of a single access: its address with the bits set that do not matter, which is never 0. Of what may
-// cross pages: an address is good if less than `limit` above `page`; none is if that is 0.
+// The page that was found last: an address is good if less than `limit` above it; none is if that is 0.
 static u32 last_page(const struct translation *t, u32 last) { return t->temp + TEMPS + 2 * (last - 1); }
 static u32 last_limit(const struct translation *t, u32 last) { return last_page(t, last) + 1; }
 static u32 last_delta(const struct translation *t, u32 last) {
@@ -425,7 +446,7 @@ void memory_forget(struct translation *t) {
         if (!group->last)
             continue;
         const64(t, 0);
-        set(t, group->crosses ? last_limit(t, group->last) : last_page(t, group->last));
+        set(t, last_limit(t, group->last));
     }
 }
 
@@ -444,43 +465,27 @@ static void check(struct translation *t, const struct block *block, const struct
         where(t, block, 0);
     address(t, group->base, (i64)group->low - group->base_off);
     if (!group->last) {
-        if (group->crosses)
-            probe_span(t, span, group->write);
-        else
-            probe(t, span, group->write);
+        probe(t, span, group->write);
         fail_if(t, group);
         host_address(t, group->write);
         set(t, group_local(t, group));
         return;
     }
-    i64 any = PAGE_MASK & ~(span - 1); // of a single access
     get(t, temp(t, TEMP_A));
-    if (group->crosses) {
-        get(t, last_page(t, group->last));
-        op(t, W_I64_SUB);
-        get(t, last_limit(t, group->last));
-        op(t, W_I64_GE_U);
-    } else {
-        const64(t, any);
-        op(t, W_I64_OR);
-        get(t, last_page(t, group->last));
-        op(t, W_I64_NE);
-    }
+    get(t, last_page(t, group->last));
+    op(t, W_I64_SUB);
+    get(t, last_limit(t, group->last));
+    op(t, W_I64_GE_U);
     hint(t, false);
     nest(t, W_IF, T_NONE);
-    if (group->crosses)
-        probe_span(t, span, group->write);
-    else
-        probe(t, span, group->write);
+    probe(t, span, group->write);
     fail_if(t, group);
     get(t, temp(t, TEMP_A));
-    const64(t, group->crosses ? ~(i64)PAGE_MASK : any);
-    op(t, group->crosses ? W_I64_AND : W_I64_OR);
+    const64(t, ~(i64)PAGE_MASK);
+    op(t, W_I64_AND);
     set(t, last_page(t, group->last));
-    if (group->crosses) {
-        const64(t, (i64)PAGE_SIZE - span + 1);
-        set(t, last_limit(t, group->last));
-    }
+    const64(t, (i64)PAGE_SIZE - span + 1);
+    set(t, last_limit(t, group->last));
     get_delta(t, group->write);
     set(t, last_delta(t, group->last));
     unnest(t);
@@ -640,10 +645,19 @@ u32 translate(struct translation *t, const struct block *block, u32 k, const str
         get(t, group_local(t, group));
         return offset;
     }
-    if (!group->crosses || t->slow) {
-        translate_alone(t, block, k, insn->imm, size, t->slow ? write : group->write);
-        if (!group->crosses && !group->strides && group->local)
-            tee(t, group_local(t, group));
+    if (!group->crosses && !group->strides) {
+        translate_alone(t, block, k, insn->imm, size, group->write);
+        if (!group->local)
+            return 0;
+        if (offset) {
+            const32(t, (i32)offset);
+            op(t, W_I32_SUB);
+        }
+        tee(t, group_local(t, group));
+        return offset;
+    }
+    if (t->slow) {
+        translate_alone(t, block, k, insn->imm, size, write);
         return 0;
     }
     if (row != group->first) {
@@ -653,7 +667,7 @@ u32 translate(struct translation *t, const struct block *block, u32 k, const str
         get(t, group_local(t, group));
     } else {
         address(t, insn->rs1, (i64)insn->imm - offset);
-        probe_span(t, (u32)(group->high - group->low), group->write);
+        probe(t, (u32)(group->high - group->low), group->write);
         op(t, W_I32_EQZ);
         hint(t, true);
         nest(t, W_IF, T_I32);

@@ -140,10 +140,12 @@ static bool member_write(struct translation *t, u32 index) {
         return false;
     t->careful = region->careful || !jit->cache->run.nx_near;
     u8 *length = length_begin(&t->code);
-    u32 hints = t->hint_count;
+    u32 hints = t->hint_count, listed = jit->listing_len;
     t->body = t->code.at;
+    listing_region(t);
     if (!region_write(t)) {
         t->hint_count = hints;
+        jit->listing_len = listed;
         t->code = before;
         return false;
     }
@@ -164,7 +166,7 @@ bool translate_module(struct jit *jit) {
     t->jit = jit;
     u8 *bytes = jit->bytes;
     t->code = (struct code){bytes + HEAD_ROOM, bytes + HEAD_ROOM, bytes + JIT_MODULE_BYTES, false};
-    t->member_count = t->hint_count = 0;
+    t->member_count = t->hint_count = jit->listing_len = 0;
     u8 *length = length_begin(&t->code);
     go_on_write(t);
     length_end(&t->code, length);
@@ -218,7 +220,9 @@ bool translate_module(struct jit *jit) {
                                       .bytes = MADDR(bodies - head_length),
                                       .len = head_length + bodies_length,
                                       .slot = jit->slot_next,
-                                      .count = t->member_count};
+                                      .count = t->member_count,
+                                      .listing = MADDR(jit->listing),
+                                      .listing_len = jit->listing_len};
     kept_end(jit);
     jit->slot_next += t->member_count;
     jit->counters.regions += t->member_count;

@@ -38,7 +38,7 @@ static bool fetch(struct translation *t, i32 off, struct insn *insn) {
     u64 va = t->pc + (u64)(i64)off;
     struct code_page *page = page_use(t, va);
     u32 in = va & PAGE_MASK;
-    if (!page || !page->map[in / 2])
+    if (!page || !code_op(page->map, in))
         return false;
     u32 word = *MPTR(const u16, page->frame + in);
     if (insn_length(word) == 4) {

@@ -12,6 +12,7 @@
 #define HINTS 4096u
 #define GROUPS 128u // of memory accesses
 #define LAST_PAGES 16u
+#define FIXED 64u
 #define WAYS_OUT 64u
 #define REACH 0x400000 // bytes from the entry: an offset fits 24 bits
 
@@ -127,6 +128,12 @@ struct translation {
         u16 root;
         i16 off;
     } value[REGION_BLOCKS][32]; // of x registers, at each block's start
+    // Pages that addresses made of constants lie in: numbers, or distances from the entry's page.
+    struct fixed {
+        i64 page;
+        bool near; // a distance
+    } fixed[FIXED];
+    u32 fixed_count;
     u64 known[REGION_BLOCKS][GROUPS / 64]; // groups that have been checked, at its end
     // tight.c: by instruction of the loop
     u8 role[BLOCK_INSNS]; // ROLE_*
@@ -136,7 +143,8 @@ struct translation {
     } wide[BLOCK_INSNS];
     u8 stub_at[BLOCK_INSNS];       // codegen.c: which one, by instruction of the block being written
     u64 stub_set[BLOCK_INSNS];     // what is written back by it and those below, but what was dirty
-    u32 stub; // of the instruction being written
+    u32 stub;  // of the instruction being written
+    i32 where; // as in the context, of that
     bool rounds; // writing a tight loop's rounds
     bool ahead; // writing what comes before a block: its fuel is not taken
     bool slow; // writing the version of a block for groups that cross pages
@@ -172,6 +180,10 @@ bool region_find(struct translation *t);
 
 // Registers read and written, as bits of the context's numbering; x0 never counts.
 void insn_registers(const struct insn *insn, u64 *reads, u64 *writes);
+
+// listing.c
+void listing_region(struct translation *t);
+void listing_block(struct translation *t, const struct block *block); // is written next
 
 // Write the function's body. False: no room.
 bool region_write(struct translation *t);

@@ -14,6 +14,8 @@ struct memobject_ops {
     // just answer E_WAIT (a TLB miss; the fault comes again with a task).
     i64 (*frame)(struct memobject *object, u64 index, enum want want, struct task *task,
                  struct page **out);
+    // The same if it is at hand, with no reference and nothing done; NULL: it is not. Optional.
+    struct page *(*peek)(struct memobject *object, u64 index);
     void (*get)(struct memobject *object);
     void (*put)(struct memobject *object);
     // For /proc/<pid>/maps: path, device and inode number. Optional.
@@ -21,7 +23,7 @@ struct memobject_ops {
 };
 struct memobject {
     const struct memobject_ops *ops;
-    bool shared; // somebody has it mapped, or had, so that what is stored goes there
+    u64 group; // of those that have it mapped, if one does, or did, so that what is stored goes there
 };
 
 // Frames by index: a radix tree. Embedded in what caches pages (inodes, shared memory).

@@ -318,22 +318,55 @@ static u64 find_gap(struct mm *mm, u64 len) {
     }
 }
 
-// All who have an object mapped through which one of them can write belong together: their harts
-// take turns.
+// All who have an object mapped through which one of them can write belong together, and so do those who share
+// another one with any of them: their harts take turns. A group has the name of the space that began it.
+static void group_rename(struct mm *mm, u64 from, u64 to) {
+    if (mm->shares != from)
+        return;
+    mm->shares = to;
+    for (u32 i = 0; i < mm->vma_count; i++) {
+        struct memobject *object = mm->vmas[i]->object;
+        if (object && object->group == from)
+            object->group = to;
+    }
+}
+
+static void group_join(struct mm *mm, u64 group) {
+    u64 from = mm->shares;
+    if (from == group)
+        return;
+    group_rename(mm, from, group);
+    struct process *process;
+    list_each(process, &kernel->processes, all) {
+        struct task *task;
+        list_each(task, &process->tasks, sibling)
+            if (from && task->mm)
+                group_rename(task->mm, from, group);
+    }
+}
+
+static bool has_mapped(const struct mm *mm, const struct memobject *object) {
+    for (u32 i = 0; mm && i < mm->vma_count; i++)
+        if (mm->vmas[i]->object == object)
+            return true;
+    return false;
+}
+
 static void sharing(struct mm *mm, const struct vma *vma) {
     struct memobject *object = vma->object;
     bool writes = vma->prot & PROT_WRITE || vma->flags & VMA_WRITABLE_FILE;
-    if (!object->shared && vma->flags & VMA_SHARED && writes) {
-        object->shared = true;
+    if (!object->group && vma->flags & VMA_SHARED && writes) {
+        object->group = mm->shares ? mm->shares : mm->id;
         struct process *process;
         list_each(process, &kernel->processes, all) {
             struct task *task;
             list_each(task, &process->tasks, sibling)
-                for (u32 i = 0; task->mm && i < task->mm->vma_count; i++)
-                    task->mm->shares |= task->mm->vmas[i]->object == object;
+                if (has_mapped(task->mm, object))
+                    group_join(task->mm, object->group);
         }
     }
-    mm->shares |= object->shared;
+    if (object->group)
+        group_join(mm, object->group);
 }
 
 void mm_sharing(struct mm *mm) {
@@ -610,6 +643,25 @@ static u32 rights(enum access access) {
                                     : PROT_READ | PROT_WRITE;
 }
 
+// A program that reads or runs a page of a file soon needs what lies beside it: what is in memory of that is mapped,
+// too, as Linux does. Only what nobody writes, and not where memory is short: a page that is mapped stays.
+enum { AROUND = 64 }; // what an image brings at once
+
+static void map_around(struct mm *mm, const struct vma *vma, u64 va) {
+    if (!vma->object->ops->peek || vma->prot & PROT_WRITE || vma->flags & VMA_SHARED || pages_free() < pages_total() / 8)
+        return;
+    u64 window = align_down(va, (u64)AROUND * PAGE_SIZE);
+    u64 end = min(window + AROUND * PAGE_SIZE, vma->end);
+    u64 at = max(window, vma->start);
+    for (u32 *pte = pte_find(mm, at); at < end; at += PAGE_SIZE, pte++) { // one table has all of them
+        struct page *page = *pte ? NULL : vma->object->ops->peek(vma->object, vma_index(vma, at));
+        if (!page)
+            continue;
+        page_get(page);
+        pte_set(mm, pte, page, false);
+    }
+}
+
 i64 mm_fault(struct mm *mm, u64 va, enum access access, struct task *task, maddr *out) {
     struct vma *vma = va < USER_END ? mm_find(mm, va) : NULL;
     if (!vma && (va >= USER_END || !(vma = stack_grow(mm, va))))
@@ -670,6 +722,8 @@ i64 mm_fault(struct mm *mm, u64 va, enum access access, struct task *task, maddr
             pte_clear(mm, pte);
         }
         pte_set(mm, pte, page, write);
+        if (!write)
+            map_around(mm, vma, va);
     } else if (write) {
         page = page_alloc();
         if (!page)

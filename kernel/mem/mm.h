@@ -30,7 +30,7 @@ struct mm {
     u64 brk_start, brk;
     u64 stack_limit; // lowest address the stack may grow to
     u64 rss, rss_max; // frames
-    bool shares; // with others, what programs write (kept only if BOOT_ORDERED)
+    u64 shares; // with others of this group, what programs write; 0: with none (kept only if BOOT_ORDERED)
     u64 total;  // bytes mapped
     // For procfs.
     u64 arg_start, arg_end, env_start, env_end;

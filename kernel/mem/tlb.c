@@ -37,8 +37,10 @@ static void tlb_clear(struct tlb *tlb) {
     tlb->lost++;
     for (u64 filled = ~tlb->blank; filled; filled &= filled - 1) {
         u32 first = (u32)__builtin_ctzll(filled) * TLB_PART;
-        for (u32 i = first; i < first + TLB_PART; i++)
-            tlb->r[i].tag = tlb->w[i].tag = ~0ull;
+        for (u32 i = first; i < first + TLB_PART; i++) {
+            tlb_empty(tlb->r, i);
+            tlb_empty(tlb->w, i);
+        }
     }
     tlb->blank = ~0ull;
 }
@@ -56,11 +58,11 @@ static void tlb_clear_range(struct tlb *tlb, u64 start, u64 end) {
     }
     tlb->lost++;
     for (u64 va = start; va < end; va += PAGE_SIZE) {
-        struct tlb_entry *r = tlb_slot(tlb->r, va), *w = tlb_slot(tlb->w, va);
-        if (r->tag == va)
-            r->tag = ~0ull;
-        if (w->tag == va)
-            w->tag = ~0ull;
+        u32 i = (u32)(va >> PAGE_SHIFT) & (TLB_ENTRIES - 1);
+        if (tlb->r[i].tag == va)
+            tlb_empty(tlb->r, i);
+        if (tlb->w[i].tag == va)
+            tlb_empty(tlb->w, i);
     }
 }
 
@@ -157,8 +159,8 @@ static void code_begin(struct hart *hart, maddr page) {
             for (u32 j = 0; j < TLB_ENTRIES; j++) {
                 if (tlb->blank >> (j / TLB_PART) & 1)
                     j += TLB_PART - 1;
-                else if (tlb->w[j].tag != ~0ull && (u32)tlb->w[j].tag + tlb->w[j].delta == page)
-                    tlb->w[j].tag = ~0ull;
+                else if ((u32)tlb->w[j].tag + tlb->w[j].delta == page)
+                    tlb_empty(tlb->w, j); // of one that is, the sum is not that of a page
             }
         }
         if (host.hart_count > 1) {

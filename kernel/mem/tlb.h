@@ -43,3 +43,8 @@ void tlb_flush(struct hart *hart, struct mm *mm, u64 start, u64 end);
 static inline struct tlb_entry *tlb_slot(struct tlb_entry *half, u64 va) {
     return &half[(va >> PAGE_SHIFT) & (TLB_ENTRIES - 1)];
 }
+
+// The tag of an empty entry: no address that is looked up there has these bits above its offset in the page.
+static inline void tlb_empty(struct tlb_entry *half, u32 index) {
+    half[index].tag = (u64)~index << PAGE_SHIFT | PAGE_MASK;
+}

@@ -46,7 +46,6 @@ struct wait_request {
 // pid, 0 (WNOHANG and nothing yet), -ECHILD, E_WAIT. `task` must be ready to copy out: nothing fails after it.
 must_check i64 process_wait(struct task *task, struct wait_request *request);
 void process_times(struct process *process, u64 *utime_ns, u64 *stime_ns); // of all its tasks, dead ones too
-u64 ticks_to_ns(u64 ticks);
 
 // ---- ids.c ----
 void process_new_session(struct process *process); // setsid(2) after its checks

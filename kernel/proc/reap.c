@@ -2,20 +2,13 @@
 // parents.
 #include "../kernel.h"
 #include "reap.h"
-
-u64 ticks_to_ns(u64 ticks) {
-    return (u64)(((unsigned __int128)ticks * kernel->clock.mul) >> 24);
-}
+#include "task/itimer.h"
 
 void process_times(struct process *process, u64 *utime_ns, u64 *stime_ns) {
-    u64 user = process->utime, system = process->stime;
-    struct task *task;
-    list_each(task, &process->tasks, sibling) {
-        user += task->ticks_user;
-        system += task->ticks_system;
-    }
-    *utime_ns = ticks_to_ns(user);
-    *stime_ns = ticks_to_ns(system);
+    u64 user, system;
+    process_cputime(process, &user, &system);
+    *utime_ns = cputime_ns(user);
+    *stime_ns = cputime_ns(system);
 }
 
 // ---- Telling the parent ------------------------------------------------------------------------
@@ -148,8 +141,8 @@ static i64 wait_result(struct wait_request *request, struct process *child, u32 
     request->status = status;
     request->wstatus = wstatus;
     request->usage = (struct rusage){
-        .utime = timeval_of(utime + ticks_to_ns(child->child_utime)),
-        .stime = timeval_of(stime + ticks_to_ns(child->child_stime)),
+        .utime = timeval_of(utime + cputime_ns(child->child_utime)),
+        .stime = timeval_of(stime + cputime_ns(child->child_stime)),
         .maxrss = (i64)(max(child->rss_max, child->child_rss_max) * (PAGE_SIZE / 1024)),
         .minflt = (i64)(child->min_faults + child->child_faults),
     };

@@ -132,8 +132,9 @@ static void time_left(struct task *task, uptr p, u64 deadline) {
     (void)ignored;
 }
 
-// A relative timeout argument as an absolute deadline: ~0 without one, 0 for "do not wait".
-static i64 timeout_fetch(struct task *task, uptr p, u64 *out) {
+// A relative timeout argument as an absolute deadline: ~0 without one, 0 for "do not wait". What was passed
+// is left in `asked`, for traces: what remains of it replaces the argument.
+static i64 timeout_fetch(struct task *task, uptr p, u64 *out, u64 asked[2]) {
     struct timespec ts;
     *out = ~0ull;
     if (!p.va)
@@ -143,6 +144,8 @@ static i64 timeout_fetch(struct task *task, uptr p, u64 *out) {
         return error;
     if (!timespec_valid(&ts))
         return -EINVAL;
+    if (asked)
+        asked[0] = (u64)ts.sec, asked[1] = (u64)ts.nsec;
     *out = ts.sec || ts.nsec ? time_after(now_ns(), timespec_ns(&ts)) : 0;
     return 0;
 }
@@ -153,7 +156,7 @@ i64 sys_ppoll(struct task *task, struct call *call) {
     u64 count = arg_u32(call, 1);
     if (call->phase == 0) {
         u64 mask = 0, deadline;
-        i64 error = timeout_fetch(task, timeout, &deadline);
+        i64 error = timeout_fetch(task, timeout, &deadline, call->scratch);
         if (!error && sigmask.va)
             error = mask_fetch(task, sigmask, call->args[4], &mask);
         if (error)
@@ -272,7 +275,7 @@ i64 sys_pselect6(struct task *task, struct call *call) {
     if (call->phase == 0) {
         i32 nfds = arg_int(call, 0);
         u64 deadline, mask = 0, pair[2] = {0, 0};
-        i64 error = timeout_fetch(task, timeout, &deadline);
+        i64 error = timeout_fetch(task, timeout, &deadline, call->scratch);
         if (!error && sig.va)
             error = get_user(task, pair, sig);
         if (!error && pair[0])
@@ -364,7 +367,7 @@ i64 sys_epoll_pwait(struct task *task, struct call *call) {
 
 i64 sys_epoll_pwait2(struct task *task, struct call *call) {
     if (call->phase == 0) {
-        i64 error = timeout_fetch(task, arg_ptr(call, 3), &call->scratch[0]);
+        i64 error = timeout_fetch(task, arg_ptr(call, 3), &call->scratch[0], NULL);
         if (!error)
             error = epoll_start(task, call, arg_ptr(call, 4), call->args[5]);
         if (error)

@@ -31,7 +31,7 @@ bool sched_apart(const struct hart *hart, const struct task *task) {
     for (u32 i = 0; i < HART_MAX; i++) {
         struct task *other = i == hart->id ? NULL : kernel->current[i];
         if (other && other->mm && !other->agent &&
-            (other->mm == task->mm || (other->mm->shares && task->mm->shares)))
+            (other->mm == task->mm || (task->mm->shares && other->mm->shares == task->mm->shares)))
             return true;
     }
     return false;

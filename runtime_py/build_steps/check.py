@@ -22,6 +22,8 @@ def test(arguments: Sequence[str]) -> int:
     try:
         setup.setup()
         build_all(install=True)
+        if not arguments:
+            site.images(["debian"])  # for a sample of its programs
     except Failure as failure:
         report(failure)
         print("\n   TESTS DID NOT RUN: the build failed")

@@ -6,13 +6,14 @@ Nothing heavy is imported before a command is chosen. Each command is a module o
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
-from .cli_rewind_options import FORMS, add_goto, add_profile, add_trace, when
+from .cli_rewind_options import FORMS, RUN, add_goto, add_profile, add_run, add_trace, when
 
 COMMANDS = {
     "run": "run a program in a machine",
@@ -39,17 +40,16 @@ COMMANDS = {
     "doctor": "say what is installed and what is wrong with it",
     "completion": "print the completion script of a shell",
 }
-SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
 def size(text: str) -> int:
     """Read a size such as 512M or 1G."""
-    number = text.lower().removesuffix("b").removesuffix("i")
-    unit = number[-1:] if number[-1:] in SIZES else ""
+    from .placement import size
+
     try:
-        return int(float(number.removesuffix(unit)) * SIZES[unit])
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 512M or 1G") from None
+        return size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def seconds(text: str) -> float:
@@ -67,7 +67,10 @@ def seconds(text: str) -> float:
 
 def age(text: str) -> float:
     """Read a time such as 7d, or one that `seconds` reads."""
-    return seconds(text[:-1] + "h") * 24 if text.endswith("d") else seconds(text)
+    try:
+        return seconds(text[:-1] + "h") * 24 if text.endswith("d") else seconds(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; write 7d, 12h or 30m") from None
 
 
 def variable(text: str) -> tuple[str, str] | None:
@@ -115,6 +118,14 @@ def until(text: str) -> str:
     return text
 
 
+def key(text: str) -> bytes:
+    """Read a public key."""
+    with contextlib.suppress(ValueError):
+        if len(found := bytes.fromhex(text)) == 32:
+            return found
+    raise argparse.ArgumentTypeError(f"{text!r} is no key; write its 64 digits from 0 to f")
+
+
 def mount(text: str) -> tuple[str, str, bool]:
     """Read HOST:GUEST or HOST:GUEST:ro."""
     parts = text.split(":")
@@ -146,6 +157,9 @@ def chaos(text: str) -> object:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+UNKNOWN = "unrecognized arguments: "
+
+
 class _Version(argparse.Action):
     """Prints the version; reads it only then."""
 
@@ -169,13 +183,19 @@ class Parser(argparse.ArgumentParser):
         if wrong := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):
             known = wrong[2].replace("'", "").split(", ")
             super().error(message + _meant(wrong[1], known))
-        parsers: list[argparse.ArgumentParser] = [self]
-        for action in self._actions:
-            if isinstance(action, argparse._SubParsersAction):
-                parsers += action.choices.values()
-        options = {option for one in parsers for option in one._option_string_actions}
-        words = [word.partition("=")[0] for word in message.split() if word.startswith("-")]
-        super().error(message + (_meant(words[0], options) if words else ""))
+        if message.startswith(UNKNOWN):
+            words = [word.partition("=")[0] for word in message.split() if word.startswith("-")]
+            message += _meant(words[0], self._option_string_actions) if words else ""
+        super().error(message)
+
+    def chosen(self, words: Sequence[str]) -> Parser:
+        """Return the parser of the command that words name."""
+        found = self
+        for word in words:
+            for action in found._actions:
+                if isinstance(action, argparse._SubParsersAction) and word in action.choices:
+                    found = action.choices[word]
+        return found
 
 
 def _meant(word: str, known: Iterable[str]) -> str:
@@ -185,46 +205,45 @@ def _meant(word: str, known: Iterable[str]) -> str:
     return f"; {hint}" if hint else ""
 
 
-RUN = "a run's id, the beginning of one, last, or the path of an exported run"
-
-
-def _add_run(command: argparse.ArgumentParser) -> None:
-    command.add_argument("run", nargs="?", default="last", metavar="RUN",
-                         help=f"{RUN} (last)")  # fmt: skip
-
-
 def _add_store(commands: Any) -> None:
     """Add the commands about the store of runs."""
 
-    def add(name: str, text: str) -> argparse.ArgumentParser:
+    def add(name: str, text: str, usage: str | None = None) -> argparse.ArgumentParser:
         command: argparse.ArgumentParser = commands.add_parser(
-            name, help=COMMANDS[name], description=text
+            name, help=COMMANDS[name], description=text, usage=usage
         )
         return command
 
     get = add("get", "List recorded runs.")
-    get.add_argument("what", choices=("runs", "snapshots"))
-    describe = add("describe", "Say what is known of a run, and what its tape is made of.")
-    describe.add_argument("what", choices=("run",))
-    _add_run(describe)
+    get.add_argument("what", choices=("runs", "snapshots"), metavar="runs|snapshots")
+    describe = add("describe", "Say what is known of a run, and what its tape is made of.",
+                   "ebb describe run [RUN] [-o {text,json}]")  # fmt: skip
+    describe.add_argument("what", choices=("run",), metavar="run")
+    add_run(describe)
     for command in (get, describe):
         command.add_argument("-o", "--output", choices=("text", "json"), default="text")
     verify = add("verify", "Check a run: checksums and the chain of hashes, and what is asked for. "
                  "Exit code 0, 3 if bytes are not what was written, 4 if the replay differs, 5 if the "
                  "recording was cut short.")  # fmt: skip
-    _add_run(verify)
+    add_run(verify)
     verify.add_argument(
         "--signatures", action="store_true", help="check who signed it, and all of it"
     )
-    verify.add_argument("--key", metavar="HEX", help="only this key counts (this store's own)")
+    verify.add_argument(
+        "--key",
+        type=key,
+        metavar="HEX",
+        help="only this key counts (this store's own); with --signatures or without",
+    )
     verify.add_argument("--objects", action="store_true", help="hash each object it names")
     verify.add_argument("--replay", action="store_true", help="run it again and compare")
     diff = add("diff", "Say in which event two runs first differ, and in which output. Exit code 1 if "
                "they do.")  # fmt: skip
     for which in ("run", "other"):
         diff.add_argument(which, metavar="RUN", help=RUN)
-    export = add("export", "Write a run to one file, with all it takes to replay it elsewhere.")
-    export.add_argument("what", choices=("run",))
+    export = add("export", "Write a run to one file, with all it takes to replay it elsewhere.",
+                 "ebb export run RUN FILE [--redact]")  # fmt: skip
+    export.add_argument("what", choices=("run",), metavar="run")
     export.add_argument("run", metavar="RUN", help=RUN)
     export.add_argument("file", metavar="FILE")
     export.add_argument("--redact", action="store_true",
@@ -301,7 +320,7 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
         "--harts",
         type=int,
         metavar="N",
-        help="processors, at most 4 (1; if not recorded, as the host has)",
+        help="processors, 1 to 6 (1; if not recorded, as the host has, at most 4)",
     )
     run.add_argument("--memory", type=size, default=1 << 30, metavar="SIZE",
                      help="memory, 64M or 1G, at least 16M (1G); the largest process is killed (137) "
@@ -333,6 +352,9 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
                      "compare the machines")  # fmt: skip
     run.add_argument("--no-keep-code", action="store_true",
                      help="neither use compiled code of earlier runs nor leave any")  # fmt: skip
+    run.add_argument("--jit-dump", metavar="DIR",
+                     help="write compiled code there, as modules and as text: of each region guest "
+                     "instructions beside the WebAssembly made of them (no kept code is used)")  # fmt: skip
     run.add_argument("--stats", action="store_true",
                      help="at the end, write to stderr what was run and what was compiled")  # fmt: skip
     run.add_argument("--record", action=argparse.BooleanOptionalAction,
@@ -349,7 +371,7 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
     )
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Return the parser of the whole command line."""
     top = Parser(
         prog="ebb",
@@ -387,13 +409,13 @@ def parser() -> argparse.ArgumentParser:
         description="Run a recorded run again, without side effects: its output comes out once more, "
         "and every difference from the recording ends it (exit code 4).",
     )
-    _add_run(replay)
+    add_run(replay)
     add_goto(replay, "stop at this moment")
     replay.add_argument("-q", "--quiet", action="store_true", help="write no output, only check")
     logs = commands.add_parser(
         "logs", help=COMMANDS["logs"], description="Print what a recorded run put out."
     )
-    _add_run(logs)
+    add_run(logs)
     logs.set_defaults(goto=None, quiet=False)
     _add_store(commands)
     trace = commands.add_parser(
@@ -418,7 +440,7 @@ def parser() -> argparse.ArgumentParser:
         "gdb can do backwards works: reverse-step, reverse-next, reverse-finish, reverse-continue "
         "with breakpoints and watchpoints; `monitor help` says what there is besides.",
     )
-    _add_run(gdb)
+    add_run(gdb)
     gdb.add_argument("--pid", metavar="PID|NAME", help="the process, or its program's name (what "
                      "crashed last, else the first)")  # fmt: skip
     gdb.add_argument("--port", type=int, metavar="N",
@@ -432,7 +454,7 @@ def parser() -> argparse.ArgumentParser:
         "output. Its configuration says which run, which program of it, and where to begin; "
         "docs/rewind.md shows how. Needs gdb-multiarch, as `ebb gdb` does.",
     )
-    _add_run(dap)
+    add_run(dap)
     dap.add_argument("--port", type=int, metavar="N",
                      help="wait for the editor at this port of localhost (0: any)")  # fmt: skip
     core = commands.add_parser(
@@ -441,7 +463,7 @@ def parser() -> argparse.ArgumentParser:
         description="Write the ELF core of a program of a recorded run, where it crashed or at a "
         "moment, made by replaying it.",
     )
-    _add_run(core)
+    add_run(core)
     core.add_argument("-o", "--output", metavar="FILE", help="where to (core.PID)")
     core.add_argument("--pid", metavar="PID|NAME", help="the process, or its program's name (what "
                       "crashed last, else the first)")  # fmt: skip
@@ -493,7 +515,10 @@ def _command(words: list[str]) -> int:
     if goes_on and words[2:] and not words[2].startswith("-"):
         same = ["--no-reseed"] if words[1] == "restore" else []
         words = ["run", "--snapshot", words[2], *same, *words[3:]]
-    if words and not words[0].startswith("-") and words[0] not in COMMANDS:
+    if not words:
+        print("ebb: which command? See ebb --help", file=sys.stderr)
+        return 2
+    if not words[0].startswith("-") and words[0] not in COMMANDS:
         meant = _meant(words[0], COMMANDS)
         print(
             f"ebb: there is no command {words[0]!r}{meant or '; see ebb --help'}", file=sys.stderr
@@ -503,7 +528,10 @@ def _command(words: list[str]) -> int:
     if words[:1] == ["gdb"] and "--" in words:
         rest = words[words.index("--") + 1 :]
         del words[words.index("--") :]
-    options = parser().parse_args(words)
+    top = parser()
+    options, unknown = top.parse_known_args(words)
+    if unknown:
+        top.chosen(words).error(UNKNOWN + " ".join(unknown))
     if options.command == "gdb":
         options.args = rest
     if options.command == "doctor":

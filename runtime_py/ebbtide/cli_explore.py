@@ -156,12 +156,12 @@ def _recorded(folder: Path) -> bool:
 def _said(search: _Search, found: Outcome | None) -> int:
     """Say what was found, the run's id last."""
     if found is None:
-        print(f"ebb: {search.done} seeds, and none has shown it", file=sys.stderr)
+        print(f"ebb: none of {search.done} seeds ended that way", file=sys.stderr)
         return 0
     for name, stream in (("out", sys.stdout), ("err", sys.stderr)):
         stream.buffer.write((found.folder / name).read_bytes())
         stream.flush()
-    print(f"ebb: seed {found.seed} ended with {found.code}, after {search.done} seeds",
+    print(f"ebb: seed {found.seed} ended with {found.code}; {search.done} tried",
           file=sys.stderr)  # fmt: skip
     print(_kept(found))
     return EXIT_FOUND

@@ -24,10 +24,13 @@ def when(text: str) -> object:
     return moment(text)
 
 
+RUN = "a run's id, the beginning of one, last, or the path of an exported run"
+
+
 def add_run(command: argparse.ArgumentParser) -> None:
     """Add the run."""
     command.add_argument("run", nargs="?", default="last", metavar="RUN",
-                         help="a run's id, the beginning of one, or last (the default)")  # fmt: skip
+                         help=f"{RUN} (last)")  # fmt: skip
 
 
 def add_times(command: argparse.ArgumentParser) -> None:
@@ -52,8 +55,9 @@ def add_trace(command: argparse.ArgumentParser) -> None:
         layer.add_argument("-p", "--pid", type=int, action="append", default=[], metavar="PID",
                            help="only of this process")  # fmt: skip
         formats = ("text", "json", "har") if name == "request" else ("text", "json")
+        har = "; har: one HTTP archive" if name == "request" else ""
         layer.add_argument("-o", "--output", choices=formats, default="text",
-                           help="json: one value per line")  # fmt: skip
+                           help=f"json: one value per line{har}")  # fmt: skip
         if name == "syscalls":
             _add_syscalls(layer)
         if name == "request":

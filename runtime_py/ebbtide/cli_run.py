@@ -30,6 +30,7 @@ from .events import Log
 from .machine import Machine
 from .owner_role import Process
 from .placement import JIT, Mount, Progress
+from .placement_native import NativePlacement
 from .process import end
 from .stream import READ_SIZE, ByteReader, ByteWriter, Pty
 
@@ -83,15 +84,15 @@ async def _run(options: argparse.Namespace) -> int:
     rows, cols = window() if tty else (0, 0)
     args = tuple(options.args)
     record = options.record
+    placement = NativePlacement.beginning(options.snapshot)
+    harts = placement.harts_before or options.harts or 1
     if record is None:
-        harts = _harts(options)
         record = harts == 1 and options.jit != "verify"
-        if harts > 1 and not options.quiet:
-            print(f"ebb: not recorded: {harts} harts", file=sys.stderr)
     if options.core and not record:
         raise EbbError("--core needs a recording: the core is made from it")
     machine = await Machine.boot(
         options.image,
+        placement=placement,
         harts=options.harts,
         memory=options.memory,
         user=options.user,
@@ -106,11 +107,14 @@ async def _run(options: argparse.Namespace) -> int:
         about={"args": args, "tty": (rows, cols) if tty else None},
         jit=options.jit or JIT,
         keep_code=not options.no_keep_code,
+        jit_dump=options.jit_dump,
         mounts=tuple(Mount(*item) for item in options.volume),
         on_log=partial(_log, everything=options.log),
         on_progress=_progress(),
     )
-    recorder = getattr(machine.placement, "recorder", None)
+    if options.record is None and harts > 1 and not options.quiet:
+        print(f"ebb: not recorded: {harts} harts", file=sys.stderr)
+    recorder = getattr(placement, "recorder", None)
     options.run_id = machine.run_id
     if machine.run_id:
         _say_id(machine.run_id, options)
@@ -121,19 +125,6 @@ async def _run(options: argparse.Namespace) -> int:
         if options.stats:
             print(f"\n{await machine.stats()}", file=sys.stderr)
         return code
-
-
-def _harts(options: argparse.Namespace) -> int:
-    """Return how many harts are asked for, or what a snapshot has."""
-    if not options.snapshot:
-        return options.harts or 1
-    from .rewind.resume import Beside, Snapshots
-
-    snapshots = Snapshots()
-    try:
-        return Beside.of(snapshots.find(options.snapshot)).harts
-    finally:
-        snapshots.close()
 
 
 def _say_id(id: str, options: argparse.Namespace) -> None:
@@ -182,6 +173,10 @@ def _log(record: Log, *, everything: bool) -> None:
     if not everything and record.level not in ("STRACE", "ERROR"):
         return
     lines = record.text.rstrip("\n")
+    if record.level == "STRACE":
+        from .rewind.syscalls import aligned
+
+        lines = aligned(lines)
     if sys.stderr.isatty():
         lines = printable(lines)
     end = "\r\n" if sys.stderr.isatty() else "\n"  # the terminal may be raw

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import sys
 import tempfile
 import time
@@ -42,9 +43,15 @@ def _get(store: RunStore, options: argparse.Namespace) -> int:
     print(f"{'ID':36}  {'STARTED':19}  {'EXIT':>7}  {'BYTES':>9}  COMMAND")
     for row in rows:
         code = _outcome(row) + (" pinned" if row.pinned else "")
-        command = " ".join(row.about.get("args", ()))
-        print(f"{row.id:36}  {moment(row.started)}  {code:>7}  {row.bytes:>9}  {command}")
+        print(
+            f"{row.id:36}  {moment(row.started)}  {code:>7}  {row.bytes:>9}  {command(row.about)}"
+        )
     return 0
+
+
+def command(about: dict[str, Any]) -> str:
+    """Return what was run, as a shell takes it."""
+    return shlex.join(about.get("args", ()))
 
 
 def _row(row: RunRow) -> dict[str, Any]:
@@ -70,7 +77,8 @@ def _describe(store: RunStore, options: argparse.Namespace) -> int:
         return 0
     kinds = known.pop("kinds")
     for name, value in known.items():
-        print(f"{name.replace('_', ' '):12} {value}")
+        shown = ("no", "yes")[value] if isinstance(value, bool) else value
+        print(f"{name.replace('_', ' '):12} {shown}")
     print(f"\n{'KIND':10} {'COUNT':>8} {'TAPE BYTES':>12} {'OBJECT BYTES':>13}")
     for name, (count, size, objects) in sorted(kinds.items(), key=lambda item: -item[1][1]):
         print(f"{name:10} {count:>8} {size:>12} {objects:>13}")
@@ -97,7 +105,7 @@ def describe(run: Run, abi: Abi, checkpoints: int = 0, kept: int = 0) -> dict[st
     state = "ended" if run.end else "running" if run.row and run.row.state == "running" else "cut"
     return {
         "id": run.id,
-        "command": " ".join(about.get("args", ())),
+        "command": command(about),
         "state": state + (f": {run.reader.cut}" if run.reader.cut and state == "cut" else ""),
         "exit_code": run.row.exit_code if run.row else None,
         "started": moment(about["started"]) if "started" in about else None,

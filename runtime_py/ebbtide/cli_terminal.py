@@ -176,7 +176,7 @@ def raw() -> Iterator[None]:
     fd = sys.stdin.fileno()
     before = termios.tcgetattr(fd)
     with _guarded(fd):
-        tty.setraw(fd)
+        tty.setraw(fd, termios.TCSADRAIN)  # what was typed ahead is the guest's
         try:
             yield
         finally:

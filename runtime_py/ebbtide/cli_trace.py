@@ -20,7 +20,7 @@ def run(store: RunStore, options: argparse.Namespace) -> int:
     for name in ("since", "to"):
         if when := getattr(options, name):
             setattr(options, name, when.known(replay.abi, found.entries))
-    wish, put = _wish(options), _printer(options.output)
+    wish, put = _wish(options), _Printer(options.output)
     try:
         if options.layer == "request":
             _request(replay, wish, put, options.output)
@@ -28,6 +28,11 @@ def run(store: RunStore, options: argparse.Namespace) -> int:
             LAYERS[options.layer](replay, wish, put)
     finally:
         replay.close()
+    filters = [f"-e {call}" for call in sorted(wish.calls)] + [
+        f"-p {pid}" for pid in sorted(wish.pids)
+    ]
+    if filters and not put.rows:
+        print(f"ebb: nothing in this run matches {' '.join(filters)}", file=sys.stderr)
     return cut(found)
 
 
@@ -42,15 +47,18 @@ def _wish(options: argparse.Namespace) -> Wish:
     return wish
 
 
-def _printer(output: str) -> Put:
-    def put(row: Row) -> None:
-        if output == "json":
-            if row.data is not None:
-                print(json.dumps(row.data))
-        elif row.text is not None:
-            print(row.text)
+class _Printer:
+    """Prints rows as text or JSON, and counts those that say something."""
 
-    return put
+    def __init__(self, output: str) -> None:
+        self._output = output
+        self.rows = 0
+
+    def __call__(self, row: Row) -> None:
+        said = row.text if self._output == "text" else row.data and json.dumps(row.data)
+        if said is not None:
+            print(said)
+            self.rows += row.tick > 0  # not a table's head
 
 
 def _request(replay: Replay, wish: Wish, put: Put, output: str) -> None:

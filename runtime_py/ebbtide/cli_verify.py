@@ -21,15 +21,13 @@ _NOT_INPUT = {META, OUTPUT, END}  # they may differ where the machines do not
 
 def _verify(store: RunStore, options: argparse.Namespace) -> int:
     run = store.open(options.run)  # checks framing, checksums, and the chain
-    leaves = run.reader.leaves
-    _say(f"{len(leaves)} leaves, {len(run.entries)} entries: chain whole, head "
-         f"{run.reader.head().hex()}")  # fmt: skip
+    _say(f"{len(run.entries)} entries: chain whole, head {run.reader.head().hex()}")
     if options.objects:
         _say(f"{check_objects(run.entries)} objects: all have their hashes")
-    if options.signatures:
+    if options.signatures or options.key:
         from .rewind import sign
 
-        key = bytes.fromhex(options.key) if options.key else sign.public_key(store)
+        key = options.key or sign.public_key(store)
         last = check_signatures(run, key, sign.check)
         _say(f"signed by {last.key.hex()}: {last.entries} entries")
     if options.replay and booted(run):

@@ -24,7 +24,7 @@ def fake_abi_text() -> str:
         "const": "BOOT_STRACE CALL_OUT_RESULT ADMIT_CLONE ADMIT_EXEC LOG_INFO LOG_WARN LOG_STRACE "
         "NOTICE_SPAWNED NOTICE_EXEC NOTICE_EXITED NOTICE_LIMIT LIMIT_MEMORY LIMIT_PIDS LIMIT_DISK "
         "PAGE_SIZE SPAWN_PTY SPAWN_STDERR_TO_STDOUT SPAWN_NEW_SESSION JIT_TAIL_CALLS "
-        "JIT_RELAXED_MADD",
+        "JIT_RELAXED_MADD JIT_LISTING",
         "agent_call": "SPAWN SETCRED KILL_TREE",
         "nr": "read write close openat kill ioctl socket connect shutdown fcntl",
         "errno": "EPERM ENOENT EINTR EIO EAGAIN ENOMEM EACCES EEXIST EPIPE",
@@ -56,10 +56,10 @@ def fake_abi_text() -> str:
         "out_notice": "out:8 what:4 pid:4 ppid:4 status:4",
         "spawn": "flags:4 uid:4 gid:4 argc:4 argv_off:4 envc:4 envp_off:4 cwd_off:4 rows:2 cols:2 "
         "fds:12",
-        "jit_module": "id:4 bytes:4 len:4 slot:4 count:4 record:4 record_len:4 kept:4",
+        "jit_module": "id:4 bytes:4 len:4 slot:4 count:4 record:4 record_len:4 listing:4 listing_len:4 kept:4",
         "jit_counters": "instructions:8 entries:8 compile_ns:8 regions:4 modules:4 "
         "region_instructions:4 module_bytes:4 refused:4 evictions:4 stale:4 queued:4 "
-        "kept_regions:4 kept_modules:4",
+        "kept_regions:4 kept_modules:4 epochs:4 flushes:4",
         "report": "status:4 tid:4 pid:4 nr:4 pc:8 tick:8 now_ns:8 deadline_ns:8 retired:8 steps:8 "
         "seen:4 call_seq:4 outbox:4 detail:4",
     }

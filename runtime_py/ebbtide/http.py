@@ -17,6 +17,30 @@ class Stream(Protocol):
 
     async def write(self, data: bytes | str) -> None: ...
 
+    async def close(self) -> None: ...
+
+
+class Client(Protocol):
+    """Who can connect to a guest's ports."""
+
+    async def connect(self, port: int) -> Stream: ...
+
+    async def fetch(
+        self,
+        port: int,
+        path: str = "/",
+        *,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+    ) -> Response:
+        """Ask a guest's HTTP server for something."""
+        stream = await self.connect(port)
+        try:
+            return await exchange(stream, port, method, path, headers or {}, body)
+        finally:
+            await stream.close()
+
 
 class HttpError(OSError):
     """The other side does not speak HTTP."""

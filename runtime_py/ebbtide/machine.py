@@ -17,13 +17,13 @@ from weakref import WeakValueDictionary
 
 from . import http, linux
 from .agent import Agent
-from .chaos import chaos_from
+from .chaos import chaos_from, chosen
 from .errors import EbbError, MachineClosed, UserUnknown
 from .events import CallEnded, Events, Log, Notice
 from .filesystem import FileSystem
 from .meant import keywords, refuse_unknown
 from .owner_role import ROOT, OwnerRole, Process, User, environment
-from .placement import Options, Placement, SnapshotPlacement
+from .placement import MEMORY, Options, Placement, SnapshotPlacement, size
 from .policy import limits_from, policy_from
 from .process import MAX_OUTPUT, CompletedProcess, complete, end
 from .stats import Stats
@@ -40,7 +40,7 @@ def _snapshots(placement: Placement) -> SnapshotPlacement:
     return placement
 
 
-class Machine:
+class Machine(http.Client):
     """One machine; made by `Machine.boot`."""
 
     def __init__(self, placement: Placement, options: Options) -> None:
@@ -70,25 +70,28 @@ class Machine:
         on_log: Callable[[Log], None] | None = None,
         **options: Any,
     ) -> Self:
-        """Boot a machine; `Options` lists what can be given."""
+        """Boot a machine; `help(ebbtide.Options)` lists what can be given."""
         known = {field.name for field in fields(Options)} | {"placement", "on_log"}
         refuse_unknown("Machine.boot", options, known)
         if placement is None:
             from .placement_native import NativePlacement
 
             placement = NativePlacement.beginning(options.get("snapshot"))
+        options["memory"] = size(options.get("memory", MEMORY))
         options["limits"] = limits_from(options.get("limits"))
         options["chaos"] = chaos_from(options.get("chaos"))
+        if type(seed := options.get("seed")) is int:
+            options |= chosen(options["chaos"], seed)
         options["policy"] = policy_from(options.get("policy"), placement.abi.errno)
-        chosen = Options(image=image, **options).checked(placement.abi.const["HART_MAX"])
-        machine = cls(placement, chosen)
+        wanted = Options(image=image, **options).checked(placement.abi.const["HART_MAX"])
+        machine = cls(placement, wanted)
         machine.on_log = on_log
         branch = getattr(placement, "branch", None)
         if branch:
             machine.agent.skip(branch["last_call"] + SKIPPED)
         try:
-            await placement.start(chosen, machine)
-            if chosen.snapshot:
+            await placement.start(wanted, machine)
+            if wanted.snapshot:
                 await machine.agent.take_over(*_snapshots(placement).left_over())
             await machine.agent.call("getpid")
             if branch and "snapshot" in branch:
@@ -232,6 +235,8 @@ class Machine:
     ) -> Process:
         if not args:
             raise ValueError("no program was named")
+        if not all(isinstance(word, (str, bytes)) for word in args):
+            raise TypeError(f"a program is named by words, as in run('ls', '-l'), not {args!r}")
         who = await self.user(user or self.options.user)
         process = await self.owner.spawn(
             args,
@@ -286,6 +291,8 @@ class Machine:
 
     async def connect(self, port: int) -> SocketStream:
         """Connect to a TCP port on which a guest program listens."""
+        if type(port) is not int:
+            raise TypeError(f"a port is a number from 1 to 65535, not {port!r}")
         ended = await self.agent.call(
             "socket",
             linux.AF_INET,
@@ -304,22 +311,6 @@ class Machine:
                 self.agent.close_later(descriptor.fd)
             raise
         return SocketStream(descriptor)
-
-    async def fetch(
-        self,
-        port: int,
-        path: str = "/",
-        *,
-        method: str = "GET",
-        headers: Mapping[str, str] | None = None,
-        body: bytes = b"",
-    ) -> http.Response:
-        """Ask a guest's HTTP server for something."""
-        stream = await self.connect(port)
-        try:
-            return await http.exchange(stream, port, method, path, headers or {}, body)
-        finally:
-            await stream.close()
 
     # ---- What the machine says (Listener) --------------------------------------------------------
 

@@ -52,6 +52,22 @@ class Mount:
         return replace(self, host=host)
 
 
+SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+def size(value: int | str) -> int:
+    """Return a size that may be text such as 512M or 1G, or raise ValueError."""
+    if type(value) is int:
+        return value
+    text = str(value)
+    number = text.lower().removesuffix("b").removesuffix("i")
+    unit = number[-1:] if number[-1:] in SIZES else ""
+    try:
+        return int(float(number.removesuffix(unit)) * SIZES[unit])
+    except ValueError:
+        raise ValueError(f"{text!r} is no size; write 512M or 1G") from None
+
+
 @dataclass(frozen=True)
 class Options:
     """How a machine is booted; the same names everywhere."""
@@ -78,6 +94,7 @@ class Options:
     jit: str = JIT
     jit_threshold: int | None = None  # entries that make code worth compiling
     keep_code: bool = True  # compiled code is kept for later machines
+    jit_dump: str | None = None  # folder for compiled code as text; natively
     on_progress: Progress | None = None
 
     def checked(self, harts_most: int) -> Self:
@@ -87,6 +104,10 @@ class Options:
             raise ValueError(f"harts is a whole number from 1 to {harts_most}, not {harts!r}")
         if self.jit not in JIT_MODES:
             raise ValueError(f"jit is on, off or verify, not {self.jit!r}")
+        if not isinstance(self.env, Mapping):
+            raise TypeError(f"env is a mapping of names to values, not {self.env!r}")
+        if self.seed is not None and type(self.seed) is not bytes:
+            raise TypeError(f"seed is a whole number, not {self.seed!r}")
         memory = min(self.memory, self.limits.memory or self.memory)
         if memory < MEMORY_MIN:
             raise ValueError(
@@ -97,6 +118,9 @@ class Options:
                     else ""
                 )
             )
+        for mount in self.mounts:
+            if not isinstance(mount, Mount):
+                raise TypeError(f"mounts has Mount(host, guest, read_only=False), not {mount!r}")
         mounts = tuple(mount.checked() for mount in self.mounts)
         return replace(self, memory=memory, mounts=mounts)
 

@@ -108,6 +108,11 @@ class NativePlacement(Placement):
         placement._snapshots, placement._begun = snapshots, found
         return placement
 
+    @property
+    def harts_before(self) -> int | None:
+        """How many harts the snapshot's machine has, if it goes on from one."""
+        return Beside.of(self._begun).harts if self._begun else None
+
     def left_over(self) -> tuple[int, tuple[int, ...]]:
         assert self._begun
         beside = Beside.of(self._begun)
@@ -148,7 +153,7 @@ class NativePlacement(Placement):
             store, threshold = None, JIT_THRESHOLD
             if self._verify:
                 threshold = verify.THRESHOLD
-            elif options.keep_code:
+            elif options.keep_code and not options.jit_dump:
                 store = CodeStore(store_folder(self.kernel, harts))
                 threshold = JIT_THRESHOLD_KEPT
             threshold = options.jit_threshold or threshold
@@ -156,6 +161,7 @@ class NativePlacement(Placement):
                 self.kernel,
                 threshold=threshold,
                 store=store,
+                dump=Path(options.jit_dump) if options.jit_dump else None,
                 on_refused=self._refused,
             )
         for seat in self._seats:

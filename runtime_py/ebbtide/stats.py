@@ -29,6 +29,8 @@ class Stats:
     stale: int  # regions whose guest code had changed
     kept_regions: int  # taken from what other runs have compiled
     kept_modules: int
+    epochs: int  # times that a hart has looked at all regions again
+    flushes: int  # times that one has dropped all decoded code
 
     def __str__(self) -> str:
         share = 100 * self.compiled_instructions / max(1, self.instructions)
@@ -42,6 +44,7 @@ class Stats:
             ("evictions", f"{self.evictions:,}; out of date: {self.stale:,}"),
             ("refused", f"{self.refused:,}"),
             ("kept before", f"{self.kept_regions:,} regions in {self.kept_modules:,} modules"),
+            ("epochs", f"{self.epochs:,}; decoded code dropped: {self.flushes:,}"),
         )
         return "\n".join(f"{name:16}  {value}" for name, value in rows)
 
@@ -73,6 +76,8 @@ def read_stats(port: HostPort, seats: Iterable[Seat]) -> Stats:
         stale=sums["stale"],
         kept_regions=sums["kept_regions"],
         kept_modules=sums["kept_modules"],
+        epochs=sums["epochs"],
+        flushes=sums["flushes"],
     )
 
 

@@ -19,12 +19,11 @@ from pathlib import Path
 
 import wasmtime
 
-from . import assets
+from . import assets, wasmtime_text
 from .code_store import CodeStore
 from .port import JIT_EARLY, JIT_SLOTS
-from .wasmtime_kernel import Instance, KernelModule
+from .wasmtime_kernel import Instance, KernelModule, step_back
 
-PENDING_TICKS = 1_000_000  # of a step while a module is being compiled
 LIVE_MOST = 1000  # modules of one hart that the others are told of: records lie in private memory
 SAVE_MODULES = 64  # so many new ones are written away before the machine ends
 
@@ -98,11 +97,13 @@ class Compiler:
         *,
         threshold: int,
         store: CodeStore | None = None,
+        dump: Path | None = None,
         on_refused: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.kernel = kernel
         self.store = store
-        self.features = features(kernel)
+        self.dump = dump  # where what is compiled is written as text
+        self.features = features(kernel) | (kernel.abi.const["JIT_LISTING"] if dump else 0)
         self.threshold = threshold
         self.on_refused = on_refused
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
@@ -171,6 +172,7 @@ class Compiler:
             return self._records_at, len(records)
 
     def _run(self) -> None:
+        step_back()
         while (job := self._jobs.get()) is not None and not self._closed:
             begin, module, text = time.perf_counter_ns(), None, ""
             try:
@@ -223,6 +225,9 @@ class CompiledCode:
             return
         code = memory.read(module["bytes"], module["len"])
         record = memory.read(module["record"], module["record_len"])
+        if dump := self._compiler.dump:
+            listing = memory.read(module["listing"], module["listing_len"]).decode()
+            wasmtime_text.write(dump, f"{self._hart}-{module['id']}", code, listing)
         self.pending += 1
         self._compiler.submit(Job(module["id"], module["slot"], code, self._ready, record))
 

@@ -13,7 +13,9 @@ import hashlib
 import importlib.metadata
 import mmap
 import os
+import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from .port import signed32, unsigned32
 WASM_PAGE = 65536
 STACK_MAX = 2 << 20  # compiled guest code nests 200 calls deep
 TABLE = "__indirect_function_table"
+COMPILER_NICE = 5
 
 # Stock wasmtime passes a pointer to a pointer here and cannot import a shared memory.
 wasmtime.SharedMemory._as_extern = lambda self: ffi.wasmtime_extern_t(  # type: ignore[method-assign]
@@ -100,6 +103,12 @@ _madvise = ctypes.CDLL(None).madvise
 _madvise.argtypes = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
 
 
+def step_back() -> None:
+    """Let this thread have a processor only when no hart wants it, where a thread can be told so."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), COMPILER_NICE)
+
+
 class KernelModule:
     """A compiled kernel.wasm, the engine it belongs to, and its constants."""
 
@@ -108,8 +117,8 @@ class KernelModule:
         self.path = path or kernel_path()
         code = self.path.read_bytes()
         self.hash = hashlib.sha256(code).hexdigest()
+        self.ring = self._ring_first()
         self.module = self._load(code)
-        self.ring = wasmtime.Module(self.engine, RING_WAT)
         memory = [
             item.type for item in self.module.imports if isinstance(item.type, wasmtime.MemoryType)
         ]
@@ -119,6 +128,21 @@ class KernelModule:
         self.memory_min = memory[0].limits.min
         self.memory_max = memory[0].limits.max or WASM_PAGE
         self.abi = self._read_abi()
+
+    def _ring_first(self) -> wasmtime.Module:
+        """Compile the least module: the engine's threads are made with the first one, and take over
+        the priority of the thread that asks for it.
+        """
+        made: list[wasmtime.Module] = []
+
+        def make() -> None:
+            step_back()
+            made.append(wasmtime.Module(self.engine, RING_WAT))
+
+        thread = threading.Thread(target=make, name="ebb-first-module")
+        thread.start()
+        thread.join()
+        return made[0]
 
     def _load(self, code: bytes) -> wasmtime.Module:
         version = importlib.metadata.version("wasmtime")

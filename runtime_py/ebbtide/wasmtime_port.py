@@ -13,8 +13,8 @@ import wasmtime
 from .abi import Abi, Status
 from .errors import InternalError, MemoryRefused
 from .machine_pages import page_hashes
-from .port import Control, HostPort, Port, Report, Seat, Wake, signed32, split64
-from .wasmtime_jit import PENDING_TICKS, CompiledCode, Compiler
+from .port import JIT_PENDING_TICKS, Control, HostPort, Port, Report, Seat, Wake, signed32, split64
+from .wasmtime_jit import CompiledCode, Compiler
 from .wasmtime_kernel import Instance, KernelModule, Ringer, SharedMemory
 
 
@@ -47,7 +47,7 @@ class WasmtimePort(Port):
         if self._code is not None and self._code.pending:
             self._code.install_ready()
             if self._code.pending:  # where a step ends shows in no machine page
-                budget = min(budget, PENDING_TICKS)
+                budget = min(budget, JIT_PENDING_TICKS)
         try:
             number = self._instance.call("k_step", self.hart, *split64(budget))
         except wasmtime.Trap as trap:

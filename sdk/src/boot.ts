@@ -152,10 +152,11 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
     const module = (await kept?.filled) ?? options.branch?.module ?? ours;
     const { kept: code } = await store;
     const tape = record ? makeTapeRing() : null;
+    const warmed = new Int32Array(new SharedArrayBuffer(4 * harts));
     const { port1, port2 } = new MessageChannel();
     const begun = branch && { memory, base: memory.buffer.byteLength - ramBytes, extent: branch.extent, kernel: branch.kernel };
     if (record) await keepRun(base, port2, begun);
-    await cluster.start({ module, memory, python, clock: makeClock(branch?.ms), harts, ramBytes, kept: code, tape }, record ? port1 : null);
+    await cluster.start({ module, memory, python, clock: makeClock(branch?.ms), harts, ramBytes, kept: code, warmed, tape }, record ? port1 : null);
   } catch (error) {
     cluster.terminate();
     throw startError(error);

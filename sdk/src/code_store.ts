@@ -144,6 +144,18 @@ function share(modules: readonly Module[]): KeptCode | null {
   return kept;
 }
 
+/** One of them; null if there is none. */
+export function moduleOf(kept: KeptCode | null, number: number): Uint8Array<ArrayBuffer> | null {
+  if (kept === null) return null;
+  const words = new DataView(kept);
+  const count = words.getUint32(0, true);
+  if (number >= count) return null;
+  let start = 4 + 8 * count;
+  for (let at = 0; at < count; at++) start += words.getUint32(4 + 8 * at, true);
+  for (let at = 0; at < number; at++) start += words.getUint32(8 + 8 * at, true);
+  return new Uint8Array(kept).slice(start, start + words.getUint32(8 + 8 * number, true)) as Uint8Array<ArrayBuffer>;
+}
+
 /** The hash of all that follows, then the modules. */
 async function pack(modules: readonly Module[]): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = new Uint8Array(HASH + sizeOf(modules));

@@ -32,6 +32,8 @@ export interface Shared {
   readonly tape: SharedArrayBuffer | null;
   /** Compiled code of earlier visits. */
   readonly kept: KeptCode | null;
+  /** By hart, its last module that worker/warm.ts has compiled; null: each hart compiles for itself. */
+  readonly warmed: Int32Array | null;
 }
 
 /** What a machine is booted with: the serialisable part of `BootOptions`, all defaults filled in. */
@@ -208,6 +210,21 @@ export interface Compiled {
   readonly module: ArrayBuffer;
 }
 
+/** A module of `count` regions that a hart wants compiled: itself, or its number among those of earlier visits. */
+export interface Warm {
+  readonly type: "warm";
+  readonly hart: number;
+  readonly id: number;
+  readonly count: number;
+  readonly module: ArrayBuffer | number;
+}
+
+/** The compiling worker's first message; then it gets each `Warm`. In `ready` harts find the last module that is. */
+export interface WarmStart {
+  readonly ready: Int32Array;
+  readonly kept: KeptCode | null;
+}
+
 /** The machine answers requests. */
 export interface Booted {
   readonly type: "booted";
@@ -268,7 +285,7 @@ export interface Recorded {
 }
 
 export type FromKernel = Alive | Started | Attached | Failed | Panicked | Booted | Reply | Refusal | Data | End | Progress | Log | Recorded;
-export type FromThread = Alive | Started | Failed | Panicked | Compiled;
+export type FromThread = Alive | Started | Failed | Panicked | Compiled | Warm;
 
 /** An error as it crosses. Which fields are set depends on `code`: see errors.ts. */
 export interface ErrorShape {
@@ -481,6 +498,9 @@ export interface Stats {
   /** Pieces of guest code that an earlier visit had compiled, and their modules. */
   readonly keptRegions: number;
   readonly keptModules: number;
+  /** Times that a processor has looked at all pieces again, and that one has dropped all decoded code. */
+  readonly epochs: number;
+  readonly flushes: number;
 }
 
 export type Method = keyof Methods;

@@ -1,12 +1,12 @@
 /**
- * The workers of one machine: one for the kernel and owner roles, one per hart. They load their script while the
+ * The workers of one machine: one for the kernel and owner roles, one per hart, one that compiles. They load their script while the
  * page still downloads what they need. The kernel worker and the first hart start Python side by side; the other harts
  * join when the machine has booted, for on few cores they would only delay it. Owner of all Worker objects.
  */
 
 import { EbbError, errorFrom } from "./errors.js";
 import { watchLife } from "./life.js";
-import type { Compiled, FromKernel, FromThread, MachineConfig, Panicked, Progress, Seat, Shared, ToKernel, ToThread } from "./messages.js";
+import type { Compiled, FromKernel, FromThread, MachineConfig, Panicked, Progress, Seat, Shared, ToKernel, ToThread, Warm, WarmStart } from "./messages.js";
 
 export interface Cluster {
   readonly kernel: Worker;
@@ -26,6 +26,9 @@ export interface ClusterEvents {
   /** A worker has failed, or was ended by the browser, after boot. */
   fail(error: EbbError): void;
 }
+
+/** No hart numbers so many modules. */
+const ALL = 0x7fffffff;
 
 /** Workers that booting needs: the kernel worker and one hart. */
 const FIRST = 2;
@@ -63,6 +66,7 @@ export function openCluster(workerURL: URL, harts: number, config: MachineConfig
     return worker;
   };
 
+  let warmer: Worker | null = null;
   const kernel = open("ebb kernel");
   const threads = Array.from({ length: harts }, (_, hart) => open(`ebb hart ${hart}`));
   const seat = (hart: number): void => {
@@ -70,6 +74,7 @@ export function openCluster(workerURL: URL, harts: number, config: MachineConfig
     if (message !== undefined) threads[hart]?.postMessage({ type: "go", seat: message } satisfies ToThread);
   };
   let startOthers: () => void = () => undefined;
+  let toWarm: (task: Warm) => void = () => undefined;
   kernel.postMessage({ type: "open", config } satisfies ToKernel);
 
   kernel.onmessage = ({ data }: MessageEvent<FromKernel>) => {
@@ -108,6 +113,7 @@ export function openCluster(workerURL: URL, harts: number, config: MachineConfig
       else if (data.type === "started") oneStarted();
       else if (data.type === "panic") events.panic(data);
       else if (data.type === "compiled") events.compiled(data);
+      else if (data.type === "warm") toWarm(data);
       else fail(errorFrom(data.error));
     };
   }
@@ -115,6 +121,10 @@ export function openCluster(workerURL: URL, harts: number, config: MachineConfig
   return {
     kernel,
     start(shared, runs = null) {
+      toWarm = (task) => {
+        warmer ??= openWarmer(new URL("warm.js", workerURL), shared);
+        warmer.postMessage(task, typeof task.module === "number" ? [] : [task.module]);
+      };
       const begin: ToThread = { type: "start", role: "thread", shared, policy: config.policy, jit: config.jit };
       const startHart = (hart: number): void => threads[hart]?.postMessage(begin);
       events.progress({ type: "progress", stage: "workers", done: 0, total: FIRST, unit: "workers" });
@@ -135,6 +145,18 @@ export function openCluster(workerURL: URL, harts: number, config: MachineConfig
     terminate() {
       watching.abort();
       for (const worker of [kernel, ...threads]) worker.terminate();
+      warmer?.terminate();
     },
   };
+}
+
+/** The worker that compiles before harts do. If it cannot run, they do not wait for it. */
+function openWarmer(url: URL, { warmed, kept }: Shared): Worker {
+  const worker = new Worker(url, { type: "module", name: "ebb compiler" });
+  worker.onerror = (event) => {
+    event.preventDefault();
+    warmed?.fill(ALL);
+  };
+  if (warmed !== null) worker.postMessage({ ready: warmed, kept } satisfies WarmStart);
+  return worker;
 }

@@ -65,6 +65,7 @@ class Row:
     compiled: float | None = None  # per cent of the last run's instructions
     compile_ms: float | None = None  # in all runs of the row
     first: float | None = None
+    first_off: float | None = None
     runs: int = 0
     spread: float | None = None
 
@@ -85,7 +86,7 @@ class Row:
 
 COLUMNS = {
     "ebb": 10, "unit": 5, "native": 9, "qemu": 9, "off": 9, "ratio_native": 12, "ratio_qemu": 10,
-    "ratio_off": 9, "guest_mips": 10, "compiled": 8, "compile_ms": 10, "first": 10, "spread": 6, "runs": 4,
+    "ratio_off": 9, "guest_mips": 10, "compiled": 8, "compile_ms": 10, "first": 10, "first_off": 10, "spread": 6, "runs": 4,
 }  # fmt: skip
 
 
@@ -167,6 +168,7 @@ def row_of(work: Work, where: str, hosts: dict[str, Host], runs: int) -> Row:
     ebb, net = got["ebb"], {key: samples.net for key, samples in got.items()}
     row = Row(work.name, where, net["ebb"], first=round(ebb.first, 2), runs=len(ebb.full))
     row.native, row.qemu, row.off = net.get("native"), net.get("qemu"), net.get("off")
+    row.first_off = round(got["off"].first, 2) if "off" in got else None
     row.guest_mips = round(statistics.median(ebb.mips), 1)
     row.compiled, row.compile_ms = ebb.compiled, round(ebb.compile_ms, 1)
     row.spread = pages.spread(ebb.full)
@@ -265,6 +267,23 @@ def mean_rows(rows: Sequence[Row]) -> list[Row]:
                     setattr(mean, key, round(statistics.geometric_mean(values), 2))
             means.append(mean.finish())
     return means
+
+
+def worst_rows(rows: Sequence[Row]) -> list[str]:
+    """Say where the compiler gains least, or costs most: in a first run, and in later ones."""
+    lines = []
+    for where in ("native", "chromium"):
+        both = [row for row in rows if row.where == where and row.off and row.first_off]
+        later = {row.workload: row.ratio_off or 0 for row in both}
+        first = {row.workload: (row.first or 0) / (row.first_off or 1) for row in both}
+        for run, ratios in {"later runs": later, "first run": first}.items():
+            if ratios:
+                name = max(ratios, key=lambda one: ratios[one])
+                lines.append(
+                    f"worst row compiled/interpreted ({where}, {run}): {name} {ratios[name]:.2f},"
+                    f" slower: {sum(ratio > 1 for ratio in ratios.values())} of {len(ratios)}"
+                )
+    return lines
 
 
 def make_jails(works: Sequence[Work]) -> dict[str, Host]:
@@ -415,11 +434,8 @@ def main() -> int:
         print("bench: no row is named so; see --help", file=sys.stderr)
         return 2
     rows += mean_rows(rows)
-    if slower := [row for row in rows if (row.ratio_off or 0) > 1]:
-        worst = max(slower, key=lambda row: row.ratio_off or 0)
-        print(
-            f"slower with the compiler: {len(slower)} rows, most {worst.workload} ({worst.where})"
-        )
+    for line in worst_rows(rows):
+        print(line)
     print(f"{len(rows)} rows in {(time.monotonic() - start) / 60:.1f} minutes")
     if options.json:
         machine = {"system": platform.platform(), "cpus": os.cpu_count(), "processor": cpu_name()}

@@ -269,6 +269,29 @@ def test_timeout_takes_a_unit() -> None:
     assert (ended.returncode, ended.stdout) == (124, b"")
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "ebb: which command? See ebb --help"),
+        (("run", "--timeuot", "3", "ls"), "unrecognized arguments: --timeuot; did you mean --timeout?"),
+        (("run", "--goto", "3", "ls"), "unrecognized arguments: --goto"),
+        (("trace", "files", "--form"), "ebb trace files: error: unrecognized arguments: --form; did you mean --from?"),
+        (("replay", "--goto", "10h"), "'10h' is no tick, no time and no event; write 123456, 1.5s or e17"),
+        (("rm", "--older-than", "old"), "'old' is no time; write 7d, 12h or 30m"),
+        (("verify", "--key", "00"), "'00' is no key; write its 64 digits from 0 to f"),
+        (("describe", "last"), "usage: ebb describe run [RUN]"),
+        (("export", "last", "file"), "usage: ebb export run RUN FILE"),
+        (("replay", "/etc/passwd"), "/etc/passwd is neither a run nor an exported one"),
+    ],
+)  # fmt: skip
+def test_a_wrong_command_line_is_told_what_is_right(words: tuple[str, ...], said: str) -> None:
+    ended = ebb(*words)
+    lines = ended.stderr.decode().splitlines()
+    assert ended.returncode in (2, 125) and any(
+        line.endswith(said) or line.startswith(said) for line in lines
+    ), lines
+
+
 def test_strace_names_the_calls() -> None:
     ended = ebb("run", "--strace", "--", "true")
     assert ended.returncode == 0 and b"exit_group(0)" in ended.stderr
@@ -331,6 +354,12 @@ def seat() -> Iterator[Callable[..., Seat]]:
 
 
 SHELL = ("--", "bash", "--norc", "-i")
+
+
+def test_what_was_typed_before_the_guest_reads_is_its_own(seat: Callable[..., Seat]) -> None:
+    at = seat("-it", *SHELL)
+    at.type(b"exit 7\n")
+    assert at.end() == 7 and at.restored()
 
 
 def test_on_a_terminal_the_guest_has_one(seat: Callable[..., Seat]) -> None:

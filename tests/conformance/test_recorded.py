@@ -17,6 +17,7 @@ from tests.conformance.conftest import HERE, MEMORY, TIMEOUT_S, directives
 from tests.conformance.test_transcripts import TRANSCRIPTS, blocks
 
 from ebbtide import Machine
+from ebbtide.assets import images_folder
 from ebbtide.placement_native import NativePlacement
 from ebbtide.recording import DIGEST, Tape
 from ebbtide.rewind.replay import Replay
@@ -37,6 +38,60 @@ def sample(paths: list[Path], share: int = 1) -> list[Path]:
     if SAMPLE == "all":
         return paths
     return sorted(random.Random(SEED).sample(paths, min(len(paths), int(SAMPLE) // share)))
+
+
+# Real programs of image `debian`, each with what it prints on any Linux; a few seconds each, at most.
+WORKLOADS = {
+    "python3": (
+        "python3 -c 'import hashlib, json, threading; d = []; "
+        "t = [threading.Thread(target=d.append, args=(i,)) for i in range(4)]; "
+        "[x.start() for x in t]; [x.join() for x in t]; "
+        "print(sorted(d), hashlib.md5(json.dumps(list(range(999))).encode()).hexdigest())'",
+        "[0, 1, 2, 3] 84e68e34533eb627cb089c5978ff71f0",
+    ),
+    "subprocess": (
+        "python3 -c 'import subprocess as s; "
+        "print(s.run([\"sort\"], input=b\"b\\na\\n\", stdout=s.PIPE).stdout)'",
+        "b'a\\nb\\n'",
+    ),
+    "git": (
+        "git init -q r && cd r && seq 500 > f && git add f && "
+        "git -c user.name=n -c user.email=e commit -qm one && "
+        "git mv f g && git status --short && git fsck 2>&1 && git rev-parse HEAD:f",
+        "R  f -> g\n3f1dcfc7b72ec7dc3560e02f8ee2c2b80dbaf609",
+    ),
+    "gcc": (
+        "echo 'int main(void) { return 42; }' > a.c && gcc -O1 a.c -o a; ./a; echo $?",
+        "42",
+    ),
+    "sqlite3": (
+        "sqlite3 a.db 'create table t(a, b); with recursive n(i) as (select 1 union all select i + 1 "
+        "from n where i < 500) insert into t select i, i * i from n; create index x on t(b); "
+        "select sum(b) from t where a % 7 = 3'",
+        "6077964",
+    ),
+    "perl": (
+        "perl -e 'my %h; $h{$_ % 7} += $_ for 1..9999; print join(\",\", map {$h{$_}} 0..6)'",
+        "7142142,7143571,7145000,7146429,7137858,7139286,7140714",
+    ),
+    "make": (
+        "printf 'all: a b c\\n%%:\\n\\techo $@ > $@\\n' > Makefile && make -s -j3 && cat a b c | tr -d '\\n'",
+        "abc",
+    ),
+    "jq": ("seq 99 | jq -s 'map(. * 2) | add'", "9900"),
+    "tar": ("tar -C /usr/include -czf a.tgz linux && tar -tzf a.tgz | grep -c futex.h && gzip -t a.tgz", "1"),
+}  # fmt: skip
+
+
+async def run_workloads(machine: Machine, guests: Path) -> None:
+    share = len(WORKLOADS) if SAMPLE == "all" else max(1, int(SAMPLE) // 6)
+    for name in random.Random(SEED).sample(sorted(WORKLOADS), share):
+        command, expected = WORKLOADS[name]
+        folder = f"/tmp/{name}"
+        await machine.fs.mkdir(folder)
+        ended = await machine.run("sh", "-c", command, cwd=folder, timeout=TIMEOUT_S)
+        assert (ended.stdout.strip(), ended.exit_code) == (expected, 0), f"{name}: {ended}"
+        await machine.digest()
 
 
 async def run_programs(machine: Machine, guests: Path) -> None:
@@ -65,10 +120,14 @@ async def run_transcripts(machine: Machine, guests: Path) -> None:
         await machine.digest()
 
 
-@pytest.mark.parametrize(("image", "work"), [(None, run_programs), ("base", run_transcripts)])
+@pytest.mark.parametrize(
+    ("image", "work"), [(None, run_programs), ("base", run_transcripts), ("debian", run_workloads)]
+)
 def test_what_is_recorded_comes_out_again(
     image: str | None, work, kernel_wasm: Path, guest_folder: Path
 ) -> None:
+    if image == "debian" and not (images_folder() / image / "manifest.json").is_file():
+        pytest.skip("image debian is not built; build it with: python3 build.py image debian")
     kernel, tape = KernelModule(kernel_wasm), Tape()
 
     async def record() -> None:

@@ -40,6 +40,9 @@ def test_compiled_code_computes_the_same_and_is_counted(machine: MachinePage, wa
     assert off["stats"]["compiledInstructions"] == off["stats"]["modules"] == 0
 
 
+# Long enough for all of its hot code to be compiled, whenever that comes.
+LOOP = "x=7; for ((i = 0; i < 60000; i++)); do x=$(((x * 31 + i) % 1000003)); done; echo $x"
+
 VISIT = """
     const { boot } = await import("./ebbtide.js");
     const other = await boot({ harts: 1, memory: "256M", keepCode: arg.keep });
@@ -77,7 +80,7 @@ def test_a_second_visit_uses_what_the_first_has_compiled(alone: Page, base_url: 
     def js(body: str, arg: Any = None) -> Any:
         return alone.evaluate(f"async (arg) => {{ {body} }}", arg)
 
-    visit = {"script": SCRIPT, "keep": True}
+    visit = {"script": LOOP, "keep": True}
     js(VISIT, visit | {"keep": False})
     assert js(PACKS) == []
     first = js(VISIT, visit)
@@ -88,7 +91,7 @@ def test_a_second_visit_uses_what_the_first_has_compiled(alone: Page, base_url: 
     second = js(VISIT, visit)
     assert second["stdout"] == first["stdout"] and second["exitCode"] == 0
     assert 0 < second["stats"]["keptModules"] <= second["stats"]["keptRegions"]
-    assert second["stats"]["modules"] < first["stats"]["modules"] / 2
+    assert second["stats"]["regions"] < first["stats"]["regions"] / 2
     assert second["stats"]["refused"] == 0
     js(PACKS, "damage")
     third = js(VISIT, visit)

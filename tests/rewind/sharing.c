@@ -264,6 +264,26 @@ static void lives(void) {
         }
 }
 
+// Two pairs, each with memory of its own, until one of the first maps the second's as well.
+static void groups(void) {
+    int fd[2] = {file("groups.a"), file("groups.b")};
+    for (int child = 0; child < 4; child++)
+        if (!fork()) {
+            volatile uint64_t *mine = map(fd[child / 2], PROT_READ | PROT_WRITE, MAP_SHARED, PAGE), *both = NULL;
+            for (int i = 0; i < 150000; i++) {
+                mix(mine[0]++);
+                if (child == 1 && i == 50000)
+                    both = map(fd[1], PROT_READ | PROT_WRITE, MAP_SHARED, PAGE);
+                if (both)
+                    mix(both[0]++);
+                if (i % 10000 == 0)
+                    sched_yield();
+            }
+            char who[2] = {(char)('a' + child)};
+            say("groups", who);
+        }
+}
+
 int main(int argc, char **argv) {
     if (argc > 1 && !strcmp(argv[1], "nothing"))
         return 7;
@@ -279,6 +299,7 @@ int main(int argc, char **argv) {
         case 'r': when(); break;
         case 'l': looked(argv[0]); break;
         case 'v': lives(); break;
+        case 'g': groups(); break;
         }
     while (wait(NULL) > 0)
         ;

@@ -98,6 +98,9 @@ static void waiting(void) {
     struct timespec soon = {0, 0};
     syscall(SYS_ppoll, fds, 2, NULL, NULL, 8);
     syscall(SYS_ppoll, fds, 1, &soon, NULL, 8);
+    struct timespec later = {77, 5}, least = {0, 1000};
+    syscall(SYS_ppoll, fds, 2, &later, NULL, 8);
+    syscall(SYS_ppoll, fds, 1, &least, NULL, 8);
     read(ends[0], &status, 4);
     write(ends[1], "abc", 3);
     ioctl(ends[0], FIONREAD, &one);

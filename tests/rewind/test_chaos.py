@@ -64,7 +64,7 @@ def test_what_is_looked_for_can_be_chosen(ebb) -> None:
     script = "--", "sh", "-c", "kill -9 $$"
     assert ebb("explore", "--seeds", "5..9", "--until-exit", "3", *script).returncode == 0
     found = ebb("explore", "--seeds", "5..9", "--jobs=1", "--until-exit=signal", *script)
-    assert found.returncode == 1 and b"seed 5 ended with 137, after 1 seeds" in found.stderr
+    assert found.returncode == 1 and b"seed 5 ended with 137; 1 tried" in found.stderr
     assert ebb("explore", "--seeds", "9..5", *script).returncode == 2
     assert ebb("explore", "--seeds", "1..2", "--image", "none-such", *script).returncode == 125
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from elftools.elf.elffile import ELFFile
+from tests.conftest import built
 
 from support.command import ebb, recorded
 
@@ -60,6 +61,30 @@ def test_a_crash_as_linux_would_have_left_it(crash: str, tmp_path: Path):
     assert "terminated with signal SIGSEGV" in said
     assert re.search(r"#0 .*main \(\) at .*reverse.c:53", said)
     assert '"overlong"' in said and "before = " in said and "<main+" in said
+
+
+def test_whose_it_is_and_what_it_used(guest_folder: Path, tmp_path: Path):
+    shown = tmp_path / "shown"
+    shown.mkdir()
+    shutil.copy(built(guest_folder / "rewind" / "whose", "guests"), shown)
+    core = tmp_path / "core"
+    id = recorded(tmp_path, "-v", f"{shown}:/mnt:ro", "--", "/mnt/whose")
+    said = ebb("logs", id).stdout.split()
+    (pid, ppid, group, session, user, group_id), used = map(int, said[:6]), map(int, said[6:])
+    assert len({pid, ppid, session}) == 2 and group == pid and (user, group_id) == (42, 43)
+    assert ebb("core", id, "--pid", str(pid), "-o", str(core)).returncode == 0
+    known = dict(notes(core))
+    # struct elf_prstatus and elf_prpsinfo, include/linux/elfcore.h
+    signal, pending, held, *whose = struct.unpack_from("<12xhxxQQ4i", known[1])
+    assert (signal, pending, held) == (3, 1 << 9, 1 << 9 | 1 << 39)
+    assert whose == [pid, ppid, group, session]
+    times = [s * 10**6 + us for s, us in struct.iter_unpack("<qq", known[1][48:112])]
+    for then, before in zip(times, used, strict=True):
+        assert before <= then < before + 10_000, (times, said)
+    assert times[2] > 0
+    state, letter, zombie, nice, *rest = struct.unpack_from("<bcbb4xQ2I4i", known[3])
+    assert (state, letter, zombie, nice) == (0, b"R", 0, 7)
+    assert rest == [0, user, group_id, pid, ppid, group, session]
 
 
 def test_all_threads_at_a_moment_in_between(crash: str, tmp_path: Path):

@@ -145,6 +145,30 @@ def timeline(runs: RunStore, run: str, *, jit: bool = True) -> Timeline:
     return made
 
 
+def test_a_step_back_in_a_thread_that_is_younger_than_any_checkpoint(runs: RunStore, crash: str):
+    past = timeline(runs, crash)
+    pid = past.choose(None)
+    start, end = past.start_of(pid), past.end_of(pid)
+    threads = [task.tid for task in past.tasks(pid)]
+    past.seek((start + end) // 2)
+    tid = next(task.tid for task in past.tasks(pid) if task.tid not in (pid, *threads))
+    before, after = start, past.tick
+    while after - before > 1:  # when it began
+        middle = (before + after) // 2
+        past.seek(middle)
+        before, after = (before, middle) if past.registers(tid) else (middle, after)
+    past.replay.checkpoints[1:] = []
+    past.seek(after)
+    for _ in range(3):
+        assert past.step_forward(tid, end)
+    for left in (2, 1, 0):
+        past.replay.checkpoints[1:] = []
+        assert past.step_back(tid, start)
+        registers = past.registers(tid)
+        assert registers is not None and registers.instret == left
+    assert not past.step_back(tid, start) and past.tick == start
+
+
 @pytest.mark.parametrize("jit", [True, False])
 def test_looking_changes_no_page_of_the_machine(runs: RunStore, crash: str, jit: bool):
     plain = timeline(runs, crash, jit=jit)

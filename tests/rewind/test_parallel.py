@@ -88,7 +88,7 @@ def test_what_several_harts_did_comes_out_again(seed: int, kernel_wasm) -> None:
 
 
 # What the letters stand for is in sharing.c: each a way in which processes see one another.
-@pytest.mark.parametrize("ways", [*"aswctkrlv", "aswctkrlv"])
+@pytest.mark.parametrize("ways", [*"aswctkrlvg", "aswctkrlvg"])
 def test_what_processes_see_of_one_another_comes_out_again(
     ways: str, kernel_wasm: Path, guest_folder: Path
 ) -> None:

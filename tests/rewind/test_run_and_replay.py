@@ -25,7 +25,7 @@ def test_a_run_prints_its_id_and_replays_with_the_same_output(ebb):
         replayed = ebb("replay", name)
         assert (replayed.returncode, replayed.stdout) == (0, ran.stdout)
         assert replayed.stderr == b"err\n"
-    assert re.search(rf"^{id} .* 3 .* sh -c echo", ebb("get", "runs").stdout.decode(), re.M)
+    assert re.search(rf"^{id} .* 3 .* sh -c 'echo", ebb("get", "runs").stdout.decode(), re.M)
 
 
 def test_input_and_files_of_the_host_are_on_the_tape(ebb, tmp_path):

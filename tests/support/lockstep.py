@@ -41,6 +41,7 @@ class AtOnce(Compiler):
         self._warm = list((warm or {}).items())
         self.live: list[tuple[int, int]] = []
         self.known: dict[bytes, wasmtime.Module] = kernel.__dict__.setdefault("known", {})
+        self.dump = None
         self.features = features(kernel)
         self.threshold = threshold
         self.refused: list[str] = []

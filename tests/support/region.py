@@ -9,11 +9,9 @@ ran in a real run is there as well. Needs build/native/test_jit (`python3 build.
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
@@ -21,13 +19,12 @@ from elftools.elf.sections import SymbolTableSection
 
 ROOT = Path(__file__).resolve().parents[2]
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT / "tests"))
+    sys.path.insert(0, str(ROOT / "runtime_py"))
 
-from support import wat  # noqa: E402
+from ebbtide import wasmtime_text  # noqa: E402
 
 PAGE = 4096
 BEFORE, AFTER = 4, 8  # pages of code that the translator is shown
-FUEL = re.compile(r"\s*local\.get 1\n\s*i32\.const (\w+)\n\s*i32\.sub")  # a block begins so
 
 
 class Unknown(Exception):
@@ -57,8 +54,8 @@ def code_around(elf: ELFFile, entry: int) -> tuple[int, bytes]:
     raise Unknown(f"there is no code at {entry:#x}")
 
 
-def translate(test_jit: Path, code: bytes, offset: int, page: int) -> tuple[list[str], bytes]:
-    """Run the translator; gives its listing of blocks, and the module."""
+def translate(test_jit: Path, code: bytes, offset: int, page: int) -> tuple[str, bytes]:
+    """Run the translator; gives its listing, and the module."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "module")
         command = [test_jit, file, "code", code.hex(), f"{offset:x}", f"{page:x}"]
@@ -66,30 +63,7 @@ def translate(test_jit: Path, code: bytes, offset: int, page: int) -> tuple[list
         done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=60)
         if done.returncode:
             raise Unknown(f"no region begins there: {done.stdout}{done.stderr}")
-        return done.stdout.splitlines(), file.read_bytes()[4:]
-
-
-def blocks(listing: Sequence[str]) -> Iterator[list[str]]:
-    """Cut the listing into blocks."""
-    at = 0
-    while at < len(listing):
-        count = int(listing[at].split()[1])
-        yield list(listing[at + 1 : at + 1 + count])
-        at += 1 + count
-
-
-def side_by_side(listing: Sequence[str], body: Sequence[str]) -> str:
-    """Put each block's instructions before the line where it takes its fuel."""
-    rest = blocks(listing)
-
-    def with_block(match: re.Match[str]) -> str:
-        block = next(rest)
-        assert len(block) == int(match[1], 16), "blocks are listed in the order they are written"
-        return "".join(f"\n;; {line}" for line in block) + "\n" + match[0].lstrip("\n")
-
-    text = FUEL.sub(with_block, "\n".join(body))
-    assert not list(rest), "each block takes its fuel"
-    return text
+        return done.stdout, file.read_bytes()[4:]
 
 
 def show(program: Path, name: str, test_jit: Path) -> str:
@@ -99,7 +73,7 @@ def show(program: Path, name: str, test_jit: Path) -> str:
         entry = entry_of(elf, name)
         page, code = code_around(elf, entry)
     listing, module = translate(test_jit, code, entry - page, page)
-    return side_by_side(listing, wat.functions(module)[-1])
+    return wasmtime_text.regions(module, listing)[f"{entry:x}"]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Golden tests of code generation: a few guest instructions beside the WebAssembly made of them.
 
-A file of jit_golden/ says what it shows, then `hex assembly` lines, an empty line and the text expected.
+A file of jit_golden/ says what it shows, then `hex assembly` lines, an empty line and the text expected. A call through a
+register ends with `-> offset` if it is to be known where it has led.
 EBB_GOLDEN=write writes the text anew; read the difference before it is committed. `support/region.py` shows the same
 for a function of a program.
 """
@@ -17,7 +18,8 @@ import pytest
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from support import region, wat  # noqa: E402
+from ebbtide import wasmtime_text  # noqa: E402
+from support import region  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -28,16 +30,21 @@ def test_code_generation(golden: Path, build_folder: Path, tmp_path: Path) -> No
     if not program.exists():
         pytest.fail(f"{program} is missing; mend: python3 build.py kernel --native")
     head, _, expected = golden.read_text().partition("\n\n")
-    words = [line.split()[0] for line in head.splitlines()[1:]]
+    words, led = [], []
+    for line in head.splitlines()[1:]:
+        word, _, target = line.partition(" ")[0], *line.partition(" -> ")[1:]
+        if target:
+            led = ["0", "10000", f"{sum(len(word) // 2 for word in words):x}", target]
+        words.append(word)
     code = "".join(bytes.fromhex(word)[::-1].hex() for word in words)
     subprocess.run(
-        [program, file, "code", code],
+        [program, file, "code", code, *led],
         check=True,
         env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"},
         timeout=300,
     )
-    body = wat.functions(file.read_bytes()[4:])[-1]  # behind what every module has
-    text = "\n".join(body) + "\n"
+    body = wasmtime_text.functions(file.read_bytes()[4:])[-1]  # behind what every module has
+    text = "\n".join(body.lines) + "\n"
     if os.environ.get("EBB_GOLDEN") == "write":
         golden.write_text(f"{head.rstrip()}\n\n{text}")
     else:

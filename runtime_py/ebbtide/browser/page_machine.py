@@ -28,7 +28,7 @@ def _limits(limits: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-class Machine:
+class Machine(http.Client):
     """One machine; made by `Machine.boot`."""
 
     def __init__(self, sdk: Any) -> None:
@@ -108,22 +108,6 @@ class Machine:
         """Connect to a TCP port on which a guest program listens."""
         connection = await asked(self.sdk.connect(port))
         return Duplex(connection.readable, connection.writable)
-
-    async def fetch(
-        self,
-        port: int,
-        path: str = "/",
-        *,
-        method: str = "GET",
-        headers: Mapping[str, str] | None = None,
-        body: bytes = b"",
-    ) -> http.Response:
-        """Ask a guest's HTTP server for something."""
-        stream = await self.connect(port)
-        try:
-            return await http.exchange(stream, port, method, path, headers or {}, body)
-        finally:
-            await stream.close()
 
     async def stats(self) -> Stats:
         """Return what the machine has done so far, and how much of it in compiled code."""

@@ -15,7 +15,19 @@ from pyodide.ffi import create_proxy
 
 from ..abi import Abi, Status, Struct
 from ..errors import InternalError
-from ..port import JIT_SLOTS, Control, Report, Seat, Wake, signed32, split64, unsigned32
+from ..port import (
+    JIT_EARLY_TIERED,
+    JIT_PACE,
+    JIT_PENDING_TICKS,
+    JIT_SLOTS,
+    Control,
+    Report,
+    Seat,
+    Wake,
+    signed32,
+    split64,
+    unsigned32,
+)
 
 FOREVER = (1 << 64) - 1
 ABI_TEXT_MAX = 1 << 18
@@ -101,6 +113,9 @@ class PyodidePort:
         self._compiled = None if threshold is None else CompiledCode(kernel, self, threshold)
 
     def step(self, budget: int) -> Status:
+        if self._compiled is not None and self._compiled.pending:
+            self._compiled.install_ready()
+            budget = min(budget, JIT_PENDING_TICKS)  # where a step ends shows in no machine page
         return self.abi.status(self._step(self.hart, *split64(budget)))
 
     def report(self) -> Report:
@@ -137,12 +152,12 @@ class PyodidePort:
     def jit_install(self, module: int) -> None:
         if self._compiled is None:
             raise InternalError("JIT_READY was raised by a hart that interprets")
-        self._compiled.install(module)
+        self._compiled.submit(module)
 
 
 class CompiledCode:
-    """One hart's compiled code. The browser takes a module at once and compiles its functions when they
-    are called first.
+    """One hart's compiled code. A worker beside it compiles modules first; the hart goes on, and takes
+    what is ready before its next step.
     """
 
     def __init__(self, kernel: Any, port: PyodidePort, threshold: int) -> None:
@@ -157,6 +172,7 @@ class CompiledCode:
             + port.abi.structs["jit_counters"].fields["compile_ns"].offset
         )
         self._spent_ns = 0
+        self.pending: list[dict[str, int]] = []
 
     def _start(self, kernel: Any, abi: Abi, threshold: int) -> None:
         """Give the kernel slots of the table; if there are none, the hart interprets."""
@@ -168,11 +184,29 @@ class CompiledCode:
         slot = code.grow(JIT_SLOTS)
         if slot >= 0:
             kernel.exports.k_jit_start(self._hart, slot, JIT_SLOTS, threshold, features)
-            code.remember(self._hart, threshold)  # V8 compiles it anew
+            kernel.exports.k_jit_pace(self._hart, JIT_PACE)
+            code.remember(self._hart, min(threshold, JIT_EARLY_TIERED))
 
-    def install(self, address: int) -> None:
-        begin = time.perf_counter_ns()
+    def submit(self, address: int) -> None:
+        """Have the module that a struct jit_module names compiled, or install it at once."""
         module = self._layout.integers(self._memory.read(address, self._layout.size))
+        which = self._hart, module["id"], module["count"]
+        if kept := module["kept"]:
+            asked = self._code.recallLater(*which, kept - 1)
+        else:
+            asked = self._code.ask(*which, signed32(module["bytes"]), module["len"])
+        if asked:
+            self.pending.append(module)
+        else:
+            self._install(module)
+
+    def install_ready(self) -> None:
+        """Install what has been compiled."""
+        while self.pending and self._code.ready(self._hart, self.pending[0]["id"]):
+            self._install(self.pending.pop(0))
+
+    def _install(self, module: dict[str, int]) -> None:
+        begin = time.perf_counter_ns()
         at, length, record = signed32(module["bytes"]), module["len"], module["record"]
         if kept := module["kept"]:
             error = self._code.recall(kept - 1, module["slot"])

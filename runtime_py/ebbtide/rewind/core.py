@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from .debug_view import DebugView, Mapping, Registers, Task
+from .debug_view import DebugView, Mapping, Registers, Status, Task
 
 PAGE = 4096
 ET_CORE, EM_RISCV, PT_LOAD, PT_NOTE = 4, 243, 1, 4
@@ -19,15 +19,16 @@ FLAGS = 0x5  # compressed instructions, double-float ABI
 PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
 NT_PRSTATUS, NT_FPREGSET, NT_PRPSINFO, NT_AUXV = 1, 2, 3, 6
 NT_FILE, NT_SIGINFO = 0x46494C45, 0x53494749
-AT_PHDR, AT_PHENT, AT_PHNUM, AT_UID, AT_GID = 3, 4, 5, 11, 13
+AT_PHDR, AT_PHENT, AT_PHNUM = 3, 4, 5
 PT_DYNAMIC, PT_PHDR, DT_DEBUG = 2, 6, 21
 _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _SEGMENT = struct.Struct("<IIQQQQQQ")
 _NOTE = struct.Struct("<III")
 _WORD = struct.Struct("<Q")
 # siginfo's first three, signal, pending and held ones, whose it is, four times, registers, fp valid
-_STATUS = struct.Struct("<3ih2xQQ4i64x32Qi4x")
-_INFO = struct.Struct("<4bxxxxQ2I4i16s80s")
+_STATUS = struct.Struct("<3ih2xQQ4i8q32Qi4x")
+# State, its letter, zombie, nice; flags; user, group; whose it is; name, arguments
+_INFO = struct.Struct("<BBBbxxxxQ2I4i16s80s")
 _SIGINFO = struct.Struct("<3i4xQ104x")
 _FLOATS = struct.Struct("<32QIxxxx")
 
@@ -106,10 +107,12 @@ def _notes(view: DebugView, pid: int, first: int, signal: Signal, maps: list[Map
     for task in tasks:
         registers = view.registers(task.tid)
         assert registers is not None
-        notes.append(_note(NT_PRSTATUS, _status(task, registers, signal)))
+        status = view.status(task.tid)
+        deadly = signal if task.tid == first else Signal(0)
+        notes.append(_note(NT_PRSTATUS, _thread(task, status, registers, signal, deadly)))
         if task is tasks[0]:
             words = arguments(view, pid, maps, auxv) or [task.name.encode()]
-            notes.append(_note(NT_PRPSINFO, _process(task, words, auxv)))
+            notes.append(_note(NT_PRPSINFO, _process(task, status, words)))
             siginfo = _SIGINFO.pack(signal.number, 0, signal.code, signal.address)
             notes.append(_note(NT_SIGINFO, siginfo))
             notes.append(_note(NT_AUXV, auxv))
@@ -123,18 +126,22 @@ def _note(kind: int, data: bytes) -> bytes:
     return head + data + bytes(-len(data) % 4)
 
 
-def _status(task: Task, registers: Registers, signal: Signal) -> bytes:
+def _thread(
+    task: Task, status: Status, registers: Registers, signal: Signal, deadly: Signal
+) -> bytes:
     number = signal.number
+    pending = status.pending & ~(1 << deadly.number >> 1)  # it has been taken by then
+    times = status.utime, status.stime, status.child_utime, status.child_stime
+    timevals = [part for time in times for part in divmod(time // 1000, 1_000_000)]
     return _STATUS.pack(
-        number, 0, 0, number, 0, 0, task.tid, task.ppid, 0, 0, registers.pc, *registers.x[1:], 1
-    )
+        number, 0, 0, number, pending, status.blocked, task.tid, task.ppid, status.pgid, status.sid,
+        *timevals, registers.pc, *registers.x[1:], 1,
+    )  # fmt: skip
 
 
-def _process(task: Task, words: Iterable[bytes], auxv: bytes) -> bytes:
-    pairs = dict(struct.iter_unpack("<QQ", auxv))
+def _process(task: Task, status: Status, words: Iterable[bytes]) -> bytes:
     return _INFO.pack(
-        0, ord("R"), 0, 0, 0, pairs.get(AT_UID, 0), pairs.get(AT_GID, 0), task.pid, task.ppid, 0, 0,
-        task.name.encode()[:15], b" ".join(words)[:79],
+        0, ord("R"), 0, status.nice, 0, status.uid, status.gid, task.pid, task.ppid, status.pgid, status.sid, task.name.encode()[:15], b" ".join(words)[:79],
     )  # fmt: skip
 
 

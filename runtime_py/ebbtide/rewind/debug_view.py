@@ -33,6 +33,23 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Status:
+    """What else a core file says of a thread; times are in ns, a leader's those of all threads."""
+
+    pgid: int = 0
+    sid: int = 0
+    uid: int = 0
+    gid: int = 0
+    nice: int = 0
+    pending: int = 0  # bit n - 1: signal n
+    blocked: int = 0
+    utime: int = 0
+    stime: int = 0
+    child_utime: int = 0
+    child_stime: int = 0
+
+
+@dataclass(frozen=True)
 class Registers:
     """A thread's registers."""
 
@@ -121,6 +138,17 @@ class DebugView:
         words = struct.unpack("<66QII", self._read(at, self._structs["debug_registers"].size))
         return Registers(words[:32], words[32], words[33:65], words[66], words[65])
 
+    def status(self, tid: int) -> Status:
+        """Read what a core file says of a thread; nothing but zeros from a kernel that cannot say."""
+        layout = self._structs.get("debug_status")
+        at = self._call("k_debug_status", tid) if layout else 0
+        if not layout or not at:
+            return Status()
+        raw = self._read(at, layout.size)
+        words = {name: layout.integer(raw, name) for name in Status.__match_args__}
+        words["nice"] = layout.integer(raw, "nice", signed=True)
+        return Status(**words)
+
     def memory(self, pid: int, va: int, length: int) -> bytes:
         """Read a process's memory, up to the first page that is not there."""
         out = b""
@@ -179,7 +207,7 @@ class DebugView:
         self._call("k_debug_note", bits, int(halt), int(here))
 
     def until(self, tid: int, instret: int) -> None:
-        """End a step when a thread has retired so many instructions, or is no more."""
+        """End a step when a thread, now or later there, has retired so many instructions, or is no more."""
         self._call("k_debug_until", tid, *split64(instret))
 
     def nothing(self) -> None:

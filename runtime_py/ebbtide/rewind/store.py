@@ -381,7 +381,12 @@ class RunStore:
         """Open a run by any of its names, or an exported one by its path."""
         if name != LAST and is_bundle(path := Path(name)):
             return self._exported(path)
-        id = self.find(name)
+        try:
+            id = self.find(name)
+        except RunMissing:
+            if name != LAST and path.is_file():
+                raise RunMissing(f"{name} is neither a run nor an exported one") from None
+            raise
         row = next(row for row in self.rows() if row.id == id)
         try:
             data = self.tape_path(id).read_bytes()

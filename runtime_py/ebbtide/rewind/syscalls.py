@@ -79,6 +79,12 @@ def _code(signal: str, code: int) -> str:
     return names[code - 1] if 0 < code <= len(names) else _CODES.get(code, str(code))
 
 
+def aligned(line: str) -> str:
+    """Return a line of a trace with the call's result in column 40, as strace has it."""
+    call, equals, result = line.rpartition(") = ")
+    return f"{call + ')':<39} = {result}" if equals else line
+
+
 def call_name(text: str) -> str:
     """Return a call's name of its text."""
     return text.partition("(")[0]

@@ -108,7 +108,8 @@ class Timeline:
         """Return the process to look at: by its number, its program's name, or else what crashed
         last, or else what was started last by the host.
         """
-        pids = {start.pid: start.name for start in self.starts}
+        pids = {ending.pid: "(fork)" for ending in self.endings}  # without a program of its own
+        pids |= {start.pid: start.name for start in self.starts}
         if name is not None:
             found = [pid for pid, of in pids.items() if name in (str(pid), of)]
             if not found:
@@ -213,12 +214,15 @@ class Timeline:
                 self.near(here)
                 start = self.replay.nearest(high - 1)
             self.replay.restore(start)
-            if start.tick < limit:  # the thread may not be there yet
+            if start.tick < limit:
                 self.replay.go(limit)
             then = self.registers(tid)
-            if then is not None and then.instret <= target:
+            if then is None or then.instret <= target:  # none: the thread begins on the way
                 self._until(here, tid, target)
-                return True
+                then = self.registers(tid)
+                if then is not None and then.instret == target:
+                    return True
+                break  # it was its first instruction
             high = start.tick
-        self.seek(max(limit, 0))
+        self.seek(limit)
         return False

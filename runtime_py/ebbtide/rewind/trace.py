@@ -20,6 +20,7 @@ from .syscalls import (
     SIGNAL_TAPS,
     SYSCALL_TAPS,
     Syscalls,
+    aligned,
     file_line,
     signal_line,
     stamp,
@@ -74,7 +75,7 @@ def syscalls(replay: Replay, wish: Wish, put: Put) -> None:
         prefix = f"{when(tap)} " if wish.times else ""
         prefix += f"[pid {tap.tid:>5}] " if many else ""
         if wish.after(tap):
-            _put(put, tap, prefix + said, data)
+            _put(put, tap, aligned(prefix + said), data)
 
     view = Syscalls(show, follow=many, pids=wish.pids, calls=wish.calls)
     try:

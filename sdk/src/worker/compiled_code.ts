@@ -1,9 +1,9 @@
 /**
  * Compiled guest code in this worker: modules that the kernel wrote are compiled and instantiated beside its instance,
- * where they fill slots of its function table. V8 compiles their functions lazily and better ones in the background.
+ * where they fill slots of its function table. Compiling takes long, so another worker does it first (warm.ts).
  */
 
-import type { KeptCode } from "../code_store.js";
+import { moduleOf, type KeptCode } from "../code_store.js";
 import type { FromThread } from "../messages.js";
 import type { KernelExports } from "./kernel.js";
 
@@ -13,6 +13,11 @@ export interface CompiledCode {
   fusedMadd(): boolean;
   /** Add empty slots to the function table: the first one's number, or -1. */
   grow(slots: number): number;
+  /** Have a module compiled elsewhere first: the one at `address`, or one of earlier visits. False: nobody does. */
+  ask(hart: number, id: number, count: number, address: number, length: number): boolean;
+  recallLater(hart: number, id: number, count: number, number: number): boolean;
+  /** Is it? */
+  ready(hart: number, id: number): boolean;
   /** Install the module at `address`. Answers "" or why the engine did not take it. */
   install(address: number, length: number, slot: number): string;
   /** Let later visits have the module at `address`, whose record lies at `record`. */
@@ -42,22 +47,29 @@ const MADD = [
 
 const scope = globalThis as unknown as DedicatedWorkerGlobalScope;
 
-export function compiledCode(exports: KernelExports, memory: WebAssembly.Memory, kept: KeptCode | null): CompiledCode {
+export function compiledCode(exports: KernelExports, memory: WebAssembly.Memory, kept: KeptCode | null, warmed: Int32Array | null): CompiledCode {
   const table = exports.__indirect_function_table;
   const bytes = new Uint8Array(memory.buffer);
   const functions = exports as unknown as Record<string, WebAssembly.ImportValue>;
   const add = (code: Uint8Array<ArrayBuffer>, slot: number): string => {
     try {
       const module = new WebAssembly.Module(code);
-      const at = new WebAssembly.Global({ value: "i32", mutable: false }, slot);
-      new WebAssembly.Instance(module, { env: { ...functions, memory, table, slot: at } });
+      new WebAssembly.Instance(module, regionImports(functions, memory, table, slot));
       return "";
     } catch (error) {
       return String(error);
     }
   };
   const copy = (address: number, length: number): Uint8Array<ArrayBuffer> => bytes.slice(address >>> 0, (address >>> 0) + length);
+  const warm = (hart: number, id: number, count: number, module: ArrayBuffer | number): boolean => {
+    if (warmed === null) return false;
+    scope.postMessage({ type: "warm", hart, id, count, module } satisfies FromThread, typeof module === "number" ? [] : [module]);
+    return true;
+  };
   return {
+    ask: (hart, id, count, address, length) => warmed !== null && warm(hart, id, count, copy(address, length).buffer),
+    recallLater: warm,
+    ready: (hart, id) => warmed === null || Atomics.load(warmed, hart) >= id,
     tailCalls: () => WebAssembly.validate(new Uint8Array(TAIL_CALL)),
     fusedMadd,
     grow(slots) {
@@ -84,20 +96,17 @@ export function compiledCode(exports: KernelExports, memory: WebAssembly.Memory,
       exports.k_jit_keep(hart, address, length, early);
     },
     recall(number, slot) {
-      const module = kept === null ? null : moduleOf(kept, number);
+      const module = moduleOf(kept, number);
       return module === null ? "there is no such module" : add(module, slot);
     },
   };
 }
 
-function moduleOf(kept: KeptCode, number: number): Uint8Array<ArrayBuffer> | null {
-  const words = new DataView(kept);
-  const count = words.getUint32(0, true);
-  if (number >= count) return null;
-  let start = 4 + 8 * count;
-  for (let at = 0; at < count; at++) start += words.getUint32(4 + 8 * at, true);
-  for (let at = 0; at < number; at++) start += words.getUint32(8 + 8 * at, true);
-  return new Uint8Array(kept).slice(start, start + words.getUint32(8 + 8 * number, true)) as Uint8Array<ArrayBuffer>;
+/** What a module of regions imports, to fill slots from `slot` on. */
+export function regionImports(
+  functions: Record<string, WebAssembly.ImportValue>, memory: WebAssembly.Memory, table: WebAssembly.Table, slot: number,
+): WebAssembly.Imports {
+  return { env: { ...functions, memory, table, slot: new WebAssembly.Global({ value: "i32", mutable: false }, slot) } };
 }
 
 /** 1 + 2^-27 squared is 1 + 2^-26 + 2^-54, of which an unfused product loses the last. */

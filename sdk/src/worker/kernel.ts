@@ -49,28 +49,28 @@ export function attachKernel(module: WebAssembly.Module, memory: WebAssembly.Mem
   const exports = instantiate(module, memory);
   exports.k_attach(ramBytes / PAGE, harts); // on the module's own stack: nobody else runs yet
   exports.__stack_pointer.value = exports.k_stack(constant(exports, memory, "HART_MAX"));
-  return wrap(exports, memory, null);
+  return wrap(exports, memory, null, null);
 }
 
 /** The kernel's instance of a hart, on its seat's stack. */
-export function seatKernel(module: WebAssembly.Module, memory: WebAssembly.Memory, stack: number, kept: KeptCode | null): Kernel {
+export function seatKernel(module: WebAssembly.Module, memory: WebAssembly.Memory, stack: number, kept: KeptCode | null, warmed: Int32Array | null = null): Kernel {
   const exports = instantiate(module, memory);
   exports.__stack_pointer.value = stack;
-  return wrap(exports, memory, kept);
+  return wrap(exports, memory, kept, warmed);
 }
 
 function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): KernelExports {
   return new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as KernelExports;
 }
 
-function wrap(exports: KernelExports, memory: WebAssembly.Memory, kept: KeptCode | null): Kernel {
+function wrap(exports: KernelExports, memory: WebAssembly.Memory, kept: KeptCode | null, warmed: Int32Array | null): Kernel {
   const bytes = new Uint8Array(memory.buffer);
   const words = new Int32Array(memory.buffer);
   const stages = STAGES.map((size) => new Uint8Array(size));
   const wait = typeof Atomics.waitAsync === "function" ? waitAtomics(words) : waitByWorker(words);
   return {
     exports,
-    code: compiledCode(exports, memory, kept),
+    code: compiledCode(exports, memory, kept, warmed),
     view: (address, length) => bytes.subarray(address >>> 0, (address >>> 0) + length),
     stages,
     fetch(stage, address, length) {

@@ -141,7 +141,7 @@ async function startThread({ shared, policy, jit }: StartThread): Promise<void> 
   const entry = await loadEntry(shared);
   post({ type: "started" });
   const [seat] = await Promise.all([seated, alive]);
-  const kernel = seatKernel(shared.module, shared.memory, seat.stack, shared.kept);
+  const kernel = seatKernel(shared.module, shared.memory, seat.stack, shared.kept, shared.warmed);
   entry.thread_main({ kernel, seat, time: openHostTime(shared.clock), policyJson: JSON.stringify(policy), jit: jit ?? "", post, tape: shared.tape && openTapeRing(shared.tape) });
 }
 

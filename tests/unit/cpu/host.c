@@ -106,7 +106,7 @@ maddr tlb_fetch(struct hart *hart, u64 va) {
     page[index].code = true;
     struct tlb_entry *entry = tlb_slot(hart->tlb->w, va);
     if (entry->tag == (va & ~PAGE_MASK))
-        entry->tag = ~0ull;
+        tlb_empty(hart->tlb->w, (u32)(entry - hart->tlb->w));
     return frame_of((u32)index);
 }
 
@@ -209,8 +209,10 @@ void host_reset(u32 hart_id) {
     hart->id = hart_id;
     hart->tlb = hart->pool;
     hart->tlb->mm_id = 1;
-    __builtin_memset(hart->tlb->r, 0xff, sizeof(hart->tlb->r));
-    __builtin_memset(hart->tlb->w, 0xff, sizeof(hart->tlb->w));
+    for (u32 i = 0; i < TLB_ENTRIES; i++) {
+        tlb_empty(hart->tlb->r, i);
+        tlb_empty(hart->tlb->w, i);
+    }
     cpu_cache_init(hart, 1);
     cpu = (struct cpu){0};
     ticks = 0;
@@ -219,8 +221,9 @@ void host_reset(u32 hart_id) {
 // Take rights away, as munmap and mprotect do.
 void host_protect(u64 va, u32 prot) {
     page[va >> PAGE_SHIFT].prot = (u8)prot;
-    tlb_slot(hart->tlb->r, va)->tag = ~0ull;
-    tlb_slot(hart->tlb->w, va)->tag = ~0ull;
+    u32 index = (u32)(va >> PAGE_SHIFT) & (TLB_ENTRIES - 1);
+    tlb_empty(hart->tlb->r, index);
+    tlb_empty(hart->tlb->w, index);
     fetches++;
 }
 

@@ -1,7 +1,7 @@
 // The translator without an engine: random and hostile code goes in, modules come out. The sanitizers see that
 // it stays within its tables; `test_jit FILE SEED COUNT` writes the modules for a test that validates them; `test_jit FILE
-// code HEX [OFFSET PAGE]` the module of the one region that begins at an offset in code at a page's address (both
-// hexadecimal), for whoever reads it, and prints the region's blocks.
+// code HEX [OFFSET PAGE [FROM TO]]` the module of the one region that begins at an offset in code at a page's address, for
+// whoever reads it, and prints what listing.c makes of it; the call through a register at FROM has led to TO. All in hexadecimal.
 #include "../../../kernel/jit/kept.h"
 #include "../../../kernel/jit/translate.h"
 #include "../../../kernel/kernel.h"
@@ -88,14 +88,20 @@ static void fill(u32 kind) {
 // ---- One machine, as far as the translator looks at it -----------------------------------------
 static struct cpu_cache *cache;
 
+static u32 *op_of(const struct code_page *page, u32 parcel) {
+    return &page->map[parcel / PART]->op[parcel % PART];
+}
+
 static void map_pages(u64 va, u32 frames, bool sparse) {
     cpu_cache_flush(cache);
     cpu_cache_new_epoch(cache);
     for (u32 i = 0; i < PAGES; i++) {
         struct code_page *page = &cache->pages[cache->page_count++];
         *page = (struct code_page){.frame = frames + i * PAGE_SIZE, .generation = 1};
+        for (u32 k = 0; k < PARCELS / PART; k++)
+            page->map[k] = &cache->parts[cache->part_count++];
         for (u32 k = 0; k < PARCELS; k++)
-            page->map[k] = !sparse || below(16) ? 16 : 0;
+            *op_of(page, k) = !sparse || below(16) ? 16 : 0;
         u64 at = va + (u64)i * PAGE_SIZE;
         for (u32 k = 0; k < PAGE_SIZE && sparse; k += 2)
             *called_slot(cache, at + k) = (at + k) << 32 | (u32)(va + (below(sizeof code) & ~1ull));
@@ -107,6 +113,7 @@ static void map_pages(u64 va, u32 frames, bool sparse) {
 // ---- What is kept of a module ------------------------------------------------------------------
 static u64 made, bytes, kept_regions;
 static u32 record[RECORD_BYTES / 4];
+enum { SLOT = 1000 }; // of a module that is taken back, its first
 
 static void forget_regions(struct jit *jit) {
     jit->region_count = 1;
@@ -137,10 +144,14 @@ static void keep_and_take(struct jit *jit, u64 va, bool sparse) {
     check(taken(jit, entry, count) == count, "the same code finds what is kept");
     kept_regions += count;
     struct jit_module module;
-    check(kept_next(jit, &module, 0, JIT_QUEUE) && module.kept == 1 && module.count == count, "its module is asked for");
+    check(kept_next(jit, &module, SLOT, JIT_QUEUE) && module.kept == 1 && module.count == count, "its module is asked for");
+    taken(jit, entry, count / 2); // some are met before that, some while it is on its way, some when it is there
+    for (u32 i = count / 2; i < count; i++)
+        jit_hot(jit, entry[i], 1);
     kept_arrived(jit, 1, true);
     for (u32 i = 1; i < jit->region_count; i++)
-        check(jit->region[i].state == REGION_READY && jit->region[i].slot < count, "its regions are ready");
+        check(jit->region[i].state == REGION_READY && jit->region[i].slot - SLOT < count, "its regions are ready");
+    check(taken(jit, entry, count) == count && jit->region[1].slot - SLOT < count, "and later ones");
     u32 first = (u32)(entry[0] & PAGE_MASK);
     u8 *byte = MPTR(u8, jit->region[1].frame + first);
     *byte ^= 2;
@@ -191,50 +202,19 @@ static u64 number(const char *hex) {
     return value;
 }
 
-// A line for a block and one for each instruction in it.
-static void list(const struct translation *t, const struct block *block, u32 offset) {
-    printf("block %u\n", block->count);
-    for (u32 k = 0; k < block->count; k++) {
-        const struct jit_insn *row = &t->row[block->first + k];
-        u64 pc = t->pc + (u64)(i64)row->off;
-        char text[80];
-        u32 word;
-        __builtin_memcpy(&word, code + offset + row->off, 4);
-        cpu_disasm(word, pc, text, sizeof text);
-        printf("%llx %s%s\n", (unsigned long long)pc, text, row->context ? " (copied)" : "");
-    }
-}
-
-// The blocks that this one dominates, in the order in which codegen.c writes them.
-static void list_all(const struct translation *t, u16 index, u32 after, u32 offset) {
-    const struct block *block = &t->block[index];
-    for (u32 i = after; i-- > block->order + 1u;) {
-        const struct block *child = &t->block[t->order[i]];
-        if (child->idom == index && child->merge) {
-            list_all(t, index, i, offset);
-            list_all(t, t->order[i], t->order_count, offset);
-            return;
-        }
-    }
-    list(t, block, offset);
-    for (u32 k = 0; k < 2; k++) {
-        u16 to = block->succ[k];
-        if (to != NO_BLOCK && t->block[to].order > block->order && !t->block[to].merge)
-            list_all(t, to, t->order_count, offset);
-    }
-}
-
 // Translate the code given in hexadecimal digits, and what is not given was never executed.
-static void translate_given(FILE *out, const char *hex, u32 offset, u64 va) {
+static void translate_given(FILE *out, const char *hex, u32 offset, u64 va, const char *from, const char *to) {
     u32 size = 0;
     for (; hex[0] && hex[1] && size < sizeof code - 4; hex += 2)
         code[size++] = (u8)(digit(hex[0]) << 4 | digit(hex[1]));
     map_pages(va, MADDR(code), false);
     for (u32 k = size / 2; k < PAGES * PARCELS; k++)
-        cache->pages[k / PARCELS].map[k % PARCELS] = 0;
+        *op_of(&cache->pages[k / PARCELS], k % PARCELS) = 0;
+    if (from && to)
+        *called_slot(cache, va + number(from)) = (va + number(from)) << 32 | (u32)(va + number(to));
     jit_hot(cache->jit, va + offset, 0);
     check(translate_module(cache->jit), "a module is made");
-    list_all(cache->jit->translation, 0, cache->jit->translation->order_count, offset);
+    printf("%.*s", (int)cache->jit->listing_len, cache->jit->listing);
     fwrite(&cache->jit->module.len, 4, 1, out);
     fwrite(MPTR(void, cache->jit->module.bytes), 1, cache->jit->module.len, out);
     fclose(out);
@@ -258,9 +238,11 @@ int main(int argc, char **argv) {
     host.hart[0]->mm = &nothing;
     host.hart[0]->tlb = &tlb;
     cache = host.hart[0]->cpu;
-    check(!k_jit_start(0, 100, 4096, 1, JIT_TAIL_CALLS | JIT_RELAXED_MADD), "compiled code starts");
+    check(!k_jit_start(0, 100, 4096, 1, JIT_TAIL_CALLS | JIT_RELAXED_MADD | JIT_LISTING), "compiled code starts");
     if (argc > 3 && !strcmp(argv[2], "code")) {
-        translate_given(out, argv[3], argc > 5 ? (u32)number(argv[4]) : 0, argc > 5 ? number(argv[5]) : 0x10000);
+        const char *led[] = {argc > 7 ? argv[6] : NULL, argc > 7 ? argv[7] : NULL};
+        translate_given(out, argv[3], argc > 5 ? (u32)number(argv[4]) : 0, argc > 5 ? number(argv[5]) : 0x10000,
+                        led[0], led[1]);
         return 0;
     }
     for (u32 i = 0; i < count; i++) {

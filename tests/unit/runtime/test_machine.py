@@ -265,6 +265,12 @@ def test_closing_the_machine_ends_what_waits() -> None:
         ({"harts": 0}, ValueError, "from 1 to 5, not 0"),
         ({"harts": 6}, ValueError, "from 1 to 5, not 6"),
         ({"memory": 64}, ValueError, "did you mean 64M"),
+        ({"memory": "much"}, ValueError, "'much' is no size; write 512M or 1G"),
+        ({"memory": "1M"}, ValueError, "at least 16M"),
+        ({"mounts": ["/tmp:/mnt"]}, TypeError, r"mounts has Mount\(host, guest"),
+        ({"mounts": {"/mnt": "/tmp"}}, TypeError, r"mounts has Mount\(host, guest"),
+        ({"env": ["A=b"]}, TypeError, "env is a mapping"),
+        ({"seed": "7"}, TypeError, "seed is a whole number, not '7'"),
     ],
 )
 def test_boot_refuses_what_cannot_be(options, error, said) -> None:
@@ -278,6 +284,10 @@ async def _unknown_keywords(machine, fake) -> None:
         await machine.run("cat", evn={})
     with pytest.raises(TypeError, match=r"Machine\.spawn.*did you mean pty\?"):
         await machine.spawn("cat", ptty=(24, 80))
+    with pytest.raises(TypeError, match=r"by words, as in run\('ls', '-l'\), not \(\['ls'\],\)"):
+        await machine.run(["ls"])
+    with pytest.raises(TypeError, match="a port is a number from 1 to 65535, not 'http"):
+        await machine.fetch("http://localhost:80/")
 
 
 test_unknown_keywords_are_named = machine_test(_unknown_keywords)

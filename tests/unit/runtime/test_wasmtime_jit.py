@@ -13,8 +13,12 @@ wasmtime = pytest.importorskip("wasmtime")
 from ebbtide.abi import Status  # noqa: E402
 from ebbtide.errors import InternalError  # noqa: E402
 from ebbtide.fake_port import fake_abi_text  # noqa: E402
-from ebbtide.port import JIT_SLOTS, Seat  # noqa: E402
-from ebbtide.wasmtime_jit import PENDING_TICKS, Compiler, features  # noqa: E402
+from ebbtide.port import (  # noqa: E402
+    JIT_PENDING_TICKS,  # noqa: E402
+    JIT_SLOTS,
+    Seat,
+)
+from ebbtide.wasmtime_jit import Compiler, features  # noqa: E402
 from ebbtide.wasmtime_kernel import KernelModule, SharedMemory  # noqa: E402
 from ebbtide.wasmtime_port import WasmtimePort  # noqa: E402
 
@@ -171,7 +175,7 @@ def test_steps_are_short_only_while_a_module_is_on_its_way(ground, kernel):
     assert hart.word(48) == 1 << 31
     hart.port.jit_install(MODULE)
     while not hart.word(44):
-        assert hart.word(48) in (1 << 31, PENDING_TICKS)
+        assert hart.word(48) in (1 << 31, JIT_PENDING_TICKS)
         hart.port.step(1 << 31)
     assert hart.word(48) == 1 << 31 and hart.port.report().detail == 43
 

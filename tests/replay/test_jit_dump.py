@@ -1,0 +1,28 @@
+"""`ebb run --jit-dump`: what was compiled is written as text, guest instructions beside their WebAssembly."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from support.command import ebb
+
+pytestmark = pytest.mark.native
+
+SCRIPT = "i=0; while [ $i -lt 9000 ]; do i=$((i + 1)); done; echo $i"
+
+
+def test_each_region_is_written_beside_its_instructions(tmp_path: Path, base_store) -> None:
+    done = ebb("run", "-q", "--jit-dump", str(tmp_path / "dump"), "--", "sh", "-c", SCRIPT)
+    assert done.stdout == "9000\n", done
+    modules = list((tmp_path / "dump").glob("*.wasm"))
+    assert modules
+    for module in modules:
+        assert module.read_bytes()[:4] == b"\0asm"
+        texts = list(module.parent.glob(f"{module.stem}-*.txt"))
+        assert texts
+        for file in texts:
+            entry, text = file.stem.rpartition("-")[2], file.read_text()
+            assert re.search(rf"^;; {entry} \w+", text, re.M), "the entry is an instruction of it"
+            assert text.startswith("local ") and text.rstrip().endswith("end")
