@@ -4,6 +4,10 @@
 // Split-invariant: step(a); step(b) leaves the same machine as step(a + b). All that ends a
 // quantum, fires a timer or switches tasks is due at a tick kept in machine memory; the end of a
 // budget only returns.
+//
+// A *pass* is a round of the loop in which the kernel does something: it costs a tick, and what it says
+// it took besides. Guest code between passes costs a tick for each instruction. With several harts that are
+// recorded (ordered()), what a hart does while it holds the kernel lock is a *section*: order.h.
 #include "chaos.h"
 #include "kernel.h"
 #include "jit/jit.h"

@@ -74,7 +74,8 @@ class PageRecording:
     def __init__(self, abi: Abi, host: Any, about: dict[str, Any], tell: Tell) -> None:
         self.id = str(uuid.uuid4())
         self.ended: str | None = None  # why
-        begin: int = about.get("start", {}).get("tick", 0)
+        start = about.get("start", {})
+        begin: int = start.get("tick", 0)
         self.ring = RingReader(host.tape, begin)
         self._abi = abi
         self._store = host.runs
@@ -83,7 +84,8 @@ class PageRecording:
         self._output = OutputHash(abi)
         self._noted = 0  # records, in the last OUTPUT entry
         self._tick = begin
-        self._args: list[str] = []  # of the first program that the page has started
+        # Of the first program: one that was there, or the first that the page starts.
+        self._args: list[str] = next((one["args"] for one in start.get("terminals", ())), [])
         self._named = False
         self._entries: list[Entry | Named] = [Entry(META, 0, json.dumps(about).encode())]
         self._objects = KeptObjects()
