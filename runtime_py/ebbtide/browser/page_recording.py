@@ -14,6 +14,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from pyodide.ffi import JsException, to_js
@@ -116,16 +117,22 @@ class PageRecording:
     def note(self, kind: int, tick: int, data: bytes) -> None:
         """Put an entry of the host's on the tape; the machine is at rest at `tick`."""
         self.drain()
-        self._tick = max(self._tick, tick)
-        self._entries.append(Entry(kind, self._tick, data))
+        self._take(Entry(kind, tick, data))
+
+    def _take(self, entry: Entry) -> None:
+        self._tick = max(self._tick, entry.tick)  # harts see theirs at different times
+        self._entries.append(replace(entry, tick=self._tick))
+
+    def append(self, entry: Entry) -> None:
+        """Take a piece of the order from where the kernel writes it; the machine is at rest."""
+        self._take(entry)
 
     def drain(self) -> None:
         """Take what the hart has said so far."""
         if self.ended is not None:
             return
         for entry in self.ring.entries():
-            self._entries.append(entry)
-            self._tick = entry.tick
+            self._take(entry)
         if self.ring.lost:
             self.stop("the page was too busy to take down all that happened")
 
