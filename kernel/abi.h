@@ -319,6 +319,7 @@ struct report {
     u32 call_seq; // for ADMIT
     u32 outbox;   // bytes waiting in the outbox
     u32 detail;
+    u64 moment;   // where that is in the run: the tick, but for several harts that are recorded or replayed
 };
 
 // Private counters that tests read (struct host). Never part of a decision.
@@ -444,6 +445,11 @@ struct order_log {
     u32 len;   // its length
     u32 at;    // what has been done
     u32 event; // not 0: the next event is to be delivered
+    u32 place; // a replay: the address of what it has beside the pages, which can be kept and put back
+    u32 place_len;
+    u64 delivered;        // head behind the record of the last event
+    u64 delivered_moment; // when that was
+    u64 until_ns;         // a replay: not 0: a step ends when it is so late; an argument, not kept
 };
 
 // ---- Exports: i32 only (law 23) ----------------------------------------------------------------
@@ -469,7 +475,8 @@ struct order_log {
 //     private memory that stays; after k_jit_start, and again when there are more. They are as they came from the
 //     kernel. Modules are numbered in the order in which they are named; they are asked for after `early` entries
 // k_jit_done(hart, id, ok)    -> the module of JIT_READY is installed, or was refused
-// k_order(mode, size)         -> address of struct order_log; 1: it is written, with a ring of so many bytes; 2: k_step follows it
+// k_order(mode, size)         -> address of struct order_log; 1: it is written, with a ring of so many bytes; 2: k_step follows it;
+//     3: the machine at hand, where a replay has stopped, or at rest, is one of one hart from now on
 // k_tap(mask)                 -> bit n asks for records of TAP_ n; no machine page changes by it
 // k_sample(hart)              -> sends TAP_SAMPLE of what it runs, between two steps; 0 if it runs nothing
 // k_chaos()                   -> address of u64[CHAOS_KINDS]: what was injected so far; 0: there is no chaos

@@ -93,6 +93,7 @@ bool debug_breaks_at(u32 off) {
 }
 
 bool debug_break(struct task *task, u64 pc, u64 tick, u64 instret) {
+    tick += host.order.shift;
     if (tick < host.debug.from || (task->tid == host.debug.last_tid && instret == host.debug.last_instret && pc == host.debug.last_pc))
         goto pass; // an instruction that faults begins again
     for (u32 i = 0; i < host.debug.count; i++) {
@@ -142,6 +143,7 @@ static bool changed(struct debug_stop *stop) {
 
 bool debug_accessed(struct task *task, u64 va, u32 size, bool write, u64 pc, u64 tick) {
     bool hit = false;
+    tick += host.order.shift;
     for (u32 i = 0; i < host.debug.count; i++) {
         struct debug_stop *stop = &host.debug.stop[i];
         bool touched = stop->pid == task->process->pid && va < stop->va + stop->len && stop->va < va + size;
@@ -162,7 +164,7 @@ void debug_pass(u64 before) {
         struct debug_stop *stop = &host.debug.stop[i];
         if (stop->kind == DEBUG_BREAK || !changed(stop) || stop->kind == DEBUG_READ)
             continue;
-        note((struct debug_note){.tick = before, .after = kernel->tick, .va = stop->va, .kind = stop->kind,
+        note((struct debug_note){.tick = before, .after = moment(), .va = stop->va, .kind = stop->kind,
                                  .pc = task ? task->cpu.pc : 0, .pid = stop->pid,
                                  .tid = task ? task->tid : 0});
     }
@@ -171,7 +173,7 @@ void debug_pass(u64 before) {
 static void of_process(u32 kind, struct process *process, u64 value) {
     struct task *task = host.running ? kernel->current[host.running->id] : NULL;
     if (host.debug.kinds & 1u << kind)
-        note((struct debug_note){.tick = kernel->tick, .after = kernel->tick + 1, .va = value, .kind = kind,
+        note((struct debug_note){.tick = moment(), .after = moment() + 1, .va = value, .kind = kind,
                                  .pc = task ? task->cpu.pc : 0, .pid = process->pid,
                                  .tid = task ? task->tid : 0});
 }
@@ -204,7 +206,7 @@ __attribute__((export_name("k_debug_note"))) u32 k_debug_note(u32 kinds, u32 sto
     host.debug.kinds = kinds;
     host.debug.stops = stops;
     host.debug.stopped = false;
-    host.debug.from = kernel->tick + !here;
+    host.debug.from = moment() + !here;
     host.debug.last_tid = 0;
     host.debug.until_tid = 0;
     host.debug.notes->count = 0;
@@ -255,6 +257,7 @@ __attribute__((export_name("k_debug_tasks"))) u32 k_debug_tasks(u32 pid) {
     host.debug.tasks->count = 0;
     if (kernel->magic != KERNEL_MAGIC)
         return MADDR(host.debug.tasks);
+    const struct task *current = order_task();
     struct process *process;
     list_each(process, &kernel->processes, all) {
         struct task *task;
@@ -265,7 +268,7 @@ __attribute__((export_name("k_debug_tasks"))) u32 k_debug_tasks(u32 pid) {
                 continue;
             struct debug_task *out = &host.debug.tasks->task[host.debug.tasks->count++];
             *out = (struct debug_task){.pid = process->pid, .tid = task->tid, .state = task->state,
-                                       .current = task == kernel->current[0],
+                                       .current = task == current,
                                        .ppid = process->parent ? process->parent->pid : 0,
                                        .nr = task->call.live ? task->call.nr : ~0u,
                                        .instret = task->cpu.instret};

@@ -70,6 +70,8 @@ static i64 deliver(const struct event *event) {
 
 __attribute__((export_name("k_deliver"))) u32 k_deliver(u32 hart, u32 address) {
     struct hart *h = host.hart[hart];
+    if (host.order.replay)
+        h->id = host.order.place.hart;
     kernel_lock(h);
     const struct event *event = MPTR(const struct event, address);
     bool booted = kernel->magic == KERNEL_MAGIC;

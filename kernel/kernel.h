@@ -136,6 +136,14 @@ extern struct host host;
 static inline bool ordered(void) {
     return unlikely(kernel->flags & BOOT_ORDERED);
 }
+// Where this is in the run.
+static inline u64 moment(void) {
+    return ordered() ? host.order.place.moment : kernel->tick;
+}
+static inline void tick_add(u64 ticks) { // of a pass
+    kernel->tick += ticks;
+    host.order.place.moment += ticks;
+}
 static inline void order_pause(const struct mm *mm) {
     if (ordered())
         order_stop(mm);

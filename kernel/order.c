@@ -37,43 +37,54 @@ bool order_full(void) {
 }
 
 void order_end(struct hart *hart, bool idle) {
-    struct order *order = &host.order;
-    bool something = order->guest || order->passes > idle;
-    if (order->on && something) {
-        put((u8)(hart->id | (order->forced ? FORCED : 0) | (order->early ? EARLY : 0)));
-        if (order->forced)
-            put_number(order->used);
-        if (order->early)
-            put_number(order->passes);
+    struct order_place *place = &host.order.place;
+    bool something = place->guest || place->passes > idle;
+    if (host.order.on && something) {
+        put((u8)(hart->id | (place->forced ? FORCED : 0) | (place->early ? EARLY : 0)));
+        if (place->forced)
+            put_number(place->used);
+        if (place->early)
+            put_number(place->passes);
         put_end();
     }
-    order->forced = order->early = order->guest = false;
-    order->passes = 0;
+    place->forced = place->early = place->guest = false;
+    place->passes = 0;
 }
 
 void order_left(struct hart *hart, u64 used, enum cpu_exit exit) {
-    struct segment *segment = &host.order.segment[hart->id];
+    struct segment *segment = &host.order.place.segment[hart->id];
     segment->used = used;
     segment->forced = exit == CPU_ATTN;
 }
 
+// In the order of the log this is where the guest code ran.
+static void ended(struct segment *segment) {
+    host.order.place.moment += segment->used;
+    segment->ended = true;
+}
+
 void order_begin(struct hart *hart) {
-    struct segment *segment = &host.order.segment[hart->id];
-    host.order.guest = true;
-    host.order.forced = segment->forced && !segment->ended;
-    host.order.used = segment->used;
+    struct order_place *place = &host.order.place;
+    struct segment *segment = &place->segment[hart->id];
+    place->guest = true;
+    place->forced = segment->forced && !segment->ended;
+    place->used = segment->used;
+    if (!segment->ended)
+        ended(segment);
     segment->open = segment->ended = false;
 }
 
 void order_delivered(struct hart *hart) {
     if (host.order.on) {
         put((u8)(hart->id | DELIVER));
+        host.order.log->delivered = host.order.head; // who has read `head` and not this knows of all before
+        host.order.log->delivered_moment = moment();
         put_end();
     }
 }
 
 static void pause(u32 id) {
-    struct segment *segment = &host.order.segment[id];
+    struct segment *segment = &host.order.place.segment[id];
     if (host.order.replay && !segment->ended)
         panic("the replay differs: a hart was stopped here");
     if (segment->ended)
@@ -85,7 +96,7 @@ static void pause(u32 id) {
         if (atomic_load(&host.panicked))
             return;
     }
-    segment->ended = true;
+    ended(segment);
     if (!host.order.on)
         return;
     put((u8)(id | ENDED | (segment->forced ? FORCED : 0)));
@@ -98,7 +109,7 @@ void order_stop(const struct mm *mm) {
     if (!host.running)
         return;
     for (u32 i = 0; i < HART_MAX; i++) {
-        struct segment *segment = &host.order.segment[i];
+        struct segment *segment = &host.order.place.segment[i];
         if (segment->open && i != host.running->id && (!mm || segment->task->mm == mm))
             pause(i);
     }
@@ -111,7 +122,7 @@ void order_stop_page(const struct page *page, bool writes) {
 
 // ---- Replaying ---------------------------------------------------------------------------------
 void order_open(struct hart *hart, struct task *task, u64 fuel, bool local_calls) {
-    host.order.segment[hart->id] = (struct segment){
+    host.order.place.segment[hart->id] = (struct segment){
         .open = true,
         .local_calls = local_calls,
         .task = task,
@@ -121,13 +132,58 @@ void order_open(struct hart *hart, struct task *task, u64 fuel, bool local_calls
     };
 }
 
-bool order_stops(void) {
-    return host.order.early && host.order.passes == host.order.stop_after;
+u64 order_tick(void) {
+    u64 tick = kernel->tick;
+    for (u32 i = 0; i < HART_MAX; i++) {
+        struct segment *segment = &host.order.place.segment[i];
+        if (segment->open)
+            tick = max(tick, segment->tick + segment->used);
+    }
+    return tick;
 }
 
-// Goes on with a segment, to `fuel` if that is its end, else to its own. False: something else
-// comes first.
-static bool segment_run(struct hart *hart, struct segment *segment, bool forced, u64 fuel) {
+// The next record says whose turn it is.
+struct task *order_task(void) {
+    struct order_place *place = &host.order.place;
+    struct order_log *log = host.order.log;
+    u32 id = place->hart;
+    if (host.order.replay && !place->inside && log->at < log->len)
+        id = MPTR(u8, log->feed)[log->at] & HART_MASK;
+    return place->segment[id].open ? place->segment[id].task : kernel->current[id];
+}
+
+// Is this the moment that the step was to reach, or what it was to look for?
+static bool reached(void) {
+    u64 until = host.order.log->until_ns;
+    return (unlikely(host.debug.active) && debug_check()) ||
+           host.order.place.moment >= host.order.end ||
+           (unlikely(until) && clock_ns(&kernel->clock, order_tick()) >= until);
+}
+
+bool order_stops(void) {
+    struct order_place *place = &host.order.place;
+    if (place->early && place->passes == place->stop_after)
+        return true;
+    return host.order.paused = reached();
+}
+
+// Of a segment that may run so many ticks: how many before somebody wants to look at it.
+static u64 fuel_now(const struct segment *segment, u64 fuel) {
+    struct order *order = &host.order;
+    fuel = min(fuel, order->end - order->place.moment);
+    if (unlikely(host.debug.active))
+        fuel = min(fuel, debug_fuel(segment->task));
+    if (unlikely(order->log->until_ns)) {
+        u64 until = clock_tick(&kernel->clock, order->log->until_ns);
+        u64 tick = segment->tick + segment->used;
+        fuel = min(fuel, until > tick ? until - tick : ~0ull);
+    }
+    return fuel;
+}
+
+// Goes on with a segment, to `fuel` if that is its end, else to its own.
+static void segment_run(struct hart *hart, struct segment *segment, bool forced, u64 fuel) {
+    struct order_place *place = &host.order.place;
     struct task *task = segment->task;
     u64 end = forced ? fuel : segment->fuel, retired = 0;
     if (end > segment->fuel)
@@ -139,26 +195,31 @@ static bool segment_run(struct hart *hart, struct segment *segment, bool forced,
     hart->local_calls = segment->local_calls && !(host.taps >> TAP_RETURN & 1);
     hart->code_changed = false;
     u64 begin = hart->tick;
-    segment->exit = cpu_run(hart, &task->cpu, end - segment->used, &retired);
-    segment->used += retired + (hart->tick - begin);
+    host.order.shift = place->moment - begin;
+    segment->exit = cpu_run(hart, &task->cpu, fuel_now(segment, end - segment->used), &retired);
+    host.order.shift = 0;
+    u64 ticks = retired + (hart->tick - begin);
+    hart->task = NULL;
+    segment->used += ticks;
+    place->moment += ticks;
     segment->retired += retired;
     segment->fault = hart->fault;
-    if (segment->exit == CPU_ECALL && segment->local_calls && !hart->local_calls &&
-        segment->fuel - segment->used >= 2 && syscall_local(task)) { // for a tap: it was none of its own
+    if (segment->exit == CPU_ECALL && segment->local_calls && segment->fuel - segment->used >= 2 &&
+        syscall_local(task)) { // for a tap, or before a place to stop at: it was none of its own
         segment->used += 2;
+        place->moment += 2;
         segment->retired++;
-        return false;
+        return;
     }
-    hart->task = NULL;
-    if (segment->exit == CPU_ATTN) {
+    if (segment->exit == CPU_ATTN || segment->exit == CPU_STOPPED) {
         atomic_and(&hart->attn, 0);
-        if (segment->used != end)
-            return false;
         segment->exit = CPU_FUEL;
     }
+    if (segment->exit == CPU_FUEL && segment->used != end)
+        return;
     if (forced && (segment->exit != CPU_FUEL || segment->used != end))
         panic("the replay differs: a hart left its program by itself");
-    return segment->ended = true;
+    segment->ended = true;
 }
 
 static u64 take_number(u32 *at) {
@@ -172,51 +233,102 @@ static u64 take_number(u32 *at) {
     return n;
 }
 
-// Follow the log until it ends, an event is to be delivered (log->event), or there is something to
-// do.
+// Does what the record at `log->at` says, or a part of it.
+static void record_follow(struct hart *hart) {
+    struct order_place *place = &host.order.place;
+    struct order_log *log = host.order.log;
+    u32 at = log->at;
+    u8 record = MPTR(u8, log->feed)[at++];
+    hart->id = place->hart = record & HART_MASK;
+    if (record & DELIVER) {
+        log->at = at;
+        log->event = 1;
+        return;
+    }
+    struct segment *segment = &place->segment[hart->id];
+    bool forced = record & FORCED;
+    u64 used = forced ? take_number(&at) : 0;
+    place->early = record & EARLY;
+    place->stop_after = place->early ? (u32)take_number(&at) : 0;
+    if ((forced || record & ENDED) && !segment->open)
+        panic("the replay differs: a hart ran no program");
+    if (segment->open && !segment->ended) {
+        segment_run(hart, segment, forced, used);
+        return;
+    }
+    if (record & ENDED) {
+        log->at = at;
+        return;
+    }
+    place->passes = 0;
+    place->inside = true;
+    place->at = at;
+    struct segment ran = *segment;
+    segment->open = segment->ended = false;
+    if (ran.open)
+        step_segment(hart, &ran);
+}
+
+// Follow the log until it ends, an event is to be delivered (log->event), a moment or what is
+// looked for is reached, or there is something to do.
 u32 order_follow(struct hart *hart, u64 budget) {
     struct order *order = &host.order;
+    struct order_place *place = &order->place;
     struct order_log *log = order->log;
-    u64 end = kernel->tick + budget;
+    order->end = place->moment + budget;
+    hart->id = place->hart;
     log->event = 0;
-    while (log->at < log->len) {
+    hart->report.detail = 0;
+    while (!log->event) {
         if ((hart->report.detail = jit_raise(hart->cpu->jit)))
             return STATUS_JIT_READY;
-        if (kernel->tick >= end || outbox_full() || atomic_load(&host.freeze))
+        if (reached() || outbox_full() || atomic_load(&host.freeze))
             break;
-        u32 at = log->at;
-        u8 record = MPTR(u8, log->feed)[at++];
-        hart->id = record & HART_MASK;
-        if (record & DELIVER) {
-            log->at = at;
-            log->event = 1;
+        if (place->inside) {
+            order->paused = false;
+            step_section(hart);
+            place->inside = order->paused;
+            log->at = place->inside ? log->at : place->at;
+        } else if (log->at < log->len) {
+            record_follow(hart);
+        } else {
             break;
         }
-        struct segment *segment = &order->segment[hart->id];
-        bool forced = record & FORCED;
-        u64 used = forced ? take_number(&at) : 0;
-        order->early = record & EARLY;
-        order->stop_after = order->early ? (u32)take_number(&at) : 0;
-        if ((forced || record & ENDED) && !segment->open)
-            panic("the replay differs: a hart ran no program");
-        if (segment->open && !segment->ended && !segment_run(hart, segment, forced, used))
-            continue;
-        log->at = at;
-        if (record & ENDED)
-            continue;
-        order->passes = 0;
-        struct segment ran = *segment;
-        segment->open = segment->ended = false;
-        step_section(hart, ran.open ? &ran : NULL);
     }
-    hart->report.detail = 0;
+    hart->report.detail = host.debug.active && host.debug.stopped;
     return STATUS_READY;
 }
 
-// 1: write the log; 2: follow one. The address of struct order_log; before BOOT. Its ring has
-// `size` bytes.
+// With a machine that was there before.
+static void goes_on(bool recorded) {
+    host.order.place.moment = kernel->tick;
+    if (!recorded)
+        return;
+    kernel->flags |= BOOT_ORDERED;
+    struct process *process;
+    list_each(process, &kernel->processes, all) {
+        struct task *task;
+        list_each(task, &process->tasks, sibling)
+            if (task->mm)
+                mm_sharing(task->mm);
+    }
+}
+
+static void settle(void) {
+    kernel_lock(host.hart[0]);
+    step_settle(host.hart[0]);
+    host.order.on = host.order.replay = false;
+    kernel_unlock(host.hart[0]);
+}
+
+// 1: write the log; 2: follow one: the address of struct order_log. Its ring has `size` bytes. 3: the machine goes on
+// without.
 __attribute__((export_name("k_order"))) u32 k_order(u32 mode, u32 size) {
     struct order *order = &host.order;
+    if (mode == 3) {
+        settle();
+        return 0;
+    }
     order->log = palloc(sizeof *order->log);
     assert(order->log);
     if (mode == 1) {
@@ -225,6 +337,10 @@ __attribute__((export_name("k_order"))) u32 k_order(u32 mode, u32 size) {
         order->log->size = size;
         order->log->data = MADDR(order->data);
     }
+    order->log->place = MADDR(&order->place);
+    order->log->place_len = sizeof order->place;
+    if (kernel->magic == KERNEL_MAGIC)
+        goes_on(mode == 1);
     order->on = mode == 1;
     order->replay = mode == 2;
     return MADDR(order->log);

@@ -3,6 +3,9 @@
 // A section is what a hart does under the kernel lock between two runs of guest code. Guest code of different harts
 // shares no memory that any of them writes, so the order of sections is all there is to know: it is written to a ring,
 // a byte for most, and a replay does the same sections, with one hart that plays all of them.
+//
+// A moment is a place in what that one hart does: ticks of guest code and of passes, in the order of the log. Ticks
+// of the machine do not tell places apart, for harts count them side by side.
 #pragma once
 #include "cpu/cpu.h"
 
@@ -12,7 +15,7 @@ struct task;
 // Guest code between two sections of a hart.
 struct segment {
     bool open;  // by the order: its hart's next section has not begun
-    bool ended; // where it ended stands in the log, and a replay has run it
+    bool ended; // where it ended stands in the log, or a replay has run it
     bool local_calls;
     bool forced;  // it ended for no reason of its own, after `used` ticks
     enum cpu_exit exit;
@@ -23,9 +26,12 @@ struct segment {
     struct fault fault;
 };
 
-struct order {
-    bool on;     // the log is written
-    bool replay; // the log is followed
+// Where a run is, beside its pages: a replay can be set to it.
+struct order_place {
+    u64 moment;
+    u32 hart;    // whose record came last
+    bool inside; // its section is not over
+    u32 at;      // then: behind its record
     // The section under way.
     bool forced; // what ran before it was
     bool guest;  // something ran before it
@@ -33,10 +39,19 @@ struct order {
     u64 used;
     u32 passes;
     u32 stop_after; // in a replay: passes, if it ends early
+    struct segment segment[HART_MAX];
+};
+
+struct order {
+    bool on;     // the log is written
+    bool replay; // the log is followed
+    bool paused; // in a section
+    u64 end;     // of the step, a moment
+    u64 shift;   // from the hart's ticks to moments, while its guest code runs
     struct order_log *log;
     u8 *data;
     u32 head; // of what is written
-    struct segment segment[HART_MAX];
+    struct order_place place;
 };
 
 // While recording, under the kernel lock.
@@ -54,6 +69,10 @@ void order_stop_page(const struct page *page, bool writes); // a page of a file
 
 // While replaying.
 void order_open(struct hart *hart, struct task *task, u64 fuel, bool local_calls);
-bool order_stops(void);
+bool order_stops(void); // at the top of step()'s loop
 u32 order_follow(struct hart *hart, u64 budget);
-u32 step_section(struct hart *hart, const struct segment *segment); // step.c
+u64 order_tick(void);           // the furthest that any hart got
+struct task *order_task(void);  // whose turn it is
+void step_segment(struct hart *hart, const struct segment *segment); // step.c: what has run is over
+void step_section(struct hart *hart);                                // and what comes after it
+void step_settle(struct hart *hart);

@@ -4,6 +4,10 @@
 // Split-invariant: step(a); step(b) leaves the same machine as step(a + b). All that ends a
 // quantum, fires a timer or switches tasks is due at a tick kept in machine memory; the end of a
 // budget only returns.
+//
+// A *pass* is a round of the loop in which the kernel does something: it costs a tick, and what it says
+// it took besides. Guest code between passes costs a tick for each instruction. With several harts that are
+// recorded (ordered()), what a hart does while it holds the kernel lock is a *section*: order.h.
 #include "chaos.h"
 #include "kernel.h"
 #include "jit/jit.h"
@@ -28,8 +32,8 @@ void kernel_unlock(struct hart *hart) {
 
 // One kernel pass is over: charge it.
 static void pass_end(void) {
-    u64 before = kernel->tick;
-    kernel->tick += 1 + host.pass_ticks;
+    u64 before = moment();
+    tick_add(1 + host.pass_ticks);
     host.pass_ticks = 0;
     if (unlikely(host.debug.watches))
         debug_pass(before);
@@ -170,13 +174,13 @@ static bool task_turn(struct hart *hart, struct task *task, u64 end) {
             end = ~0ull; // one reason less to end from outside
         u64 stop = min(min(end, task->quantum_end), clock_tick(&kernel->clock, timer_next_ns()));
         u64 timed = itimer_fuel(task);
-        if (unlikely(host.debug.active))
-            stop = min(stop - kernel->tick, debug_fuel(task)) + kernel->tick;
         bool local_calls = timed == ~0ull && !(kernel->flags & BOOT_STRACE);
         if (unlikely(host.order.replay)) {
             order_open(hart, task, min(stop - kernel->tick, timed), local_calls);
             return false;
         }
+        if (unlikely(host.debug.active))
+            stop = min(stop - kernel->tick, debug_fuel(task)) + kernel->tick;
         local_calls &= !(host.taps >> TAP_RETURN & 1);
         pass = guest_run(hart, task, min(stop - kernel->tick, timed), local_calls);
     }
@@ -272,10 +276,10 @@ static u32 step(struct hart *hart, u64 budget) {
     again:
         u32 status = host.order.replay ? order_stops() ? STATUS_READY : 0 : interrupted(hart, end);
         if (status) {
-            host.order.early = true;
+            host.order.place.early |= host.order.on;
             return status;
         }
-        host.order.passes++;
+        host.order.place.passes++;
         status = decision(hart);
         if (status) {
             pass_end();
@@ -315,28 +319,47 @@ static u32 step(struct hart *hart, u64 budget) {
     }
 }
 
-// In a replay of several harts: this one's section, after what it ran.
-u32 step_section(struct hart *hart, const struct segment *segment) {
-    if (segment) {
-        struct task *task = segment->task;
-        hart->fault = segment->fault;
-        bool pass = guest_left(hart, task, segment->exit, segment->tick, segment->retired,
-                               segment->used - segment->retired);
-        turn_end(task, pass);
-        if (pass) {
-            if (task->state != TASK_RUNNING)
-                current_drop(hart, task);
-            pass_end();
-        }
+// ---- In a replay of several harts --------------------------------------------------------------
+void step_segment(struct hart *hart, const struct segment *segment) {
+    struct task *task = segment->task;
+    hart->fault = segment->fault;
+    bool pass = guest_left(hart, task, segment->exit, segment->tick, segment->retired,
+                           segment->used - segment->retired);
+    turn_end(task, pass);
+    if (pass) {
+        if (task->state != TASK_RUNNING)
+            current_drop(hart, task);
+        pass_end();
     }
-    return step(hart, ~0ull - kernel->tick);
+}
+
+void step_section(struct hart *hart) {
+    step(hart, ~0ull - kernel->tick);
+}
+
+// All wait for a hart, as if each had been asked to leave its guest code here.
+void step_settle(struct hart *hart) {
+    for (u32 i = 0; i < HART_MAX; i++) {
+        struct segment *segment = &host.order.place.segment[i];
+        hart->id = i;
+        if (segment->open) {
+            segment->exit = CPU_ATTN; // a call or a fault comes about again
+            step_segment(hart, segment);
+            segment->open = false;
+        }
+        if (kernel->current[i])
+            current_requeue(hart, kernel->current[i]);
+    }
+    hart->id = 0;
+    kernel->flags &= ~(u32)BOOT_ORDERED;
 }
 
 static void report_fill(struct hart *hart, u32 status) {
     struct report *report = &hart->report;
     report->status = status;
     report->tick = kernel->tick;
-    report->now_ns = now_ns();
+    report->moment = moment();
+    report->now_ns = host.order.replay ? clock_ns(&kernel->clock, order_tick()) : now_ns();
     report->deadline_ns = timer_next_ns();
     report->outbox = host.outbox_bytes;
     report->steps++;

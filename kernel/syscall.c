@@ -140,7 +140,7 @@ static void call_end(struct task *task, i64 result) {
     task->cpu.x[10] = (u64)result;
     task->cpu.pc += 4;
     task->cpu.instret++;
-    kernel->tick++;
+    tick_add(1);
     cpu_reservation_clear(&task->cpu);
 }
 
@@ -198,7 +198,7 @@ bool syscall_local(struct task *task) {
 static bool local_run(struct task *task) {
     if (kernel->flags & BOOT_STRACE || !syscall_local(task))
         return false;
-    kernel->tick++;
+    tick_add(1);
     task->ticks_user++;
     return true;
 }

@@ -17,8 +17,8 @@ static struct out_tap *begin(u32 what, const struct task *task, u32 len) {
         task = running();
     record->what = what;
     record->data_len = len;
-    record->tick = kernel->tick;
-    record->now_ns = now_ns();
+    record->tick = moment();
+    record->now_ns = host.order.replay ? clock_ns(&kernel->clock, order_tick()) : now_ns();
     record->real_ns = now_real_ns();
     record->pid = task && task->process ? task->process->pid : 0;
     record->tid = task ? task->tid : 0;
@@ -143,7 +143,7 @@ __attribute__((export_name("k_tap"))) u32 k_tap(u32 mask) {
 __attribute__((export_name("k_sample"))) u32 k_sample(u32 id) {
     struct hart *hart = host.hart[id];
     kernel_lock(hart);
-    struct task *task = kernel->magic == KERNEL_MAGIC ? kernel->current[id] : NULL;
+    struct task *task = kernel->magic == KERNEL_MAGIC ? order_task() : NULL;
     if (task)
         tap_stack(TAP_SAMPLE, task);
     host.pass_ticks = 0;

@@ -248,7 +248,7 @@ async function start(from?: From): Promise<void> {
     find("fact-memory").textContent = memory(sdk.memory);
     find("fact-harts").textContent = String(sdk.harts);
     find("fact-image").textContent = sdk.image;
-    if (settings.record && sdk.harts === 1) showRecording({ id: "", bytes: 0, ended: null });
+    if (settings.record && !(snapshot !== undefined && sdk.harts > 1)) showRecording({ id: "", bytes: 0, ended: null });
     find("boot").hidden = true;
     find("terminal").hidden = false;
     tabs = openTabs(sdk, { key, input });

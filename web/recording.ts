@@ -1,7 +1,4 @@
-/**
- * What the page says of its recording: a word and a size in the bar, and a switch in the menu. A recorded machine has one
- * hart, so asking for more turns recording off.
- */
+/** What the page says of its recording: a word and a size in the bar, and a switch in the menu. */
 
 import type { BootOptions, Recording, Sdk } from "ebbtide";
 import { amount, ask, find } from "./dom.js";
@@ -10,14 +7,10 @@ import type { Item } from "./menu.js";
 import { settings } from "./settings.js";
 
 let shown: Recording | null = null;
-let told = false;
 
 /** How the next machine is to be booted. */
 export function recordingWish(harts: number | undefined): Pick<BootOptions, "record" | "harts"> {
-  if (harts === undefined || harts === 1) return settings.record ? { record: true } : harts === undefined ? {} : { harts };
-  if (settings.record && !told) notify(`Not recorded: ${harts} harts.`);
-  told = true;
-  return { harts };
+  return { record: settings.record, ...(harts === undefined ? {} : { harts }) };
 }
 
 /** Show how the recording goes; null: there is none. */

@@ -164,7 +164,9 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("names", nargs="*", metavar="NAME", help="only these (file names without .c)")
     add("pyodide", _pyodide, "prepare Pyodide and the runtime's snapshot in build/web/pyodide")
     add("web", _web, "bundle the SDK and the page into build/web")
-    one = add("image", _image, "build root file systems into build/images", "`ebb image build`")
+    one = add(
+        "image", _image, "build root file systems into the folder of images", "`ebb image build`"
+    )
     one.add_argument("names", nargs="*", metavar="NAME", help="base (default), debian")
     add("wheel", _wheel, "build the installable package into build/wheel")
     add("npm", _npm, "pack the SDK as an npm package into build/npm")

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from .common import (
@@ -209,35 +209,41 @@ CHROMIUM_ARGS = (
 )
 
 
-def chromium() -> Path:
-    """Find a Chromium that starts; install one if that can be done here."""
-    known = STAMPS / "chromium"
-    asked = os.environ.get("EBB_CHROMIUM")
-    if asked:
-        if not _starts(Path(asked)):
-            raise Failure(f"EBB_CHROMIUM={asked} does not start", "unset EBB_CHROMIUM")
+def _browser(name: str, starts: Callable[[Path], bool], sources: Iterator[Path]) -> Path | None:
+    """Find the browser that $EBB_NAME names, that was found before, or the first source that starts."""
+    variable, known = f"EBB_{name.upper()}", STAMPS / name
+    if asked := os.environ.get(variable):
+        if not starts(Path(asked)):
+            raise Failure(f"{variable}={asked} does not start", f"unset {variable}")
         return Path(asked)
     if known.is_file() and Path(known.read_text()).exists():
         return Path(known.read_text())
-    for name in (*CHROMIUM_NAMES, MAC_CHROME):
-        found = shutil.which(name)
-        if found and _starts(Path(found)):
-            write(known, found)
-            return Path(found)
-    for made in _chromium_sources():
-        if _starts(made):
-            write(known, str(made))
-            return made
-    raise Failure(
-        "no Chromium or Chrome that starts was found",
-        "as root: apt-get install -y chromium   (or set EBB_CHROMIUM to a browser's path)"
-        if is_debian()
-        else "install Chromium or Chrome, or set EBB_CHROMIUM to its path",
-    )
+    found = next(filter(starts, sources), None)
+    if found:
+        write(known, str(found))
+    return found
+
+
+def _on_path(names: Sequence[str]) -> Iterator[Path]:
+    return (Path(found) for found in map(shutil.which, names) if found)
+
+
+def chromium() -> Path:
+    """Find a Chromium that starts; install one if that can be done here."""
+    found = _browser("chromium", _starts, _chromium_sources())
+    if found is None:
+        raise Failure(
+            "no Chromium or Chrome that starts was found",
+            "as root: apt-get install -y chromium   (or set EBB_CHROMIUM to a browser's path)"
+            if is_debian()
+            else "install Chromium or Chrome, or set EBB_CHROMIUM to its path",
+        )
+    return found
 
 
 def _chromium_sources() -> Iterator[Path]:
     """Ways to get a browser, the best first; one that fails says so and the next is tried."""
+    yield from _on_path((*CHROMIUM_NAMES, MAC_CHROME))
     if is_root() and is_debian():
         try:
             apt_install(["chromium"], "running browser tests")
@@ -274,18 +280,7 @@ MAC_FIREFOX = "/Applications/Firefox.app/Contents/MacOS/firefox"
 
 def firefox() -> Path:
     """Find a Firefox that starts; install Debian's if that can be done here."""
-    known = STAMPS / "firefox"
-    asked = os.environ.get("EBB_FIREFOX")
-    if asked:
-        if not _draws(Path(asked)):
-            raise Failure(f"EBB_FIREFOX={asked} does not start", "unset EBB_FIREFOX")
-        return Path(asked)
-    if known.is_file() and Path(known.read_text()).exists():
-        return Path(known.read_text())
-    found = _find_firefox()
-    if found is None and is_root() and is_debian():
-        apt_install(["firefox-esr"], "running browser tests")
-        found = _find_firefox()
+    found = _browser("firefox", _draws, _firefox_sources())
     if found is None:
         raise Failure(
             "no Firefox that starts was found",
@@ -293,13 +288,14 @@ def firefox() -> Path:
             if is_debian()
             else "install Firefox, or set EBB_FIREFOX to its path",
         )
-    write(known, str(found))
     return found
 
 
-def _find_firefox() -> Path | None:
-    on_path = (shutil.which(name) for name in (*FIREFOX_NAMES, MAC_FIREFOX))
-    return next((Path(found) for found in on_path if found and _draws(Path(found))), None)
+def _firefox_sources() -> Iterator[Path]:
+    yield from _on_path((*FIREFOX_NAMES, MAC_FIREFOX))
+    if is_root() and is_debian():
+        apt_install(["firefox-esr"], "running browser tests")
+        yield from _on_path(FIREFOX_NAMES)
 
 
 def _draws(binary: Path) -> bool:

@@ -25,6 +25,7 @@ from .common import (
     ME,
     ROOT,
     VENV_PYTHON,
+    Failure,
     digest,
     disk_check,
     done,
@@ -231,6 +232,8 @@ def images(names: Sequence[str]) -> None:
 def images_build(names: Sequence[str], arguments: Sequence[str]) -> None:
     """Build images anew, with arguments of `ebb image build`."""
     for name in names:
+        if name not in IMAGE_BYTES and not arguments:
+            raise Failure(f"there is no image {name}", f"known are {', '.join(IMAGE_BYTES)}")
         _image(name, [VENV_PYTHON, "-m", "ebbtide.image", "build", name, *arguments])
 
 

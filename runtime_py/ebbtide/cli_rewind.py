@@ -78,7 +78,7 @@ def _replay(store: RunStore, options: argparse.Namespace) -> int:
     if not options.quiet:
         replay.on_chunk = _write
     if options.goto is not None:
-        replay.seek(options.goto.place(replay.abi, run.entries))
+        replay.seek(replay.place(options.goto))
         return 0
     replay.run()
     return cut(run)

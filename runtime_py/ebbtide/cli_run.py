@@ -85,7 +85,7 @@ async def _run(options: argparse.Namespace) -> int:
     args = tuple(options.args)
     record = options.record
     placement = NativePlacement.beginning(options.snapshot)
-    harts = placement.harts_before or options.harts or 1
+    harts = options.harts or 1  # of a machine that goes on, too
     if record is None:
         record = harts == 1 and options.jit != "verify"
     if options.core and not record:

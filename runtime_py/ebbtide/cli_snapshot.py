@@ -37,13 +37,15 @@ def snapshot_of(store: RunStore, run: Run, when: Moment | None = None) -> str:
     """Replay a run to a moment and keep the machine; returns the snapshot's id."""
     replay = open_replay(run, once=True)
     owed = _Owed(replay)
-    replay.seek(replay.end if when is None else when.place(replay.abi, run.entries))
+    replay.seek(replay.end if when is None else replay.place(when))
     stage = replay.stage
     assert isinstance(stage, WasmtimeStage)
+    if replay.ordered:
+        stage.settle()
     report = stage.port.report()
     beside = owed.beside(run, report.now_ns)
     taken = Snapshots(store).take(
-        KernelModule(run.kernel), stage.memory, stage.host, replay.tick, beside
+        KernelModule(run.kernel), stage.memory, stage.host, report.tick, beside
     )
     return taken.id
 
@@ -102,7 +104,7 @@ class _Owed:
             raise EbbError("the machine has not booted at this tick")
         return Beside(
             ram=self._replay.ram,
-            harts=harts,
+            harts=1 if self._replay.ordered else harts,
             now_ns=now_ns,
             realtime_ns=realtime + now_ns,
             image=run.about.get("image"),

@@ -124,19 +124,16 @@ class Options:
         mounts = tuple(mount.checked() for mount in self.mounts)
         return replace(self, memory=memory, mounts=mounts)
 
-    def harts_wanted(self, cores: int, *, ordered: bool = False) -> int:
-        """Return how many harts step: one when recorded (to verify, too) or in virtual time; `ordered`:
-        several can be recorded, if asked for.
+    def harts_wanted(self, cores: int) -> int:
+        """Return how many harts step: one when recorded, unless more are asked for, to verify, or in
+        virtual time.
         """
-        recorded = bool(self.record) and not (ordered and self.harts)
-        one = recorded or self.jit == "verify" or self.time == "virtual"
+        one = self.jit == "verify" or self.time == "virtual"
         if self.time not in ("host", "virtual"):
             raise ValueError(f"time is host or virtual, not {self.time!r}")
         if one and self.harts not in (None, 1):
-            raise ValueError(
-                "a verified machine, one in virtual time, and one recorded in a page has one hart"
-            )
-        return 1 if one else self.harts or min(cores, HARTS_MOST)
+            raise ValueError("a verified machine, and one in virtual time, has one hart")
+        return 1 if one else self.harts or (1 if self.record else min(cores, HARTS_MOST))
 
 
 def about_chaos(options: Options) -> dict[str, Any]:

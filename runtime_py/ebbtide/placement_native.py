@@ -30,7 +30,7 @@ from .host_directories import HostDirectories
 from .image import images_with
 from .image_store import Image, ImageStore, empty_index
 from .kernel_role import KernelRole, Listener
-from .order import RECORD, RING, OrderedRecordingPort, OrderLog
+from .order import RECORD, RING, SETTLE, OrderedRecordingPort, OrderLog
 from .placement import MEMORY_LEAST, Options, Placement, about_chaos
 from .policy import Rules, asked_kinds
 from .port import JIT_THRESHOLD, JIT_THRESHOLD_KEPT, Control, Port, Seat
@@ -108,11 +108,6 @@ class NativePlacement(Placement):
         placement._snapshots, placement._begun = snapshots, found
         return placement
 
-    @property
-    def harts_before(self) -> int | None:
-        """How many harts the snapshot's machine has, if it goes on from one."""
-        return Beside.of(self._begun).harts if self._begun else None
-
     def left_over(self) -> tuple[int, tuple[int, ...]]:
         assert self._begun
         beside = Beside.of(self._begun)
@@ -123,13 +118,12 @@ class NativePlacement(Placement):
         self._loop = asyncio.get_running_loop()
         self._listener = listener
         image = await self._image(options)
-        harts = options.harts_wanted(os.cpu_count() or 1, ordered=True)
         beside = self._beside(options)
+        cores = beside.harts if beside else os.cpu_count() or 1
+        harts = options.harts_wanted(cores)
         self.memory, ram = self._memory(beside.ram if beside else options.memory)
-        if beside:
-            harts = beside.harts
-            if ram != beside.ram:
-                raise MemoryRefused(f"the snapshot's machine has {beside.ram >> 20} MiB")
+        if beside and ram != beside.ram:
+            raise MemoryRefused(f"the snapshot's machine has {beside.ram >> 20} MiB")
         self.memory_bytes = ram
         self.port = WasmtimeHostPort(self.kernel, self.memory)
         self.port.attach(ram // self.abi.const["PAGE_SIZE"], harts)
@@ -138,15 +132,13 @@ class NativePlacement(Placement):
             self._mounts.on_full = partial(listener.limit, "disk")
         self._verify = options.jit == "verify"
         self.recorder = self._recorder(options, image)
-        if self.recorder is not None and harts > 1:
-            log = self.port.order(RECORD, RING)
-            self._log = OrderLog(self.abi, self.memory, log, self.recorder)
         self._role = KernelRole(self.port, listener, self._store, self._mounts, self._seen())
         self._seats = [self.port.seat(hart) for hart in range(harts)]
         host = HostTime(begin_ns=beside.now_ns if beside else 0)
         if beside:
-            self._resume(options, beside)
+            self._resume(options, beside, harts)
         else:
+            self._ordered(harts)
             self._boot(options, image, ram, harts)
         self._watch()
         if options.jit != "off":
@@ -199,17 +191,22 @@ class NativePlacement(Placement):
         beside = Beside.of(self._begun)
         if options.jit == "verify":
             raise ValueError('jit="verify" begins with the boot, and not with a snapshot')
-        if options.record and beside.harts > 1:
-            raise ValueError(f"the snapshot's machine has {beside.harts} harts: it is not recorded")
-        if options.harts not in (None, beside.harts):
-            raise ValueError(f"the snapshot's machine has {beside.harts} harts")
         return beside
 
-    def _resume(self, options: Options, beside: Beside) -> None:
+    def _ordered(self, harts: int) -> None:
+        """Have the order of what several harts do written down, if they are recorded."""
+        if self.recorder is not None and harts > 1:
+            log = self.port.order(RECORD, RING)
+            self._log = OrderLog(self.abi, self.memory, log, self.recorder)
+
+    def _resume(self, options: Options, beside: Beside, harts: int) -> None:
         """Go on from a snapshot: another machine than any before, and later."""
         assert self._role and self._begun and self._snapshots
         base, page = self.abi.const["MACHINE_BASE"], self.abi.const["PAGE_SIZE"]
         self._snapshots.restore(self._begun, self.memory, base, page)
+        if max(harts, beside.harts) > 1:
+            self.port.order(SETTLE, 0)  # other harts than before
+            self._ordered(harts)
         if self.recorder is not None:
             self._record_pages(self.recorder, base, page)
         events, slept = self._role.events, 0
@@ -438,16 +435,19 @@ class NativePlacement(Placement):
                 self._note(self.recorder, digest)
         return digest
 
-    def _tick(self) -> int:
+    def _tick(self, name: str = "tick") -> int:
         layout = self.abi.structs["report"]
         raw = (self.port.read(seat.report, layout.size) for seat in self._seats)
-        return max(layout.integer(one, "tick") for one in raw)
+        return max(layout.integer(one, name) for one in raw)
+
+    def _moment(self) -> int:
+        return self._tick("moment")
 
     def _note(self, recorder: Recorder, digest: bytes) -> None:
         noted = self.port.page_hashes() if self._verify else digest
         if self._log is not None:
-            self._log.move(self._tick())
-        recorder.append(Entry(DIGEST, self._tick(), noted))
+            self._log.move(self._moment())
+        recorder.append(Entry(DIGEST, self._moment(), noted))
 
     async def close(self) -> None:
         if self._closing or self._role is None:
@@ -471,16 +471,16 @@ class NativePlacement(Placement):
         if self._compiler is not None:
             self._compiler.close()
         if self._log is not None:
-            self._log.move(self._tick())
+            self._log.move(self._moment())
         if isinstance(self.recorder, RunRecorder):
             for record in self.port.outbox():
                 self.recorder.output(record)
             if not self._panicked and self._landmarks.due(self.port, last=True):
-                self.recorder.append(Entry(DIGEST, self._tick(), self.port.page_hashes()))
+                self.recorder.append(Entry(DIGEST, self._moment(), self.port.page_hashes()))
             end: dict[str, object] = {"reason": "panic" if self._panicked else "closed"}
             if injected := self.port.injected():
                 end["injected"] = injected
-            await asyncio.to_thread(self.recorder.close, self._tick(), end)
+            await asyncio.to_thread(self.recorder.close, self._moment(), end)
         if self._verify and isinstance(self.recorder, Tape) and not self._panicked:
             self._note(self.recorder, b"")
             await asyncio.to_thread(verify.verify, self.kernel, self.recorder, self.memory_bytes)

@@ -52,6 +52,7 @@ class Seat:
     stack: int  # value for __stack_pointer, set before any other call
     report: int  # address of struct report
     control: int  # address of the control word
+    order: int = 0  # address of struct order_log, if several harts are recorded
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class Report:
     call_seq: int = 0
     outbox: int = 0
     detail: int = 0
+    moment: int = 0
 
     @staticmethod
     def read(abi: Abi, layout: Struct, data: Buffer) -> Report:

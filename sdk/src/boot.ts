@@ -36,7 +36,7 @@ export interface BootOptions {
   branch?: Branch;
   /** Go on from a snapshot: an id of `sdk.snapshot()`, a file, or the address of one. It has as many harts as it had. */
   snapshot?: string | URL | Blob;
-  /** Record the run, which takes one hart; the tape stays in this browser (`sdk.runs`). Off unless given. */
+  /** Record the run, on one hart unless `harts` says more; the tape stays in this browser (`sdk.runs`). Off unless given. */
   record?: boolean;
   /** Let go wrong what rarely does: a rate such as `0.01`, or kinds as in `"errno=0.01,short,clock,sched"`. */
   chaos?: number | string;
@@ -82,8 +82,7 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
   if (!Number.isInteger(harts) || harts < 1 || harts > HARTS_MOST) {
     throw new RangeError(`harts must be a whole number from 1 to ${HARTS_MOST}; got ${harts}`);
   }
-  if (record && kept && harts > 1) throw new RangeError(`the snapshot's machine has ${harts} harts: it is not recorded`);
-  if (record && harts > 1) throw new RangeError(`a recorded machine has one hart; got record and harts: ${harts}`);
+  if (record && branch && harts > 1) throw new RangeError(`the snapshot's machine has ${harts} harts: it is not recorded`);
   const onProgress = options.onProgress ?? (() => undefined);
   const limits = options.limits ?? {};
   refuseUnknown("limits", limits, LIMITS);

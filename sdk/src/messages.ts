@@ -147,6 +147,8 @@ export interface Seat {
   readonly stack: number;
   readonly report: number;
   readonly control: number;
+  /** Where the kernel writes the order of what harts do, if several are recorded. */
+  readonly order: number;
 }
 
 /** The reader takes `bytes` more of a stream. The worker never sends more than was granted. */

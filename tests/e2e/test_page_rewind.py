@@ -214,9 +214,26 @@ def test_recording_is_turned_off_and_says_so(machine: MachinePage) -> None:
     page.evaluate("localStorage.removeItem('ebb.record')")
 
 
-def test_more_harts_are_not_recorded_and_it_says_so(machine: MachinePage) -> None:
+def test_more_harts_are_recorded_and_a_machine_goes_on_from_a_moment(machine: MachinePage) -> None:
     page = machine.page
     page.goto("/?harts=2")
     page.wait_for_function("document.body.dataset.state === 'ready'")
-    assert "Not recorded: 2 harts." in page.inner_text("#notice")
-    assert machine.js("return sdk.harts") == 2
+    machine.see(PROMPT)
+    assert machine_of(machine) == (2, False)
+    machine.type(
+        "seq 20000 | sort -r | md5sum & seq 20000 | sort | md5sum; wait; echo th''is is two\n"
+    )
+    machine.see(rf"^this is two\n.*{PROMPT}")
+    choose(page, "Rewind")
+    ready(machine)
+    shows(machine, "this is two")
+    page.focus("#rewind-slider")
+    page.keyboard.press("Home")
+    page.wait_for_function(f"!({SCREEN}).includes('this is two')")
+    step(machine, "#rewind-next", "sort -r")
+    branch(machine)
+    assert machine_of(machine) == (1, False)
+    machine.type("")
+    page.keyboard.press("Control+u")
+    machine.type("echo it is $((6 * 7)); nproc\n")
+    machine.see(r"^it is 42\n2$")

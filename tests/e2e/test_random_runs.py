@@ -54,7 +54,7 @@ def test_what_chromium_recorded_comes_out_natively(
 ) -> None:
     chance = random.Random(seed)
     script = "\n".join(statement(chance) for _ in range(chance.randrange(4, 10)))
-    options = {"seed": seed}
+    options: dict[str, object] = {"seed": seed, "harts": chance.choice((1, 2, 3))}
     if rates := chaos(chance):
         options["chaos"] = str(rates)
     guest = built(guest_folder / "rewind" / "random_guest", "guests").read_bytes()

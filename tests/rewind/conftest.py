@@ -40,9 +40,13 @@ def runs() -> Iterator[RunStore]:
         yield store
 
 
-@pytest.fixture(scope="session")
-def crash(guest_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A run of a program that crashes, in the store that all tests share; answers its id."""
+@pytest.fixture(scope="session", params=[(), ("--record", "--harts", "2")], ids=["one", "two"])
+def crash(
+    request: pytest.FixtureRequest, guest_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    """A run of a program that crashes, on one hart or on two, in the store that all tests share; answers
+    its id.
+    """
     program = built(guest_folder / "rewind" / "reverse", "guests")
     (shown := tmp_path_factory.mktemp("shown")).joinpath("reverse").write_bytes(
         program.read_bytes()
@@ -50,7 +54,7 @@ def crash(guest_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     source = Path(__file__).with_name("reverse.c")
     shown.joinpath("reverse.c").write_bytes(source.read_bytes())
     file = shown / "id"
-    ran = ebb_of_all("run", "--id-file", str(file), "-v", f"{shown}:/mnt:ro", "--", "sh", "-c",
+    ran = ebb_of_all("run", *request.param, "--id-file", str(file), "-v", f"{shown}:/mnt:ro", "--", "sh", "-c",
                      "mkdir -p /root/made/tests/rewind; cp /mnt/reverse.c /root/made/tests/rewind; "
                      "cp /mnt/reverse /root/reverse; chmod +x /root/reverse; /root/reverse; echo ended $?")  # fmt: skip
     (shown / "reverse").write_bytes(b"something else by now")

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from ebbtide.rewind.dap_server import ATTRIBUTES
+from support.command import ebb
 from support.dap import Editor
 
 pytestmark = [
@@ -214,6 +215,11 @@ def test_the_files_for_an_editor_say_what_the_adapter_knows(crash: str, root: Pa
             said = editor.ask("evaluate", expression="when", context="repl")["result"]
             assert float(said.split(", ")[1].split()[0]) >= 0.1
         editor.close()
+
+
+def test_a_start_without_an_editor_says_so():
+    done = ebb("dap")
+    assert done.returncode == 125 and "no editor is at standard input" in done.stderr, done.stderr
 
 
 def test_a_run_that_is_not_there_is_said_and_a_session_can_begin_at_a_port(crash: str):

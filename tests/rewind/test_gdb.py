@@ -27,6 +27,8 @@ backtrace
 info threads
 info locals
 print account.name
+echo == maps\\n
+info proc mappings
 echo == watch\\n
 watch -l account.balance
 reverse-continue
@@ -66,7 +68,7 @@ def test_the_journey_from_a_crash_back_to_the_store_that_caused_it(crash: str, t
     script.write_text(JOURNEY)
     done = ebb("gdb", crash, "--", "-batch", "-x", str(script))
     said = dict(re.findall(r"== (\w+)\n(.*?)(?=\n== |\Z)", done.stdout, re.S))
-    assert {*said} == {"crash", "watch", "finish", "break", "next", "ends"}, (
+    assert {*said} == {"crash", "maps", "watch", "finish", "break", "next", "ends"}, (
         done.stdout + done.stderr
     )
 
@@ -84,6 +86,9 @@ def test_the_journey_from_a_crash_back_to_the_store_that_caused_it(crash: str, t
     hits = re.findall(r"hit Breakpoint \d+, .*?(?:at .*reverse.c:(\d+)|$)", said["break"], re.M)
     assert len(hits) == 3 and hits[:2] == ["36", "36"], said["break"]
     assert "rename_account (" in said["break"]
+
+    assert "unable to open" not in done.stderr
+    assert re.search(r"r-xp .*/root/reverse$", said["maps"], re.M), said["maps"]
 
     ticks = [int(number) for number in re.findall(r"instruction (\d+)", done.stderr)]
     assert len(ticks) == 2 and ticks[1] == ticks[0] + 1, done.stderr

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from ebbtide.cli_rewind import open_replay
+from ebbtide.recording import EVENT
 from ebbtide.rewind.debug_view import Stop
 from ebbtide.rewind.gdb_command import open_timeline
 from ebbtide.rewind.moment import Moment, moment, now_at
 from ebbtide.rewind.store import RunStore
+from ebbtide.wasmtime_kernel import KernelModule
 from support.command import ebb, recorded
 
 pytestmark = pytest.mark.native
@@ -27,16 +29,15 @@ def test_a_time_is_the_first_tick_at_which_the_machine_shows_it(runs: RunStore, 
         if replay.tick != tick:
             continue
         shown = replay.stage.port.report().now_ns
-        assert now_at(replay.abi, run.entries[: replay.next], tick) == shown
-        found = Moment(now_ns=shown).place(replay.abi, run.entries)
+        assert replay.now() == shown
+        found = replay.place(Moment(now_ns=shown))
         assert found <= tick
-        entries = [entry for entry in run.entries if entry.tick < found]
-        assert now_at(replay.abi, entries, found) >= shown or any(
-            entry.tick == found for entry in run.entries)  # fmt: skip
-        entries = [entry for entry in run.entries if entry.tick < found - 1]
-        assert now_at(replay.abi, entries, found - 1) < shown
-    assert Moment(now_ns=10**15).place(replay.abi, run.entries) == replay.end
-    assert Moment(now_ns=0).place(replay.abi, run.entries) == 0
+        replay.seek(found)
+        assert replay.now() >= shown or any(entry.tick == found for entry in run.entries)
+        replay.seek(found - 1)
+        assert replay.now() < shown or replay.tick >= found
+    assert replay.place(Moment(now_ns=10**15)) == replay.end
+    assert replay.place(Moment(now_ns=0)) == 0
     replay.close()
 
 
@@ -69,7 +70,11 @@ def test_every_command_that_takes_a_place_takes_all_its_forms(runs: RunStore, cr
     refused = ebb("replay", crash, "--goto", "tomorrow")
     assert refused.returncode == 2 and "no tick, no time and no event" in refused.stderr
     assert "the tape's last entry" in ebb("replay", crash, "--goto", "e99999").stderr
-    made = ebb("snapshot", "create", f"{crash}@e9")
+    run = runs.open(crash)
+    abi = KernelModule(run.kernel).abi
+    events = [n for n, entry in enumerate(run.entries) if entry.kind == EVENT]
+    calls = [n for n in events if abi.event_name(run.entries[n].head) == "CALL"]
+    made = ebb("snapshot", "create", f"{crash}@e{calls[1]}")  # booted, and asked for something
     assert made.returncode == 0, made.stderr
     ebb("snapshot", "rm", made.stdout.strip())
 

@@ -14,6 +14,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from pyodide.ffi import JsException, to_js
@@ -73,7 +74,8 @@ class PageRecording:
     def __init__(self, abi: Abi, host: Any, about: dict[str, Any], tell: Tell) -> None:
         self.id = str(uuid.uuid4())
         self.ended: str | None = None  # why
-        begin: int = about.get("start", {}).get("tick", 0)
+        start = about.get("start", {})
+        begin: int = start.get("tick", 0)
         self.ring = RingReader(host.tape, begin)
         self._abi = abi
         self._store = host.runs
@@ -82,7 +84,8 @@ class PageRecording:
         self._output = OutputHash(abi)
         self._noted = 0  # records, in the last OUTPUT entry
         self._tick = begin
-        self._args: list[str] = []  # of the first program that the page has started
+        # Of the first program: one that was there, or the first that the page starts.
+        self._args: list[str] = next((one["args"] for one in start.get("terminals", ())), [])
         self._named = False
         self._entries: list[Entry | Named] = [Entry(META, 0, json.dumps(about).encode())]
         self._objects = KeptObjects()
@@ -114,16 +117,22 @@ class PageRecording:
     def note(self, kind: int, tick: int, data: bytes) -> None:
         """Put an entry of the host's on the tape; the machine is at rest at `tick`."""
         self.drain()
-        self._tick = max(self._tick, tick)
-        self._entries.append(Entry(kind, self._tick, data))
+        self._take(Entry(kind, tick, data))
+
+    def _take(self, entry: Entry) -> None:
+        self._tick = max(self._tick, entry.tick)  # harts see theirs at different times
+        self._entries.append(replace(entry, tick=self._tick))
+
+    def append(self, entry: Entry) -> None:
+        """Take a piece of the order from where the kernel writes it; the machine is at rest."""
+        self._take(entry)
 
     def drain(self) -> None:
         """Take what the hart has said so far."""
         if self.ended is not None:
             return
         for entry in self.ring.entries():
-            self._entries.append(entry)
-            self._tick = entry.tick
+            self._take(entry)
         if self.ring.lost:
             self.stop("the page was too busy to take down all that happened")
 

@@ -4,11 +4,14 @@ reservations of address space back late. The pages of a moment stay with JavaScr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ..machine_pages import page_hashes
+from ..order import FOLLOW, SETTLE
 from ..port import JIT_THRESHOLD_TIERED, unsigned32
+from ..recording import Written
+from ..rewind.ordered import OrderedDriver
 from ..rewind.stage import Pages, Stage
 from .pyodide_port import PyodideHostPort, PyodidePort
 
@@ -43,6 +46,30 @@ class PageStage(Stage):
 
     def debug(self) -> Any:
         raise NotImplementedError("a page has no debugger yet")
+
+    def ordered(
+        self,
+        entries: Sequence[Written],
+        drain: Callable[[], None],
+        budget: Callable[[], int],
+        place: bytes | None,
+    ) -> OrderedDriver:
+        return OrderedDriver(
+            self.port,
+            entries,
+            self._host,
+            self._host.order(FOLLOW, 0),
+            alloc=self._host.alloc,
+            digest=self.digest,
+            page_hashes=self.page_hashes,
+            drain=drain,
+            budget=budget,
+            place=place,
+        )
+
+    def settle(self) -> None:
+        self._host.order(SETTLE, 0)
+        self.port.step(0)  # a report of it
 
     def tap(self, mask: int) -> None:
         self._exports.k_tap(mask)

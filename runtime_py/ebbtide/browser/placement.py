@@ -13,13 +13,14 @@ import json
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from ..clock import VIRTUAL_MUL
 from ..errors import InternalError
 from ..events import Events
 from ..kernel_role import KernelRole, Listener
+from ..order import RECORD, RING, OrderLog
 from ..placement import Options, about_chaos
 from ..policy import asked_kinds
 from ..port import Control, Seat
@@ -51,6 +52,7 @@ class BrowserPlacement:
         self._resting = asyncio.Lock()
         self._closing = False
         self._held: contextlib.AsyncExitStack | None = None
+        self._log: OrderLog | None = None  # if several harts are recorded
         self._image_name: str | None = None
 
     async def start(self, options: Options, listener: Listener) -> None:
@@ -58,6 +60,7 @@ class BrowserPlacement:
         harts = int(self._host.harts)
         ram_bytes = int(self._host.ramBytes)
         self._image_name = options.image
+        order = 0
         image = await HttpImage.open(self._host.image)
         if self._host.tape:
             about: dict[str, Any] = {
@@ -71,13 +74,17 @@ class BrowserPlacement:
                 about["start"] = {k: v for k, v in self.branch.items() if k != "blocks"}
             self.recorder = PageRecording(self.abi, self._host, about, self._send)
             self._port.on_post = self.recorder.posted
+            if harts > 1:
+                order = self._port.order(RECORD, RING)
+                self._log = OrderLog(self.abi, self._port, order, self.recorder)
         seen = self.recorder.output if self.recorder else lambda record: None
         self._role = KernelRole(self._port, listener, image, seen=seen)
         if self.branch is None:
             self._post_boot(options, harts, ram_bytes, image.index())
         else:
             self._post_branch(self.branch, self._role, options)
-        self._seats = [self._port.seat(hart) for hart in range(harts)]
+        seats = (self._port.seat(hart) for hart in range(harts))
+        self._seats = [replace(seat, order=order) for seat in seats]
         self._port.serve(self._role.drain)
         self._send({"type": "attached", "seats": [asdict(seat) for seat in self._seats]})
 
@@ -108,6 +115,7 @@ class BrowserPlacement:
             hostname=options.hostname,
             index=index,
             strace=options.strace,
+            ordered=self._log is not None,
         )
         self.post(boot)
         clone, exec = asked_kinds(options.policy)
@@ -147,8 +155,7 @@ class BrowserPlacement:
             try:
                 if not await self._freeze(PATIENCE_S):
                     raise InternalError("a hart does not leave its step")
-                while self.recorder and not (held := self.recorder.ring.try_hold()):
-                    await asyncio.sleep(FREEZE_LOOK_S)  # an event is on the tape, not yet delivered
+                held = await self._hold(PATIENCE_S)
                 yield
             finally:
                 if held and self.recorder:
@@ -156,6 +163,18 @@ class BrowserPlacement:
                 if not self._closing:
                     self._port.freeze(False)
                     self._control(Control.RUN)
+
+    async def _hold(self, patience_s: float) -> bool:
+        """Wait until no event is on the tape and not yet delivered; then all of the order is there."""
+        end = time.monotonic() + patience_s
+        while self.recorder and time.monotonic() < end:
+            if self.recorder.ring.try_hold():
+                if self._log:
+                    self.recorder.drain()
+                    self._log.move(self._moment())
+                return True
+            await asyncio.sleep(FREEZE_LOOK_S)
+        return False
 
     async def stats(self) -> Stats:
         """Freeze, read what the harts have done, thaw: a hart's report is that of its last step."""
@@ -167,7 +186,7 @@ class BrowserPlacement:
         async with self._at_rest():
             digest = self._port.digest()
             if self.recorder:
-                self.recorder.note(DIGEST, self._tick(), digest)
+                self.recorder.note(DIGEST, self._moment(), digest)
             return digest
 
     # ---- Snapshots -------------------------------------------------------------------------------------------
@@ -224,7 +243,7 @@ class BrowserPlacement:
         if self.recorder and self._role:
             async with self._at_rest():
                 self._role.drain()
-                self.recorder.mark(self._tick())
+                self.recorder.mark(self._moment())
             await self.recorder.flush()
 
     def started(self, args: list[str]) -> None:
@@ -241,6 +260,12 @@ class BrowserPlacement:
         layout = self.abi.structs["report"]
         return layout.integer(self._port.read(self._seats[0].report, layout.size), "tick")
 
+    def _moment(self) -> int:
+        """Where the run is; a hart's report is that of its last step."""
+        layout = self.abi.structs["report"]
+        raw = (self._port.read(seat.report, layout.size) for seat in self._seats)
+        return max(layout.integer(one, "moment") for one in raw)
+
     async def close(self) -> None:
         """Bring all harts out of the kernel and end their loops; then no worker minds being ended."""
         self._closing = True
@@ -251,7 +276,8 @@ class BrowserPlacement:
         if self.recorder and at_rest and self._seats:
             for record in self._port.outbox():
                 self.recorder.output(record)
-            self.recorder.mark(self._tick())
+            await self._hold(CLOSE_PATIENCE_S)
+            self.recorder.mark(self._moment())
             await self.recorder.close({"reason": "closed"})
 
     async def _freeze(self, patience_s: float) -> bool:

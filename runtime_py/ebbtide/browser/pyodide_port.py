@@ -91,11 +91,11 @@ class PyodidePort:
     """One hart's side of the kernel, in its own worker; with `threshold` it runs compiled code."""
 
     def __init__(self, kernel: Any, seat: Seat, threshold: int | None = None) -> None:
-        self._memory = SharedBytes(kernel)
-        self.abi = read_abi(kernel, self._memory)
+        self.memory = SharedBytes(kernel)
+        self.abi = read_abi(kernel, self.memory)
         self.hart = seat.hart
         exports = kernel.exports
-        self.read = self._memory.read
+        self.read = self.memory.read
         self._step = exports.k_step
         self._deliver = exports.k_deliver
         self._park = exports.k_park
@@ -125,7 +125,7 @@ class PyodidePort:
         address = unsigned32(self._mail_take(self.hart))
         if address == 0:
             return None
-        event = self._memory.record(address, self._header)
+        event = self.memory.record(address, self._header)
         self._taken = (event, address)
         return event
 
@@ -135,7 +135,7 @@ class PyodidePort:
             address = taken[1]
         else:
             address = unsigned32(self._mail_alloc(len(event)))
-            self._memory.write(address, event)
+            self.memory.write(address, event)
         self._deliver(self.hart, signed32(address))
         self._mail_free(signed32(address))
 
@@ -288,6 +288,14 @@ class PyodideHostPort:
         """Return the heap's end, the first frame and the frames' end, in machine pages."""
         heap, low, end = (unsigned32(self._exports.k_span(which)) for which in range(3))
         return heap, low, end
+
+    def order(self, mode: int, size: int) -> int:
+        """Have the order of passes written, or follow one; returns the address of struct order_log."""
+        return unsigned32(self._exports.k_order(mode, size))
+
+    def alloc(self, size: int) -> int:
+        """Allocate private memory, which stays."""
+        return unsigned32(self._mail_alloc(size))
 
     def digest(self) -> bytes:
         address = unsigned32(self._mail_alloc(32))

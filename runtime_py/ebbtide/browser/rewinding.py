@@ -181,16 +181,17 @@ class Rewinding:
         entries, streams = self._entries, self.replay.streams
         here, next = self.replay.tick, self.replay.next
         brought = [entry.data for entry in entries[next:] if self._name(entry) == "BLOCK_IN"]
-        self._memories[0].copy(self.replay.stage.pages(), memory)
-        stage = self.replay.stage
-        assert isinstance(stage, PageStage)
-        heap, low, pages = stage.span()
+        with self.replay.settled() as tick:
+            stage = self.replay.stage
+            assert isinstance(stage, PageStage)
+            self._memories[0].copy(stage.pages(), memory)
+            heap, low, pages = stage.span()
         return json.dumps({
             **self._clock(entries[:next]),
             "ram": self.replay.ram,
             "harts": 1,
             "run": str(uuid.UUID(bytes=self._reader.header.run_id)),
-            "tick": here,
+            "tick": tick,
             "extent": {"heap": heap, "low": low, "pages": pages},
             "calls": streams.calls(),
             "terminals": [

@@ -20,13 +20,13 @@ from ..loop import Loop
 from ..machine import Machine
 from ..placement import JIT
 from ..policy import Rules, policy_from
-from ..port import JIT_THRESHOLD_TIERED, Report, Seat
+from ..port import JIT_THRESHOLD_TIERED, Port, Report, Seat
 from .event_loop import BatchLoop
 from .host_time import SharedTime
 from .page_protocol import PageProtocol, error_shape
 from .placement import BrowserPlacement
 from .pyodide_port import PyodidePort
-from .tape_ring import RingPort
+from .tape_ring import OrderedRingPort, RingPort
 
 Send = Callable[[dict[str, Any]], None]
 
@@ -72,7 +72,12 @@ def thread_main(host: Any) -> None:
     try:
         clock = Clock(SharedTime(host.time))
         policy = policy_from(json.loads(host.policyJson)) or Rules()
-        stepped = RingPort(port, host.tape) if host.tape else port
+        stepped: Port = port
+        if host.tape:
+            order = host.seat.order
+            stepped = (
+                OrderedRingPort(port, host.tape, order) if order else RingPort(port, host.tape)
+            )
         Loop(stepped, clock, policy, _Watcher(send, seat.hart)).run()
     except BaseException:  # the top of a worker: becomes a message
         port.fail()

@@ -147,6 +147,8 @@ class KeptCheckpoints:
                     Pages(KeptPieces(self._snapshots, base, pages, nodes)),
                     OutputHash.unknown(replay.abi, known["records"]),
                     Streams.of(replay.abi, known["streams"]),
+                    bytes.fromhex(known["place"]) if "place" in known else None,
+                    known.get("now_ns", 0),
                 )
             )
         return True
@@ -165,6 +167,8 @@ class KeptCheckpoints:
                 about = {
                     "next": one.next, "records": one.output.count, "streams": one.streams.state(),
                 }  # fmt: skip
+                if one.place is not None:
+                    about |= {"place": one.place.hex(), "now_ns": one.now_ns}
                 row = run.id, one.tick, tracker.pages, nodes, size, json.dumps(about)
                 database.execute("INSERT INTO checkpoint VALUES (?, ?, ?, ?, ?, ?)", row)
             found: dict[str, Any] = {

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import stat
 import sys
 from collections.abc import Callable
 from typing import Any
+
+from ..errors import EbbError
 
 Message = dict[str, Any]
 
@@ -23,6 +26,11 @@ class DapLink:
     @staticmethod
     async def stdio() -> DapLink:
         """Speak through this process's standard input and output."""
+        kind = os.fstat(sys.stdin.fileno()).st_mode
+        if not (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind)):
+            raise EbbError(
+                "no editor is at standard input: one must start `ebb dap`, or give --port N"
+            )
         reader = asyncio.StreamReader()
         loop = asyncio.get_running_loop()
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)

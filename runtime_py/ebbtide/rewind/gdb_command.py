@@ -75,7 +75,7 @@ def open_timeline(
     if not known:
         kept.keep(run, timeline)
     if goto is not None:
-        tick = goto.place(replay.abi, replay.entries)
+        tick = replay.place(goto)
         timeline.near(min(max(tick, timeline.start_of(pid)), timeline.end_of(pid)))
     return timeline, pid
 

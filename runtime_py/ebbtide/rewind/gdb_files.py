@@ -1,17 +1,36 @@
-"""gdb's host I/O: the files of the run, read-only, as they were at the moment it stands at."""
+"""gdb's host I/O: the files of the run, read-only, as they were at the moment it stands at.
+
+Of /proc there is what gdb asks for by itself: a process's mappings.
+"""
 
 from __future__ import annotations
 
+import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ..errors import EbbError
+from .debug_view import Mapping
 from .past_files import PastFiles
 
 _STAT = struct.Struct(">IIIIIIIQQQIII")  # the protocol's own, big-endian
 ENOENT, EBADF, EROFS, EINVAL, EIO = 2, 9, 30, 22, 9999  # the protocol's numbers
 WRITES = 0x3
+SHARED = 1  # of a mapping's flags
+_MAPS = re.compile(r"/proc/(\d+)/(?:task/\d+/)?maps")
+
+
+def _maps(mappings: Iterable[Mapping]) -> bytes:
+    """Return mappings as proc(5) has them; devices and inodes are not known."""
+    lines = []
+    for one in mappings:
+        rights = "".join(letter if one.prot & 1 << bit else "-" for bit, letter in enumerate("rwx"))
+        rights += "s" if one.flags & SHARED else "p"
+        lines.append(
+            f"{one.start:08x}-{one.end:08x} {rights} {one.offset:08x} 00:00 0 {one.name}\n"
+        )
+    return "".join(lines).encode(errors="surrogateescape")
 
 
 @dataclass
@@ -23,8 +42,9 @@ class _Open:
 class GdbFiles:
     """Answers vFile packets."""
 
-    def __init__(self, files: PastFiles) -> None:
+    def __init__(self, files: PastFiles, mappings: Callable[[int], Iterable[Mapping]]) -> None:
         self._files = files
+        self._mappings = mappings
         self._open: dict[int, _Open] = {}
 
     def answer(self, packet: bytes) -> bytes:
@@ -57,7 +77,9 @@ class GdbFiles:
             return b"F-1,%x" % EROFS
         name = bytes.fromhex(path.decode()).decode(errors="surrogateescape")
         number = max(self._open, default=2) + 1
-        self._open[number] = _Open(name, self._files.read(name))
+        maps = _MAPS.fullmatch(name)
+        data = _maps(self._mappings(int(maps[1]))) if maps else self._files.read(name)
+        self._open[number] = _Open(name, data)
         return b"F%x" % number
 
     def _pread(self, number: bytes, count: bytes, offset: bytes) -> bytes:

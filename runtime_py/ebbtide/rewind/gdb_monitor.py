@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentTypeError
 
 from ..errors import EbbError
-from .moment import moment, now_at
+from .moment import moment
 from .timeline import Interrupted, Timeline
 
 HELP = """when                 where we are: tick, time, event, thread, instructions it has retired
@@ -43,7 +43,7 @@ class Monitor:
                     return f"{self._now() / 1e9:.9f} s\n"
                 case ["seek", when]:
                     replay = self._timeline.replay
-                    return self._go(moment(when.replace("_", "")).place(replay.abi, replay.entries))
+                    return self._go(replay.place(moment(when.replace("_", ""))))
                 case ["end"]:
                     return self._go(self._timeline.end_of(self._pid))
                 case ["back"]:
@@ -81,5 +81,4 @@ class Monitor:
         return f"Tick {replay.tick} of {replay.end}, {now}before e{replay.next}{who}\n"
 
     def _now(self) -> int:
-        replay = self._timeline.replay
-        return now_at(replay.abi, replay.entries[: replay.next], replay.tick)
+        return self._timeline.replay.now()

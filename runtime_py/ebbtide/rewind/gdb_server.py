@@ -37,7 +37,7 @@ class GdbServer:
         self.timeline = timeline
         self._link = link
         self._past = files
-        self._files = GdbFiles(files)
+        self._files = GdbFiles(files, lambda pid: self.timeline.view.mappings(pid))
         self._monitor = Monitor(timeline, pid)
         self._tid = pid
         self._asked = 0  # the thread that g and m are about

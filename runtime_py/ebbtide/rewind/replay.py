@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,12 @@ from ..abi import Abi
 from ..errors import EbbError
 from ..events import CallEnded, Events
 from ..recording import END, EVENT, META, ORDER, PAGES, ReplayDriver, Written
+from .moment import Moment, now_at
 from .output import Chunk, OutputCheck, OutputHash, Streams
 from .stage import Pages, Stage
 
 if TYPE_CHECKING:
-    from ..order import OrderedDriver
+    from .ordered import OrderedDriver
 
 SLICE = 1 << 26  # ticks between two looks at the outbox
 CHECKPOINT_S = 0.5  # of replay between two checkpoints
@@ -38,6 +40,8 @@ class Checkpoint:
     pages: Pages
     output: OutputHash
     streams: Streams
+    place: bytes | None = None  # of several harts: what there is beside the pages
+    now_ns: int = 0
 
 
 class Replay:
@@ -71,7 +75,7 @@ class Replay:
         self._seen = begin.next  # entries that `_streams` knows
         self.stage = new_stage(self.ram, begin.pages)
         self.ordered = any(entry.kind == ORDER for entry in entries)  # several harts
-        self._driver: ReplayDriver | OrderedDriver = self._drive(begin.tick, begin.next)
+        self._driver = self._drive(begin.tick, begin.next)
         self.checkpoint()
 
     @property
@@ -112,8 +116,8 @@ class Replay:
     def go(self, tick: int) -> bool:
         """Go on to a tick; True: a debugger's stop came first. Makes checkpoints on the way."""
         driver, end = self._driver, len(self.entries)
-        if self.ordered:
-            raise EbbError("a run of several harts is replayed as a whole only")
+        if self.ordered:  # whose entries are no places to stop at
+            return not self._advance(min(tick, self.end))
         while driver.next < end and self.entries[driver.next].tick < tick:
             if not self._advance(self.entries[driver.next].tick):
                 return True
@@ -122,11 +126,12 @@ class Replay:
 
     def _advance(self, tick: int) -> bool:
         driver = self._driver
-        assert isinstance(driver, ReplayDriver)
         while self.tick < tick:
             driver.advance(min(tick, self.tick + self.budget))
             if driver.stopped:
                 return False
+            if self.ordered and driver.next == len(self.entries):
+                break  # it was cut short
             if time.monotonic() - self._marked > self.checkpoint_s:
                 self.checkpoint()
         return True
@@ -154,6 +159,7 @@ class Replay:
             self.stage.pages(like.pages if like else None),
             self._check.hash.copy(),
             self._streams.copy(),
+            *self._beside(),
         )
         self.checkpoints = [one for one in self.checkpoints if one.tick != made.tick]
         self.checkpoints.append(made)
@@ -163,6 +169,42 @@ class Replay:
         self._marked = time.monotonic()
         return made
 
+    def _beside(self) -> tuple[bytes | None, int]:
+        if not self.ordered:
+            return None, 0
+        return self._ordered.place(), self.stage.port.report().now_ns
+
+    @property
+    def _ordered(self) -> OrderedDriver:
+        from .ordered import OrderedDriver
+
+        assert isinstance(self._driver, OrderedDriver)
+        return self._driver
+
+    def place(self, moment: Moment) -> int:
+        """Return the tick of a moment; the replay may go elsewhere for it."""
+        if not self.ordered or moment.now_ns is None:
+            return moment.place(self.abi, self.entries)
+        if moment.now_ns <= 0:
+            return self.begin
+        before, self.on_chunk = self.on_chunk, lambda chunk: None
+        near = [one for one in self.checkpoints[1:] if one.now_ns < moment.now_ns]
+        start = near[-1] if near else self.checkpoints[0]
+        try:
+            self.restore(start)
+            self._ordered.until_ns = moment.now_ns
+            self._advance(self.end)
+            return min(self.tick, self.end)
+        finally:
+            self.restore(start)
+            self.on_chunk = before
+
+    def now(self) -> int:
+        """Return the time since boot; raises ArgumentTypeError if the tape does not say it."""
+        if self.ordered:
+            return self.stage.port.report().now_ns
+        return now_at(self.abi, self.entries[: self.next], self.tick)
+
     def restore(self, checkpoint: Checkpoint) -> None:
         """Return to a moment."""
         self.stage.close()
@@ -170,12 +212,29 @@ class Replay:
         self.stage.tap(self._taps)
         self._check.restore(checkpoint.output)
         self._streams, self._seen = checkpoint.streams.copy(), checkpoint.next
-        self._driver = self._drive(checkpoint.tick, checkpoint.next)
+        self._driver = self._drive(checkpoint.tick, checkpoint.next, checkpoint.place)
         self._marked = time.monotonic()
+
+    @contextmanager
+    def settled(self) -> Iterator[int]:
+        """Have the stage as whoever goes on with it has it; answers the tick at which that is."""
+        if not self.ordered:
+            yield self.tick
+            return
+        where = self.checkpoint()
+        self.stage.settle()
+        try:
+            yield self.stage.port.report().tick
+        finally:
+            self.restore(where)
 
     def branch(self) -> Stage:
         """Return another machine that is as this one is now, for whoever wants to go on with it."""
-        return self._new_stage(self.ram, self.stage.pages())
+        made = self._new_stage(self.ram, self.stage.pages())
+        if self.ordered:
+            made.ordered(self.entries, lambda: None, lambda: 0, self._ordered.place())
+            made.settle()
+        return made
 
     def tap(self, *names: str) -> None:
         """Ask for the records of these taps, and no others; they come to `on_record`."""
@@ -191,9 +250,11 @@ class Replay:
         """Give the memory back."""
         self.stage.close()
 
-    def _drive(self, tick: int, next: int) -> ReplayDriver | OrderedDriver:
+    def _drive(self, tick: int, next: int, place: bytes | None = None) -> ReplayDriver:
         if self.ordered:
-            return self.stage.ordered(self.entries, self._drain)
+            driver: ReplayDriver = self.stage.ordered(self.entries, self._drain, self._slice, place)
+            driver.next, driver.watches = next, True
+            return driver
         driver = ReplayDriver(
             self.stage.port,
             self.entries,

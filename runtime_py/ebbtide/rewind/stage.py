@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from ..errors import EbbError
 from ..port import Port
 
 if TYPE_CHECKING:
-    from ..order import OrderedDriver
     from ..recording import Written
     from .debug_view import DebugView
+    from .ordered import OrderedDriver
 
 
 @dataclass(frozen=True)
@@ -37,9 +36,17 @@ class Stage(Protocol):
     def digest(self) -> bytes:
         """Return the SHA-256 over all machine pages."""
 
-    def ordered(self, entries: Sequence[Written], drain: Callable[[], None]) -> OrderedDriver:
-        """Follow the order in which several harts ran."""
-        raise EbbError("a run of several harts is replayed natively only")
+    def ordered(
+        self,
+        entries: Sequence[Written],
+        drain: Callable[[], None],
+        budget: Callable[[], int],
+        place: bytes | None,
+    ) -> OrderedDriver:
+        """Follow the order in which several harts ran, from the beginning or from where they were."""
+
+    def settle(self) -> None:
+        """Make the machine one of one hart, which whoever wants to goes on with."""
 
     def page_hashes(self) -> bytes:
         """Return a hash of each machine page in use."""

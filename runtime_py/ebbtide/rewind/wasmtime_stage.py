@@ -5,12 +5,13 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterator, Sequence
 
-from ..order import FOLLOW, OrderedDriver
+from ..order import FOLLOW, SETTLE
 from ..recording import Written
 from ..wasmtime_jit import Compiler
 from ..wasmtime_kernel import WASM_PAGE, KernelModule, SharedMemory
 from ..wasmtime_port import WasmtimeHostPort, WasmtimePort
 from .debug_view import DebugView
+from .ordered import OrderedDriver
 from .stage import Pages, Stage
 
 PIECE = 1 << 16
@@ -71,8 +72,13 @@ class WasmtimeStage(Stage):
     def pages(self, like: Pages | None = None) -> Pages:
         return pages_of(self.host, like)
 
-    def ordered(self, entries: Sequence[Written], drain: Callable[[], None]) -> OrderedDriver:
-        """Follow the order in which several harts ran."""
+    def ordered(
+        self,
+        entries: Sequence[Written],
+        drain: Callable[[], None],
+        budget: Callable[[], int],
+        place: bytes | None,
+    ) -> OrderedDriver:
         host = self.host
         log = host.order(FOLLOW, 0)
         return OrderedDriver(
@@ -84,7 +90,13 @@ class WasmtimeStage(Stage):
             digest=self.digest,
             page_hashes=self.page_hashes,
             drain=drain,
+            budget=budget,
+            place=place,
         )
+
+    def settle(self) -> None:
+        self.host.order(SETTLE, 0)
+        self.port.step(0)  # a report of it
 
     def debug(self) -> DebugView:
         if self._debug is None:

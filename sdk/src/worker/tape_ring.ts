@@ -1,17 +1,18 @@
 /**
- * What a recorded hart delivers, told to the kernel worker through shared memory: the hart must not wait, and once it is
+ * What recorded harts deliver, told to the kernel worker through shared memory: a hart must not wait, and once it is
  * parked it can serve nobody. An event from the inbox is only a tick here, for the kernel worker has its bytes, and the
- * inbox keeps its order; an event of the hart's own (CLOCK, ADMIT) brings its bytes. A full ring ends the recording.
+ * inbox keeps its order; an event of the hart's own (CLOCK, ADMIT) brings its bytes, and so do pieces of the order, if
+ * there are several harts. A full ring ends the recording.
  *
  *     header   head, tail (bytes written and read, modulo 2^32), lost, held
- *     entry    f64 tick, u32 length or FROM_INBOX, u32 0, bytes padded to 8
+ *     entry    f64 tick, u32 length or FROM_INBOX, u32 kind, bytes padded to 8
  */
 
 /** Bytes of entries: minutes of a busy machine; the kernel worker takes them every second. */
 const ROOM = 1 << 20;
 const HEADER = 16;
 const ENTRY = 16;
-const OWN_MOST = 256;
+const OWN_MOST = 1024;
 const FROM_INBOX = 0xffffffff;
 const [HEAD, TAIL, LOST, HELD] = [0, 1, 2, 3] as const;
 
@@ -20,13 +21,13 @@ export interface TapeRing {
   readonly own: Uint8Array;
   /** The next event of the inbox is delivered at `tick`. */
   inbox(tick: number): void;
-  /** An event of `length` bytes in `own` is delivered at `tick`. */
-  put(tick: number, length: number): void;
+  /** An entry of `length` bytes in `own`: an event that is delivered at `tick`, or something else that stands there. */
+  put(tick: number, length: number, kind: number): void;
   /** All entries since the last call. */
   take(): Uint8Array;
   /** Whether an entry found no room. */
   lost(): boolean;
-  /** The hart's: waits until it may tell of an event and deliver it, which nobody sees apart. */
+  /** A hart's: waits until it may tell of an event and deliver it, which nobody sees apart. */
   hold(): void;
   /** The kernel worker's: whether no event is on its way; then none is until `release`. */
   tryHold(): boolean;
@@ -42,7 +43,7 @@ export function openTapeRing(buffer: SharedArrayBuffer): TapeRing {
   const entry = new Uint8Array(ENTRY + OWN_MOST);
   const fields = new DataView(entry.buffer);
 
-  function write(tick: number, length: number, bytes: number): void {
+  function write(tick: number, length: number, kind: number, bytes: number): void {
     const head = Atomics.load(words, HEAD) >>> 0;
     const used = (head - Atomics.load(words, TAIL)) >>> 0;
     const size = ENTRY + ((bytes + 7) & ~7);
@@ -52,6 +53,7 @@ export function openTapeRing(buffer: SharedArrayBuffer): TapeRing {
     }
     fields.setFloat64(0, tick, true);
     fields.setUint32(8, length, true);
+    fields.setUint32(12, kind, true);
     entry.set(own.subarray(0, bytes), ENTRY);
     const at = head % ROOM;
     const first = Math.min(size, ROOM - at);
@@ -62,8 +64,8 @@ export function openTapeRing(buffer: SharedArrayBuffer): TapeRing {
 
   return {
     own,
-    inbox: (tick) => write(tick, FROM_INBOX, 0),
-    put: (tick, length) => write(tick, length, length),
+    inbox: (tick) => write(tick, FROM_INBOX, 0, 0),
+    put: (tick, length, kind) => write(tick, length, kind, length),
     take() {
       const head = Atomics.load(words, HEAD) >>> 0;
       const tail = Atomics.load(words, TAIL) >>> 0;

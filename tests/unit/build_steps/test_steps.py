@@ -138,7 +138,7 @@ def test_a_machine_without_a_browser_is_told_what_to_install(
     monkeypatch.setattr(setup.shutil, "which", lambda name: None)
     monkeypatch.setattr(setup, "is_root", lambda: False)
     monkeypatch.setattr(setup, "is_debian", lambda: True)
-    monkeypatch.setattr(setup, "_chromium_sources", lambda: iter(()))
+    monkeypatch.setattr(setup, f"_{browser}_sources", lambda: iter(()))
     with pytest.raises(common.Failure) as caught:
         getattr(setup, browser)()
     assert "apt-get install" in caught.value.mend and browser in caught.value.mend

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import struct
+from types import SimpleNamespace
+
 import pytest
 
-from ebbtide.browser.tape_ring import RingPort
+from ebbtide.browser.tape_ring import RingPort, RingReader, _Teller
 from ebbtide.port import Port
+from ebbtide.recording import EVENT, ORDER, Entry
 
 
 class Ring:
@@ -13,7 +17,11 @@ class Ring:
 
     def __init__(self) -> None:
         self.seen: list[str] = []
-        self.own = type("Own", (), {"length": 64, "assign": lambda self, data: None})()
+        self.data = b""
+        self.own = type("Own", (), {"length": 64, "assign": lambda own, data: self.assign(data)})()
+
+    def assign(self, data: bytes) -> None:
+        self.last = data
 
     def hold(self) -> None:
         self.seen.append("hold")
@@ -24,8 +32,14 @@ class Ring:
     def inbox(self, tick: float) -> None:
         self.seen.append("inbox")
 
-    def put(self, tick: float, length: int) -> None:
+    def put(self, tick: float, length: int, kind: int) -> None:
         self.seen.append(f"put {length}")
+        part = self.last[:length] + bytes(-length % 8)
+        self.data += struct.pack("<dII", tick, length, kind) + part
+
+    def take(self) -> SimpleNamespace:
+        data, self.data = self.data, b""
+        return SimpleNamespace(to_bytes=lambda: data)
 
 
 class Machine(Port):
@@ -65,3 +79,18 @@ def test_the_ring_is_let_go_of_whatever_happens() -> None:
     with pytest.raises(ValueError):
         RingPort(Machine(ring, refuses=True), ring).deliver(b"clock")
     assert ring.seen[-1] == "release"
+
+
+def test_a_long_piece_of_the_order_is_one_whenever_it_is_taken() -> None:
+    ring = Ring()
+    reader, teller = RingReader(ring, 0), _Teller(ring)
+    long = Entry(ORDER, 7, bytes(range(150)))
+    teller.append(long)
+    data, ring.data = ring.data, b""
+    cut = 2 * (16 + 64)
+    assert len(data) == 16 * 3 + 152
+    ring.data = data[:cut]
+    assert list(reader.entries()) == []
+    ring.data = data[cut:]
+    teller.append(Entry(EVENT, 8, b"clock"))
+    assert list(reader.entries()) == [long, Entry(EVENT, 8, b"clock")]
