@@ -161,7 +161,6 @@ u32 jit_slot(struct jit *jit, u32 index, u64 pc) {
     (void)jit, (void)index, (void)pc;
     return 0;
 }
-void jit_retired(struct jit *jit, i64 ticks) { (void)jit, (void)ticks; }
 void jit_forget(struct jit *jit) { (void)jit; }
 u32 jit_find(struct jit *jit, maddr frame, u32 offset, u32 generation) {
     (void)jit, (void)frame, (void)offset, (void)generation;
