@@ -9,8 +9,8 @@
 #include "../kernel.h"
 
 #define NX_MISSES_MAX 32
-#define QUEUE_ENOUGH 32u // for a module; fewer wait for more, for so many slices: an engine takes long to begin with one
-#define QUEUE_PATIENCE 256u
+#define QUEUE_ENOUGH 32u // for a module; fewer wait for more: an engine takes long to begin with one
+#define QUEUE_PATIENCE 256u // for so many slices at most, and no more than a low threshold asks for
 #define EARLY_FIRST 8u // an entry for which there may be kept code asks again after twice as many
 
 static struct jit *jit_of(u32 id) {
@@ -108,11 +108,13 @@ static bool load(struct jit *jit) {
     return jit->loading && !jit->load_raised;
 }
 
+static u32 patience(const struct jit *jit) { return min(QUEUE_PATIENCE, jit->threshold / 8); }
+
 // Between two slices: is what is queued to be translated now?
 static bool queue_due(struct jit *jit) {
     if (!jit->queue_count || jit->pending)
         return false;
-    return jit->queue_count >= QUEUE_ENOUGH || ++jit->queue_age >= QUEUE_PATIENCE;
+    return jit->queue_count >= QUEUE_ENOUGH || ++jit->queue_age >= patience(jit);
 }
 
 bool jit_attention(struct jit *jit) {

@@ -253,7 +253,7 @@ def test_reload_while_booting_boots_anew(alone: BrowserContext) -> None:
         page.reload(wait_until="commit")
     has_machine(page)
     assert uncaught == []
-    mine = 2 + page.evaluate("sdk.harts")  # the kernel's, and the one that keeps the recording
+    mine = 3 + page.evaluate("sdk.harts")  # the kernel's, who keeps the recording, who compiles
     page.wait_for_function("sdk.recording")
     page.wait_for_function(
         "sdk.counters().then(({ steps }) => steps.every(Boolean))"
