@@ -88,7 +88,7 @@ def test_the_journey_from_a_crash_back_to_the_store_that_caused_it(crash: str, t
     assert "rename_account (" in said["break"]
 
     assert "unable to open" not in done.stderr
-    assert re.search(r"r-xp .*/root/reverse$", said["maps"], re.M), said["maps"]
+    assert re.search(r"r-xp .*/root/reverse *$", said["maps"], re.M), said["maps"]
 
     ticks = [int(number) for number in re.findall(r"instruction (\d+)", done.stderr)]
     assert len(ticks) == 2 and ticks[1] == ticks[0] + 1, done.stderr
