@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, BrowserContext, BrowserType, Page, expe
 from e2e.conftest import CHROMIUM_ARGS, TIMEOUT_MS
 from e2e.machines import BOOT_MS, PROMPT
 from support.devtools import Chromium
+from support.workers import wait_for_workers
 
 READY = "document.body?.dataset.state === 'ready'"
 
@@ -253,14 +254,11 @@ def test_reload_while_booting_boots_anew(alone: BrowserContext) -> None:
         page.reload(wait_until="commit")
     has_machine(page)
     assert uncaught == []
-    mine = 3 + page.evaluate("sdk.harts")  # the kernel's, who keeps the recording, who compiles
     page.wait_for_function("sdk.recording")
     page.wait_for_function(
         "sdk.counters().then(({ steps }) => steps.every(Boolean))"
     )  # all have come
-    while len(page.workers) > mine:  # the browser tells of their end a little later
-        page.wait_for_timeout(10)
-    assert len(page.workers) == mine
+    wait_for_workers(page, 1 + page.evaluate("sdk.harts"))
 
 
 def goes_back_and_forward(page: Page, base_url: str, kept: bool) -> None:

@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route
 
 from e2e.machines import BOOT_MS, MachinePage
+from support.workers import wait_for_workers
 
 LOOP = 'sdk.spawn("sh", ["-c", "while :; do :; done"])'
 
@@ -128,10 +129,7 @@ def test_close_ends_the_workers_and_rejects_what_waits(machine: MachinePage) -> 
         return [await exit, late];"""
     )
     assert outcome == ["closed", "closed"]
-    mine = 1 + machine.js("return sdk.harts")
-    while len(machine.page.workers) > mine:  # the browser tells of their end a little later
-        machine.page.wait_for_timeout(10)
-    assert len(machine.page.workers) == mine
+    wait_for_workers(machine.page, 1 + machine.js("return sdk.harts"))
 
 
 def test_the_guests_clock_is_the_hosts(machine: MachinePage) -> None:
@@ -155,9 +153,7 @@ def test_twenty_machines_in_turn_leave_nothing_behind(machine: MachinePage) -> N
         return codes;"""
     )
     assert codes == [0] * 20
-    mine = 1 + machine.js("return sdk.harts")
-    while len(machine.page.workers) > mine:
-        machine.page.wait_for_timeout(10)
+    wait_for_workers(machine.page, 1 + machine.js("return sdk.harts"))
 
 
 def test_fork_bomb_meets_the_limit_and_can_be_stopped(machine: MachinePage) -> None:
