@@ -1,17 +1,14 @@
 /**
  * Compiles guest code ahead of the harts, which go on interpreting meanwhile. V8 keeps one compiled module for all
- * workers of a page that come with the same bytes. So each module is compiled here first, and its functions are called
- * until V8 takes them for hot and optimises them, in threads of its own; what a hart then makes of these bytes is ready
- * to run. They do nothing here: without fuel a region leaves before it has looked at anything. Where an engine does not
- * work like that, a hart compiles for itself, only later.
+ * workers of a page that come with the same bytes. So each module is made here first, and each of its functions is called
+ * once, for V8 compiles a function when it is called first; what a hart then makes of these bytes is ready to run. The
+ * call does nothing: without fuel a region leaves before it has looked at anything. Where an engine does not work like
+ * that, a hart compiles for itself, only later.
  */
 
 import { moduleOf } from "../code_store.js";
 import type { Warm, WarmStart } from "../messages.js";
 import { regionImports } from "./compiled_code.js";
-
-/** V8 gives a function 13,000,000 bytes of machine code to pass through; to its first return it is 140. */
-const CALLS = 120_000;
 
 /**
  * (module
@@ -59,7 +56,7 @@ function compile(code: Uint8Array<ArrayBuffer>, count: number): void {
     modules.push(module);
     if (kernel.table.length < count) kernel.table.grow(count - kernel.table.length);
     new WebAssembly.Instance(module, regionImports(kernel, memory, kernel.table, 0));
-    for (let slot = 0; slot < count; slot++) kernel.wear(slot, CALLS);
+    for (let slot = 0; slot < count; slot++) kernel.wear(slot, 1);
   } catch {
     // the hart will see the same, and says so
   }
