@@ -5,6 +5,7 @@ import { connectClient } from "./client.js";
 import { openCodeStore } from "./code_store.js";
 import { BrowserError, EbbError, PanicError } from "./errors.js";
 import { requireBrowser } from "./features.js";
+import { openMachineCode } from "./machine_code.js";
 import { openMachine, type Opened, type Sdk } from "./machine.js";
 import { parseBytes, parseSize, reserveMemory } from "./memory.js";
 import { branchOf } from "./snapshots.js";
@@ -131,6 +132,7 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
     },
     compiled({ record, module }) {
       void store.then((opened) => opened.add(record, module));
+      machineCode.more();
     },
     panic(panic) {
       const error = new PanicError(panic.hart, panic.report);
@@ -146,6 +148,7 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
   const client = connectClient(cluster.kernel);
   let machine: Opened | null = null;
   const store = openCodeStore((options.keepCode ?? true) ? new URL("kernel.wasm", base) : null);
+  const machineCode = openMachineCode(base, new URL("code.js", base), store);
   try {
     const { module: ours, python } = await fetchAssets(base, onProgress, cluster.prepare);
     const module = (await kept?.filled) ?? options.branch?.module ?? ours;
@@ -155,7 +158,7 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
     const { port1, port2 } = new MessageChannel();
     const begun = branch && { memory, base: memory.buffer.byteLength - ramBytes, extent: branch.extent, kernel: branch.kernel };
     if (record) await keepRun(base, port2, begun);
-    await cluster.start({ module, memory, python, clock: makeClock(branch?.ms), harts, ramBytes, kept: code, warmed, tape }, record ? port1 : null);
+    await cluster.start({ module, memory, python, clock: makeClock(branch?.ms), harts, ramBytes, kept: code, warmed, tape }, machineCode.joined, record ? port1 : null);
   } catch (error) {
     cluster.terminate();
     throw startError(error);
