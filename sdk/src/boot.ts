@@ -142,6 +142,7 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
     fail(error) {
       client.end(error);
       cluster.terminate();
+      machineCode.close();
       options.onFailure?.(error);
     },
   });
@@ -161,9 +162,13 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
     await cluster.start({ module, memory, python, clock: makeClock(branch?.ms), harts, ramBytes, kept: code, warmed, tape }, machineCode.joined, record ? port1 : null);
   } catch (error) {
     cluster.terminate();
+    machineCode.close();
     throw startError(error);
   }
-  const save = async (): Promise<void> => (await store).flush();
+  const save = async (): Promise<void> => {
+    machineCode.close();
+    await (await store).flush();
+  };
   machine = openMachine(client, cluster, { image: config.image, harts, memory, ramBytes, save, base });
   return machine.sdk;
 }

@@ -7,56 +7,76 @@ import type { CodeStore } from "./code_store.js";
 import type { Joined, MachineCode } from "./messages.js";
 
 export interface MachineCodeStore {
-  /** What of earlier visits has been loaded by now. */
-  readonly joined: readonly Joined[];
+  /** What earlier visits have left. Never rejects. */
+  readonly joined: Promise<readonly Joined[]>;
   /** More was compiled: keep that, too, when no more comes for a while. */
   more(): void;
+  close(): void;
 }
 
 const PREFIX = "ebb-joined-";
 /** After the last module, in ms: the packs that they are taken from are written, and whoever waits has an answer. */
 const REST = 4000;
 
+type Caches = Pick<MachineCode, "joined" | "packs">;
+
 interface BrowserData {
   getHighEntropyValues(hints: readonly string[]): Promise<{ readonly fullVersionList?: readonly { readonly version: string }[] }>;
 }
 
 export function openMachineCode(base: URL, worker: URL, store: Promise<CodeStore>): MachineCodeStore {
-  const joined: Joined[] = [];
-  const data = (navigator as { userAgentData?: BrowserData }).userAgentData; // who has this has V8
-  let loader: Worker | null = null;
+  const names = caching(store);
+  let loader: Worker | null = null; // stays: V8 keeps what harts have made it optimise, too
   let maker: Worker | null = null;
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const task = caching(data, store);
-  const open = async (type: MachineCode["type"]): Promise<Worker | null> => {
-    const names = await task;
-    if (names === null || (type === "load" && !(await caches.has(names.joined)))) return null;
-    if (type === "make") await serviceWorker(base, worker);
+  let closed = false;
+  const start = (type: MachineCode["type"], caches: Caches): Worker | null => {
+    if (closed) return null;
     const code = new Worker(worker, { type: "module", name: "ebb code" });
-    code.onerror = (event) => event.preventDefault(); // then not
-    code.postMessage({ type, ...names, base: base.href } satisfies MachineCode);
+    code.postMessage({ type, ...caches, base: base.href } satisfies MachineCode);
     return code;
   };
-  const load = async (): Promise<void> => {
-    loader = await open("load");
-    if (loader !== null) loader.onmessage = ({ data: loaded }: MessageEvent<Joined>) => void joined.push(loaded);
+  const load = async (): Promise<readonly Joined[]> => {
+    const found = await names;
+    if (found === null || !(await caches.has(found.joined))) return [];
+    const code = (loader = start("load", found));
+    if (code === null) return [];
+    return new Promise((resolve) => {
+      code.onmessage = ({ data }: MessageEvent<readonly Joined[]>) => resolve(data);
+      code.onerror = (event) => {
+        event.preventDefault();
+        resolve([]);
+      };
+    });
   };
   const make = async (): Promise<void> => {
+    const found = await names;
+    if (found === null) return;
+    await serviceWorker(base, worker);
     maker?.terminate();
-    maker = await open("make");
+    maker = start("make", found);
+    maker?.addEventListener("error", (event) => event.preventDefault());
   };
-  load().catch(() => undefined);
+  const more = (): void => {
+    clearTimeout(timer);
+    if (!closed) timer = setTimeout(() => void make().catch(() => undefined), REST);
+  };
+  void store.then(({ kept }) => kept && more()); // the visit before may have been too short for it
   return {
-    joined,
-    more() {
+    joined: load().catch(() => []),
+    more,
+    close() {
+      closed = true;
       clearTimeout(timer);
-      timer = setTimeout(() => void make().catch(() => undefined), REST);
+      loader?.terminate();
+      maker?.terminate();
     },
   };
 }
 
 /** The names of both caches: machine code is of one version of the browser and of one kernel; what is of others goes. */
-async function caching(data: BrowserData | undefined, store: Promise<CodeStore>): Promise<Pick<MachineCode, "joined" | "packs"> | null> {
+async function caching(store: Promise<CodeStore>): Promise<Caches | null> {
+  const data = (navigator as { userAgentData?: BrowserData }).userAgentData; // who has this has V8
   try {
     const { name } = await store;
     if (data === undefined || name === "" || !("serviceWorker" in navigator)) return null;

@@ -139,7 +139,7 @@ export interface StartThread {
 export interface Go {
   readonly type: "go";
   readonly seat: Seat;
-  /** What had been loaded by then. */
+  /** Of earlier visits. */
   readonly joined: readonly Joined[];
 }
 
@@ -240,7 +240,6 @@ export interface MachineCode {
 
 /** Many modules of compiled code in one, with their records; V8 has the machine code of earlier visits for it. */
 export interface Joined {
-  readonly type: "joined";
   readonly module: WebAssembly.Module;
   readonly records: SharedArrayBuffer;
   readonly regions: number;

@@ -26,7 +26,10 @@ const scope = globalThis as unknown as DedicatedWorkerGlobalScope;
 /** V8 keeps what is optimised later, too, as long as there is the module. */
 const kept: WebAssembly.Module[] = [];
 
-scope.onmessage = ({ data }: MessageEvent<MachineCode>) => void (data.type === "load" ? load(data) : make(data)).catch(() => undefined);
+scope.onmessage = ({ data }: MessageEvent<MachineCode>) => {
+  if (data.type === "make") make(data).catch(() => undefined); // no room, or no service worker: then not
+  else load(data).then((all) => scope.postMessage(all), () => scope.postMessage([]));
+};
 
 /** The records of a joined module, one behind the other, and its regions' number. */
 function recordsOf(module: WebAssembly.Module): { records: Uint8Array; regions: number } {
@@ -58,18 +61,16 @@ async function open(cache: Cache, url: string): Promise<WebAssembly.Module | nul
   return null;
 }
 
-async function load({ joined }: MachineCode): Promise<void> {
+async function load({ joined }: MachineCode): Promise<Joined[]> {
   const cache = await caches.open(joined);
-  const all = (await cache.keys()).map(async ({ url }) => {
-    const module = await open(cache, url);
-    if (module === null) return;
+  const modules = await Promise.all((await cache.keys()).map(({ url }) => open(cache, url).catch(() => null)));
+  return modules.filter((module) => module !== null).map((module): Joined => {
     kept.push(module);
     const { records, regions } = recordsOf(module);
     const shared = new Uint8Array(new SharedArrayBuffer(records.length));
     shared.set(records);
-    scope.postMessage({ type: "joined", module, records: shared.buffer, regions } satisfies Joined);
+    return { module, records: shared.buffer, regions };
   });
-  await Promise.allSettled(all);
 }
 
 async function make({ joined, packs, base }: MachineCode): Promise<void> {
