@@ -18,7 +18,7 @@ const CALLS = 93_000;
 /** In ms: how long regions are called at a time, and the rest between, for this competes with harts. */
 const WORK = 10;
 const REST = 30;
-/** Joined modules before they become one; bytes of all. */
+/** Joined modules before they become one; bytes of one. */
 const MODULES_MOST = 4;
 const BYTES_MOST = 16 << 20;
 

@@ -157,6 +157,14 @@ static void keep_and_take(struct jit *jit, u64 va, bool sparse) {
     *byte ^= 2;
     check(taken(jit, entry, 1) == 0, "other code does not");
     *byte ^= 2;
+    jit->kept = NULL; // the same in slots of its own: nobody is asked, and dropping all code leaves it there
+    check(!k_jit_keep(0, MADDR(record), len, 1, 2 * SLOT), "a record is taken back with its code");
+    for (u32 i = 0; i < 2; i++, kept_dropped(jit)) {
+        map_pages(va, MADDR(code), false);
+        check(taken(jit, entry, count) == count && !kept_waits(jit), "the same code finds what is there");
+        for (u32 at = 1; at < jit->region_count; at++)
+            check(jit->region[at].state == REGION_READY && jit->region[at].slot - 2 * SLOT < count, "which is ready");
+    }
     for (u32 i = 0; i < 4; i++) {
         jit->kept = NULL;
         record[below(i & 1 ? 10 : len / 4)] ^= 1u << below(32);
