@@ -1,9 +1,11 @@
 // The kinds of arguments in syscalls.tbl, and which way each is shown (strace_values.h).
 #include "fs/ioctl.h"
 #include "fs/termios.h"
+#include "fs/file.h"
 #include "proc/proc.h"
 #include "strace_values.h"
 #include "strace_words.h"
+#include "sys/sys.h"
 
 // ---- Calls whose arguments depend on one another ------------------------------------------------
 struct request { // a command of fcntl(2) or ioctl(2)
@@ -92,6 +94,32 @@ static void put_timeout(struct trace *trace, u64 va) {
     struct timespec ts;
     if (trace_given(trace, va, &ts, sizeof ts))
         put_timespec(trace, &ts);
+}
+
+// Set `i` of pselect6, as it was asked for or found: the one replaces the other. False: no descriptor is in it.
+static bool put_fdset(struct trace *trace, u32 i, bool found) {
+    u32 fds = (i32)trace->args[0] > 0 ? min((u32)trace->args[0], FD_MAX) : 0;
+    u64 va = trace->args[i], word;
+    const char *between = "";
+    if (!fds)
+        put_hex(trace, va);
+    if (!fds || !trace_given(trace, va, &word, sizeof word))
+        return false;
+    text_printf(trace->text, "[");
+    for (u32 fd = 0; fd < fds; fd += 64) {
+        if (trace->good && !found)
+            word = select_asked(&trace->task->call, i - 1, fd / 64);
+        else if (trace_look(trace, va + fd / 8, &word, sizeof word) != sizeof word)
+            break;
+        if (fds - fd < 64)
+            word &= (1ull << (fds - fd)) - 1;
+        for (; word; word &= word - 1) {
+            text_printf(trace->text, "%s%u", between, fd + (u32)__builtin_ctzll(word));
+            between = " ";
+        }
+    }
+    text_printf(trace->text, "]");
+    return *between;
 }
 
 static void put_futex(struct trace *trace, u32 i) {
@@ -188,7 +216,7 @@ static const struct kind {
     S("timespec", struct timespec, put_timespec), S("timespecs", struct timespec[2], put_timespecs),
     S("timeval", struct timeval, put_timeval), S("itimerval", struct itimerval, put_itimerval),
     S("itimerspec", struct itimerspec, put_itimerspec), S("rusage", struct rusage, put_rusage), S("rlimit", u64[2], put_rlimit),
-    S("kstat", struct kstat, put_kstat), S("statx", struct statx, put_statx), S("sigset", u64, put_sigset),
+    S("kstat", struct kstat, put_kstat), S("statx", struct statx, put_statx), S("sigset", u64, put_sigset), S("sigarg", u64[2], put_sigarg),
     S("sigaction", struct sigaction, put_sigaction), S("sigstack", u64[3], put_sigstack),
     S("siginfo", struct siginfo, put_siginfo), S("status", u32, put_status), S("int", i32, put_int), S("off", i64, put_off),
     S("pipe", i32[2], put_pipe), S("event", struct epoll_event, put_event), S("uname", struct utsname, put_uname),
@@ -310,6 +338,8 @@ void trace_arg(struct trace *trace, const char *name, u32 len, u32 i) {
         put_message(trace, v, got, true);
     else if (KIND("pollfds"))
         put_items(trace, v, next, sizeof(struct pollfd), put_pollfd);
+    else if (KIND("fdset"))
+        put_fdset(trace, i, false);
     else if (KIND("events>") && good)
         put_items(trace, v, got, sizeof(struct epoll_event), put_event);
     else {
@@ -357,8 +387,19 @@ void trace_after(struct trace *trace, u32 nr) {
             between = ", ";
         }
         text_printf(text, remains ? "], left " : "])");
-    } else if (remains) {
-        text_printf(text, " (left ");
+    }
+    if (nr == NR_pselect6 && result) {
+        static const char *const sets[] = {"in", "out", "except"};
+        const char *between = " (";
+        for (u32 i = 0; i < lengthof(sets); i++) {
+            u32 before = text->len;
+            text_printf(text, "%s%s ", between, sets[i]);
+            if (a[1 + i] && put_fdset(trace, 1 + i, true))
+                between = ", ";
+            else
+                text->len = before;
+        }
+        text_printf(text, remains ? ", left " : ")");
     }
     if (remains) {
         put_timespec(trace, &left);

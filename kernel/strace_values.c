@@ -247,6 +247,15 @@ void put_sigset(struct trace *trace, const void *data) {
     text_printf(trace->text, "]");
 }
 
+void put_sigarg(struct trace *trace, const void *data) {
+    const struct { u64 set, size; } *arg = data;
+    u64 set;
+    text_printf(trace->text, "{sigmask=");
+    if (trace_given(trace, arg->set, &set, sizeof set))
+        put_sigset(trace, &set);
+    text_printf(trace->text, ", sigsetsize=%llu}", (unsigned long long)arg->size);
+}
+
 void put_sigaction(struct trace *trace, const void *data) {
     const struct sigaction *sa = data;
     text_printf(trace->text, "{sa_handler=");

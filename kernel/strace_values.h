@@ -28,6 +28,6 @@ void put_message(struct trace *trace, u64 va, u64 most, bool in);
 // ---- Structures, already copied ------------------------------------------------------------------
 typedef void put_fn(struct trace *trace, const void *data);
 put_fn put_timespec, put_timespecs, put_timeval, put_itimerval, put_itimerspec, put_rusage, put_rlimit, put_kstat,
-    put_statx, put_sigset, put_sigaction, put_sigstack, put_siginfo, put_status, put_int, put_off, put_pipe, put_event,
+    put_statx, put_sigset, put_sigarg, put_sigaction, put_sigstack, put_siginfo, put_status, put_int, put_off, put_pipe, put_event,
     put_pollfd, put_uname, put_sysinfo, put_flock, put_termios, put_winsize, put_clone_args;
 void put_items(struct trace *trace, u64 va, u64 count, u32 size, put_fn *put);
