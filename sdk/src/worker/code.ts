@@ -4,8 +4,9 @@
  * this worker lies in the scope of one. So modules are joined into one (join.ts), stored under an address of their own,
  * and made from there. `load` hands out all such modules; `make` adds what is new to them, and has V8 optimise it.
  *
- * The address holds the hash of the bytes: what was damaged is as if it had never been kept. That V8 still has machine code
- * shows nowhere; without it, a module is only compiled anew.
+ * The address holds the hash of the bytes: what was damaged is as if it had never been kept. What V8 has kept shows
+ * nowhere, so a module is used when it was optimised to the end, and V8 had time to write it down; that is noted
+ * beside it. Should V8 have none of it all the same, the module is only compiled anew.
  */
 
 import { keyOf, newest, readPack, type Module } from "../code_store.js";
@@ -18,6 +19,9 @@ const CALLS = 93_000;
 /** In ms: how long regions are called at a time, and the rest between, for this competes with harts. */
 const WORK = 10;
 const REST = 30;
+/** After that, in ms: V8 has optimised what waits, and writes when nothing more has come for 2 s. */
+const WRITE = 8000;
+const OPTIMISED = "?optimised";
 /** Joined modules before they become one; bytes of one. */
 const MODULES_MOST = 4;
 const BYTES_MOST = 16 << 20;
@@ -57,13 +61,26 @@ async function open(cache: Cache, url: string): Promise<WebAssembly.Module | nul
   const stored = (await cache.match(url))?.arrayBuffer() ?? new ArrayBuffer(0);
   const module = WebAssembly.compileStreaming(fetch(url)).catch(() => null);
   if (url.endsWith(`/${await hashOf(new Uint8Array(await stored))}.wasm`)) return module;
-  await cache.delete(url);
+  await drop(cache, url);
   return null;
+}
+
+async function drop(cache: Cache, url: string): Promise<void> {
+  await cache.delete(url + OPTIMISED);
+  await cache.delete(url);
+}
+
+/** The addresses of modules, and of those that are optimised. */
+async function addresses(cache: Cache): Promise<{ all: string[]; optimised: string[] }> {
+  const urls = (await cache.keys()).map(({ url }) => url);
+  const all = urls.filter((url) => !url.endsWith(OPTIMISED));
+  return { all, optimised: all.filter((url) => urls.includes(url + OPTIMISED)) };
 }
 
 async function load({ joined }: MachineCode): Promise<Joined[]> {
   const cache = await caches.open(joined);
-  const modules = await Promise.all((await cache.keys()).map(({ url }) => open(cache, url).catch(() => null)));
+  const { optimised } = await addresses(cache);
+  const modules = await Promise.all(optimised.map((url) => open(cache, url).catch(() => null)));
   return modules.filter((module) => module !== null).map((module): Joined => {
     kept.push(module);
     const { records, regions } = recordsOf(module);
@@ -77,32 +94,40 @@ async function make({ joined, packs, base }: MachineCode): Promise<void> {
   const [store, cache] = await Promise.all([caches.open(packs), caches.open(joined)]);
   const modules = new Map<string, Module>();
   for (const pack of await store.keys()) for (const [key, module] of await readPack(store, pack)) modules.set(key, module);
-  const old = await cache.keys();
-  const merge = old.length >= MODULES_MOST;
+  const { all, optimised } = await addresses(cache);
+  for (const url of all) if (!optimised.includes(url)) await cache.delete(url); // a visit ended too early
+  const merge = optimised.length >= MODULES_MOST;
   const known = new Set<string>();
-  for (const { url } of merge ? [] : old) {
+  for (const url of merge ? [] : optimised) {
     const module = await open(cache, url);
     if (module !== null) for (const record of split(recordsOf(module).records)) known.add(keyOf(record));
   }
-  const fresh = newest([...modules.values()].filter(({ record }) => !known.has(keyOf(record))), BYTES_MOST);
-  const bytes = join(fresh);
+  const bytes = join(newest([...modules.values()].filter(({ record }) => !known.has(keyOf(record))), BYTES_MOST));
   if (bytes === null) return;
   const url = new URL(`kept-code/${joined}/${await hashOf(bytes)}.wasm`, base).href;
   await cache.put(url, new Response(bytes, { headers: { "Content-Type": "application/wasm" } }));
   const module = await open(cache, url);
   if (module === null) {
-    await cache.delete(url);
+    await cache.delete(url); // no service worker answers
     return;
   }
   kept.push(module);
-  for (const { url: other } of merge ? old : []) if (other !== url) await cache.delete(other);
+  await optimise(module);
+  await cache.put(url + OPTIMISED, new Response());
+  for (const old of merge ? optimised : []) if (old !== url) await drop(cache, old);
+}
+
+async function optimise(module: WebAssembly.Module): Promise<void> {
   const { regions } = recordsOf(module);
   stand(module, regions);
   let until = performance.now() + WORK;
   for (let region = 0; region < regions; region++) {
     wear(region, CALLS);
     if (performance.now() < until) continue;
-    await new Promise((resolve) => setTimeout(resolve, REST));
+    await after(REST);
     until = performance.now() + WORK;
   }
+  await after(WRITE);
 }
+
+const after = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
