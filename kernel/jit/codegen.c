@@ -509,9 +509,13 @@ static bool backward(const struct translation *t, u16 from, u16 to) {
     return t->block[to].order <= t->block[from].order;
 }
 
-// A branch that is just one: to a loop's head or to where paths meet.
-static bool by_label(const struct translation *t, u16 from, u16 to) {
+static bool is_labelled(const struct translation *t, u16 from, u16 to) {
     return to != NO_BLOCK && (backward(t, from, to) || t->block[to].merge);
+}
+
+// An edge that is just a branch: to a loop's head or to where paths meet, with nothing to write back.
+static bool by_label(const struct translation *t, u16 from, u32 k) {
+    return is_labelled(t, from, t->block[from].succ[k]) && !written_between(t, from, k);
 }
 
 static u32 label_of(const struct translation *t, u16 from, u16 to) {
@@ -522,9 +526,10 @@ static u32 label_of(const struct translation *t, u16 from, u16 to) {
 static void go(struct translation *t, u16 from, u32 k) {
     const struct block *block = &t->block[from];
     u16 to = block->succ[k];
+    registers_store(t, written_between(t, from, k));
     if (to == NO_BLOCK)
         leave_to(t, block, block->exit[k].off);
-    else if (by_label(t, from, to))
+    else if (is_labelled(t, from, to))
         op_u(t, W_BR, label_of(t, from, to));
     else
         tree(t, to);
@@ -677,7 +682,7 @@ static void terminator(struct translation *t, u16 index) {
             get(t, temp(t, TEMP_A));
             get_pc(t, block->exit[0].off);
             op(t, W_I64_EQ);
-            if (by_label(t, index, block->succ[0])) {
+            if (by_label(t, index, 0)) {
                 op_u(t, W_BR_IF, label_of(t, index, block->succ[0]));
             } else {
                 nest(t, W_IF, T_NONE);
@@ -714,10 +719,10 @@ static void terminator(struct translation *t, u16 index) {
         else
             as_guessed(t, &t->row[block->first + block->count]); // it stands there once more
         u16 taken = block->succ[0], not_taken = block->succ[1];
-        if (by_label(t, index, taken)) {
+        if (by_label(t, index, 0)) {
             op_u(t, W_BR_IF, label_of(t, index, taken));
             go(t, index, 1);
-        } else if (by_label(t, index, not_taken)) {
+        } else if (by_label(t, index, 1)) {
             op(t, W_I32_EQZ);
             op_u(t, W_BR_IF, label_of(t, index, not_taken));
             go(t, index, 0);
