@@ -36,6 +36,9 @@ static void state_load(struct translation *t) {
     }
 }
 
+// Of one hart, context and jump table are always at the same place: engines need no registers for them.
+static bool is_only(const struct translation *t) { return !t->jit->cache->smp; }
+
 static void locals(struct translation *t, u32 count, u32 type) {
     put_u(&t->code, count);
     put(&t->code, type);
@@ -283,17 +286,20 @@ static void return_to(struct translation *t) {
 // depth.
 static void transfer(struct translation *t, bool call) {
     bool tail = !call && t->jit->features & JIT_TAIL_CALLS;
-    get(t, L_CONTEXT);
-    mem(t, W_I32_LOAD, 2, CONTEXT(jump));
+    u32 base = is_only(t) ? MADDR(t->jit->jump) : 0;
     get(t, temp(t, TEMP_A));
     op(t, W_I32_WRAP_I64);
     const32(t, 3); // parcels times the size of an entry
     op(t, W_I32_SHL);
     const32(t, (JIT_JUMPS - 1) * sizeof(struct jit_jump));
     op(t, W_I32_AND);
-    op(t, W_I32_ADD);
+    if (!base) {
+        get(t, L_CONTEXT);
+        mem(t, W_I32_LOAD, 2, CONTEXT(jump));
+        op(t, W_I32_ADD);
+    }
     tee(t, temp32(t, TEMP_ENTRY));
-    mem(t, W_I64_LOAD, 3, offsetof(struct jit_jump, pc));
+    mem(t, W_I64_LOAD, 3, base + offsetof(struct jit_jump, pc));
     get(t, temp(t, TEMP_A));
     op(t, W_I64_NE);
     if (!tail) {
@@ -315,7 +321,7 @@ static void transfer(struct translation *t, bool call) {
     arguments(t, !tail);
     get(t, temp(t, TEMP_A));
     get(t, temp32(t, TEMP_ENTRY));
-    mem(t, W_I32_LOAD, 2, offsetof(struct jit_jump, slot));
+    mem(t, W_I32_LOAD, 2, base + offsetof(struct jit_jump, slot));
     enter(t, tail);
     if (call)
         op(t, W_END);
@@ -928,6 +934,10 @@ bool region_write(struct translation *t) {
         locals(t, TEMPS_F32, T_F32);
     }
     locals(t, TEMPS_I32 + t->group_locals + t->last_count, T_I32);
+    if (is_only(t)) {
+        const32(t, (i32)MADDR(t->jit->cache->context));
+        set(t, L_CONTEXT);
+    }
     if (!t->block[0].header) {
         if_short(t, t->block[0].need);
         reason(t, REASON_FUEL);
