@@ -7,7 +7,7 @@ export interface Link {
   readonly image: string;
   readonly cwd: string | undefined;
   readonly command: string | undefined;
-  /** More than one: such a machine is not recorded. */
+  /** One if the session is recorded, unless given. */
   readonly harts: number | undefined;
   /** The address of a snapshot to go on from. */
   readonly snapshot: string | undefined;

@@ -3,7 +3,7 @@
  * file joins the parts; each part has a file of its own. Scripts find the machine as `window.sdk`.
  */
 
-import { boot, preloadTerminal, type Attachment, type BootOptions, type EbbError, type Sdk } from "ebbtide";
+import { boot, preloadTerminal, type Attachment, type EbbError, type Sdk } from "ebbtide";
 import { ask, find, save, setState } from "./dom.js";
 import { notify, notifyError, showFailure } from "./failure.js";
 import { makeFiles } from "./files.js";
@@ -240,7 +240,7 @@ async function start(from?: From): Promise<void> {
     const { record = false } = recordingWish(undefined);
     const booting =
       branched ? boot({ branch: branched.branch, record, ...heard })
-      : snapshot !== undefined ? boot({ snapshot, record, ...heard }).catch((error: unknown) => bootUnrecorded(error, { snapshot, ...heard }))
+      : snapshot !== undefined ? boot({ snapshot, record, ...heard })
       : boot({ image: link.image, ...recordingWish(link.harts), ...heard });
     void preloadTerminal();
     const sdk = await booting;
@@ -248,7 +248,7 @@ async function start(from?: From): Promise<void> {
     find("fact-memory").textContent = memory(sdk.memory);
     find("fact-harts").textContent = String(sdk.harts);
     find("fact-image").textContent = sdk.image;
-    if (settings.record && !(snapshot !== undefined && sdk.harts > 1)) showRecording({ id: "", bytes: 0, ended: null });
+    if (settings.record) showRecording({ id: "", bytes: 0, ended: null });
     find("boot").hidden = true;
     find("terminal").hidden = false;
     tabs = openTabs(sdk, { key, input });
@@ -265,13 +265,6 @@ async function start(from?: From): Promise<void> {
   } catch (error) {
     if (find("failure").hidden) showFailure(error, () => void start(), window.sdk);
   }
-}
-
-/** A snapshot's machine of several harts is not recorded, which is known when it is read. */
-function bootUnrecorded(error: unknown, options: BootOptions): Promise<Sdk> {
-  if (!(error instanceof RangeError)) throw error;
-  notify(`Not recorded: ${error.message}.`);
-  return boot(options);
 }
 
 /** A size that no terminal has. */

@@ -82,7 +82,6 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
   if (!Number.isInteger(harts) || harts < 1 || harts > HARTS_MOST) {
     throw new RangeError(`harts must be a whole number from 1 to ${HARTS_MOST}; got ${harts}`);
   }
-  if (record && branch && harts > 1) throw new RangeError(`the snapshot's machine has ${harts} harts: it is not recorded`);
   const onProgress = options.onProgress ?? (() => undefined);
   const limits = options.limits ?? {};
   refuseUnknown("limits", limits, LIMITS);
@@ -153,8 +152,8 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
     const tape = record ? makeTapeRing() : null;
     const warmed = new Int32Array(new SharedArrayBuffer(4 * harts));
     const { port1, port2 } = new MessageChannel();
-    const begun = branch && { memory, base: memory.buffer.byteLength - ramBytes, extent: branch.extent, kernel: branch.kernel };
-    if (record) await keepRun(base, port2, begun);
+    const begun = branch && { memory, base: memory.buffer.byteLength - ramBytes, kernel: branch.kernel };
+    if (record) keepRun(base, port2, begun);
     await cluster.start({ module, memory, python, clock: makeClock(branch?.ms), harts, ramBytes, kept: code, warmed, tape }, record ? port1 : null);
   } catch (error) {
     cluster.terminate();

@@ -17,7 +17,6 @@ export interface Before {
   readonly memory: WebAssembly.Memory;
   /** Offset of its first page. */
   readonly base: number;
-  readonly extent: Extent;
   readonly kernel: Uint8Array<ArrayBuffer>;
 }
 
@@ -55,12 +54,11 @@ export function runKeeper(base: URL): Caller {
 }
 
 /**
- * Let the worker keep a run that the other end of `port` records. Of a machine that was there `before` it copies the pages,
- * which must not change until this has settled.
+ * Let the worker keep a run that the other end of `port` records. The kernel worker has it copy the pages of a machine that
+ * was there `before`, once they are as the run begins.
  */
-export async function keepRun(base: URL, port: MessagePort, before?: Before): Promise<void> {
-  const served = runKeeper(base)("serve", [before ?? null], [port]);
-  if (before) await served;
+export function keepRun(base: URL, port: MessagePort, before?: Before): void {
+  void runKeeper(base)("serve", [before ?? null], [port]);
 }
 
 export function openRuns(base: URL): Runs {

@@ -35,6 +35,31 @@ RECORD = """
     const list = await sdk.runs.list();
     return { recording, stdout, ids: list.map(({ id }) => id) };
 """
+LISTED = """
+    const { id } = sdk.recording;
+    const other = new Worker(new URL("runs.js", location.href), { type: "module" }); // as another tab has one
+    let at = 0;
+    const pin = () => other.postMessage({ id: ++at, method: "pin", params: [id, at % 2 === 1] });
+    const first = new Promise((begun) => {
+        other.onmessage = ({ data }) => {
+            begun(data.error);
+            pin();
+        };
+    });
+    pin();
+    await first; // it goes on writing
+    const lacking = [];
+    for (let round = 0; round < arg; round++) {
+        try {
+            const list = await sdk.runs.list();
+            if (!list.some((run) => run.id === id)) lacking.push("left out");
+        } catch (error) {
+            lacking.push(error.message);
+        }
+    }
+    other.terminate();
+    return { lacking, at };
+"""
 CLEAR = "for (const { id, live } of await sdk.runs.list()) if (!live) await sdk.runs.remove(id);"
 
 
@@ -50,6 +75,12 @@ def recorded(machine: MachinePage, runs: list[tuple[str, int, bool]]) -> dict[st
     found: dict[str, Any] = machine.js(RECORD)
     assert found["stdout"] == "it goes on\n"
     return found
+
+
+def test_a_list_has_runs_that_are_written_anew_meanwhile(empty: MachinePage) -> None:
+    empty.js("await sdk.saveRun()")
+    found = empty.js(LISTED, 100)
+    assert found["lacking"] == [] and found["at"] > 10
 
 
 def test_of_more_than_20_runs_the_oldest_go_and_pinned_ones_stay(empty: MachinePage) -> None:

@@ -20,7 +20,7 @@ import pytest
 
 from e2e.machines import MachinePage
 from ebbtide import Machine
-from ebbtide.recording import DIGEST, END, Tape
+from ebbtide.recording import DIGEST, END, ORDER, Tape
 from ebbtide.rewind.bundle import Bundle, write_bundle
 from ebbtide.rewind.output import Chunk
 from ebbtide.rewind.replay import Replay
@@ -354,6 +354,53 @@ def test_what_goes_on_replays_natively(
     assert (done.returncode, done.stderr) == (0, "")
     done = ebb("snapshot", "fork", done.stdout.strip(), "-q", "--", "cat", "/tmp/word")
     assert (done.stdout, done.stderr) == ("kept\n", "")
+
+
+SEVERAL = """
+    const { boot } = await import("./ebbtide.js");
+    const first = await boot({ record: arg, memory: "128M", harts: 2 });
+    await first.fs.writeFile("/tmp/word", "kept\\n");
+    const busy = first.run("sh", ["-c", "for i in 1 2; do while [ ! -e /tmp/go ]; do :; done & done; wait"]);
+    busy.catch(() => undefined); // its host goes
+    const snapshot = await first.snapshot();
+    await first.close();
+    const one = await boot({ snapshot, record: true });
+    const { harts } = one;
+    const { stdout } = await one.run("sh", ["-c", "for i in 1 2 3; do seq 2000 | sort -r | md5sum & done; wait; touch /tmp/go; cat /tmp/word; nproc"]);
+    const digest = await one.digest();
+    await one.saveRun();
+    const { id, ended } = one.recording;
+    await one.close();
+    await sdk.snapshots.remove(snapshot);
+    const { state, why } = await sdk.runs.verify(id, { objects: true, replay: true });
+    return { id, ended, harts, stdout, digest, state, why };
+"""
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["not recorded", "recorded"])
+def test_a_machine_of_several_harts_goes_on_recorded(
+    machine: MachinePage, tmp_path: Path, kernel_wasm: Path, before: bool
+) -> None:
+    found = machine.js(SEVERAL, before)
+    assert found["ended"] is None and found["harts"] == 2
+    assert found["stdout"].endswith("kept\n2\n") and (found["state"], found["why"]) == ("whole", "")
+    file = tmp_path / "several.ebbrun"
+    with machine.page.expect_download() as saved:
+        machine.js(
+            """const link = document.createElement("a");
+            link.href = URL.createObjectURL(await sdk.runs.export(arg));
+            link.download = "several.ebbrun";
+            link.click();""",
+            found["id"],
+        )
+    saved.value.save_as(file)
+    bundle = Bundle(file.read_bytes())
+    entries = list(TapeReader(bundle.tape, bundle).entries())
+    assert any(entry.kind == ORDER for entry in entries)
+    assert [one.data.hex() for one in entries if one.kind == DIGEST] == [found["digest"]]
+    done = ebb("replay", str(file))
+    assert (done.returncode, done.stderr) == (0, "") and found["stdout"] in done.stdout
+    machine.js("await sdk.runs.remove(arg)", found["id"])
 
 
 def test_a_tab_that_is_closed_leaves_a_run_that_replays(machine: MachinePage) -> None:

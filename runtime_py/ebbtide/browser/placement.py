@@ -20,7 +20,7 @@ from ..clock import VIRTUAL_MUL
 from ..errors import InternalError
 from ..events import Events
 from ..kernel_role import KernelRole, Listener
-from ..order import RECORD, RING, OrderLog
+from ..order import RECORD, RING, SETTLE, OrderLog
 from ..placement import Options, about_chaos
 from ..policy import asked_kinds
 from ..port import Control, Seat
@@ -62,6 +62,8 @@ class BrowserPlacement:
         self._image_name = options.image
         order = 0
         image = await HttpImage.open(self._host.image)
+        if self.branch and harts > 1:
+            self._port.order(SETTLE, 0)
         if self._host.tape:
             about: dict[str, Any] = {
                 "image": options.image,
@@ -77,6 +79,8 @@ class BrowserPlacement:
             if harts > 1:
                 order = self._port.order(RECORD, RING)
                 self._log = OrderLog(self.abi, self._port, order, self.recorder)
+            if self.branch:
+                await self._host.runs.copy(*self._port.span())
         seen = self.recorder.output if self.recorder else lambda record: None
         self._role = KernelRole(self._port, listener, image, seen=seen)
         if self.branch is None:

@@ -35,6 +35,8 @@ export interface KernelHost {
 
 /** The worker that keeps recordings (runs.ts). */
 export interface RunKeeper {
+  /** Copy the pages of the machine that was there before, the span as the kernel says; it may run then. */
+  copy(heap: number, low: number, pages: number): Promise<unknown>;
   /** Gives the kernel's SHA-256. */
   begin(id: string, about: string): Promise<unknown>;
   /** Keep the pages of the machine that was there before; gives their hashes and sizes, in JSON. */
@@ -148,6 +150,7 @@ async function startThread({ shared, policy, jit }: StartThread): Promise<void> 
 function keeper(port: MessagePort, kernelURL: string): RunKeeper {
   const call = callPort(port);
   return {
+    copy: (...span) => call("copy", span),
     begin: (id, about) => call("begin", [id, about, kernelURL]),
     pages: (id) => call("pages", [id]),
     name: (id, args) => call("name", [id, args]),

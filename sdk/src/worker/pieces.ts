@@ -1,12 +1,13 @@
 /** The pages of a machine as a tape has them (docs/tape.md, entries of kind 6): pieces of 64 KiB with a number in front. */
 
+import type { Extent } from "../messages.js";
 import type { Before } from "../runs.js";
 
 const PAGE = 4096;
 const PIECE = 1 << 16;
 
 /** Copy what is not zero; the machine must be at rest. */
-export function copyPieces({ memory, base, extent: { heap, low, pages } }: Before): Uint8Array<ArrayBuffer>[] {
+export function copyPieces({ memory, base }: Before, { heap, low, pages }: Extent): Uint8Array<ArrayBuffer>[] {
   const words = new BigInt64Array(memory.buffer);
   const found: Uint8Array<ArrayBuffer>[] = [];
   const end = base + pages * PAGE;

@@ -112,22 +112,9 @@ export class RunStore {
     return this.change(id, { pinned });
   }
 
-  /** All runs, the newest first. */
-  async list(): Promise<RunInfo[]> {
-    const [runs, tapes, times, objects, locks] = await Promise.all([
-      this.files.list("runs"), this.files.list("tapes"), this.files.times("tapes"), this.files.list("objects"), navigator.locks.query(),
-    ]);
-    const held = new Set(locks.held?.map(({ name }) => name));
-    const found: RunInfo[] = [];
-    for (const name of runs.keys()) {
-      const kept = await this.read(name.replace(/\.json$/, ""));
-      if (kept === null) continue;
-      const { id } = kept;
-      const bytes = tapes.get(id) ?? 0;
-      const beside = [...new Set(await this.uses(id))].reduce((sum, hash) => sum + (objects.get(hash) ?? 0), 0);
-      found.push({ ...FRESH, ...kept, bytes, stored: bytes + beside, last: times.get(id) ?? null, live: held.has(live(id)) });
-    }
-    return found.sort((a, b) => b.started - a.started);
+  /** All runs, the newest first. A file that another worker writes meanwhile could not be read. */
+  list(): Promise<RunInfo[]> {
+    return locked(() => this.all());
   }
 
   /** Bytes that all of them take. */
@@ -143,21 +130,40 @@ export class RunStore {
   }
 
   /** Read a whole run. */
-  async open(id: string): Promise<WholeRun> {
-    const info = (await this.list()).find((run) => run.id === id);
-    const tape = await this.files.read(`tapes/${id}`);
-    if (info === undefined || tape === null) throw new Error(`there is no run ${id} in this browser`);
-    const kernel = await this.files.read(`kernels/${info.kernel}`);
-    if (kernel === null) throw new Error(`the kernel of run ${id} is missing`);
-    const objects = new Map<string, Uint8Array<ArrayBuffer>>();
-    for (const hash of await this.uses(id)) {
-      const data = await this.files.read(`objects/${hash}`);
-      if (data !== null) objects.set(hash, data); // one that is missing is the reader's to notice
-    }
-    return { info, tape, kernel, objects };
+  open(id: string): Promise<WholeRun> {
+    return locked(async () => {
+      const info = (await this.all()).find((run) => run.id === id);
+      const tape = await this.files.read(`tapes/${id}`);
+      if (info === undefined || tape === null) throw new Error(`there is no run ${id} in this browser`);
+      const kernel = await this.files.read(`kernels/${info.kernel}`);
+      if (kernel === null) throw new Error(`the kernel of run ${id} is missing`);
+      const objects = new Map<string, Uint8Array<ArrayBuffer>>();
+      for (const hash of await this.uses(id)) {
+        const data = await this.files.read(`objects/${hash}`);
+        if (data !== null) objects.set(hash, data); // one that is missing is the reader's to notice
+      }
+      return { info, tape, kernel, objects };
+    });
   }
 
   // ---- Inside the lock -----------------------------------------------------------------------------------------
+
+  private async all(): Promise<RunInfo[]> {
+    const [runs, tapes, times, objects, locks] = await Promise.all([
+      this.files.list("runs"), this.files.list("tapes"), this.files.times("tapes"), this.files.list("objects"), navigator.locks.query(),
+    ]);
+    const held = new Set(locks.held?.map(({ name }) => name));
+    const found: RunInfo[] = [];
+    for (const name of runs.keys()) {
+      const kept = await this.read(name.replace(/\.json$/, ""));
+      if (kept === null) continue;
+      const { id } = kept;
+      const bytes = tapes.get(id) ?? 0;
+      const beside = [...new Set(await this.uses(id))].reduce((sum, hash) => sum + (objects.get(hash) ?? 0), 0);
+      found.push({ ...FRESH, ...kept, bytes, stored: bytes + beside, last: times.get(id) ?? null, live: held.has(live(id)) });
+    }
+    return found.sort((a, b) => b.started - a.started);
+  }
 
   private async read(id: string): Promise<Kept | null> {
     const bytes = await this.files.read(`runs/${id}.json`);
@@ -204,7 +210,7 @@ export class RunStore {
 
   /** Drop the oldest runs until one more fits; those that are pinned, live or `except` stay. */
   private async makeRoom(except: string): Promise<void> {
-    const runs = (await this.list()).filter(({ id }) => id !== except);
+    const runs = (await this.all()).filter(({ id }) => id !== except);
     const old = runs.filter((run) => !run.pinned && !run.live).reverse();
     let left = runs.length;
     for (const run of old) {
@@ -221,7 +227,7 @@ export class RunStore {
     for (const hash of (await this.files.list("objects")).keys()) {
       if (!used.has(hash)) await this.files.remove(`objects/${hash}`);
     }
-    const kernels = new Set((await this.list()).map(({ kernel }) => kernel));
+    const kernels = new Set((await this.all()).map(({ kernel }) => kernel));
     for (const hash of (await this.files.list("kernels")).keys()) {
       if (!kernels.has(hash)) await this.files.remove(`kernels/${hash}`);
     }
@@ -229,7 +235,7 @@ export class RunStore {
   }
 }
 
-/** One writer at a time, of all tabs. */
+/** One reader or writer at a time, of all tabs. */
 const locked = <T>(work: () => Promise<T>): Promise<T> => navigator.locks.request(LOCK, work) as Promise<T>;
 
 async function deflate(data: Uint8Array): Promise<Uint8Array> {

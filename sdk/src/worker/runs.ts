@@ -14,13 +14,18 @@ opening.catch(() => undefined); // whoever asks is told
 const AT_ONCE = 32; // pieces
 const sha256 = async (bytes: Uint8Array<ArrayBuffer>): Promise<string> => hex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
 
-/** What a recording machine's kernel worker asks. `pieces` are those of the machine that it goes on from, made by `kernel`. */
-function keeping(pieces: Uint8Array<ArrayBuffer>[], kernel: Uint8Array<ArrayBuffer> | undefined) {
+/** What a recording machine's kernel worker asks; `before` is the machine that it goes on from. */
+function keeping(before: Before | null) {
+  let pieces: Uint8Array<ArrayBuffer>[] = [];
   let size = 0; // bytes that have arrived
   return {
+    copy(heap: number, low: number, pages: number): void {
+      if (before !== null) pieces = copyPieces(before, { heap, low, pages });
+    },
+
     async begin(id: string, about: string, kernelURL: string): Promise<string> {
       const store = await opening;
-      const bytes = kernel ?? (await fetchKernel(kernelURL));
+      const bytes = before?.kernel ?? (await fetchKernel(kernelURL));
       const hash = await sha256(bytes);
       await store.begin({ id, started: Date.now(), kernel: hash, about: JSON.parse(about) as Record<string, unknown> }, bytes);
       return hash;
@@ -56,12 +61,11 @@ async function fetchKernel(url: string): Promise<Uint8Array<ArrayBuffer>> {
   return new Uint8Array(await response.arrayBuffer());
 }
 
-/** A recording machine's kernel worker has a port of its own. Heard before the page is answered, so the pages are copied by then. */
+/** A recording machine's kernel worker has a port of its own. */
 scope.addEventListener("message", ({ data, ports }: MessageEvent) => {
   const { method, params } = data as { method?: string; params?: readonly [Before | null] };
   if (method !== "serve" || ports[0] === undefined) return;
-  const before = params?.[0];
-  servePort(ports[0], keeping(before ? copyPieces(before) : [], before?.kernel));
+  servePort(ports[0], keeping(params?.[0] ?? null));
 });
 
 servePort(scope, {

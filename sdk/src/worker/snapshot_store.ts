@@ -40,6 +40,7 @@ export interface Copied {
   readonly nodes: Map<number, Map<number, Uint8Array<ArrayBuffer>>>;
 }
 
+/** One reader or writer at a time, of all tabs: a file that is written meanwhile cannot be read. */
 const locked = <T>(work: () => Promise<T>): Promise<T> => navigator.locks.request(LOCK, work) as Promise<T>;
 const encode = (value: unknown): Uint8Array<ArrayBuffer> => new TextEncoder().encode(JSON.stringify(value));
 
@@ -55,16 +56,18 @@ export class SnapshotStore {
     return new SnapshotStore(privateFiles(folder), folder);
   }
 
-  async list(): Promise<SnapshotInfo[]> {
-    const found: SnapshotInfo[] = [];
-    for (const { nodes: _, pinned = false, ...head } of await this.all()) {
-      const places = await this.files.read(`places/${head.id}`);
-      const words = new Uint32Array(places?.buffer ?? new ArrayBuffer());
-      let pages = 0;
-      for (let word = 0; word < words.length; word++) if (word % (1 + NODE) !== 0 && words[word] !== 0) pages++;
-      found.push({ ...head, pinned, bytes: pages * PAGE });
-    }
-    return found.sort((a, b) => b.created - a.created);
+  list(): Promise<SnapshotInfo[]> {
+    return locked(async () => {
+      const found: SnapshotInfo[] = [];
+      for (const { nodes: _, pinned = false, ...head } of await this.all()) {
+        const places = await this.files.read(`places/${head.id}`);
+        const words = new Uint32Array(places?.buffer ?? new ArrayBuffer());
+        let pages = 0;
+        for (let word = 0; word < words.length; word++) if (word % (1 + NODE) !== 0 && words[word] !== 0) pages++;
+        found.push({ ...head, pinned, bytes: pages * PAGE });
+      }
+      return found.sort((a, b) => b.created - a.created);
+    });
   }
 
   pin(id: string, pinned: boolean): Promise<void> {
@@ -176,9 +179,11 @@ export class SnapshotStore {
     });
   }
 
-  async head(id: string): Promise<{ head: SnapshotHead; kernel: Uint8Array<ArrayBuffer> }> {
-    const { nodes: _, pinned: __, ...head } = await this.find(id);
-    return { head, kernel: await this.kernel(head.kernel) };
+  head(id: string): Promise<{ head: SnapshotHead; kernel: Uint8Array<ArrayBuffer> }> {
+    return locked(async () => {
+      const { nodes: _, pinned: __, ...head } = await this.find(id);
+      return { head, kernel: await this.kernel(head.kernel) };
+    });
   }
 
   /** Drop a snapshot, and the nodes, pages and kernels that only it has. */
@@ -187,10 +192,12 @@ export class SnapshotStore {
   }
 
   /** Bytes that all snapshots take. */
-  async bytes(): Promise<number> {
-    let sum = 0;
-    for (const folder of ["info", "nodes", "places", "kernels", "data"]) for (const size of (await this.files.list(folder)).values()) sum += size;
-    return sum;
+  bytes(): Promise<number> {
+    return locked(async () => {
+      let sum = 0;
+      for (const folder of ["info", "nodes", "places", "kernels", "data"]) for (const size of (await this.files.list(folder)).values()) sum += size;
+      return sum;
+    });
   }
 
   // ---- Inside the lock -----------------------------------------------------------------------------------------
