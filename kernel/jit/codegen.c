@@ -130,6 +130,26 @@ static void reason(struct translation *t, i32 why) {
     mem(t, W_I32_STORE, 2, CONTEXT(reason));
 }
 
+// The address, but for the offset returned, of where the call returns to that is made now.
+static u32 expected(struct translation *t) {
+    get(t, L_DEPTH);
+    const32(t, 3);
+    op(t, W_I32_SHL);
+    if (is_only(t))
+        return MADDR(t->jit->cache->context) + CONTEXT(expect);
+    get(t, L_CONTEXT);
+    op(t, W_I32_ADD);
+    return CONTEXT(expect);
+}
+
+// What goes on in our place, but nests, returns to where we do.
+static void inherit(struct translation *t) {
+    u32 base = expected(t);
+    expected(t);
+    mem(t, W_I64_LOAD, 3, base + 8);
+    mem(t, W_I64_STORE, 3, base);
+}
+
 // Call the region at the slot on the stack, behind its arguments, or go on there in our place.
 static void enter(struct translation *t, bool tail) {
     op_u(t, tail ? W_RETURN_CALL_INDIRECT : W_CALL_INDIRECT, 0);
@@ -158,6 +178,8 @@ void go_on_write(struct translation *t) {
     get(t, L_FUEL);
     op(t, W_RETURN);
     op(t, W_END);
+    if (!tail)
+        inherit(t);
     arguments(t, !tail);
     get(t, L_CONTEXT);
     mem(t, W_I64_LOAD, 3, CONTEXT(pc));
@@ -317,6 +339,8 @@ static void transfer(struct translation *t, bool call) {
     } else {
         continue_for_us(t);
         op(t, W_END);
+        if (!tail)
+            inherit(t);
     }
     arguments(t, !tail);
     get(t, temp(t, TEMP_A));
@@ -550,10 +574,18 @@ static void unless_at(struct translation *t, i32 off) {
     op_u(t, W_IF, T_NONE);
 }
 
+// Where the call that is made now returns to.
 static void expect(struct translation *t, i32 off) {
-    get(t, L_CONTEXT);
+    u32 base = expected(t);
     get_pc(t, off);
-    mem(t, W_I64_STORE, 3, CONTEXT(expect));
+    mem(t, W_I64_STORE, 3, base);
+}
+
+// What is known of the TLB is older than this, or it was known before the last call, too.
+static void lost_load(struct translation *t) {
+    get(t, temp32(t, TEMP_TLB));
+    mem(t, W_I32_LOAD, 2, offsetof(struct tlb, lost));
+    set(t, temp32(t, TEMP_LOST));
 }
 
 // A call has come back, with its fuel on the stack, and should be at `off`. If it is elsewhere, as when what was
@@ -561,7 +593,6 @@ static void expect(struct translation *t, i32 off) {
 static void returned(struct translation *t, i32 off) {
     set(t, L_FUEL);
     unless_at(t, off);
-    expect(t, off);
     arguments(t, false);
     get(t, L_CONTEXT);
     mem(t, W_I64_LOAD, 3, CONTEXT(pc));
@@ -572,9 +603,6 @@ static void returned(struct translation *t, i32 off) {
     op(t, W_RETURN);
     op(t, W_END);
     op(t, W_END);
-    get(t, L_CONTEXT);
-    get(t, temp(t, TEMP_EXPECT));
-    mem(t, W_I64_STORE, 3, CONTEXT(expect));
 }
 
 // TEMP_A is where a jal or jalr leads.
@@ -614,6 +642,8 @@ static void jump(struct translation *t, const struct block *block) {
     registers_store(t, block->dirty_out);
     if (block->term == TERM_CALL) {
         expect(t, block->exit[0].off);
+        if (block->kept)
+            lost_load(t);
         if (last->calls_entry)
             call_self(t);
         else
@@ -901,13 +931,6 @@ static void tree(struct translation *t, u16 index) {
     }
 }
 
-static bool has_calls(const struct translation *t) {
-    for (u32 i = 0; i < t->order_count; i++)
-        if (t->block[t->order[i]].term == TERM_CALL)
-            return true;
-    return false;
-}
-
 bool region_write(struct translation *t) {
     u32 next = LOCALS;
     u32 ints = (u32)__builtin_popcountll(t->registers & 0xffffffff);
@@ -949,14 +972,6 @@ bool region_write(struct translation *t) {
     if (t->floats)
         float_begin(t, false);
     state_load(t);
-    if (has_calls(t)) {
-        get(t, L_CONTEXT);
-        mem(t, W_I64_LOAD, 3, CONTEXT(expect));
-        set(t, temp(t, TEMP_EXPECT));
-        get(t, temp32(t, TEMP_TLB));
-        mem(t, W_I32_LOAD, 2, offsetof(struct tlb, lost));
-        set(t, temp32(t, TEMP_LOST));
-    }
     registers_load(t, t->block[0].live);
     ways_out_begin(t);
     tree(t, 0);

@@ -246,13 +246,15 @@ __attribute__((export_name("j_refill"))) i32 j_refill(struct jit_context *contex
 __attribute__((export_name("j_call"))) i32 j_call(struct jit_context *context, i32 fuel, i32 depth,
                                                   u64 pc) {
     context->pc = pc;
-    return depth < 1 ? fuel : interpret_for(hart_of(context)->cpu, fuel, pc, depth - 1, false);
+    if (depth < 1)
+        return fuel;
+    return interpret_for(hart_of(context)->cpu, fuel, pc, context->expect[depth], depth - 1, false);
 }
 
 // The function under way goes on where there is no compiled code.
 __attribute__((export_name("j_continue"))) i32 j_continue(struct jit_context *context, i32 fuel,
                                                           i32 depth, u64 pc) {
-    return interpret_for(hart_of(context)->cpu, fuel, pc, 0, true);
+    return interpret_for(hart_of(context)->cpu, fuel, pc, context->expect[depth + 1], 0, true);
 }
 
 // ---- The host ----------------------------------------------------------------------------------
