@@ -33,7 +33,7 @@ interface StandIn extends Record<string, WebAssembly.ExportValue> {
 }
 
 const kernel = new WebAssembly.Instance(new WebAssembly.Module(new Uint8Array(STAND_IN))).exports as StandIn;
-/** All that there can be, of which nothing is used: a region may look up pages before it asks for fuel, where the kernel has its tables. */
+/** All that there can be, of which hardly anything is used: before it asks for fuel, a region may look up pages and write to its hart's context. */
 const memory = new WebAssembly.Memory({ initial: 65536, maximum: 65536, shared: true });
 
 /** Instantiate a module of `count` regions, in place of the last one. */
