@@ -1,4 +1,4 @@
-// What strace.c and strace_kinds.c share: a line under way, and how an argument of a kind is put on it.
+// What the files of strace share: a line under way, and how an argument of a kind is put on it.
 #pragma once
 #include "kernel.h"
 

@@ -94,13 +94,13 @@ export function makeKept(host: KeptHost): KeptPanel {
     );
     open.dataset["key"] = `open ${id}`;
     open.onclick = entry.open;
-    const act = (text: string, what: () => Promise<unknown>): HTMLButtonElement => {
+    const act = (text: string, what: () => Promise<unknown>, key = text): HTMLButtonElement => {
       const made = button(text, () => void what().then(show, (error: unknown) => notifyError(`${name} stays as it was.`, error)), { className: "plain" }, `${text} ${name}, ${entry.about}`);
-      made.dataset["key"] = `${text} ${id}`;
+      made.dataset["key"] = `${key} ${id}`;
       return made;
     };
-    const pin = act("Pin", () => entry.pin(!entry.pinned));
-    pin.setAttribute("aria-pressed", String(entry.pinned));
+    const pin = act(entry.pinned ? "Unpin" : "Pin", () => entry.pin(!entry.pinned), "Pin");
+    pin.classList.toggle("pinned", entry.pinned);
     pin.title = "What is pinned makes no room for newer ones";
     const remove = act("Delete", () => drop(entry));
     remove.disabled = entry.live;

@@ -246,6 +246,15 @@ static i64 select_fetch(struct task *task, struct call *call, i32 nfds, u64 dead
     return error;
 }
 
+u64 select_asked(const struct call *call, u32 which, u32 word) {
+    const struct poll_set *set = call->captured;
+    u64 bits = 0;
+    for (u32 i = 0; i < set->count; i++)
+        if ((u32)set->entries[i].fd / 64 == word && set->entries[i].events & select_kinds[which].ask)
+            bits |= 1ull << (set->entries[i].fd % 64);
+    return bits;
+}
+
 static i64 select_answer(struct task *task, struct call *call) {
     struct poll_set *set = call->captured;
     u32 words = ((u32)set->nfds + 63) / 64;

@@ -7,3 +7,6 @@
 #define SYS(nr, name, args, waits, support, file) i64 sys_##name(struct task *task, struct call *call);
 #include "../syscalls.tbl"
 #undef SYS
+
+// For traces: word `word` of the set `which` (0 to 2) that a pselect6 was given; at its end, the sets are what was found.
+u64 select_asked(const struct call *call, u32 which, u32 word);

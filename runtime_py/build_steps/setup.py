@@ -198,7 +198,6 @@ def npm() -> None:
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 MAC_CHROME = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 CHROMIUM_ARGS = (
-    "--headless",
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -270,7 +269,13 @@ with sync_playwright() as p:
 
 def _starts(binary: Path) -> bool:
     with tempfile.TemporaryDirectory(prefix="ebb-chromium-") as profile:
-        arguments = [*CHROMIUM_ARGS, f"--user-data-dir={profile}", "--dump-dom", "about:blank"]
+        arguments = [
+            "--headless",
+            *CHROMIUM_ARGS,
+            f"--user-data-dir={profile}",
+            "--dump-dom",
+            "about:blank",
+        ]
         return _works([binary, *arguments])
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ebbtide import leb128
+
 IMPORT, GLOBAL, EXPORT = 2, 6, 7
 PAGES_MAX = 65536
 
@@ -20,32 +22,7 @@ class Module:
     memory_max_len: int = 0
 
 
-class Reader:
-    def __init__(self, data: bytes, at: int = 0) -> None:
-        self.data, self.at = data, at
-
-    def byte(self) -> int:
-        self.at += 1
-        return self.data[self.at - 1]
-
-    def unsigned(self) -> int:
-        value = shift = 0
-        while True:
-            byte = self.byte()
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                return value
-
-    def signed(self) -> int:
-        value = shift = 0
-        while True:
-            byte = self.byte()
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                return value - (1 << shift) if byte & 0x40 else value
-
+class Reader(leb128.Reader):
     def name(self) -> str:
         size = self.unsigned()
         self.at += size
@@ -101,14 +78,8 @@ def _globals(read: Reader, module: Module) -> None:
 
 def with_memory_max(data: bytes, module: Module, pages: int) -> bytes:
     """Set the maximum of the imported memory, which must keep its length."""
-    out = bytearray()
-    while True:
-        byte = pages & 0x7F
-        pages >>= 7
-        out.append(byte | (0x80 if pages else 0))
-        if not pages:
-            break
+    out = leb128.written(pages)
     if len(out) != module.memory_max_len:
         raise ValueError("the memory maximum has another length")
     at = module.memory_max_at
-    return data[:at] + bytes(out) + data[at + len(out) :]
+    return data[:at] + out + data[at + len(out) :]

@@ -158,6 +158,9 @@ def chaos(text: str) -> object:
 
 
 UNKNOWN = "unrecognized arguments: "
+# Options of `ebb run` that many runs, which nobody sees, cannot have.
+OF_ONE_RUN = ("--snapshot", "--no-reseed", "-p", "--publish", "-i", "--interactive", "-T", "--no-tty", "--seed",
+              "--jit-dump", "--record", "--no-record", "--core", "--id-file", "-q", "--quiet")  # fmt: skip
 
 
 class _Version(argparse.Action):
@@ -185,7 +188,11 @@ class Parser(argparse.ArgumentParser):
             super().error(message + _meant(wrong[1], known))
         if message.startswith(UNKNOWN):
             words = [word.partition("=")[0] for word in message.split() if word.startswith("-")]
-            message += _meant(words[0], self._option_string_actions) if words else ""
+            one = words[0] if words and words[0].startswith("--") else "".join(words)[:2]
+            if self.prog == "ebb explore" and one in OF_ONE_RUN:
+                message += f"; {one} is for one run, with `ebb run`"
+            else:
+                message += _meant(words[0], self._option_string_actions) if words else ""
         super().error(message)
 
     def chosen(self, words: Sequence[str]) -> Parser:
@@ -290,85 +297,80 @@ def _add_store(commands: Any) -> None:
                          "debugger has left, which the next time makes again")  # fmt: skip
 
 
-def _add_run_options(run: argparse.ArgumentParser) -> None:
+def _add_run_options(run: argparse.ArgumentParser, but: Iterable[str] = ()) -> None:
     """Add what a machine and its program are started with."""
-    run.add_argument("--image", default="base", metavar="NAME", help="image to boot (base)")
-    run.add_argument("--snapshot", metavar="ID", help="go on from a snapshot instead of booting an "
+
+    def add(*names: str, **options: Any) -> None:
+        if not set(names).intersection(but):
+            run.add_argument(*names, **options)
+
+    add("--image", default="base", metavar="NAME", help="image to boot (base)")
+    add("--snapshot", metavar="ID", help="go on from a snapshot instead of booting an "
                      "image")  # fmt: skip
-    run.add_argument("--no-reseed", action="store_true", help="go on with the snapshot's random "
+    add("--no-reseed", action="store_true", help="go on with the snapshot's random "
                      "numbers, too")  # fmt: skip
-    run.add_argument("-e", "--env", action="append", type=variable, default=[], metavar="K[=V]",
+    add("-e", "--env", action="append", type=variable, default=[], metavar="K[=V]",
                      help="set an environment variable; K alone: as it is here")  # fmt: skip
-    run.add_argument("-w", "--workdir", metavar="DIR", help="start in this directory")
-    run.add_argument("-v", "--volume", action="append", type=mount, default=[],
+    add("-w", "--workdir", metavar="DIR", help="start in this directory")
+    add("-v", "--volume", action="append", type=mount, default=[],
                      metavar="HOST:GUEST[:ro]", help="show a directory (not a file) of the host")  # fmt: skip
-    run.add_argument("-p", "--publish", action="append", type=ports, default=[],
+    add("-p", "--publish", action="append", type=ports, default=[],
                      metavar="HOST:GUEST", help="open a guest's TCP port on the host")  # fmt: skip
-    run.add_argument("-u", "--user", default="root", help="user name or number (root)")
-    run.add_argument(
-        "-i", "--interactive", action="store_true", help="pass input on (it always is)"
-    )
-    run.add_argument(
-        "-t", "--tty", action="store_true", help="give it a terminal, even if we have none"
-    )
-    run.add_argument(
-        "-T", "--no-tty", action="store_true", help="give it no terminal, even if we have one"
-    )
-    run.add_argument("--log", action="store_true", help="write the kernel's log to stderr")
-    run.add_argument("--strace", action="store_true", help="write every system call to stderr")
-    run.add_argument(
+    add("-u", "--user", default="root", help="user name or number (root)")
+    add("-i", "--interactive", action="store_true", help="pass input on (it always is)")
+    add("-t", "--tty", action="store_true", help="give it a terminal, even if we have none")
+    add("-T", "--no-tty", action="store_true", help="give it no terminal, even if we have one")
+    add("--log", action="store_true", help="write the kernel's log to stderr")
+    add("--strace", action="store_true", help="write every system call to stderr")
+    add(
         "--harts",
         type=int,
         metavar="N",
         help="processors, 1 to 6 (1; if not recorded, as the host has, at most 4)",
     )
-    run.add_argument("--memory", type=size, default=1 << 30, metavar="SIZE",
+    add("--memory", type=size, default=1 << 30, metavar="SIZE",
                      help="memory, 64M or 1G, at least 16M (1G); the largest process is killed (137) "
                      "when there is no more")  # fmt: skip
-    run.add_argument("--pids", type=count, metavar="N",
+    add("--pids", type=count, metavar="N",
                      help="processes and threads at most; more is EAGAIN")  # fmt: skip
-    run.add_argument("--files", type=count, metavar="N",
+    add("--files", type=count, metavar="N",
                      help="open files of a process at most; more is EMFILE")  # fmt: skip
-    run.add_argument("--disk", type=size, metavar="SIZE",
+    add("--disk", type=size, metavar="SIZE",
                      help="bytes to write to files at most, and so many in volumes; more is ENOSPC")  # fmt: skip
-    run.add_argument("--max-output", type=size, metavar="SIZE",
+    add("--max-output", type=size, metavar="SIZE",
                      help="end it when it has written more (exit code 153)")  # fmt: skip
-    run.add_argument("--policy", action="append", type=assignment, default=[],
+    add("--policy", action="append", type=assignment, default=[],
                      metavar="KIND=ERRNO",
                      help="refuse with this error every clone (fork, thread), or every exec, by the "
                      "program; what is started from here is not asked, only what it starts")  # fmt: skip
-    run.add_argument("--time", choices=("host", "virtual"), default="host",
+    add("--time", choices=("host", "virtual"), default="host",
                      help="virtual: waiting takes no time")  # fmt: skip
-    run.add_argument("--timeout", type=seconds, metavar="TIME",
+    add("--timeout", type=seconds, metavar="TIME",
                      help="end it after this time: seconds, or 500ms, 2s, 1m (exit code 124)")  # fmt: skip
-    run.add_argument("--chaos", type=chaos, metavar="RATE|KIND[=RATE],…",
+    add("--chaos", type=chaos, metavar="RATE|KIND[=RATE],…",
                      help="let things go wrong that rarely do: errno (errors of system calls), short "
                      "(reads and writes of fewer bytes), clock (jumps and drift), sched (any order of "
                      "threads, which change at any instruction); by --seed")  # fmt: skip
-    run.add_argument("--seed", type=number, metavar="N",
+    add("--seed", type=number, metavar="N",
                      help="what chaos and random numbers are drawn from (a random one)")  # fmt: skip
-    run.add_argument("--jit", choices=("on", "off", "verify"),
+    add("--jit", choices=("on", "off", "verify"),
                      help="compile hot guest code or not; verify: then run all again without, and "
                      "compare the machines")  # fmt: skip
-    run.add_argument("--no-keep-code", action="store_true",
+    add("--no-keep-code", action="store_true",
                      help="neither use compiled code of earlier runs nor leave any")  # fmt: skip
-    run.add_argument("--jit-dump", metavar="DIR",
+    add("--jit-dump", metavar="DIR",
                      help="write compiled code there, as modules and as text: of each region guest "
                      "instructions beside the WebAssembly made of them (no kept code is used)")  # fmt: skip
-    run.add_argument("--stats", action="store_true",
+    add("--stats", action="store_true",
                      help="at the end, write to stderr what was run and what was compiled")  # fmt: skip
-    run.add_argument("--record", action=argparse.BooleanOptionalAction,
+    add("--record", action=argparse.BooleanOptionalAction,
                      help="record the run (the default but for --harts above 1 and --jit=verify); its id "
                      "goes to stderr first")  # fmt: skip
-    run.add_argument("--core", metavar="FILE", help="if a program crashes, replay the run to there "
+    add("--core", metavar="FILE", help="if a program crashes, replay the run to there "
                      "and write its ELF core (`ebb core` does it later)")  # fmt: skip
-    run.add_argument("--id-file", metavar="FILE", help="write the run's id there, not to stderr")
-    run.add_argument(
-        "-q", "--quiet", action="store_true", help="write nothing of our own to stderr"
-    )
-    run.add_argument(
-        "args", nargs=argparse.REMAINDER, metavar="-- CMD…", help="program and arguments"
-    )
+    add("--id-file", metavar="FILE", help="write the run's id there, not to stderr")
+    add("-q", "--quiet", action="store_true", help="write nothing of our own to stderr")
+    add("args", nargs=argparse.REMAINDER, metavar="-- CMD…", help="program and arguments")
 
 
 def parser() -> Parser:
@@ -394,6 +396,7 @@ def parser() -> Parser:
         help=COMMANDS["explore"],
         description="Run one program with each seed, several at once, until one ends as is looked for: "
         "that run is kept, and its id printed last (exit code 1; 0 if no seed does).",
+        allow_abbrev=False,  # cli_explore.py passes on what is not its own, by name
     )
     explore.add_argument("--seeds", type=seeds, required=True, metavar="A..B",
                          help="the seeds, from the first to the last")  # fmt: skip
@@ -402,7 +405,7 @@ def parser() -> Parser:
                          "exit code (nonzero)")  # fmt: skip
     explore.add_argument("--jobs", type=count, metavar="N", help="so many at once (as there are "
                          "processors)")  # fmt: skip
-    _add_run_options(explore)
+    _add_run_options(explore, but=OF_ONE_RUN)
     replay = commands.add_parser(
         "replay",
         help=COMMANDS["replay"],
@@ -558,7 +561,8 @@ def _command(words: list[str]) -> int:
     if options.command == "explore":
         from .cli_explore import run as explore
 
-        return explore(options, words[1:])
+        given = words[1 : len(words) - len(options.args)]
+        return explore(options, given[:-1] if given[-1:] == ["--"] else given)
     from .cli_run import run
 
     return run(options)

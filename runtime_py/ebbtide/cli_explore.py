@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -25,6 +26,7 @@ from .rewind.bundle import Bundle
 from .rewind.store import RunStore
 
 EXIT_FOUND = 1
+EXIT_USAGE = 2
 EXIT_FAILED = 125
 OPTIONS = ("--seeds", "--until-exit", "--jobs")  # ours; all others are those of `ebb run`
 WANTED: dict[str, Callable[[int], bool]] = {
@@ -43,10 +45,12 @@ class Outcome:
 
 
 def run(options: argparse.Namespace, words: list[str]) -> int:
-    """Run the command, of which `words` follow the name; returns the exit code."""
+    """Run the command, of which `words` stand between its name and the program; returns the exit code."""
+    if options.jit == "verify":
+        print("ebb explore: --jit=verify is for one run, with `ebb run`", file=sys.stderr)
+        return EXIT_USAGE
     wanted = WANTED.get(options.until_exit) or (lambda code: code == int(options.until_exit))
-    at = words.index("--") if "--" in words else len(words)
-    command = [*_without_ours(words[:at]), *words[at:]]
+    command = [*_without_ours(words), "--", *options.args]
     with tempfile.TemporaryDirectory(prefix="ebb-explore-") as folder:
         search = _Search(command, wanted, Path(folder))
         try:
@@ -116,7 +120,16 @@ class _Search:
         folder.mkdir()
         with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "ebbtide.cli", "run", "-q", "--seed", str(seed)),
+                *(
+                    sys.executable,
+                    "-m",
+                    "ebbtide.cli",
+                    "run",
+                    "-q",
+                    "--record",
+                    "--seed",
+                    str(seed),
+                ),
                 *self._command,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=out,
@@ -127,7 +140,9 @@ class _Search:
                 code = await process.wait()
             except asyncio.CancelledError:
                 with contextlib.suppress(ProcessLookupError):
-                    process.kill()
+                    os.kill(
+                        process.pid, signal.SIGKILL
+                    )  # process.kill() would poll, and take its end from wait()
                 await process.wait()
                 raise
         said = (folder / "err").read_text(errors="replace")

@@ -185,6 +185,9 @@ class WasmtimeHostPort(HostPort):
     def read(self, address: int, length: int) -> bytes:
         return self.memory.read(address, length)
 
+    def write(self, address: int, data: bytes) -> None:
+        self.memory.write(address, data)
+
     def page_hashes(self) -> bytes:
         """Hash each machine page in use; only while frozen, or when no hart runs any more."""
         return _page_hashes(self._instance, self.abi)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from .leb128 import Reader
+
 PLAIN = {
     0x00: "unreachable", 0x05: "else", 0x0B: "end", 0x0F: "return", 0x1A: "drop", 0x1B: "select",
     0x45: "i32.eqz", 0x50: "i64.eqz", 0xA7: "i32.wrap_i64", 0xAC: "i64.extend_i32_s", 0xAD: "i64.extend_i32_u",
@@ -53,26 +55,6 @@ SIMD = {0x14: "f64x2.splat", 0x21: "f64x2.extract_lane", 0x107: "f64x2.relaxed_m
 TYPES = {0x7F: "i32", 0x7E: "i64", 0x7D: "f32", 0x7C: "f64", 0x7B: "v128", 0x40: ""}
 
 
-class Reader:
-    """Bytes and the numbers in them."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data, self.at = data, 0
-
-    def byte(self) -> int:
-        self.at += 1
-        return self.data[self.at - 1]
-
-    def number(self, signed: bool = False) -> int:
-        value = shift = 0
-        while True:
-            byte = self.byte()
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                return value - (1 << shift) if signed and byte & 0x40 else value
-
-
 @dataclass
 class Function:
     """A body as text: one instruction a line, indented, and where in the body each begins."""
@@ -86,11 +68,11 @@ def functions(module: bytes) -> list[Function]:
     reader, bodies = Reader(module), []
     reader.at = 8
     while reader.at < len(module):
-        section, size = reader.byte(), reader.number()
+        section, size = reader.byte(), reader.unsigned()
         end = reader.at + size
         if section == 10:
-            for _ in range(reader.number()):
-                length = reader.number()
+            for _ in range(reader.unsigned()):
+                length = reader.unsigned()
                 bodies.append(_body(Reader(module[reader.at : reader.at + length])))
                 reader.at += length
         reader.at = end
@@ -130,7 +112,7 @@ def write(folder: Path, name: str, module: bytes, listing: str) -> None:
 
 
 def _body(reader: Reader) -> Function:
-    groups = [(reader.number(), TYPES[reader.byte()]) for _ in range(reader.number())]
+    groups = [(reader.unsigned(), TYPES[reader.byte()]) for _ in range(reader.unsigned())]
     body = Function(
         ["local " + " ".join(f"{type}*{count}" for count, type in groups if count)], [0]
     )
@@ -152,27 +134,27 @@ def _instruction(reader: Reader) -> str:
     if op in PLAIN:
         return PLAIN[op]
     if op in INDEXED:
-        return f"{INDEXED[op]} {reader.number()}"
+        return f"{INDEXED[op]} {reader.unsigned()}"
     if op in (0x02, 0x03, 0x04):
         return f"{ {2: 'block', 3: 'loop', 4: 'if'}[op] } {TYPES[reader.byte()]}".rstrip()
     if op in (0x11, 0x13):
-        type, table = reader.number(), reader.number()
+        type, table = reader.unsigned(), reader.unsigned()
         return f"{'return_' if op == 0x13 else ''}call_indirect type={type} table={table}"
     if op in MEMORY:
-        align, offset = reader.number(), reader.number()
+        align, offset = reader.unsigned(), reader.unsigned()
         return f"{MEMORY[op]} offset={offset} align={1 << align}"
     if op in (0x41, 0x42):
-        return f"{'i32' if op == 0x41 else 'i64'}.const {reader.number(signed=True):#x}"
+        return f"{'i32' if op == 0x41 else 'i64'}.const {reader.signed():#x}"
     if op in (0x43, 0x44):
         size = 4 if op == 0x43 else 8
         reader.at += size
         return f"f{size * 8}.const {int.from_bytes(reader.data[reader.at - size : reader.at], 'little'):#x}"
     if op in (0xFD, 0xFE):
-        name = (SIMD if op == 0xFD else ATOMIC)[reader.number()]
+        name = (SIMD if op == 0xFD else ATOMIC)[reader.unsigned()]
         if name in ("f64x2.extract_lane", "atomic.fence"):
             reader.byte()
         elif op == 0xFE:
-            align, offset = reader.number(), reader.number()
+            align, offset = reader.unsigned(), reader.unsigned()
             name += f" offset={offset} align={1 << align}"
         return name
     raise ValueError(f"the operator {op:#x} at {reader.at - 1} has no name here")

@@ -24,19 +24,11 @@ from playwright.sync_api import (
     expect,
 )
 
+from build_steps.setup import CHROMIUM_ARGS
 from e2e.machines import BOOT_MS, MachinePage
 from ebbtide.assets import images_folder
 from ebbtide.serve import Mount, Server, site
 
-CHROMIUM_ARGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 TIMEOUT_MS = BOOT_MS  # of each wait; a machine that is busy or slow must pass
 expect.set_options(timeout=TIMEOUT_MS)
 
@@ -107,6 +99,12 @@ def context(browser: Browser, base_url: str) -> Iterator[BrowserContext]:
 
 
 @pytest.fixture(scope="module")
+def clipboard(context: BrowserContext) -> None:
+    """Pages may read and write what was copied."""
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+
+
+@pytest.fixture(scope="module")
 def watch(context: BrowserContext, base_url: str) -> Watch:
     return Watch(context, base_url)
 
@@ -121,6 +119,13 @@ def page(context: BrowserContext, watch: Watch) -> Page:
 def machine(page: Page) -> MachinePage:
     """The shell page with its machine, booted once per test module."""
     return MachinePage(page)
+
+
+@pytest.fixture
+def prompt(machine: MachinePage) -> MachinePage:
+    """A terminal with nothing but a prompt."""
+    machine.clear()
+    return machine
 
 
 @pytest.fixture

@@ -104,4 +104,21 @@ _HELPERS = """
         }
         return seen;
     };
+    const eventsOf = async (rewind) => {
+        const seen = [];
+        for (;;) {
+            const { events, whole } = await rewind.advance();
+            seen.push(...events);
+            if (whole) return seen;
+        }
+    };
+    const outputOf = (events) => events.map(({ data }) => (data ? text(data) : "")).join("");
+    const store = async (...path) => { // a file of the origin's: folders, name, bytes
+        const [bytes, name] = [path.pop(), path.pop()];
+        let folder = await navigator.storage.getDirectory();
+        for (const inner of path) folder = await folder.getDirectoryHandle(inner, { create: true });
+        const out = await (await folder.getFileHandle(name, { create: true })).createWritable();
+        await out.write(bytes);
+        await out.close();
+    };
 """

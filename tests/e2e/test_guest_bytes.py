@@ -7,25 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext
 
 from e2e.machines import PROMPT, MachinePage
 
+pytestmark = pytest.mark.usefixtures("clipboard")
+
 HTML = '<img src=x onerror="owned=1"><script>owned=2</script><svg onload=owned=3>'
 NAMES = ('<img src=x onerror="owned=1">', "<script>owned=2<", "javascript:owned=4", "<b>bold")
-
-
-@pytest.fixture(scope="module")
-def context(context: BrowserContext) -> BrowserContext:
-    context.grant_permissions(["clipboard-read", "clipboard-write"])
-    return context
-
-
-@pytest.fixture
-def prompt(machine: MachinePage) -> MachinePage:
-    """A terminal with nothing but a prompt."""
-    machine.clear()
-    return machine
 
 
 def harm(machine: MachinePage) -> Any:

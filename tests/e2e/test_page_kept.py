@@ -77,11 +77,14 @@ def test_axe_finds_nothing(machine: MachinePage, word: str, root: Path) -> None:
 
 def test_what_is_pinned_stays_so(machine: MachinePage, word: str) -> None:
     page = machine.page
-    pin = entry(page, "echo word").get_by_role("button", name="Pin echo word")
+    pin = entry(page, "echo word").get_by_role("button", name=re.compile("^(Pin|Unpin) echo word"))
+    save = entry(page, "echo word").get_by_role("button", name="Save")
+    column = save.bounding_box()
     for on in (True, False):
         pin.click()
-        expect(pin).to_have_attribute("aria-pressed", "true" if on else "false")
+        expect(pin).to_have_text("Unpin" if on else "Pin")
         expect(pin).to_be_focused()  # the list was drawn anew
+        assert save.bounding_box() == column
         run = run_of(machine, word)
         assert run and run["pinned"] is on
 

@@ -11,17 +11,13 @@ from playwright.sync_api import BrowserContext, Page
 
 from e2e.machines import FRAME, PROMPT, MachinePage
 
+pytestmark = pytest.mark.usefixtures("clipboard")
+
 WIDE = {"width": 1280, "height": 720}
 PHONE = {"width": 360, "height": 640}
 AXE = "sdk/node_modules/axe-core/axe.min.js"
 SECOND = "[role=tab]:nth-child(2)[aria-selected=true]"
 KEYBOARD = 300  # what a phone's keyboard leaves of the height
-
-
-@pytest.fixture(scope="module")
-def context(context: BrowserContext) -> BrowserContext:
-    context.grant_permissions(["clipboard-read", "clipboard-write"])
-    return context
 
 
 @pytest.fixture

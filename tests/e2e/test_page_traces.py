@@ -140,27 +140,15 @@ def test_a_profile_is_what_it_is_natively(run: Recorded, kind: str) -> None:
 def test_looking_leaves_the_replay_where_it_was(run: Recorded) -> None:
     before, after = run.js(
         """const rewind = await sdk.runs.open(arg.id);
-        const all = async () => {
-            const events = [];
-            for (;;) {
-                const part = await rewind.advance();
-                events.push(...part.events.map(({ type, pid }) => [type, pid]));
-                if (part.whole) return events;
-            }
-        };
+        const plain = (events) => events.map(({ type, pid }) => [type, pid]);
         const first = await rewind.advance();
         await rewind.trace("process");
-        const rest = await all();
+        const rest = await eventsOf(rewind);
         rewind.close();
         const other = await sdk.runs.open(arg.id);
-        const again = [];
-        for (;;) {
-            const part = await other.advance();
-            again.push(...part.events.map(({ type, pid }) => [type, pid]));
-            if (part.whole) break;
-        }
+        const again = await eventsOf(other);
         other.close();
-        return [[...first.events.map(({ type, pid }) => [type, pid]), ...rest], again];"""
+        return [plain([...first.events, ...rest]), plain(again)];"""
     )
     assert before == after and before
 

@@ -11,22 +11,11 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import Page
 
 from e2e.machines import PROMPT, MachinePage
 
-
-@pytest.fixture(scope="module")
-def context(context: BrowserContext) -> BrowserContext:
-    context.grant_permissions(["clipboard-read", "clipboard-write"])
-    return context
-
-
-@pytest.fixture
-def prompt(machine: MachinePage) -> MachinePage:
-    """A terminal with nothing but a prompt."""
-    machine.clear()
-    return machine
+pytestmark = pytest.mark.usefixtures("clipboard")
 
 
 def choose(page: Page, name: str) -> None:

@@ -12,17 +12,10 @@ from e2e.machines import MachinePage
 
 # Runs as the store has them, but for their contents: [id, bytes, pinned] of each, the oldest first.
 FILL = """
-    const root = await (await navigator.storage.getDirectory()).getDirectoryHandle("ebb-runs", { create: true });
-    const put = async (folder, name, bytes) => {
-        const file = await (await root.getDirectoryHandle(folder, { create: true })).getFileHandle(name, { create: true });
-        const out = await file.createWritable();
-        await out.write(bytes);
-        await out.close();
-    };
     for (const [number, [id, bytes, pinned]] of arg.entries()) {
         const info = { id, started: 1000 + number, ended: 2000 + number, kernel: "00", pinned, about: {} };
-        await put("runs", `${id}.json`, JSON.stringify(info));
-        await put("tapes", id, new Uint8Array(bytes));
+        await store("ebb-runs", "runs", `${id}.json`, JSON.stringify(info));
+        await store("ebb-runs", "tapes", id, new Uint8Array(bytes));
     }
 """
 RECORD = """

@@ -118,12 +118,7 @@ def test_a_run_of_chromium_replays_natively(
 def test_it_replays_in_the_page(machine: MachinePage, recorded: dict[str, Any]) -> None:
     found = machine.js(
         """const rewind = await sdk.runs.open(arg);
-        const shown = [];
-        for (;;) {
-            const { events, tick, whole } = await rewind.advance();
-            shown.push(...events);
-            if (whole) break;
-        }
+        const shown = await eventsOf(rewind);
         const half = await rewind.seek(Math.floor(rewind.end / 2));
         await rewind.seek(rewind.end);
         const back = await rewind.seek(Math.floor(rewind.end / 3));
@@ -178,12 +173,7 @@ def test_a_native_run_is_taken_in_and_replays(machine: MachinePage, native: str)
     found = machine.js(
         """const id = await sdk.runs.import(await (await fetch("/scratch/native.ebbrun")).blob());
         const rewind = await sdk.runs.open(id);
-        let shown = "";
-        for (;;) {
-            const { events, whole } = await rewind.advance();
-            for (const { data } of events) if (data) shown += text(data);
-            if (whole) break;
-        }
+        const shown = outputOf(await eventsOf(rewind));
         rewind.close();
         await sdk.runs.remove(id);
         return { shown, left: (await sdk.runs.list()).map((run) => run.id).includes(id) };"""
@@ -209,12 +199,7 @@ def test_a_native_run_that_goes_on_from_a_snapshot_replays_in_the_page(
     found = machine.js(
         """const id = await sdk.runs.import(await (await fetch("/scratch/goes_on.ebbrun")).blob());
         const rewind = await sdk.runs.open(id);
-        let shown = "";
-        for (let whole = false; !whole;) {
-            const found = await rewind.advance();
-            for (const { data } of found.events) if (data) shown += text(data);
-            whole = found.whole;
-        }
+        const shown = outputOf(await eventsOf(rewind));
         const back = await rewind.seek(1);
         const end = await rewind.seek(rewind.end);
         rewind.close();
@@ -235,12 +220,7 @@ GO_ON = """
     await readUntil(reader, /ready/);
     await first.saveRun();
     const rewind = await first.runs.open(first.recording.id);
-    let tick = 0;
-    for (let whole = false; !whole;) {
-        const found = await rewind.advance();
-        for (const one of found.events) if (one.data && text(one.data).includes("ready")) tick = one.tick;
-        whole = found.whole;
-    }
+    const { tick } = (await eventsOf(rewind)).findLast(({ data }) => data && text(data).includes("ready"));
     const snapshot = await first.snapshot();
     const ids = [first.recording.id];
     const seen = [];
@@ -267,15 +247,11 @@ REPLAY = """
     const rewind = await sdk.runs.open(arg);
     const shown = { stdout: "", tty: "" };
     const kinds = [];
-    let begin = null;
-    for (let whole = false; !whole;) {
-        const found = await rewind.advance();
-        for (const one of found.events) {
-            begin ??= one.tick;
-            if (one.data) shown[one.stream] += text(one.data);
-            else kinds.push([one.type, one.args?.join(" ") ?? one.exitCode ?? one.rows]);
-        }
-        whole = found.whole;
+    const events = await eventsOf(rewind);
+    const begin = events[0]?.tick ?? null;
+    for (const one of events) {
+        if (one.data) shown[one.stream] += text(one.data);
+        else kinds.push([one.type, one.args?.join(" ") ?? one.exitCode ?? one.rows]);
     }
     rewind.close();
     const { state, why } = await sdk.runs.verify(arg, { objects: true, replay: true });
@@ -412,12 +388,7 @@ def test_a_tab_that_is_closed_leaves_a_run_that_replays(machine: MachinePage) ->
     machine.until("return !(await sdk.runs.list()).find((run) => run.id === arg).live", id)
     found = machine.js(
         """const rewind = await sdk.runs.open(arg);
-        let shown = "";
-        for (;;) {
-            const { events, whole } = await rewind.advance();
-            for (const { data } of events) if (data) shown += text(data);
-            if (whole) break;
-        }
+        const shown = outputOf(await eventsOf(rewind));
         rewind.close();
         return { shown, cut: rewind.cut };""",
         id,

@@ -12,13 +12,6 @@ from e2e.machines import MachinePage
 
 # Snapshots as the store has them, but for their pages: [id, pages, pinned] of each, the oldest first.
 FILL = """
-    const root = await (await navigator.storage.getDirectory()).getDirectoryHandle("ebb-snapshots", { create: true });
-    const put = async (folder, name, bytes) => {
-        const file = await (await root.getDirectoryHandle(folder, { create: true })).getFileHandle(name, { create: true });
-        const out = await file.createWritable();
-        await out.write(bytes);
-        await out.close();
-    };
     let place = 1;
     for (const [number, [id, pages, pinned]] of arg.entries()) {
         const nodes = [];
@@ -29,11 +22,11 @@ FILL = """
                 rows.setUint32(page * 36 + 32, place++, true);
             }
             nodes.push([node, `${id}${node}`]);
-            await put("nodes", `${id}${node}`, rows.buffer);
+            await store("ebb-snapshots", "nodes", `${id}${node}`, rows.buffer);
         }
         const info = { id, created: 1000 + number, kernel: "00", heap: 1, low: 1, pages, tick: 1, about: {}, nodes, pinned };
-        await put("info", id, JSON.stringify(info));
-        await put("places", id, new Uint32Array(nodes.length * 513));
+        await store("ebb-snapshots", "info", id, JSON.stringify(info));
+        await store("ebb-snapshots", "places", id, new Uint32Array(nodes.length * 513));
     }
 """
 TAKE = """

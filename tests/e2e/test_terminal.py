@@ -4,16 +4,7 @@ from __future__ import annotations
 
 import re
 
-import pytest
-
 from e2e.machines import PROMPT, MachinePage
-
-
-@pytest.fixture
-def prompt(machine: MachinePage) -> MachinePage:
-    """A terminal with nothing but a prompt."""
-    machine.clear()
-    return machine
 
 
 def press(machine: MachinePage, *keys: str) -> None:

@@ -91,6 +91,26 @@ static void signals(void) {
     kill(0x7ffffff0, 40);
 }
 
+static void selecting(const int ends[2]) { // what is asked for is overwritten by what is found
+    unsigned long mask = 1ul << (SIGUSR1 - 1), sets[3][2] = {{1ul << ends[0], 1ul << (ends[1] - 2)}, {1ul << ends[0] | 1ul << ends[1]}};
+    struct timespec later = {77, 5}, soon = {0, 0};
+    struct { unsigned long *mask, size; } wait = {&mask, 8}, none = {NULL, 8};
+    dup3(ends[1], 62 + ends[1], O_CLOEXEC);
+    syscall(SYS_pselect6, 64 + ends[1], sets[0], sets[1], sets[2], &later, &wait);
+    sets[0][0] = 1ul << ends[0];
+    syscall(SYS_pselect6, ends[1], sets[0], NULL, NULL, &soon, &none);
+    sets[0][0] = 1ul << ends[1] | 1ul << 40;
+    syscall(SYS_pselect6, 41, sets[0], NULL, NULL, NULL, NULL);
+    syscall(SYS_pselect6, ends[1], NULL, NULL, sets[0], &soon, 8);
+    syscall(SYS_pselect6, 0, sets[0], NULL, NULL, &soon, NULL);
+    syscall(SYS_pselect6, -1, sets[0], NULL, NULL, &soon, NULL);
+    write(ends[1], "x", 1);
+    sets[0][0] = 1ul << ends[0], sets[1][0] = 1ul << ends[1];
+    syscall(SYS_pselect6, ends[1] + 1, sets[0], sets[1], NULL, NULL, NULL);
+    read(ends[0], sets, 1);
+    close(62 + ends[1]);
+}
+
 static void waiting(void) {
     int ends[2], one = 1, status;
     pipe2(ends, O_CLOEXEC | O_NONBLOCK);
@@ -101,6 +121,7 @@ static void waiting(void) {
     struct timespec later = {77, 5}, least = {0, 1000};
     syscall(SYS_ppoll, fds, 2, &later, NULL, 8);
     syscall(SYS_ppoll, fds, 1, &least, NULL, 8);
+    selecting(ends);
     read(ends[0], &status, 4);
     write(ends[1], "abc", 3);
     ioctl(ends[0], FIONREAD, &one);

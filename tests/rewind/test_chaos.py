@@ -69,6 +69,32 @@ def test_what_is_looked_for_can_be_chosen(ebb) -> None:
     assert ebb("explore", "--seeds", "1..2", "--image", "none-such", *script).returncode == 125
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--seed=4",
+        "--snapshot=last",
+        "-p8099:80",
+        "-q",
+        "--id-file=x",
+        "--no-record",
+        "--jit=verify",
+        "--core=x",
+    ],
+)
+def test_what_only_one_run_can_have_is_refused(ebb, option: str) -> None:
+    refused = ebb("explore", "--seeds", "1..2", option, "--", "false")
+    assert refused.returncode == 2 and b"is for one run, with `ebb run`" in refused.stderr
+
+
+def test_runs_of_several_harts_are_explored_and_options_of_the_program_are_its_own(ebb) -> None:
+    script = "sh", "-c", 'echo "$@"; false', "name", "--jobs", "5", "--seeds=7"
+    found = ebb("explore", "--seeds", "1..2", "--jobs", "1", "--harts", "2", *script)
+    assert found.returncode == 1, found.stderr
+    said, id = found.stdout.decode().splitlines()
+    assert said == "--jobs 5 --seeds=7" and ebb("replay", id).stdout.decode() == said + "\n"
+
+
 def allowed(root: Path) -> dict[str, set[str]]:
     found: dict[str, set[str]] = defaultdict(set)
     for row in re.findall(

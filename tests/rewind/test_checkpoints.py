@@ -49,7 +49,7 @@ def test_the_second_time_a_run_is_not_gone_through_and_is_the_same(
     digests = []
     for tick in places:
         first.seek(tick)
-        digests.append((first.tick, first.replay.next, first.replay.stage.digest()))
+        digests.append((first.tick, first.replay.next, first.replay.stage.host.digest()))
     first.replay.close()
     number, size = store.checkpoints(run.id)
     assert number > 3 and size > 1 << 20
@@ -59,7 +59,7 @@ def test_the_second_time_a_run_is_not_gone_through_and_is_the_same(
     assert (again, second.starts, second.endings) == (pid, first.starts, first.endings)
     for tick, digest in zip(places, digests, strict=True):
         second.seek(tick)
-        assert (second.tick, second.replay.next, second.replay.stage.digest()) == digest
+        assert (second.tick, second.replay.next, second.replay.stage.host.digest()) == digest
     begin = second.start_of(pid)
     assert second.step_back(pid, begin)
     second.seek(0)

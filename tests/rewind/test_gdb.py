@@ -181,7 +181,7 @@ def test_looking_changes_no_page_of_the_machine(runs: RunStore, crash: str, jit:
     assert plain.choose("reverse") == pid
     end = plain.end_of(pid)
     plain.seek(end)
-    digest = plain.replay.stage.digest()
+    digest = plain.replay.stage.host.digest()
 
     start = plain.start_of(pid)
     plain.seek(start)
@@ -200,7 +200,7 @@ def test_looking_changes_no_page_of_the_machine(runs: RunStore, crash: str, jit:
         plain.view.auxv(pid)
     assert {kind for kind, _, _ in met} >= {"WRITE", "READ"}
     plain.seek(end)
-    assert plain.replay.stage.digest() == digest
+    assert plain.replay.stage.host.digest() == digest
 
     found = []
     plain.stops = [stop for stop in stops if stop.kind == "WRITE"]

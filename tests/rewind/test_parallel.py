@@ -93,7 +93,7 @@ def moments(kernel: KernelModule, tape: Tape, chance: random.Random) -> None:
     for place in sorted(set(places)):
         forward.seek(place)
         now = forward.stage.port.report().now_ns
-        shown[place] = (forward.tick, forward.next, now, forward.stage.digest())
+        shown[place] = (forward.tick, forward.next, now, forward.stage.host.digest())
     forward.run()  # compares the machine at each digest: nothing has come of stopping
     for compiler in (None, Compiler(kernel, threshold=16)):
         again = opened(kernel, tape, compiler)
@@ -103,7 +103,7 @@ def moments(kernel: KernelModule, tape: Tape, chance: random.Random) -> None:
         for place in places:
             again.seek(place)
             now = again.stage.port.report().now_ns
-            assert (again.tick, again.next, now, again.stage.digest()) == shown[place], place
+            assert (again.tick, again.next, now, again.stage.host.digest()) == shown[place], place
         for _ in range(2):
             found = again.place(Moment(now_ns=(time := shown[chance.choice(places)][2])))
             again.seek(found)

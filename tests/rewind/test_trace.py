@@ -61,7 +61,7 @@ def test_taps_change_no_page_of_the_machine(run_id: str, jit: bool, part: float)
             replay.checkpoint_s = float("inf")
             replay.seek(int(plain.end * part * number / moments))
         assert plain.tick == tapped.tick
-        assert plain.stage.digest() == tapped.stage.digest(), f"at {plain.tick}"
+        assert plain.stage.host.digest() == tapped.stage.host.digest(), f"at {plain.tick}"
         tapped.sample()
     assert len(seen) > 200
     store.close()

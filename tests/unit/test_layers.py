@@ -26,11 +26,6 @@ SHARED = {
     "syscalls.tbl",
 }
 
-# Where a lower layer calls up, by name and with a reason.
-CALLS_UP = {
-    ("task/task.h", "fs"),  # nothing: kept empty on purpose
-}
-
 
 def layer(directory: str) -> int:
     return next(number for number, names in enumerate(LAYERS) if directory in names)
@@ -59,12 +54,3 @@ def test_kernel_directories_include_only_what_is_above_them() -> None:
 def test_generated_pages_are_current() -> None:
     for name, make in reference.PAGES.items():
         assert (ROOT / "docs" / name).read_text() == make(), f"run: python3 build.py docs ({name})"
-
-
-def test_js_is_imported_in_two_modules_at_most() -> None:
-    users = [
-        path.name
-        for path in (ROOT / "runtime_py" / "ebbtide").rglob("*.py")
-        if re.search(r"^\s*(import js|from js)\b", path.read_text(), re.M)
-    ]
-    assert len(users) <= 2, users

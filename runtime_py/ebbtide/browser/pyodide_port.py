@@ -15,6 +15,7 @@ from pyodide.ffi import create_proxy
 
 from ..abi import Abi, Status, Struct
 from ..errors import InternalError
+from ..machine_pages import page_hashes
 from ..port import (
     JIT_EARLY_TIERED,
     JIT_PACE,
@@ -293,8 +294,16 @@ class PyodideHostPort:
         """Have the order of passes written, or follow one; returns the address of struct order_log."""
         return unsigned32(self._exports.k_order(mode, size))
 
-    def alloc(self, size: int) -> int:
-        """Allocate private memory, which stays."""
+    def tap(self, mask: int) -> None:
+        """Ask for records of taps: bit n for the n-th."""
+        self._exports.k_tap(mask)
+
+    def sample(self, hart: int) -> None:
+        """Ask for a record of what a hart's task does; only between its steps."""
+        self._exports.k_sample(hart)
+
+    def private_alloc(self, size: int) -> int:
+        """Take private memory; nothing in the machine may depend on where things lie there."""
         return unsigned32(self._mail_alloc(size))
 
     def digest(self) -> bytes:
@@ -303,6 +312,10 @@ class PyodideHostPort:
         digest = self.read(address, 32)
         self._exports.k_mail_free(signed32(address))
         return digest
+
+    def page_hashes(self) -> bytes:
+        """Hash each machine page in use; only between steps."""
+        return page_hashes(self.abi, self.span(), self.read)
 
     def _write(self, address: int, control: Control) -> None:
         self._memory.write(address, control.value.to_bytes(4, "little"))

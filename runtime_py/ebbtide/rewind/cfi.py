@@ -11,6 +11,7 @@ import contextlib
 import struct
 from dataclasses import dataclass, field
 
+from ..leb128 import signed, unsigned
 from .elf import Elf
 
 RA, SP, FP = 1, 2, 8
@@ -104,12 +105,12 @@ class Frames:
     def _cie(self, number: int, at: int, stop: int) -> None:
         end = self._data.index(b"\0", at + 1)
         names = self._data[at + 1 : end].decode("ascii")
-        code, at = _uleb(self._data, end + 1)
-        data, at = _sleb(self._data, at)
-        _, at = _uleb(self._data, at)  # the return address is ra
+        code, at = unsigned(self._data, end + 1)
+        data, at = signed(self._data, at)
+        _, at = unsigned(self._data, at)  # the return address is ra
         encoding = 0
         if names.startswith("z"):
-            size, at = _uleb(self._data, at)
+            size, at = unsigned(self._data, at)
             program = at + size
             for name in names[1:]:
                 if name == "R":
@@ -135,7 +136,7 @@ class Frames:
         (size,) = struct.unpack_from(form, self._data, at)
         at += struct.calcsize(form)
         if common.augmented:
-            extra, at = _uleb(self._data, at)
+            extra, at = unsigned(self._data, at)
             at += extra
         self._all.append(_Function(start, start + size, cie, at, stop))
 
@@ -149,7 +150,7 @@ class Frames:
             if code == 0x40:
                 here += low * common.code
             elif code == 0x80:
-                offset, at = _uleb(program, at)
+                offset, at = unsigned(program, at)
                 row.saved[low] = offset * common.data
             elif code == 0xC0:
                 _restore(row, first, low)
@@ -163,26 +164,26 @@ class Frames:
                 kept = stack.pop()
                 row.register, row.offset, row.saved = kept.register, kept.offset, kept.saved
             elif low in (0x05, 0x11):  # offset_extended, _sf
-                register, at = _uleb(program, at)
-                offset, at = (_uleb if low == 0x05 else _sleb)(program, at)
+                register, at = unsigned(program, at)
+                offset, at = (unsigned if low == 0x05 else signed)(program, at)
                 row.saved[register] = offset * common.data
             elif low in (0x06, 0x07, 0x08):  # restore_extended, undefined, same_value
-                register, at = _uleb(program, at)
+                register, at = unsigned(program, at)
                 if low == 0x06:
                     _restore(row, first, register)
                 else:
                     row.saved.pop(register, None)
             elif low in (0x0C, 0x12):  # def_cfa, _sf
-                row.register, at = _uleb(program, at)
-                row.offset, at = (_uleb if low == 0x0C else _sleb)(program, at)
+                row.register, at = unsigned(program, at)
+                row.offset, at = (unsigned if low == 0x0C else signed)(program, at)
                 row.offset *= common.data if low == 0x12 else 1
             elif low == 0x0D:
-                row.register, at = _uleb(program, at)
+                row.register, at = unsigned(program, at)
             elif low in (0x0E, 0x13):  # def_cfa_offset, _sf
-                row.offset, at = (_uleb if low == 0x0E else _sleb)(program, at)
+                row.offset, at = (unsigned if low == 0x0E else signed)(program, at)
                 row.offset *= common.data if low == 0x13 else 1
             elif low == 0x2E:  # GNU_args_size
-                _, at = _uleb(program, at)
+                _, at = unsigned(program, at)
             elif low:
                 raise ValueError("a rule by an expression")
             if here > until:
@@ -194,20 +195,3 @@ def _restore(row: Row, first: Row, register: int) -> None:
         row.saved[register] = first.saved[register]
     else:
         row.saved.pop(register, None)
-
-
-def _uleb(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 128:
-            return value, at
-
-
-def _sleb(data: bytes, at: int) -> tuple[int, int]:
-    begin = at
-    value, at = _uleb(data, at)
-    bits = 7 * (at - begin)
-    return (value - (1 << bits) if value >> (bits - 1) else value), at

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 
 from ..abi import Status
 from ..errors import EbbError, InternalError
-from ..order import RING, Memory
-from ..port import Port
+from ..order import FOLLOW, RING
 from ..recording import EVENT, ORDER, ReplayDiverged, ReplayDriver, Written
+from .stage import Stage
 
 
 class OrderedDriver(ReplayDriver):
@@ -21,41 +21,39 @@ class OrderedDriver(ReplayDriver):
 
     def __init__(
         self,
-        port: Port,
+        stage: Stage,
         entries: Sequence[Written],
-        memory: Memory,
-        log: int,
-        *,
-        alloc: Callable[[int], int],
-        digest: Callable[[], bytes],
-        page_hashes: Callable[[], bytes],
         drain: Callable[[], None],
         budget: Callable[[], int],
         place: bytes | None = None,
     ) -> None:
+        self._host = host = stage.host
         super().__init__(
-            port, entries, digest=digest, drain=drain, page_hashes=page_hashes, budget=budget
+            stage.port,
+            entries,
+            digest=host.digest,
+            drain=drain,
+            page_hashes=host.page_hashes,
+            budget=budget,
         )
         self.until_ns = 0  # `advance` stops when it is so late
-        self._memory = memory
-        self._layout = port.abi.structs["order_log"]
+        self._layout = self.port.abi.structs["order_log"]
         if "place" not in self._layout.fields:
             raise EbbError(
                 "this run's kernel is older than moments of several harts; record it again"
             )
-        self._log = log
-        self._alloc = alloc
+        self._log = host.order(FOLLOW, 0)
         self._room = self._feed = self._at = 0
         self._fed = -1  # the entry that the kernel follows
         if place is not None:
             self._at = int.from_bytes(place[:4], "little")
-            self._memory.write(self._value("place"), place[4:])
+            self._host.write(self._value("place"), place[4:])
         self.port.step(0)  # a report of where it is
         self.tick = self.port.report().moment
 
     def place(self) -> bytes:
         """Return what there is to know of this moment beside the machine's pages."""
-        blob = self._memory.read(self._value("place"), self._value("place_len"))
+        blob = self._host.read(self._value("place"), self._value("place_len"))
         return self._at.to_bytes(4, "little") + blob
 
     def run(self, stop: int | None = None) -> None:
@@ -83,19 +81,19 @@ class OrderedDriver(ReplayDriver):
         return ReplayDiverged(f"entry {self.next}, at tick {self.tick}: {what}")
 
     def _value(self, name: str) -> int:
-        return self._layout.integer(self._memory.read(self._log, self._layout.size), name)
+        return self._layout.integer(self._host.read(self._log, self._layout.size), name)
 
     def _set(self, name: str, value: int) -> None:
         field = self._layout.fields[name]
-        self._memory.write(self._log + field.offset, value.to_bytes(field.width, "little"))
+        self._host.write(self._log + field.offset, value.to_bytes(field.width, "little"))
 
     def _follow(self, data: bytes, tick: int) -> bool:
         """Step once; whether all of this piece has been done."""
         if self._fed != self.next:
             if len(data) > self._room:
                 self._room = max(RING, len(data))
-                self._feed = self._alloc(self._room)
-            self._memory.write(self._feed, data)
+                self._feed = self._host.private_alloc(self._room)
+            self._host.write(self._feed, data)
             for name, value in (("feed", self._feed), ("len", len(data)), ("at", self._at)):
                 self._set(name, value)
             self._fed = self.next
@@ -105,7 +103,7 @@ class OrderedDriver(ReplayDriver):
         self.tick, self._at = report.moment, self._value("at")
         self.drain()
         if status is Status.PANIC:
-            text = self._memory.read(report.detail, 256).partition(b"\0")[0].decode()
+            text = self._host.read(report.detail, 256).partition(b"\0")[0].decode()
             raise self._differs(text)
         late = bool(self.until_ns) and report.now_ns >= self.until_ns
         self.stopped = late or (self.watches and status is Status.READY and bool(report.detail))

@@ -145,7 +145,7 @@ class PastFiles:
                 port.jit_install(port.report().detail)
             elif status is Status.PANIC or not (left := left - 1):
                 raise EbbError("the files of that moment cannot be read")
-            for record in self._stage.outbox():
+            for record in self._stage.host.outbox():
                 self._answer(record)
 
     def _answer(self, record: bytes) -> None:

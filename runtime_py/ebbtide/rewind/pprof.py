@@ -9,6 +9,7 @@ import gzip
 import json
 from collections.abc import Iterable
 
+from .. import leb128
 from .profile import Frame, Profile
 
 
@@ -80,13 +81,7 @@ def speedscope(profile: Profile, name: str) -> str:
 
 # ---- pprof's profile.proto -----------------------------------------------------------------------
 def _varint(value: int) -> bytes:
-    out = bytearray()
-    value &= (1 << 64) - 1
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    return leb128.written(value & (1 << 64) - 1)
 
 
 def _number(field: int, value: int) -> bytes:

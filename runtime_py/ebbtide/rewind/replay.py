@@ -11,18 +11,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..abi import Abi
 from ..errors import EbbError
 from ..events import CallEnded, Events
 from ..recording import END, EVENT, META, ORDER, PAGES, ReplayDriver, Written
 from .moment import Moment, now_at
+from .ordered import OrderedDriver
 from .output import Chunk, OutputCheck, OutputHash, Streams
 from .stage import Pages, Stage
-
-if TYPE_CHECKING:
-    from .ordered import OrderedDriver
 
 SLICE = 1 << 26  # ticks between two looks at the outbox
 CHECKPOINT_S = 0.5  # of replay between two checkpoints
@@ -176,8 +174,6 @@ class Replay:
 
     @property
     def _ordered(self) -> OrderedDriver:
-        from .ordered import OrderedDriver
-
         assert isinstance(self._driver, OrderedDriver)
         return self._driver
 
@@ -209,7 +205,7 @@ class Replay:
         """Return to a moment."""
         self.stage.close()
         self.stage = self._new_stage(self.ram, checkpoint.pages)
-        self.stage.tap(self._taps)
+        self.stage.host.tap(self._taps)
         self._check.restore(checkpoint.output)
         self._streams, self._seen = checkpoint.streams.copy(), checkpoint.next
         self._driver = self._drive(checkpoint.tick, checkpoint.next, checkpoint.place)
@@ -232,18 +228,18 @@ class Replay:
         """Return another machine that is as this one is now, for whoever wants to go on with it."""
         made = self._new_stage(self.ram, self.stage.pages())
         if self.ordered:
-            made.ordered(self.entries, lambda: None, lambda: 0, self._ordered.place())
+            OrderedDriver(made, self.entries, lambda: None, lambda: 0, self._ordered.place())
             made.settle()
         return made
 
     def tap(self, *names: str) -> None:
         """Ask for the records of these taps, and no others; they come to `on_record`."""
         self._taps = sum(1 << self.abi.groups["tap"][name] for name in names)
-        self.stage.tap(self._taps)
+        self.stage.host.tap(self._taps)
 
     def sample(self) -> None:
         """Have a record made of what runs now, if SAMPLE is asked for."""
-        self.stage.sample()
+        self.stage.host.sample(0)
         self._drain()
 
     def close(self) -> None:
@@ -252,14 +248,16 @@ class Replay:
 
     def _drive(self, tick: int, next: int, place: bytes | None = None) -> ReplayDriver:
         if self.ordered:
-            driver: ReplayDriver = self.stage.ordered(self.entries, self._drain, self._slice, place)
+            driver: ReplayDriver = OrderedDriver(
+                self.stage, self.entries, self._drain, self._slice, place
+            )
             driver.next, driver.watches = next, True
             return driver
         driver = ReplayDriver(
             self.stage.port,
             self.entries,
-            digest=self.stage.digest,
-            page_hashes=self.stage.page_hashes,
+            digest=self.stage.host.digest,
+            page_hashes=self.stage.host.page_hashes,
             drain=self._drain,
             budget=self._slice,
         )
@@ -275,7 +273,7 @@ class Replay:
         while self._seen < self._driver.next:
             self._streams.event(self.entries[self._seen])
             self._seen += 1
-        for record in self.stage.outbox():
+        for record in self.stage.host.outbox():
             self._check.add(record, tick)
             self.on_record(tick, record)
             if self.abi.out_name(record) == "CALL":

@@ -6,16 +6,16 @@ whole machine. They are held in pieces, and what two moments have in common they
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from ..order import SETTLE, Memory
 from ..port import Port
 
 if TYPE_CHECKING:
-    from ..recording import Written
     from .debug_view import DebugView
-    from .ordered import OrderedDriver
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,8 @@ class Pages:
     pieces: Mapping[int, bytes]
 
 
-class Stage(Protocol):
-    """What a replay asks of a memory."""
-
-    port: Port
+class StageHost(Memory, Protocol):
+    """The kernel role's port of a stage."""
 
     def outbox(self) -> Iterator[bytes]:
         """Take all records out."""
@@ -36,32 +34,41 @@ class Stage(Protocol):
     def digest(self) -> bytes:
         """Return the SHA-256 over all machine pages."""
 
-    def ordered(
-        self,
-        entries: Sequence[Written],
-        drain: Callable[[], None],
-        budget: Callable[[], int],
-        place: bytes | None,
-    ) -> OrderedDriver:
-        """Follow the order in which several harts ran, from the beginning or from where they were."""
-
-    def settle(self) -> None:
-        """Make the machine one of one hart, which whoever wants to goes on with."""
-
     def page_hashes(self) -> bytes:
         """Return a hash of each machine page in use."""
 
-    def pages(self, like: Pages | None = None) -> Pages:
-        """Copy all machine pages in use; pieces that are as in `like` are shared with it."""
+    def order(self, mode: int, size: int) -> int:
+        """Have the order of passes written, or follow one; returns the address of struct order_log."""
 
-    def debug(self) -> DebugView:
-        """Look at what lies in them."""
+    def private_alloc(self, size: int) -> int:
+        """Take private memory, which stays."""
 
     def tap(self, mask: int) -> None:
         """Ask for records of taps: bit n for the n-th."""
 
-    def sample(self) -> None:
-        """Ask once for a record of what the hart's task does now."""
+    def sample(self, hart: int) -> None:
+        """Ask once for a record of what a hart's task does now."""
 
+
+class Stage(ABC):
+    """What a replay asks of a memory."""
+
+    host: StageHost
+    port: Port
+
+    def settle(self) -> None:
+        """Make the machine one of one hart, which whoever wants to goes on with."""
+        self.host.order(SETTLE, 0)
+        self.port.step(0)  # a report of it
+
+    @abstractmethod
+    def pages(self, like: Pages | None = None) -> Pages:
+        """Copy all machine pages in use; pieces that are as in `like` are shared with it."""
+
+    @abstractmethod
+    def debug(self) -> DebugView:
+        """Look at what lies in them."""
+
+    @abstractmethod
     def close(self) -> None:
         """Give the memory back."""

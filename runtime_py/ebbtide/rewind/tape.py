@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
+from .. import leb128
 from ..abi import Abi
 from ..errors import EbbError
 from ..recording import EVENT, ORDER, Entry, Written
@@ -137,12 +138,14 @@ class _ClockLine:
         self._set(tick, base, mul)
         if not known or jump < 0 or mul & ((1 << _MUL_STEP) - 1) or pad or suspend:
             return None
-        return _varint(mul >> _MUL_STEP << 1 | bool(jump)) + (_varint(jump) if jump else b"")
+        return leb128.written(mul >> _MUL_STEP << 1 | bool(jump)) + (
+            leb128.written(jump) if jump else b""
+        )
 
     def long(self, tick: int, raw: bytes, at: int) -> tuple[bytes, int]:
         """Read what `short` wrote; returns the event and the offset behind."""
-        coded, at = _read_varint(raw, at)
-        jump, at = _read_varint(raw, at) if coded & 1 else (0, at)
+        coded, at = leb128.unsigned(raw, at)
+        jump, at = leb128.unsigned(raw, at) if coded & 1 else (0, at)
         base, mul = self._now(tick) + jump, coded >> 1 << _MUL_STEP
         self._set(tick, base, mul)
         return _CLOCK.pack(2, _CLOCK.size, base, mul, 0, 0), at
@@ -200,12 +203,16 @@ class TapeWriter:
 
     def _add(self, entry: Entry | Named) -> None:
         if isinstance(entry, Named):
-            self._raw += _varint(entry.kind << 1 | _BY_OBJECT) + _varint(entry.tick - self._tick)
-            self._raw += _varint(0) + _varint(entry.length) + entry.hash
+            self._raw += leb128.written(entry.kind << 1 | _BY_OBJECT) + leb128.written(
+                entry.tick - self._tick
+            )
+            self._raw += leb128.written(0) + leb128.written(entry.length) + entry.hash
             return
         data, tail = entry.data, b""
         if entry.kind == EVENT and (short := self._clock.short(entry.tick, data)) is not None:
-            self._raw += _varint(_SHORT_CLOCK << 1) + _varint(entry.tick - self._tick) + short
+            self._raw += (
+                leb128.written(_SHORT_CLOCK << 1) + leb128.written(entry.tick - self._tick) + short
+            )
             return
         if self._objects is not None and len(data) >= OBJECT_LEAST and entry.kind != ORDER:
             split = 0
@@ -213,12 +220,12 @@ class TapeWriter:
                 split = self._heads.get(int.from_bytes(data[:4], "little"), 0)
             data, tail = data[:split], data[split:]
         raw = self._raw
-        raw += _varint(entry.kind << 1 | (_BY_OBJECT if tail else 0))
-        raw += _varint(entry.tick - self._tick)
-        raw += _varint(len(data)) + data
+        raw += leb128.written(entry.kind << 1 | (_BY_OBJECT if tail else 0))
+        raw += leb128.written(entry.tick - self._tick)
+        raw += leb128.written(len(data)) + data
         if tail:
             assert self._objects is not None
-            raw += _varint(len(tail)) + self._objects.put(tail)
+            raw += leb128.written(len(tail)) + self._objects.put(tail)
 
     def flush(self) -> None:
         """Hand all leaves to the system, the one that is being filled among them."""
@@ -381,19 +388,19 @@ class TapeReader:
         try:
             while at < len(raw):
                 begin = at
-                tag, at = _read_varint(raw, at)
-                delta, at = _read_varint(raw, at)
+                tag, at = leb128.unsigned(raw, at)
+                delta, at = leb128.unsigned(raw, at)
                 tick += delta
                 count += 1
                 if tag == _SHORT_CLOCK << 1:
                     data, at = clock.long(tick, raw, at)
                     yield Entry(EVENT, tick, data), at - begin, 0
                     continue
-                length, at = _read_varint(raw, at)
+                length, at = leb128.unsigned(raw, at)
                 data = raw[at : at + length]
                 at += length
                 if tag & _BY_OBJECT:
-                    beside, at = _read_varint(raw, at)
+                    beside, at = leb128.unsigned(raw, at)
                     if self.objects is None:
                         raise TapeDamaged("the tape names objects, and there are none")
                     hash = raw[at : at + 32]
@@ -421,23 +428,3 @@ class TapeReader:
         for leaf in self.leaves:
             head = self.link(head, leaf, hashlib.sha256(self.raw(leaf)).digest())
         return head
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def _read_varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value |= (byte & 127) << shift
-        at += 1
-        if byte < 128:
-            return value, at
-        shift += 7

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterator, Sequence
 
-from ..order import FOLLOW, SETTLE
-from ..recording import Written
 from ..wasmtime_jit import Compiler
 from ..wasmtime_kernel import WASM_PAGE, KernelModule, SharedMemory
 from ..wasmtime_port import WasmtimeHostPort, WasmtimePort
 from .debug_view import DebugView
-from .ordered import OrderedDriver
 from .stage import Pages, Stage
 
 PIECE = 1 << 16
@@ -53,61 +49,20 @@ class WasmtimeStage(Stage):
         self.abi = kernel.abi
         self.base, self.page = self.abi.const["MACHINE_BASE"], self.abi.const["PAGE_SIZE"]
         self.memory = SharedMemory(kernel, (self.base + ram) // WASM_PAGE)
-        self.host = WasmtimeHostPort(kernel, self.memory)
+        self.host: WasmtimeHostPort = WasmtimeHostPort(kernel, self.memory)
         self.host.attach(ram // self.page, 1)
         for at, piece in pages.pieces.items() if pages else ():
             self.memory.write(at, piece)
         self.port: WasmtimePort = WasmtimePort(kernel, self.memory, self.host.seat(0), compiler)
         self._debug: DebugView | None = None
 
-    def outbox(self) -> Iterator[bytes]:
-        return self.host.outbox()
-
-    def digest(self) -> bytes:
-        return self.host.digest()
-
-    def page_hashes(self) -> bytes:
-        return self.host.page_hashes()
-
     def pages(self, like: Pages | None = None) -> Pages:
         return pages_of(self.host, like)
-
-    def ordered(
-        self,
-        entries: Sequence[Written],
-        drain: Callable[[], None],
-        budget: Callable[[], int],
-        place: bytes | None,
-    ) -> OrderedDriver:
-        host = self.host
-        log = host.order(FOLLOW, 0)
-        return OrderedDriver(
-            self.port,
-            entries,
-            self.memory,
-            log,
-            alloc=host.private_alloc,
-            digest=self.digest,
-            page_hashes=self.page_hashes,
-            drain=drain,
-            budget=budget,
-            place=place,
-        )
-
-    def settle(self) -> None:
-        self.host.order(SETTLE, 0)
-        self.port.step(0)  # a report of it
 
     def debug(self) -> DebugView:
         if self._debug is None:
             self._debug = DebugView(self.abi, self.host)
         return self._debug
-
-    def tap(self, mask: int) -> None:
-        self.host.tap(mask)
-
-    def sample(self) -> None:
-        self.host.sample(0)
 
     def close(self) -> None:
         pass  # the memory goes with its last reference

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from build_steps import check, common, kernel, setup, site, wasm
+from ebbtide import leb128
 
 
 @pytest.fixture
@@ -72,21 +73,13 @@ def test_modules_that_take_js_at_their_top_stay_out_of_the_snapshot(tmp_path: Pa
     assert not site.takes_js(module)
 
 
-def leb(value: int) -> bytes:
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*out, value])
-
-
 def module_bytes(maximum: int) -> bytes:
     """A module that imports shared memory, with one global, exported as __heap_base."""
-    imports = b"\x01\x03env\x06memory\x02\x03" + leb(1024) + leb(maximum)
+    imports = b"\x01\x03env\x06memory\x02\x03" + leb128.written(1024) + leb128.written(maximum)
     globals_ = b"\x01\x7f\x00\x41" + b"\x80\x80\x04" + b"\x0b"  # i32.const 65536
     exports = b"\x01\x0b__heap_base\x03\x00"
     sections = ((wasm.IMPORT, imports), (wasm.GLOBAL, globals_), (wasm.EXPORT, exports))
-    body = b"".join(bytes([number]) + leb(len(data)) + data for number, data in sections)
+    body = b"".join(bytes([number]) + leb128.written(len(data)) + data for number, data in sections)
     return b"\0asm\x01\0\0\0" + body
 
 
