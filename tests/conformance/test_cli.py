@@ -292,6 +292,19 @@ def test_a_wrong_command_line_is_told_what_is_right(words: tuple[str, ...], said
     ), lines
 
 
+def test_a_program_ends_though_nobody_reads_its_trace() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer):
+        ended = subprocess.run(
+            [*EBB, "run", "-q", "--strace", "--", "sh", "-c", "echo on; exit 5"],
+            stdout=subprocess.PIPE,
+            stderr=writer,
+            timeout=PATIENCE_S,
+        )
+    assert (ended.returncode, ended.stdout) == (5, b"on\n")
+
+
 def test_strace_names_the_calls() -> None:
     ended = ebb("run", "--strace", "--", "true")
     assert ended.returncode == 0 and b"exit_group(0)" in ended.stderr
