@@ -281,6 +281,8 @@ def test_timeout_takes_a_unit() -> None:
         (("verify", "--key", "00"), "'00' is no key; write its 64 digits from 0 to f"),
         (("describe", "last"), "usage: ebb describe run [RUN]"),
         (("export", "last", "file"), "usage: ebb export run RUN FILE"),
+        (("snapshot",), "ACTION, one of create, fork, restore, list, export, import, verify, rm"),
+        (("snapshot", "fork", "last"), "Write it after --, as in: ebb snapshot fork last -- ls -l /"),
         (("replay", "/etc/passwd"), "/etc/passwd is neither a run nor an exported one"),
     ],
 )  # fmt: skip
