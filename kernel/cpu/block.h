@@ -99,7 +99,8 @@ enum { FMA_MINUS_PRODUCT = 1 << 20, FMA_MINUS_ADDEND = 1 << 21 };
 // The running task's registers, at an address the compiler knows: each operand is then one load. A
 // hart's part is filled and emptied by cpu_run. Writes to x0 go to REG_SINK. Compiled code finds here all
 // it needs of its hart.
-enum { REG_F = 32, REG_SINK = 64, CONTEXT_WORDS = 128 };
+enum { REG_F = 32, REG_SINK = 64, CONTEXT_WORDS = 256 };
+#define JIT_DEPTH 160
 extern u64 register_file[HART_MAX * CONTEXT_WORDS];
 
 enum { REASON_NONE, REASON_INTERPRET, REASON_FUEL }; // the interpreter must execute the instruction at pc; first of all, fuel
@@ -107,7 +108,6 @@ enum { REASON_NONE, REASON_INTERPRET, REASON_FUEL }; // the interpreter must exe
 struct jit_context {
     u64 reg[REG_SINK + 2];
     u64 pc;        // set by compiled code when it returns
-    u64 expect;    // where the function that runs returns to, in compiled code or what waits for it
     u32 reason;    // why compiled code leaves
     u32 slot;      // where the interpreter comes back to compiled code
     maddr tlb;     // struct tlb
@@ -117,6 +117,7 @@ struct jit_context {
     u32 nearest;   // as run.nearest
     u32 fcsr;      // as cpu_cache.fcsr
     u32 where;     // of an instruction left: its distance from the entry << 8 | instructions to give fuel back for
+    u64 expect[JIT_DEPTH + 2]; // where a call returns to that was made when so many could still be nested
 };
 #define REGISTER(offset) (*(u64 *)((char *)register_file + (offset)))
 
@@ -268,7 +269,7 @@ struct op *code_scratch(struct cpu_cache *cache, u32 word, u32 off);
 void code_resolve(struct hart *hart, struct cpu_cache *cache, struct op *op, u64 base);
 
 // run.c. Compiled code, which may be deep in calls, cannot go on at pc by itself, or leaves the instruction there
-// (context->reason). Interpret until what was called last has returned to context->expect; so those calls
+// (context->reason). Interpret until what was called last has returned to `expect`; so those calls
 // stand. `stops`: come back at the next compiled code, context->slot, too. If neither comes to be, all of
 // them return: run.pc and run.fuel say what is next.
-i32 interpret_for(struct cpu_cache *cache, i32 fuel, u64 pc, i32 depth, bool stops);
+i32 interpret_for(struct cpu_cache *cache, i32 fuel, u64 pc, u64 expect, i32 depth, bool stops);

@@ -326,7 +326,7 @@ static enum end execute_compiled(struct session *s, struct op *op) {
     struct jit_context *context = s->cache->context;
     u64 before = s->left + (u64)(i64)run->fuel;
     context->reason = 0;
-    context->expect = s->expect;
+    context->expect[s->depth + 1] = s->expect;
     i32 fuel = ((region_fn *)(uintptr_t)slot)(context, run->fuel, s->depth, pc);
     if (!s->unwinding) {
         run->fuel = fuel;
@@ -567,7 +567,7 @@ static bool run_slice(struct session *s) {
 }
 
 // ---- On behalf of compiled code ----------------------------------------------------------------
-i32 interpret_for(struct cpu_cache *cache, i32 fuel, u64 pc, i32 depth, bool stops) {
+i32 interpret_for(struct cpu_cache *cache, i32 fuel, u64 pc, u64 expect, i32 depth, bool stops) {
     struct jit_context *context = cache->context;
     struct session *s = cache->session, before = *s;
     struct run *run = &cache->run;
@@ -585,8 +585,8 @@ i32 interpret_for(struct cpu_cache *cache, i32 fuel, u64 pc, i32 depth, bool sto
         fuel = more;
     }
     context->reason = REASON_NONE;
-    s->expect = context->expect;
-    code_await(s->hart, cache, s->expect);
+    s->expect = expect;
+    code_await(s->hart, cache, expect);
     s->depth = depth;
     s->stops = stops;
     s->slot = 0;

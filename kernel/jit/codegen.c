@@ -36,6 +36,9 @@ static void state_load(struct translation *t) {
     }
 }
 
+// Of one hart, context and jump table are always at the same place: engines need no registers for them.
+static bool is_only(const struct translation *t) { return !t->jit->cache->smp; }
+
 static void locals(struct translation *t, u32 count, u32 type) {
     put_u(&t->code, count);
     put(&t->code, type);
@@ -127,6 +130,26 @@ static void reason(struct translation *t, i32 why) {
     mem(t, W_I32_STORE, 2, CONTEXT(reason));
 }
 
+// The address, but for the offset returned, of where the call returns to that is made now.
+static u32 expected(struct translation *t) {
+    get(t, L_DEPTH);
+    const32(t, 3);
+    op(t, W_I32_SHL);
+    if (is_only(t))
+        return MADDR(t->jit->cache->context) + CONTEXT(expect);
+    get(t, L_CONTEXT);
+    op(t, W_I32_ADD);
+    return CONTEXT(expect);
+}
+
+// What goes on in our place, but nests, returns to where we do.
+static void inherit(struct translation *t) {
+    u32 base = expected(t);
+    expected(t);
+    mem(t, W_I64_LOAD, 3, base + 8);
+    mem(t, W_I64_STORE, 3, base);
+}
+
 // Call the region at the slot on the stack, behind its arguments, or go on there in our place.
 static void enter(struct translation *t, bool tail) {
     op_u(t, tail ? W_RETURN_CALL_INDIRECT : W_CALL_INDIRECT, 0);
@@ -155,6 +178,8 @@ void go_on_write(struct translation *t) {
     get(t, L_FUEL);
     op(t, W_RETURN);
     op(t, W_END);
+    if (!tail)
+        inherit(t);
     arguments(t, !tail);
     get(t, L_CONTEXT);
     mem(t, W_I64_LOAD, 3, CONTEXT(pc));
@@ -283,17 +308,20 @@ static void return_to(struct translation *t) {
 // depth.
 static void transfer(struct translation *t, bool call) {
     bool tail = !call && t->jit->features & JIT_TAIL_CALLS;
-    get(t, L_CONTEXT);
-    mem(t, W_I32_LOAD, 2, CONTEXT(jump));
+    u32 base = is_only(t) ? MADDR(t->jit->jump) : 0;
     get(t, temp(t, TEMP_A));
     op(t, W_I32_WRAP_I64);
     const32(t, 3); // parcels times the size of an entry
     op(t, W_I32_SHL);
     const32(t, (JIT_JUMPS - 1) * sizeof(struct jit_jump));
     op(t, W_I32_AND);
-    op(t, W_I32_ADD);
+    if (!base) {
+        get(t, L_CONTEXT);
+        mem(t, W_I32_LOAD, 2, CONTEXT(jump));
+        op(t, W_I32_ADD);
+    }
     tee(t, temp32(t, TEMP_ENTRY));
-    mem(t, W_I64_LOAD, 3, offsetof(struct jit_jump, pc));
+    mem(t, W_I64_LOAD, 3, base + offsetof(struct jit_jump, pc));
     get(t, temp(t, TEMP_A));
     op(t, W_I64_NE);
     if (!tail) {
@@ -311,11 +339,13 @@ static void transfer(struct translation *t, bool call) {
     } else {
         continue_for_us(t);
         op(t, W_END);
+        if (!tail)
+            inherit(t);
     }
     arguments(t, !tail);
     get(t, temp(t, TEMP_A));
     get(t, temp32(t, TEMP_ENTRY));
-    mem(t, W_I32_LOAD, 2, offsetof(struct jit_jump, slot));
+    mem(t, W_I32_LOAD, 2, base + offsetof(struct jit_jump, slot));
     enter(t, tail);
     if (call)
         op(t, W_END);
@@ -509,9 +539,13 @@ static bool backward(const struct translation *t, u16 from, u16 to) {
     return t->block[to].order <= t->block[from].order;
 }
 
-// A branch that is just one: to a loop's head or to where paths meet.
-static bool by_label(const struct translation *t, u16 from, u16 to) {
+static bool is_labelled(const struct translation *t, u16 from, u16 to) {
     return to != NO_BLOCK && (backward(t, from, to) || t->block[to].merge);
+}
+
+// An edge that is just a branch: to a loop's head or to where paths meet, with nothing to write back.
+static bool by_label(const struct translation *t, u16 from, u32 k) {
+    return is_labelled(t, from, t->block[from].succ[k]) && !written_between(t, from, k);
 }
 
 static u32 label_of(const struct translation *t, u16 from, u16 to) {
@@ -522,9 +556,10 @@ static u32 label_of(const struct translation *t, u16 from, u16 to) {
 static void go(struct translation *t, u16 from, u32 k) {
     const struct block *block = &t->block[from];
     u16 to = block->succ[k];
+    registers_store(t, written_between(t, from, k));
     if (to == NO_BLOCK)
         leave_to(t, block, block->exit[k].off);
-    else if (by_label(t, from, to))
+    else if (is_labelled(t, from, to))
         op_u(t, W_BR, label_of(t, from, to));
     else
         tree(t, to);
@@ -539,10 +574,18 @@ static void unless_at(struct translation *t, i32 off) {
     op_u(t, W_IF, T_NONE);
 }
 
+// Where the call that is made now returns to.
 static void expect(struct translation *t, i32 off) {
-    get(t, L_CONTEXT);
+    u32 base = expected(t);
     get_pc(t, off);
-    mem(t, W_I64_STORE, 3, CONTEXT(expect));
+    mem(t, W_I64_STORE, 3, base);
+}
+
+// What is known of the TLB is older than this, or it was known before the last call, too.
+static void lost_load(struct translation *t) {
+    get(t, temp32(t, TEMP_TLB));
+    mem(t, W_I32_LOAD, 2, offsetof(struct tlb, lost));
+    set(t, temp32(t, TEMP_LOST));
 }
 
 // A call has come back, with its fuel on the stack, and should be at `off`. If it is elsewhere, as when what was
@@ -550,7 +593,6 @@ static void expect(struct translation *t, i32 off) {
 static void returned(struct translation *t, i32 off) {
     set(t, L_FUEL);
     unless_at(t, off);
-    expect(t, off);
     arguments(t, false);
     get(t, L_CONTEXT);
     mem(t, W_I64_LOAD, 3, CONTEXT(pc));
@@ -561,9 +603,6 @@ static void returned(struct translation *t, i32 off) {
     op(t, W_RETURN);
     op(t, W_END);
     op(t, W_END);
-    get(t, L_CONTEXT);
-    get(t, temp(t, TEMP_EXPECT));
-    mem(t, W_I64_STORE, 3, CONTEXT(expect));
 }
 
 // TEMP_A is where a jal or jalr leads.
@@ -603,6 +642,8 @@ static void jump(struct translation *t, const struct block *block) {
     registers_store(t, block->dirty_out);
     if (block->term == TERM_CALL) {
         expect(t, block->exit[0].off);
+        if (block->kept)
+            lost_load(t);
         if (last->calls_entry)
             call_self(t);
         else
@@ -677,7 +718,7 @@ static void terminator(struct translation *t, u16 index) {
             get(t, temp(t, TEMP_A));
             get_pc(t, block->exit[0].off);
             op(t, W_I64_EQ);
-            if (by_label(t, index, block->succ[0])) {
+            if (by_label(t, index, 0)) {
                 op_u(t, W_BR_IF, label_of(t, index, block->succ[0]));
             } else {
                 nest(t, W_IF, T_NONE);
@@ -714,10 +755,10 @@ static void terminator(struct translation *t, u16 index) {
         else
             as_guessed(t, &t->row[block->first + block->count]); // it stands there once more
         u16 taken = block->succ[0], not_taken = block->succ[1];
-        if (by_label(t, index, taken)) {
+        if (by_label(t, index, 0)) {
             op_u(t, W_BR_IF, label_of(t, index, taken));
             go(t, index, 1);
-        } else if (by_label(t, index, not_taken)) {
+        } else if (by_label(t, index, 1)) {
             op(t, W_I32_EQZ);
             op_u(t, W_BR_IF, label_of(t, index, not_taken));
             go(t, index, 0);
@@ -890,13 +931,6 @@ static void tree(struct translation *t, u16 index) {
     }
 }
 
-static bool has_calls(const struct translation *t) {
-    for (u32 i = 0; i < t->order_count; i++)
-        if (t->block[t->order[i]].term == TERM_CALL)
-            return true;
-    return false;
-}
-
 bool region_write(struct translation *t) {
     u32 next = LOCALS;
     u32 ints = (u32)__builtin_popcountll(t->registers & 0xffffffff);
@@ -923,6 +957,10 @@ bool region_write(struct translation *t) {
         locals(t, TEMPS_F32, T_F32);
     }
     locals(t, TEMPS_I32 + t->group_locals + t->last_count, T_I32);
+    if (is_only(t)) {
+        const32(t, (i32)MADDR(t->jit->cache->context));
+        set(t, L_CONTEXT);
+    }
     if (!t->block[0].header) {
         if_short(t, t->block[0].need);
         reason(t, REASON_FUEL);
@@ -934,14 +972,6 @@ bool region_write(struct translation *t) {
     if (t->floats)
         float_begin(t, false);
     state_load(t);
-    if (has_calls(t)) {
-        get(t, L_CONTEXT);
-        mem(t, W_I64_LOAD, 3, CONTEXT(expect));
-        set(t, temp(t, TEMP_EXPECT));
-        get(t, temp32(t, TEMP_TLB));
-        mem(t, W_I32_LOAD, 2, offsetof(struct tlb, lost));
-        set(t, temp32(t, TEMP_LOST));
-    }
     registers_load(t, t->block[0].live);
     ways_out_begin(t);
     tree(t, 0);

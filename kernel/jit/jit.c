@@ -246,16 +246,20 @@ __attribute__((export_name("j_refill"))) i32 j_refill(struct jit_context *contex
 __attribute__((export_name("j_call"))) i32 j_call(struct jit_context *context, i32 fuel, i32 depth,
                                                   u64 pc) {
     context->pc = pc;
-    return depth < 1 ? fuel : interpret_for(hart_of(context)->cpu, fuel, pc, depth - 1, false);
+    if (depth < 1)
+        return fuel;
+    return interpret_for(hart_of(context)->cpu, fuel, pc, context->expect[depth], depth - 1, false);
 }
 
 // The function under way goes on where there is no compiled code.
 __attribute__((export_name("j_continue"))) i32 j_continue(struct jit_context *context, i32 fuel,
                                                           i32 depth, u64 pc) {
-    return interpret_for(hart_of(context)->cpu, fuel, pc, 0, true);
+    return interpret_for(hart_of(context)->cpu, fuel, pc, context->expect[depth + 1], 0, true);
 }
 
 // ---- The host ----------------------------------------------------------------------------------
+static struct jit_jump first_jump[JIT_JUMPS]; // of the first hart, whose code knows where it is
+
 __attribute__((export_name("k_jit_start"))) u32 k_jit_start(u32 id, u32 slot, u32 count,
                                                             u32 threshold, u32 features) {
     struct hart *hart = host.hart[id];
@@ -272,7 +276,7 @@ __attribute__((export_name("k_jit_start"))) u32 k_jit_start(u32 id, u32 slot, u3
     jit->record = palloc(RECORD_BYTES);
     jit->region = palloc(JIT_REGIONS * sizeof *jit->region);
     jit->valid = palloc(JIT_REGIONS * sizeof *jit->valid);
-    jit->jump = palloc(JIT_JUMPS * sizeof *jit->jump);
+    jit->jump = id ? palloc(JIT_JUMPS * sizeof *jit->jump) : first_jump;
     jit->translation = palloc(translation_size());
     jit->bytes = palloc(JIT_MODULE_BYTES);
     jit->listing = features & JIT_LISTING ? palloc(JIT_LISTING_BYTES) : NULL;

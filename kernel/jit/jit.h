@@ -17,7 +17,6 @@ typedef i32 region_fn(struct jit_context *context, i32 fuel, i32 depth, u64 pc);
 #define JIT_QUEUE 256u
 #define JIT_JUMPS 16384u // a power of two
 #define JIT_PAGES 8u   // that one region's code may lie in
-#define JIT_DEPTH 160
 
 // Where an indirect jump leads: to the region at this pc, in this epoch. Empty again when it ends.
 struct jit_jump {

@@ -439,6 +439,93 @@ static u32 bases(const struct translation *t) {
     return set & (1u << REG_SP | 1u << REG_FP);
 }
 
+// Blocks through which one can go round again without a call in between.
+static void rounds(struct translation *t) {
+    for (u32 h = 0; h < t->order_count; h++) {
+        u16 head = t->order[h];
+        if (!t->block[head].header)
+            continue;
+        bool ahead[REGION_BLOCKS] = {false}, behind[REGION_BLOCKS] = {false};
+        ahead[head] = true;
+        for (u32 i = h; i < t->order_count; i++) {
+            const struct block *from = &t->block[t->order[i]];
+            for (u32 k = 0; k < 2 && ahead[t->order[i]] && from->term != TERM_CALL; k++)
+                if (from->succ[k] != NO_BLOCK)
+                    ahead[from->succ[k]] = true;
+        }
+        for (u32 i = t->order_count; i-- > h;) {
+            const struct block *from = &t->block[t->order[i]];
+            for (u32 k = 0; k < 2 && from->term != TERM_CALL; k++)
+                if (from->succ[k] != NO_BLOCK && (from->succ[k] == head || behind[from->succ[k]]))
+                    behind[t->order[i]] = true;
+            t->block[t->order[i]].round |= ahead[t->order[i]] && behind[t->order[i]];
+        }
+    }
+}
+
+// Registers that instructions read before the next call.
+static void wanted(struct translation *t) {
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (u32 i = t->order_count; i-- > 0;) {
+            struct block *block = &t->block[t->order[i]];
+            u64 after = block->kept;
+            for (u32 k = 0; k < 2; k++)
+                if (block->term != TERM_CALL && block->succ[k] != NO_BLOCK)
+                    after |= t->block[block->succ[k]].wanted;
+            u64 wanted = block->use | (after & ~block->def);
+            changed |= wanted != block->wanted;
+            block->wanted = wanted;
+        }
+    }
+}
+
+u64 written_between(const struct translation *t, u16 from, u32 k) {
+    const struct block *block = &t->block[from];
+    bool none = block->term == TERM_CALL || block->succ[k] == NO_BLOCK;
+    return none ? 0 : block->dirty_out & t->block[block->succ[k]].written;
+}
+
+// Which registers differ from the context, forwards: on some way, and which do not on some way.
+static void dirty(struct translation *t) {
+    for (u32 i = 0; i < t->order_count; i++)
+        t->block[t->order[i]].dirty = t->block[t->order[i]].same = 0;
+    t->block[t->order[0]].same = ~0ull;
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (u32 i = 0; i < t->order_count; i++) {
+            struct block *block = &t->block[t->order[i]];
+            bool call = block->term == TERM_CALL;
+            block->dirty_out = block->dirty | block->def;
+            for (u32 k = 0; k < 2; k++) {
+                if (block->succ[k] == NO_BLOCK)
+                    continue;
+                struct block *to = &t->block[block->succ[k]];
+                u64 dirty = to->dirty | (call ? 0 : block->dirty_out & ~to->written);
+                u64 same = to->same | (call ? ~0ull : block->same & ~block->def) | to->written;
+                changed |= dirty != to->dirty || same != to->same;
+                to->dirty = dirty;
+                to->same = same;
+            }
+        }
+    }
+}
+
+// Where ways meet on some of which a register is as in the context, and nobody reads it: it is written back before, so that the
+// others need not load it. Not where that might be done again and again.
+static bool write_sooner(struct translation *t) {
+    bool any = false;
+    for (u32 i = 0; i < t->order_count; i++) {
+        struct block *block = &t->block[t->order[i]];
+        u64 more = block->dirty & block->same & ~block->wanted;
+        if (more && (block->merge || block->header) && !block->round) {
+            block->written |= more;
+            any = true;
+        }
+    }
+    return any;
+}
+
 // Which registers differ from the context, forwards; which are wanted in locals, backwards. A block
 // that may leave writes back all that is dirty, so those are wanted too.
 static void registers(struct translation *t) {
@@ -448,21 +535,11 @@ static void registers(struct translation *t) {
         u32 link = t->row[block->first + block->count - 1].insn.rd;
         block->kept = back && link == REG_RA ? t->bases : 0; // the other link is for code that moves the stack
     }
-    for (bool changed = true; changed;) {
-        changed = false;
-        for (u32 i = 0; i < t->order_count; i++) {
-            struct block *block = &t->block[t->order[i]];
-            u64 out = block->term == TERM_CALL ? 0 : block->dirty | block->def;
-            block->dirty_out = block->dirty | block->def;
-            for (u32 k = 0; k < 2; k++) {
-                if (block->succ[k] == NO_BLOCK)
-                    continue;
-                struct block *to = &t->block[block->succ[k]];
-                changed |= (to->dirty | out) != to->dirty;
-                to->dirty |= out;
-            }
-        }
-    }
+    rounds(t);
+    wanted(t);
+    do
+        dirty(t);
+    while (write_sooner(t));
     for (bool changed = true; changed;) {
         changed = false;
         for (u32 i = t->order_count; i-- > 0;) {
@@ -476,7 +553,7 @@ static void registers(struct translation *t) {
                 if (edge && block->succ[k] == NO_BLOCK)
                     ends = true;
                 else if (edge)
-                    after |= t->block[block->succ[k]].live;
+                    after |= t->block[block->succ[k]].live | written_between(t, t->order[i], k);
             }
             if (ends || returns)
                 after |= block->dirty_out;

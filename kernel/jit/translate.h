@@ -74,6 +74,10 @@ struct block {
     u64 live;       // needed in locals at the start
     u64 dirty;      // changed since they were loaded, at the start
     u64 dirty_out;
+    u64 wanted;  // read before the next call, at the start
+    u64 same;    // as in the context, on some way there
+    u64 written; // not dirty at the start: those who come with others write them first
+    bool round;  // one can come by here again without a call
     u32 unknown; // x registers that differ at the start, by the ways there, in what memory.c knows of them
     u32 word; // x registers that are sign-extended 32-bit values at the start
 };
@@ -177,6 +181,9 @@ bool translate_module(struct jit *jit); // into jit->module; false: nothing came
 
 // Find the blocks reachable from t->pc and what is known of them. False: nothing worth compiling.
 bool region_find(struct translation *t);
+
+// Registers to write back on the way to succ[k].
+u64 written_between(const struct translation *t, u16 from, u32 k);
 
 // Registers read and written, as bits of the context's numbering; x0 never counts.
 void insn_registers(const struct insn *insn, u64 *reads, u64 *writes);

@@ -33,7 +33,8 @@ type Region = (context: number, fuel: number, depth: number, pc: bigint) => numb
 
 const scope = globalThis as unknown as DedicatedWorkerGlobalScope;
 const kernel = new WebAssembly.Instance(new WebAssembly.Module(new Uint8Array(STAND_IN))).exports as StandIn;
-const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
+/** As large as whatever the kernel's own variables take: compiled code of an only hart writes to its context there. */
+const memory = new WebAssembly.Memory({ initial: 64, maximum: 64, shared: true });
 /** V8 forgets a module that nobody has. */
 const modules: WebAssembly.Module[] = [];
 
