@@ -319,7 +319,13 @@ class Machine(http.Client):
 
     def log(self, record: Log) -> None:
         if self.on_log:
-            self.on_log(record)
+            try:
+                self.on_log(record)
+            except (
+                Exception
+            ) as error:  # the caller's: what the machine says behind it must be heard
+                told = {"message": "on_log raised an exception", "exception": error}
+                asyncio.get_running_loop().call_exception_handler(told)
 
     def notice(self, record: Notice) -> None:
         if record.what == "LIMIT":

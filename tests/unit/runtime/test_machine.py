@@ -17,6 +17,7 @@ from ebbtide import (
     ProcessAborted,
     ProcessTimeout,
 )
+from ebbtide.events import Log
 
 
 async def cat(argv, stdin, stdout, stderr) -> int:
@@ -242,6 +243,19 @@ async def test_environment_is_fixed_plus_what_was_given(m, fake):
         "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "USER=root",
     ]
+
+
+async def _a_callback_raises(m, fake):
+    said = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda loop, context: said.append(context["exception"])
+    )
+    m.on_log = {}.__getitem__
+    m.log(Log("INFO", "hello"))  # what stands behind it in the outbox is served
+    assert [type(error) for error in said] == [KeyError]
+
+
+test_a_callback_that_raises_is_told_of_and_no_more = machine_test(_a_callback_raises)
 
 
 def test_closing_the_machine_ends_what_waits() -> None:
