@@ -22,13 +22,9 @@ const REST = 30;
 /** After that, in ms: V8 has optimised what waits, and writes when nothing more has come for 2 s. */
 const WRITE = 8000;
 const OPTIMISED = "?optimised";
-/**
- * Bytes of a joined module: V8 writes down what it has when that is 1 MB, and of a second time in one visit nothing stays.
- * Of all that are made at a time; how many there are before they are made anew.
- */
-const BYTES_EACH = 512 << 10;
+/** Joined modules before they become one; bytes of one. */
+const MODULES_MOST = 4;
 const BYTES_MOST = 16 << 20;
-const MODULES_MOST = 64;
 
 const scope = globalThis as unknown as DedicatedWorkerGlobalScope;
 /** V8 keeps what is optimised later, too, as long as there is the module. */
@@ -106,38 +102,19 @@ async function make({ joined, packs, base }: MachineCode): Promise<void> {
     const module = await open(cache, url);
     if (module !== null) for (const record of split(recordsOf(module).records)) known.add(keyOf(record));
   }
-  const fresh = newest([...modules.values()].filter(({ record }) => !known.has(keyOf(record))), BYTES_MOST);
-  const made = new Map<string, Promise<void>>();
-  for (const part of parts(fresh)) {
-    const bytes = join(part);
-    if (bytes === null) continue;
-    const url = new URL(`kept-code/${joined}/${await hashOf(bytes)}.wasm`, base).href;
-    await cache.put(url, new Response(bytes, { headers: { "Content-Type": "application/wasm" } }));
-    const module = await open(cache, url);
-    if (module === null) {
-      await cache.delete(url); // no service worker answers
-      return;
-    }
-    kept.push(module);
-    await optimise(module);
-    made.set(url, after(WRITE).then(() => cache.put(url + OPTIMISED, new Response())));
+  const bytes = join(newest([...modules.values()].filter(({ record }) => !known.has(keyOf(record))), BYTES_MOST));
+  if (bytes === null) return;
+  const url = new URL(`kept-code/${joined}/${await hashOf(bytes)}.wasm`, base).href;
+  await cache.put(url, new Response(bytes, { headers: { "Content-Type": "application/wasm" } }));
+  const module = await open(cache, url);
+  if (module === null) {
+    await cache.delete(url); // no service worker answers
+    return;
   }
-  await Promise.all(made.values());
-  for (const url of merge ? optimised : []) if (!made.has(url)) await drop(cache, url);
-}
-
-function parts(modules: readonly Module[]): Module[][] {
-  const all: Module[][] = [];
-  let bytes = Infinity;
-  for (const one of modules) {
-    bytes += one.module.length;
-    if (bytes > BYTES_EACH) {
-      bytes = one.module.length;
-      all.push([]);
-    }
-    all.at(-1)?.push(one);
-  }
-  return all;
+  kept.push(module);
+  await optimise(module);
+  await cache.put(url + OPTIMISED, new Response());
+  for (const old of merge ? optimised : []) if (old !== url) await drop(cache, old);
 }
 
 async function optimise(module: WebAssembly.Module): Promise<void> {
@@ -150,6 +127,7 @@ async function optimise(module: WebAssembly.Module): Promise<void> {
     await after(REST);
     until = performance.now() + WORK;
   }
+  await after(WRITE);
 }
 
 const after = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
