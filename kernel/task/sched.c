@@ -21,7 +21,8 @@ void sched_enqueue(struct task *task) {
     load_set(task, true);
     list_push(&kernel->run_queue, &task->run_link);
     kernel->run_count++;
-    ring_idle(task);
+    if (kernel->current[host.running->id] || kernel->run_count > 1) // else this hart takes it next
+        ring_idle(task);
 }
 
 // Tasks that share what they write take turns.
