@@ -300,6 +300,10 @@ async def _unknown_keywords(machine, fake) -> None:
         await machine.spawn("cat", ptty=(24, 80))
     with pytest.raises(TypeError, match=r"by words, as in run\('ls', '-l'\), not \(\['ls'\],\)"):
         await machine.run(["ls"])
+    with pytest.raises(TypeError, match=r"env is a mapping of names to values, not \['A=1'\]"):
+        await machine.run("cat", env=["A=1"])
+    with pytest.raises(ValueError, match="timeout is a number of seconds, not '1'"):
+        await machine.run("cat", timeout="1")
     with pytest.raises(TypeError, match="a port is a number from 1 to 65535, not 'http"):
         await machine.fetch("http://localhost:80/")
 
