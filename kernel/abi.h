@@ -471,9 +471,10 @@ struct order_log {
 // k_jit_pace(hart, ticks)     -> for each guest instruction that is compiled, so many are to have run at least
 // k_jit_start(hart, slot, count, threshold, features) -> the hart compiles what was entered `threshold` times; its code may
 //     use the table's slots [slot, slot + count). Without it a hart only interprets
-// k_jit_keep(hart, address, len, early) -> what is kept from other runs: the records of modules, one behind the other, in
+// k_jit_keep(hart, address, len, early, slot) -> what is kept from other runs: the records of modules, one behind the other, in
 //     private memory that stays; after k_jit_start, and again when there are more. They are as they came from the
-//     kernel. Modules are numbered in the order in which they are named; they are asked for after `early` entries
+//     kernel. Modules are numbered in the order in which they are named; they are asked for after `early` entries,
+//     or, with a slot, are there already, one behind the other from it on, which is outside of k_jit_start's
 // k_jit_done(hart, id, ok)    -> the module of JIT_READY is installed, or was refused
 // k_order(mode, size)         -> address of struct order_log; 1: it is written, with a ring of so many bytes; 2: k_step follows it;
 //     3: the machine at hand, where a replay has stopped, or at rest, is one of one hart from now on

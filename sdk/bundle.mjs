@@ -20,6 +20,7 @@ const PAGE = {
 const WORKERS = {
     worker: join(sdk, "src/worker/main.ts"),
     warm: join(sdk, "src/worker/warm.ts"),
+    code: join(sdk, "src/worker/code.ts"),
     bell: join(sdk, "src/worker/bell.ts"),
     runs: join(sdk, "src/worker/runs.ts"),
     rewind: join(sdk, "src/worker/rewind.ts"),

@@ -362,7 +362,13 @@ static void call_self(struct translation *t) {
     op(t, W_END);
     arguments(t, true);
     get(t, L_PC);
-    op_u(t, W_CALL, FUNCTIONS + t->member_count);
+    op(t, W_CALL);
+    if (t->self_call_count < SELF_CALLS)
+        t->self_call[t->self_call_count] = (struct self_call){(u32)(t->code.at - t->body), t->member_count};
+    t->self_call_count++;
+    u8 *at = length_begin(&t->code);
+    if (!t->code.full)
+        number_at(at, FUNCTIONS + t->member_count);
 }
 
 static void leave_to(struct translation *t, const struct block *block, i32 off) {

@@ -63,7 +63,7 @@ static void evict_all(struct jit *jit) {
 
 bool jit_can_pay(const struct jit *jit) {
     u64 asked = jit->counters.region_instructions +
-                (u64)(jit->queue_count + jit->counters.kept_regions) * REGION_TYPICAL;
+                (u64)(jit->queue_count + jit->loaded_regions) * REGION_TYPICAL;
     return asked * jit->pace <= jit->ticks;
 }
 

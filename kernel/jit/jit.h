@@ -74,6 +74,7 @@ struct jit {
     struct jit_module load; // of these, is asked of the host
     bool loading, load_raised;
     u32 early; // entries before kept code is asked for
+    u32 loaded_regions; // of kept code, those that the engine had to compile
     u32 module_id; // of the next
     u8 *record; // of `module`
     char *listing; // listing.c; NULL: nobody wants it

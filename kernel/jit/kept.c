@@ -33,6 +33,7 @@ struct load {
     u32 slot;
     u16 count;
     u8 state; // LOAD_*
+    bool there; // in slots of its own, for good: nobody asks for it
 };
 enum { LOAD_NONE, LOAD_WANTED, LOAD_DONE, LOAD_REFUSED };
 
@@ -125,7 +126,7 @@ enum kept_answer kept_take(struct jit *jit, struct region *region, u64 pc) {
         if (found->record->key != key || found->record->offset != region->offset ||
             load->state == LOAD_REFUSED || (region->careful && !(found->record->kind & KIND_CAREFUL)))
             continue;
-        if (load->state == LOAD_NONE && !jit_can_pay(jit)) {
+        if (load->state == LOAD_NONE && !load->there && !jit_can_pay(jit)) {
             answer = KEPT_LATER;
             continue;
         }
@@ -138,6 +139,10 @@ enum kept_answer kept_take(struct jit *jit, struct region *region, u64 pc) {
         region->loop = found->record->kind & KIND_LOOP;
         region->pc = pc;
         region->kept = found->module + 1;
+        if (load->state == LOAD_NONE && load->there) {
+            load->state = LOAD_DONE;
+            jit->counters.kept_modules++;
+        }
         region->slot = found->member; // and from where its module's slots begin, when that is there
         region->slot += load->state == LOAD_DONE ? load->slot : 0;
         region->state = load->state == LOAD_DONE ? REGION_READY : REGION_WAITING;
@@ -146,6 +151,7 @@ enum kept_answer kept_take(struct jit *jit, struct region *region, u64 pc) {
             kept->wanted[kept->wanted_end++] = found->module;
         }
         jit->counters.kept_regions++;
+        jit->loaded_regions += !load->there;
         return this;
     }
     region->page_count = 0;
@@ -193,7 +199,7 @@ void kept_dropped(struct jit *jit) {
     kept->wanted_first = kept->wanted_end = 0;
     for (u32 i = 0; i < kept->load_count; i++)
         if (kept->load[i].state != LOAD_REFUSED)
-            kept->load[i] = (struct load){.count = kept->load[i].count};
+            kept->load[i].state = LOAD_NONE;
 }
 
 // ---- Records -----------------------------------------------------------------------------------
@@ -357,7 +363,7 @@ static bool kept_grow(struct kept *kept, u32 regions, u32 modules) {
 }
 
 __attribute__((export_name("k_jit_keep"))) u32 k_jit_keep(u32 id, u32 address, u32 len,
-                                                          u32 early) {
+                                                          u32 early, u32 slot) {
     struct jit *jit = host.hart[id]->cpu ? host.hart[id]->cpu->jit : NULL;
     if (!jit)
         return (u32)-EINVAL;
@@ -381,7 +387,8 @@ __attribute__((export_name("k_jit_keep"))) u32 k_jit_keep(u32 id, u32 address, u
         i32 count = module_regions(jit, head);
         if (count > 0)
             module_enter(kept, head, (u16)kept->load_count);
-        kept->load[kept->load_count++] = (struct load){.count = (u16)max(count, 0)};
+        kept->load[kept->load_count++] = (struct load){slot, (u16)max(count, 0), LOAD_NONE, slot != 0};
+        slot += slot ? head->count : 0;
         at += head->len;
     }
     jit->early = max(early, 1u);

@@ -86,7 +86,7 @@ static void sections_head(struct code *code, u32 members) {
 
 // More make whoever waits for the first of them wait for long.
 #define MODULE_INSNS 1200u
-#define HEAD_ROOM (1024u + HINTS * 5) // sections before the code
+#define HEAD_ROOM (1024u + HINTS * 5 + SELF_CALLS * 6) // sections before the code
 
 // The custom section metadata.code.branch_hint (proposal "branch hinting"), which engines may know.
 static void section_hints(struct code *code, const struct translation *t) {
@@ -108,6 +108,21 @@ static void section_hints(struct code *code, const struct translation *t) {
             put_u(code, 1);
             put(code, t->hint[i].likely);
         }
+    }
+    length_end(code, length);
+}
+
+// What a host must know that puts the functions of several modules into one. Without it, none can.
+static void section_self_calls(struct code *code, const struct translation *t) {
+    if (t->self_call_count > SELF_CALLS)
+        return;
+    put(code, 0);
+    u8 *length = length_begin(code);
+    put_name(code, "ebb.self");
+    put_u(code, t->self_call_count);
+    for (u32 i = 0; i < t->self_call_count; i++) {
+        put_u(code, t->self_call[i].member);
+        put_u(code, t->self_call[i].offset);
     }
     length_end(code, length);
 }
@@ -140,11 +155,12 @@ static bool member_write(struct translation *t, u32 index) {
         return false;
     t->careful = region->careful || !jit->cache->run.nx_near;
     u8 *length = length_begin(&t->code);
-    u32 hints = t->hint_count, listed = jit->listing_len;
+    u32 hints = t->hint_count, self_calls = t->self_call_count, listed = jit->listing_len;
     t->body = t->code.at;
     listing_region(t);
     if (!region_write(t)) {
         t->hint_count = hints;
+        t->self_call_count = self_calls;
         jit->listing_len = listed;
         t->code = before;
         return false;
@@ -166,7 +182,7 @@ bool translate_module(struct jit *jit) {
     t->jit = jit;
     u8 *bytes = jit->bytes;
     t->code = (struct code){bytes + HEAD_ROOM, bytes + HEAD_ROOM, bytes + JIT_MODULE_BYTES, false};
-    t->member_count = t->hint_count = jit->listing_len = 0;
+    t->member_count = t->hint_count = t->self_call_count = jit->listing_len = 0;
     u8 *length = length_begin(&t->code);
     go_on_write(t);
     length_end(&t->code, length);
@@ -207,6 +223,7 @@ bool translate_module(struct jit *jit) {
     struct code head = {bytes, bytes, bytes + HEAD_ROOM, false};
     sections_head(&head, t->member_count);
     section_hints(&head, t);
+    section_self_calls(&head, t);
     assert(!head.full);
     put(&head, 10);
     u8 counted[5];

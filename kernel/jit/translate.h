@@ -10,6 +10,7 @@
 #define CONTEXTS 60u
 #define REGION_ROWS (REGION_INSNS + CONTEXTS) // a guessed call stands in two blocks
 #define HINTS 4096u
+#define SELF_CALLS 256u
 #define GROUPS 128u // of memory accesses
 #define LAST_PAGES 16u
 #define FIXED 64u
@@ -170,6 +171,12 @@ struct translation {
         u8 member, likely;
     } hint[HINTS];
     u32 hint_count;
+    // Where functions name themselves, each in five bytes: a host that joins modules numbers them anew.
+    struct self_call {
+        u32 offset; // in the function's body
+        u32 member;
+    } self_call[SELF_CALLS];
+    u32 self_call_count;
     u8 *body; // of the function under way
     u32 member_count; // regions of the module under way
 };

@@ -88,10 +88,12 @@ static inline u8 *length_begin(struct code *code) {
     return at;
 }
 
+static inline void number_at(u8 *at, u32 value) {
+    for (u32 i = 0; i < 5; i++, value >>= 7)
+        at[i] = (u8)((value & 0x7f) | (i < 4 ? 0x80 : 0));
+}
+
 static inline void length_end(struct code *code, u8 *at) {
-    if (code->full)
-        return;
-    u32 length = (u32)(code->at - at) - 5;
-    for (u32 i = 0; i < 5; i++, length >>= 7)
-        at[i] = (u8)((length & 0x7f) | (i < 4 ? 0x80 : 0));
+    if (!code->full)
+        number_at(at, (u32)(code->at - at) - 5);
 }

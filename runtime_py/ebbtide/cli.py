@@ -158,6 +158,7 @@ def chaos(text: str) -> object:
 
 
 UNKNOWN = "unrecognized arguments: "
+MISSING = "the following arguments are required: "
 # Options of `ebb run` that many runs, which nobody sees, cannot have.
 OF_ONE_RUN = ("--snapshot", "--no-reseed", "-p", "--publish", "-i", "--interactive", "-T", "--no-tty", "--seed",
               "--jit-dump", "--record", "--no-record", "--core", "--id-file", "-q", "--quiet")  # fmt: skip
@@ -186,6 +187,12 @@ class Parser(argparse.ArgumentParser):
         if wrong := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):
             known = wrong[2].replace("'", "").split(", ")
             super().error(message + _meant(wrong[1], known))
+        if message.startswith(MISSING):
+            for action in self._actions:
+                if isinstance(action, argparse._SubParsersAction) and message == MISSING + str(
+                    action.metavar
+                ):
+                    message += f", one of {', '.join(action.choices)}"
         if message.startswith(UNKNOWN):
             words = [word.partition("=")[0] for word in message.split() if word.startswith("-")]
             one = words[0] if words and words[0].startswith("--") else "".join(words)[:2]
@@ -514,9 +521,11 @@ def _command(words: list[str]) -> int:
 
         print("\n".join(candidates(parser(), words[1:])))
         return 0
+    name = f"ebb {words[0]}" if words else "ebb"
     goes_on = words[:1] == ["snapshot"] and words[1:2] in (["fork"], ["restore"])
     if goes_on and words[2:] and not words[2].startswith("-"):
         same = ["--no-reseed"] if words[1] == "restore" else []
+        name = f"ebb snapshot {words[1]} {words[2]}"
         words = ["run", "--snapshot", words[2], *same, *words[3:]]
     if not words:
         print("ebb: which command? See ebb --help", file=sys.stderr)
@@ -553,7 +562,6 @@ def _command(words: list[str]) -> int:
     if options.args[:1] == ["--"]:
         del options.args[0]
     if not options.args:
-        name = f"ebb {options.command}"
         print(
             f"{name}: which program? Write it after --, as in: {name} -- ls -l /", file=sys.stderr
         )

@@ -28,6 +28,7 @@ def run(store: RunStore, options: argparse.Namespace) -> int:
         timeline, pid = open_timeline(store, found, replay, options.pid, options.goto)
         path = Path(options.output or f"core.{pid}")
         _write(found, timeline, pid, path, options.files)
+        print(path)
     finally:
         replay.close()
     return cut(found)

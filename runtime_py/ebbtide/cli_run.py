@@ -180,7 +180,10 @@ def _log(record: Log, *, everything: bool) -> None:
     if sys.stderr.isatty():
         lines = printable(lines)
     end = "\r\n" if sys.stderr.isatty() else "\n"  # the terminal may be raw
-    print(lines if record.level == "STRACE" else f"ebb: {lines}", file=sys.stderr, end=end)
+    try:
+        print(lines if record.level == "STRACE" else f"ebb: {lines}", file=sys.stderr, end=end)
+    except BrokenPipeError:  # nobody reads on; the program does not know of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 async def _attached(process: Process, options: argparse.Namespace) -> tuple[int, str]:

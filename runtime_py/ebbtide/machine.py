@@ -23,8 +23,8 @@ from .events import CallEnded, Events, Log, Notice
 from .filesystem import FileSystem
 from .meant import keywords, refuse_unknown
 from .owner_role import ROOT, OwnerRole, Process, User, environment
-from .placement import MEMORY, Options, Placement, SnapshotPlacement, size
-from .policy import limits_from, policy_from
+from .placement import MEMORY, Options, Placement, SnapshotPlacement, check_env, size
+from .policy import limits_from, policy_from, seconds
 from .process import MAX_OUTPUT, CompletedProcess, complete, end
 from .stats import Stats
 from .stream import Descriptor, SocketStream
@@ -173,6 +173,8 @@ class Machine(http.Client):
 
         The machine's limits hold where none is given here, and where a larger one is.
         """
+        if timeout is not None:
+            seconds("timeout", timeout)
         limits = self.options.limits
         most = limits.max_output or MAX_OUTPUT
         encoding = encoding or "bytes"
@@ -215,10 +217,10 @@ class Machine(http.Client):
             task.add_done_callback(self._watching.discard)
         return process
 
-    async def _end_in_time(self, process: Process, seconds: float) -> None:
+    async def _end_in_time(self, process: Process, most: float) -> None:
         with contextlib.suppress(EbbError):  # the machine was closed
             try:
-                await asyncio.wait_for(process.wait(), seconds)
+                await asyncio.wait_for(process.wait(), most)
             except TimeoutError:
                 process.limit = "timeout"
                 await end(process)
@@ -237,16 +239,21 @@ class Machine(http.Client):
             raise ValueError("no program was named")
         if not all(isinstance(word, (str, bytes)) for word in args):
             raise TypeError(f"a program is named by words, as in run('ls', '-l'), not {args!r}")
+        check_env(env or {})
         who = await self.user(user or self.options.user)
-        process = await self.owner.spawn(
-            args,
-            env=environment(who, pty is not None, self.options.env, env),
-            cwd=cwd or "/",
-            user=who,
-            stdin=stdin,
-            pty=pty,
-            stderr_to_stdout=stderr_to_stdout,
-        )
+        try:
+            process = await self.owner.spawn(
+                args,
+                env=environment(who, pty is not None, self.options.env, env),
+                cwd=cwd or "/",
+                user=who,
+                stdin=stdin,
+                pty=pty,
+                stderr_to_stdout=stderr_to_stdout,
+            )
+        except OSError as error:
+            error.filename = cwd if cwd and not await self.fs.exists(cwd) else args[0]
+            raise
         process.limit = self._met.pop(process.pid, None)
         self._spawned[process.pid] = process
         return process
@@ -255,7 +262,7 @@ class Machine(http.Client):
         self, args: tuple[str, ...], cwd: str | None, error: OSError
     ) -> tuple[int, str]:
         """Return the exit code and the message for a program that could not be started."""
-        if cwd and not await self.fs.exists(cwd):
+        if cwd and error.filename == cwd:
             return 127, f"ebb: {cwd}: no such directory"
         name = args[0]
         if isinstance(error, FileNotFoundError):
@@ -319,7 +326,13 @@ class Machine(http.Client):
 
     def log(self, record: Log) -> None:
         if self.on_log:
-            self.on_log(record)
+            try:
+                self.on_log(record)
+            except (
+                Exception
+            ) as error:  # the caller's: what the machine says behind it must be heard
+                told = {"message": "on_log raised an exception", "exception": error}
+                asyncio.get_running_loop().call_exception_handler(told)
 
     def notice(self, record: Notice) -> None:
         if record.what == "LIMIT":

@@ -55,6 +55,12 @@ class Mount:
 SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
+def check_env(env: object) -> None:
+    """Refuse variables that are no mapping."""
+    if not isinstance(env, Mapping):
+        raise TypeError(f"env is a mapping of names to values, not {env!r}")
+
+
 def size(value: int | str) -> int:
     """Return a size that may be text such as 512M or 1G, or raise ValueError."""
     if type(value) is int:
@@ -104,8 +110,7 @@ class Options:
             raise ValueError(f"harts is a whole number from 1 to {harts_most}, not {harts!r}")
         if self.jit not in JIT_MODES:
             raise ValueError(f"jit is on, off or verify, not {self.jit!r}")
-        if not isinstance(self.env, Mapping):
-            raise TypeError(f"env is a mapping of names to values, not {self.env!r}")
+        check_env(self.env)
         if self.seed is not None and type(self.seed) is not bytes:
             raise TypeError(f"seed is a whole number, not {self.seed!r}")
         memory = min(self.memory, self.limits.memory or self.memory)

@@ -116,7 +116,7 @@ def limits_from(asked: Limits | Mapping[str, Any] | None) -> Limits:
     _known("limits", form, [field.name for field in fields(Limits)])
     for name, value in form.items():
         if name == "timeout":
-            _seconds(f"limits: {name}", value)
+            seconds(f"limits: {name}", value)
         else:
             _count(f"limits: {name}", value, 1 << (32 if name in ("pids", "files") else 53))
     return Limits(**form)
@@ -141,6 +141,7 @@ def _count(what: str, value: Any, end: int = 1 << 32) -> None:
         raise ValueError(f"{what} is a whole number, not {value!r}")
 
 
-def _seconds(what: str, value: Any) -> None:
+def seconds(what: str, value: Any) -> None:
+    """Refuse what is no time."""
     if type(value) not in (int, float) or not 0 <= value < float("inf"):
         raise ValueError(f"{what} is a number of seconds, not {value!r}")

@@ -213,7 +213,7 @@ class CompiledCode:
         )
         at, length = compiler.records(self._instance)
         if at:
-            self._instance.call("k_jit_keep", self._hart, at, length, JIT_EARLY)
+            self._instance.call("k_jit_keep", self._hart, at, length, JIT_EARLY, 0)
         return answer == 0
 
     def submit(self, address: int) -> None:
@@ -253,7 +253,7 @@ class CompiledCode:
         live = self._compiler.live
         while self._heard < len(live):
             at, length = live[self._heard]
-            if self._instance.call("k_jit_keep", self._hart, at, length, JIT_EARLY):
+            if self._instance.call("k_jit_keep", self._hart, at, length, JIT_EARLY, 0):
                 self._heard = LIVE_MOST  # there is no more room
             self._heard += 1
 

@@ -5,6 +5,7 @@ import { connectClient } from "./client.js";
 import { openCodeStore } from "./code_store.js";
 import { BrowserError, EbbError, PanicError } from "./errors.js";
 import { requireBrowser } from "./features.js";
+import { openMachineCode } from "./machine_code.js";
 import { openMachine, type Opened, type Sdk } from "./machine.js";
 import { parseBytes, parseSize, reserveMemory } from "./memory.js";
 import { branchOf } from "./snapshots.js";
@@ -130,6 +131,7 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
     },
     compiled({ record, module }) {
       void store.then((opened) => opened.add(record, module));
+      machineCode.more();
     },
     panic(panic) {
       const error = new PanicError(panic.hart, panic.report);
@@ -139,12 +141,14 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
     fail(error) {
       client.end(error);
       cluster.terminate();
+      machineCode.close();
       options.onFailure?.(error);
     },
   });
   const client = connectClient(cluster.kernel);
   let machine: Opened | null = null;
   const store = openCodeStore((options.keepCode ?? true) ? new URL("kernel.wasm", base) : null);
+  const machineCode = openMachineCode(base, new URL("code.js", base), store);
   try {
     const { module: ours, python } = await fetchAssets(base, onProgress, cluster.prepare);
     const module = (await kept?.filled) ?? options.branch?.module ?? ours;
@@ -154,12 +158,16 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
     const { port1, port2 } = new MessageChannel();
     const begun = branch && { memory, base: memory.buffer.byteLength - ramBytes, kernel: branch.kernel };
     if (record) keepRun(base, port2, begun);
-    await cluster.start({ module, memory, python, clock: makeClock(branch?.ms), harts, ramBytes, kept: code, warmed, tape }, record ? port1 : null);
+    await cluster.start({ module, memory, python, clock: makeClock(branch?.ms), harts, ramBytes, kept: code, warmed, tape }, machineCode.joined, record ? port1 : null);
   } catch (error) {
     cluster.terminate();
+    machineCode.close();
     throw startError(error);
   }
-  const save = async (): Promise<void> => (await store).flush();
+  const save = async (): Promise<void> => {
+    machineCode.close();
+    await (await store).flush();
+  };
   machine = openMachine(client, cluster, { image: config.image, harts, memory, ramBytes, save, base });
   return machine.sdk;
 }

@@ -8,6 +8,8 @@
 export type KeptCode = SharedArrayBuffer;
 
 export interface CodeStore {
+  /** The cache it is in; "": nothing is kept. */
+  readonly name: string;
   /** What earlier visits have left. */
   readonly kept: KeptCode | null;
   /** Keep a module for later ones. */
@@ -16,12 +18,12 @@ export interface CodeStore {
   flush(): Promise<void>;
 }
 
-interface Module {
+export interface Module {
   readonly record: Uint8Array;
   readonly module: Uint8Array;
 }
 
-const NOTHING: CodeStore = { kept: null, add: () => undefined, flush: () => Promise.resolve() };
+const NOTHING: CodeStore = { name: "", kept: null, add: () => undefined, flush: () => Promise.resolve() };
 const PREFIX = "ebb-code-";
 /** Of all modules; of all records, which each hart holds; packs, before they become one. */
 const BYTES_MOST = 64 << 20;
@@ -39,7 +41,7 @@ export async function openCodeStore(kernelURL: URL | null): Promise<CodeStore> {
     for (const other of await caches.keys()) {
       if (other.startsWith(PREFIX) && other !== name) await caches.delete(other);
     }
-    return await openCache(await caches.open(name));
+    return await openCache(name);
   } catch {
     return NOTHING; // no Cache Storage, or none for us
   }
@@ -52,13 +54,11 @@ async function kernelHash(url: URL): Promise<string> {
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-async function openCache(cache: Cache): Promise<CodeStore> {
+async function openCache(name: string): Promise<CodeStore> {
+  const cache = await caches.open(name);
   const packs = await cache.keys();
   const old = new Map<string, Module>();
-  for (const pack of packs) {
-    const modules = unpack(new Uint8Array(await (await cache.match(pack))?.arrayBuffer() ?? new ArrayBuffer(0)));
-    for (const module of await modules) old.set(keyOf(module.record), module);
-  }
+  for (const pack of packs) for (const [key, module] of await readPack(cache, pack)) old.set(key, module);
   const merging = packs.length >= PACKS_MOST;
   const fresh = merging ? new Map(old) : new Map<string, Module>();
   const own = `/${Date.now()}-${crypto.randomUUID()}`; // in the order of time
@@ -80,6 +80,7 @@ async function openCache(cache: Cache): Promise<CodeStore> {
     return written;
   };
   return {
+    name,
     kept: share(newest([...old.values()], BYTES_MOST)),
     add(record, module) {
       const added = { record: new Uint8Array(record), module: new Uint8Array(module) };
@@ -88,6 +89,12 @@ async function openCache(cache: Cache): Promise<CodeStore> {
     },
     flush,
   };
+}
+
+/** A pack's modules, by what they are made from. */
+export async function readPack(cache: Cache, pack: Request): Promise<Map<string, Module>> {
+  const modules = await unpack(new Uint8Array(await (await cache.match(pack))?.arrayBuffer() ?? new ArrayBuffer(0)));
+  return new Map(modules.map((module) => [keyOf(module.record), module]));
 }
 
 async function shrink(cache: Cache): Promise<void> {
@@ -99,7 +106,7 @@ async function shrink(cache: Cache): Promise<void> {
 }
 
 /** As many of the last ones as there is room for. */
-function newest(modules: readonly Module[], most: number): Module[] {
+export function newest(modules: readonly Module[], most: number): Module[] {
   let bytes = 0;
   let records = 0;
   const chosen: Module[] = [];
@@ -113,7 +120,7 @@ function newest(modules: readonly Module[], most: number): Module[] {
 }
 
 /** Which record it is, by its bytes (FNV-1a). Two that share a key would only cost time. */
-function keyOf(record: Uint8Array): string {
+export function keyOf(record: Uint8Array): string {
   let hash = 0x811c9dc5;
   for (const byte of record) hash = Math.imul(hash ^ byte, 0x01000193);
   return `${record.length}:${hash}`;

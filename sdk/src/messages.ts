@@ -139,6 +139,8 @@ export interface StartThread {
 export interface Go {
   readonly type: "go";
   readonly seat: Seat;
+  /** Of earlier visits. */
+  readonly joined: readonly Joined[];
 }
 
 /** What a worker needs to become a hart (`Seat` of ebbtide/port.py): addresses in the shared memory. */
@@ -225,6 +227,22 @@ export interface Warm {
 export interface WarmStart {
   readonly ready: Int32Array;
   readonly kept: KeptCode | null;
+}
+
+/** What worker/code.ts is to do: `load` what is kept in the cache `joined`, or `make` more of it from the cache `packs`. */
+export interface MachineCode {
+  readonly type: "load" | "make";
+  readonly joined: string;
+  readonly packs: string;
+  /** The SDK's folder. */
+  readonly base: string;
+}
+
+/** Many modules of compiled code in one, with their records; V8 has the machine code of earlier visits for it. */
+export interface Joined {
+  readonly module: WebAssembly.Module;
+  readonly records: SharedArrayBuffer;
+  readonly regions: number;
 }
 
 /** The machine answers requests. */

@@ -6,12 +6,12 @@
 
 import { EbbError, errorFrom } from "./errors.js";
 import { watchLife } from "./life.js";
-import type { Compiled, FromKernel, FromThread, MachineConfig, Panicked, Progress, Seat, Shared, ToKernel, ToThread, Warm, WarmStart } from "./messages.js";
+import type { Compiled, FromKernel, FromThread, Joined, MachineConfig, Panicked, Progress, Seat, Shared, ToKernel, ToThread, Warm, WarmStart } from "./messages.js";
 
 export interface Cluster {
   readonly kernel: Worker;
   /** Hand out what the workers share. Settles when the machine answers; rejects with the first fault of any worker. */
-  start(shared: Shared, runs?: MessagePort | null): Promise<void>;
+  start(shared: Shared, joined: Promise<readonly Joined[]>, runs?: MessagePort | null): Promise<void>;
   /** Let every worker import scripts that it will need. */
   prepare(scripts: readonly string[]): void;
   /** End all workers at once. Only when no hart is inside a step, or nothing matters any more. */
@@ -36,6 +36,7 @@ const FIRST = 2;
 export function openCluster(workerURL: URL, harts: number, config: MachineConfig, events: ClusterEvents): Cluster {
   let started = 0;
   let seats: readonly Seat[] = [];
+  let joined: Promise<readonly Joined[]> = Promise.resolve([]);
   let settled = false;
   let succeed: () => void;
   let reject: (error: EbbError) => void;
@@ -71,7 +72,8 @@ export function openCluster(workerURL: URL, harts: number, config: MachineConfig
   const threads = Array.from({ length: harts }, (_, hart) => open(`ebb hart ${hart}`));
   const seat = (hart: number): void => {
     const message = seats[hart];
-    if (message !== undefined) threads[hart]?.postMessage({ type: "go", seat: message } satisfies ToThread);
+    if (message === undefined) return;
+    void joined.then((code) => threads[hart]?.postMessage({ type: "go", seat: message, joined: code } satisfies ToThread));
   };
   let startOthers: () => void = () => undefined;
   let toWarm: (task: Warm) => void = () => undefined;
@@ -120,7 +122,8 @@ export function openCluster(workerURL: URL, harts: number, config: MachineConfig
 
   return {
     kernel,
-    start(shared, runs = null) {
+    start(shared, code, runs = null) {
+      joined = code;
       toWarm = (task) => {
         warmer ??= openWarmer(new URL("warm.js", workerURL), shared);
         warmer.postMessage(task, typeof task.module === "number" ? [] : [task.module]);

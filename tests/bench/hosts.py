@@ -76,6 +76,7 @@ class Native:
         self.loop.close()
 
 
+REST_MS = 30_000
 BOOT = """async (options) => {
   const { boot } = await import("/ebbtide.js");
   window.sdk = await boot(options);
@@ -95,10 +96,20 @@ class Chromium:
 
     def __init__(self, browser: Browser, url: str, image: str, options: dict[str, Any]) -> None:
         self.context = browser.new_context()
+        self.url, self.options = url, {"image": image, **options}
+        self._visit()
+
+    def _visit(self) -> None:
         self.page: Page = self.context.new_page()
         self.page.set_default_timeout(300_000)
-        self.page.goto(f"{url}/commands.json")
-        self.page.evaluate(BOOT, {"image": image, **options})
+        self.page.goto(f"{self.url}/commands.json")
+        self.page.evaluate(BOOT, self.options)
+
+    def revisit(self) -> None:
+        """Come again, when the browser has had time to keep what it has compiled."""
+        self.page.wait_for_timeout(REST_MS)
+        self.page.close()
+        self._visit()
 
     def put(self, path: str, data: bytes) -> None:
         self.page.evaluate(PUT, [path, base64.b64encode(data).decode()])

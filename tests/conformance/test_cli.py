@@ -281,6 +281,8 @@ def test_timeout_takes_a_unit() -> None:
         (("verify", "--key", "00"), "'00' is no key; write its 64 digits from 0 to f"),
         (("describe", "last"), "usage: ebb describe run [RUN]"),
         (("export", "last", "file"), "usage: ebb export run RUN FILE"),
+        (("snapshot",), "ACTION, one of create, fork, restore, list, export, import, verify, rm"),
+        (("snapshot", "fork", "last"), "Write it after --, as in: ebb snapshot fork last -- ls -l /"),
         (("replay", "/etc/passwd"), "/etc/passwd is neither a run nor an exported one"),
     ],
 )  # fmt: skip
@@ -290,6 +292,19 @@ def test_a_wrong_command_line_is_told_what_is_right(words: tuple[str, ...], said
     assert ended.returncode in (2, 125) and any(
         line.endswith(said) or line.startswith(said) for line in lines
     ), lines
+
+
+def test_a_program_ends_though_nobody_reads_its_trace() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer):
+        ended = subprocess.run(
+            [*EBB, "run", "-q", "--strace", "--", "sh", "-c", "echo on; exit 5"],
+            stdout=subprocess.PIPE,
+            stderr=writer,
+            timeout=PATIENCE_S,
+        )
+    assert (ended.returncode, ended.stdout) == (5, b"on\n")
 
 
 def test_strace_names_the_calls() -> None:

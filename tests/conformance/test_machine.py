@@ -123,6 +123,8 @@ def test_names_that_cannot_be_run() -> None:
         assert result.exit_code == 126 and "exec format error" in result.stderr
         result = await m.run("ls", cwd="/nowhere")
         assert (result.exit_code, result.stderr) == (127, "ebb: /nowhere: no such directory\n")
+        with pytest.raises(FileNotFoundError, match="'no-such-command'"):
+            await m.spawn("no-such-command")
 
     in_machine(work)
 

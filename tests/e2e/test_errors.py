@@ -20,7 +20,9 @@ def fresh_page(browser: Browser) -> Iterator[Page]:
     """A page in a profile of its own: what a test breaks is broken for it alone."""
     context = browser.new_context(service_workers="block")  # ours would mend what a test breaks
     context.set_default_timeout(STARTED_MS)
-    yield context.new_page()
+    page = context.new_page()
+    yield page
+    page.unroute_all(behavior="ignoreErrors")  # what is under way has nobody to answer to
     context.close()
 
 

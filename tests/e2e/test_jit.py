@@ -55,7 +55,7 @@ VISIT = """
 """
 PACKS = """
     const found = [];
-    for (const name of await caches.keys()) {
+    for (const name of (await caches.keys()).filter((name) => name.startsWith("ebb-code-"))) {
         const cache = await caches.open(name);
         for (const request of await cache.keys()) {
             const bytes = new Uint8Array(await (await cache.match(request)).arrayBuffer());
@@ -97,6 +97,63 @@ def test_a_second_visit_uses_what_the_first_has_compiled(alone: Page, base_url: 
     third = js(VISIT, visit)
     assert third["stdout"] == first["stdout"] and third["stats"]["keptModules"] == 0
     assert errors == []
+
+
+# Of joined modules that are ready: whether each is what its name says, after one of its bytes was changed or not.
+JOINED = """
+    const whole = [];
+    for (const name of (await caches.keys()).filter((name) => name.startsWith("ebb-joined-"))) {
+        const cache = await caches.open(name);
+        const urls = (await cache.keys()).map((request) => request.url);
+        for (const url of urls) {
+            if (!urls.includes(`${url}?optimised`)) continue;
+            const stored = await cache.match(url);
+            const bytes = new Uint8Array(await stored.arrayBuffer());
+            if (arg === "damage") {
+                bytes[bytes.length >> 1] ^= 1;
+                await cache.put(url, new Response(bytes, { headers: stored.headers }));
+            }
+            const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+            whole.push(url.endsWith(`/${hash.toHex()}.wasm`));
+        }
+    }
+    return whole;
+"""
+FIRST = """
+    const { boot } = await import("./ebbtide.js");
+    window.first = await boot({ harts: 1, memory: "256M" });
+    return await window.first.run("bash", ["-c", arg]);
+"""
+FORGET = """
+    await window.first.close();
+    for (const name of await caches.keys()) if (name.startsWith("ebb-code-")) await caches.delete(name);
+"""
+
+
+def test_a_visit_joins_what_it_has_compiled_and_the_next_one_uses_that(
+    alone: Page, base_url: str
+) -> None:
+    """Without the modules themselves, so that all kept code is of the joined one."""
+    alone.goto(f"{base_url}?image=nowhere")
+    alone.locator("#failure:not([hidden])").wait_for()
+
+    def js(body: str, arg: Any = None) -> Any:
+        return alone.evaluate(f"async (arg) => {{ {body} }}", arg)
+
+    first = js(FIRST, LOOP)
+    while not js(JOINED):
+        alone.wait_for_timeout(10)
+    scopes = "return (await navigator.serviceWorker.getRegistrations()).map((one) => one.scope);"
+    assert js(scopes) == [f"{base_url.rstrip('/')}/code."]  # nothing but that worker is touched
+    js(FORGET)
+    second = js(VISIT, {"script": LOOP, "keep": True})
+    assert second["stdout"] == first["stdout"] and second["exitCode"] == 0
+    assert 0 < second["stats"]["keptModules"] <= second["stats"]["keptRegions"]
+    assert second["stats"]["refused"] == 0
+    assert js(JOINED, "damage")[0] is False
+    third = js(VISIT, {"script": LOOP, "keep": True})
+    assert third["stdout"] == first["stdout"] and third["exitCode"] == 0
+    assert all(js(JOINED))  # what was damaged is gone
 
 
 @pytest.mark.parametrize(("jit", "says"), [("verify", "ebb run --jit=verify"), ("fast", "fast")])

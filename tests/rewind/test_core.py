@@ -45,7 +45,8 @@ def notes(core: Path) -> list[tuple[int, bytes]]:
 
 def test_a_crash_as_linux_would_have_left_it(crash: str, tmp_path: Path):
     core, files = tmp_path / "core", tmp_path / "files"
-    assert ebb("core", crash, "-o", str(core), "--files", str(files)).returncode == 0
+    made = ebb("core", crash, "-o", str(core), "--files", str(files))
+    assert (made.returncode, made.stdout) == (0, f"{core}\n")
     kinds = [kind for kind, _ in notes(core)]
     assert kinds == [1, 3, 0x53494749, 6, 0x46494C45, 2]  # as fs/binfmt_elf.c has them
     known = dict(notes(core))

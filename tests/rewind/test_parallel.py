@@ -82,12 +82,21 @@ def replay(kernel: KernelModule, tape: Tape) -> int:
     return sum(entry.kind == DIGEST for entry in tape.entries)
 
 
+def clocks(kernel: KernelModule, tape: Tape) -> set[int]:
+    """Return where the time was told."""
+    name = kernel.abi.event_name
+    return {one.tick for one in tape.entries if one.kind == EVENT and name(one.data) == "CLOCK"}
+
+
 def moments(kernel: KernelModule, tape: Tape, chance: random.Random) -> None:
     """Go to random places, in order, interpreted, then in any order, both ways: all pages are the same."""
     end = tape.entries[-1].tick
     near = [entry.tick for entry in tape.entries if entry.kind == EVENT and 0 < entry.tick < end]
     places = [chance.randrange(1, end) for _ in range(7)] + chance.sample(near, min(3, len(near)))
     places += [place + chance.randrange(5) for place in places[::2]]
+    told = sorted(clocks(kernel, tape).intersection(near))
+    told = chance.sample(told, min(5, len(told)))
+    places += told
     forward = opened(kernel, tape, None)
     shown = {}
     for place in sorted(set(places)):
@@ -104,8 +113,9 @@ def moments(kernel: KernelModule, tape: Tape, chance: random.Random) -> None:
             again.seek(place)
             now = again.stage.port.report().now_ns
             assert (again.tick, again.next, now, again.stage.host.digest()) == shown[place], place
-        for _ in range(2):
-            found = again.place(Moment(now_ns=(time := shown[chance.choice(places)][2])))
+        jumps = [shown[tick][2] + 1 for tick in told]  # to be had behind the event alone
+        for time in (shown[chance.choice(places)][2], *jumps):
+            found = again.place(Moment(now_ns=time))
             again.seek(found)
             assert found == again.end or again.now() >= time
             again.seek(found - 1)

@@ -9,14 +9,14 @@ from playwright.sync_api import Page
 
 
 def wait_for_workers(page: Page, count: int) -> None:
-    """Wait until so many run machines, beside the one that compiles (it comes with the first hot code)
-    and the one that keeps recordings.
+    """Wait until so many run machines, beside the one that compiles (it comes with the first hot code),
+    those that load and make joined code, and the one that keeps recordings.
     """
 
     def told() -> Counter[str]:
         return Counter(urlparse(worker.url).path for worker in page.workers)
 
-    most = {"/worker.js": count, "/warm.js": 1, "/runs.js": 1}
+    most = {"/worker.js": count, "/warm.js": 1, "/code.js": 2, "/runs.js": 1}
     while not told() <= Counter(most):  # the browser tells of their end a little later
         page.wait_for_timeout(10)
     assert told()["/worker.js"] == count

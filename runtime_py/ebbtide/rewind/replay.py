@@ -190,7 +190,9 @@ class Replay:
             self.restore(start)
             self._ordered.until_ns = moment.now_ns
             self._advance(self.end)
-            return min(self.tick, self.end)
+            done = (one for one in reversed(self.entries[: self.next]) if one.kind == EVENT)
+            told = next(done, None)  # of events of one tick, all are done after its moment
+            return min(self.tick + bool(told and told.tick == self.tick), self.end)
         finally:
             self.restore(start)
             self.on_chunk = before

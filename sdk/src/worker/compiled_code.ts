@@ -4,7 +4,7 @@
  */
 
 import { moduleOf, type KeptCode } from "../code_store.js";
-import type { FromThread } from "../messages.js";
+import type { FromThread, Joined } from "../messages.js";
 import type { KernelExports } from "./kernel.js";
 
 export interface CompiledCode {
@@ -45,9 +45,12 @@ const MADD = [
   0xfd, 0x87, 0x02, 0xfd, 0x21, 0x00, 0x0b,
 ];
 
+/** Entries before a joined module's code is asked for: the engine has compiled it. */
+const EARLY_JOINED = 1;
+
 const scope = globalThis as unknown as DedicatedWorkerGlobalScope;
 
-export function compiledCode(exports: KernelExports, memory: WebAssembly.Memory, kept: KeptCode | null, warmed: Int32Array | null): CompiledCode {
+export function compiledCode(exports: KernelExports, memory: WebAssembly.Memory, kept: KeptCode | null, warmed: Int32Array | null, joined: readonly Joined[]): CompiledCode {
   const table = exports.__indirect_function_table;
   const bytes = new Uint8Array(memory.buffer);
   const functions = exports as unknown as Record<string, WebAssembly.ImportValue>;
@@ -59,6 +62,13 @@ export function compiledCode(exports: KernelExports, memory: WebAssembly.Memory,
     } catch (error) {
       return String(error);
     }
+  };
+  /** Tell the kernel of records, whose modules are in the table already if there is a slot. */
+  const name = (hart: number, records: Uint8Array, early: number, slot: number): void => {
+    const address = exports.k_mail_alloc(records.length) >>> 0;
+    if (address === 0) return;
+    bytes.set(records, address);
+    exports.k_jit_keep(hart, address, records.length, early, slot);
   };
   const copy = (address: number, length: number): Uint8Array<ArrayBuffer> => bytes.slice(address >>> 0, (address >>> 0) + length);
   const warm = (hart: number, id: number, count: number, module: ArrayBuffer | number): boolean => {
@@ -85,21 +95,27 @@ export function compiledCode(exports: KernelExports, memory: WebAssembly.Memory,
       scope.postMessage({ type: "compiled", ...parts } satisfies FromThread, [parts.record, parts.module]);
     },
     remember(hart, early) {
-      if (kept === null) return;
-      const words = new DataView(kept);
-      const count = words.getUint32(0, true);
-      let length = 0;
-      for (let at = 0; at < count; at++) length += words.getUint32(4 + 8 * at, true);
-      const address = exports.k_mail_alloc(length) >>> 0;
-      if (address === 0) return;
-      bytes.set(new Uint8Array(kept, 4 + 8 * count, length), address);
-      exports.k_jit_keep(hart, address, length, early);
+      if (kept !== null) name(hart, recordsOf(kept), early, 0);
+      for (const { module, records, regions } of joined) { // asked first, as they are named last
+        const slot = this.grow(regions);
+        if (slot < 0) continue;
+        new WebAssembly.Instance(module, regionImports(functions, memory, table, slot));
+        name(hart, new Uint8Array(records), EARLY_JOINED, slot);
+      }
     },
     recall(number, slot) {
       const module = moduleOf(kept, number);
       return module === null ? "there is no such module" : add(module, slot);
     },
   };
+}
+
+function recordsOf(kept: KeptCode): Uint8Array {
+  const words = new DataView(kept);
+  const count = words.getUint32(0, true);
+  let length = 0;
+  for (let at = 0; at < count; at++) length += words.getUint32(4 + 8 * at, true);
+  return new Uint8Array(kept, 4 + 8 * count, length);
 }
 
 /** What a module of regions imports, to fill slots from `slot` on. */

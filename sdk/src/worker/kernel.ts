@@ -4,6 +4,7 @@
  */
 
 import type { KeptCode } from "../code_store.js";
+import type { Joined } from "../messages.js";
 import { reserveMemory } from "../memory.js";
 import { compiledCode, type CompiledCode } from "./compiled_code.js";
 
@@ -16,7 +17,7 @@ export interface KernelExports {
   readonly k_stack: (hart: number) => number;
   readonly k_out_bell: () => number;
   readonly k_mail_alloc: (length: number) => number;
-  readonly k_jit_keep: (hart: number, address: number, length: number, early: number) => number;
+  readonly k_jit_keep: (hart: number, address: number, length: number, early: number, slot: number) => number;
   readonly [name: string]: unknown;
 }
 
@@ -49,28 +50,28 @@ export function attachKernel(module: WebAssembly.Module, memory: WebAssembly.Mem
   const exports = instantiate(module, memory);
   exports.k_attach(ramBytes / PAGE, harts); // on the module's own stack: nobody else runs yet
   exports.__stack_pointer.value = exports.k_stack(constant(exports, memory, "HART_MAX"));
-  return wrap(exports, memory, null, null);
+  return wrap(exports, memory, null, null, []);
 }
 
 /** The kernel's instance of a hart, on its seat's stack. */
-export function seatKernel(module: WebAssembly.Module, memory: WebAssembly.Memory, stack: number, kept: KeptCode | null, warmed: Int32Array | null = null): Kernel {
+export function seatKernel(module: WebAssembly.Module, memory: WebAssembly.Memory, stack: number, kept: KeptCode | null, warmed: Int32Array | null = null, joined: readonly Joined[] = []): Kernel {
   const exports = instantiate(module, memory);
   exports.__stack_pointer.value = stack;
-  return wrap(exports, memory, kept, warmed);
+  return wrap(exports, memory, kept, warmed, joined);
 }
 
 function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): KernelExports {
   return new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as KernelExports;
 }
 
-function wrap(exports: KernelExports, memory: WebAssembly.Memory, kept: KeptCode | null, warmed: Int32Array | null): Kernel {
+function wrap(exports: KernelExports, memory: WebAssembly.Memory, kept: KeptCode | null, warmed: Int32Array | null, joined: readonly Joined[]): Kernel {
   const bytes = new Uint8Array(memory.buffer);
   const words = new Int32Array(memory.buffer);
   const stages = STAGES.map((size) => new Uint8Array(size));
   const wait = typeof Atomics.waitAsync === "function" ? waitAtomics(words) : waitByWorker(words);
   return {
     exports,
-    code: compiledCode(exports, memory, kept, warmed),
+    code: compiledCode(exports, memory, kept, warmed, joined),
     view: (address, length) => bytes.subarray(address >>> 0, (address >>> 0) + length),
     stages,
     fetch(stage, address, length) {

@@ -3,7 +3,7 @@
  * worker does is decided there. This side only fetches, waits and moves bytes, all by request of Python.
  */
 
-import type { FromKernel, FromThread, JitMode, MachineConfig, Seat, Shared, StartKernel, StartThread, ToKernel, ToThread } from "../messages.js";
+import type { FromKernel, FromThread, Go, JitMode, MachineConfig, Seat, Shared, StartKernel, StartThread, ToKernel, ToThread } from "../messages.js";
 import { holdLife } from "../life.js";
 import { openImage, type Image } from "./image.js";
 import { openHostTime, type HostTime } from "./clock.js";
@@ -135,15 +135,15 @@ async function startKernel({ shared, runs }: StartKernel): Promise<void> {
 }
 
 async function startThread({ shared, policy, jit }: StartThread): Promise<void> {
-  const seated = new Promise<Seat>((resolve) => {
+  const seated = new Promise<Go>((resolve) => {
     scope.onmessage = ({ data }: MessageEvent<ToThread>) => {
-      if (data.type === "go") resolve(data.seat);
+      if (data.type === "go") resolve(data);
     };
   });
   const entry = await loadEntry(shared);
   post({ type: "started" });
-  const [seat] = await Promise.all([seated, alive]);
-  const kernel = seatKernel(shared.module, shared.memory, seat.stack, shared.kept, shared.warmed);
+  const [{ seat, joined }] = await Promise.all([seated, alive]);
+  const kernel = seatKernel(shared.module, shared.memory, seat.stack, shared.kept, shared.warmed, joined);
   entry.thread_main({ kernel, seat, time: openHostTime(shared.clock), policyJson: JSON.stringify(policy), jit: jit ?? "", post, tape: shared.tape && openTapeRing(shared.tape) });
 }
 

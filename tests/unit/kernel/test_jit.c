@@ -24,7 +24,7 @@ i32 atomic_wait(u32 *p, u32 seen, i64 timeout_ns) {
 void atomic_notify(u32 *p, u32 count) { (void)p, (void)count; }
 
 u32 k_attach(u32, u32), k_hart(u32), k_jit_start(u32, u32, u32, u32, u32), k_jit_done(u32, u32, u32);
-u32 k_jit_keep(u32, u32, u32, u32);
+u32 k_jit_keep(u32, u32, u32, u32, u32);
 
 static void check(bool good, const char *what) {
     if (!good) {
@@ -139,7 +139,7 @@ static void keep_and_take(struct jit *jit, u64 va, bool sparse) {
     u64 entry[JIT_QUEUE];
     for (u32 i = 0; i < count; i++)
         entry[i] = jit->region[jit->pending_region[i]].pc;
-    check(!k_jit_keep(0, MADDR(record), len, 1), "a record is taken back");
+    check(!k_jit_keep(0, MADDR(record), len, 1, 0), "a record is taken back");
     map_pages(va, MADDR(code), false); // nothing decoded is known any more
     check(taken(jit, entry, count) == count, "the same code finds what is kept");
     kept_regions += count;
@@ -157,10 +157,18 @@ static void keep_and_take(struct jit *jit, u64 va, bool sparse) {
     *byte ^= 2;
     check(taken(jit, entry, 1) == 0, "other code does not");
     *byte ^= 2;
+    jit->kept = NULL; // the same in slots of its own: nobody is asked, and dropping all code leaves it there
+    check(!k_jit_keep(0, MADDR(record), len, 1, 2 * SLOT), "a record is taken back with its code");
+    for (u32 i = 0; i < 2; i++, kept_dropped(jit)) {
+        map_pages(va, MADDR(code), false);
+        check(taken(jit, entry, count) == count && !kept_waits(jit), "the same code finds what is there");
+        for (u32 at = 1; at < jit->region_count; at++)
+            check(jit->region[at].state == REGION_READY && jit->region[at].slot - 2 * SLOT < count, "which is ready");
+    }
     for (u32 i = 0; i < 4; i++) {
         jit->kept = NULL;
         record[below(i & 1 ? 10 : len / 4)] ^= 1u << below(32);
-        check(!k_jit_keep(0, MADDR(record), len - (u32)below(3) * 4, 1), "any records are taken");
+        check(!k_jit_keep(0, MADDR(record), len - (u32)below(3) * 4, 1, 0), "any records are taken");
         map_pages(va, MADDR(code), false);
         taken(jit, entry, count);
     }

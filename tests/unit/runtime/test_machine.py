@@ -17,6 +17,7 @@ from ebbtide import (
     ProcessAborted,
     ProcessTimeout,
 )
+from ebbtide.events import Log
 
 
 async def cat(argv, stdin, stdout, stderr) -> int:
@@ -244,6 +245,19 @@ async def test_environment_is_fixed_plus_what_was_given(m, fake):
     ]
 
 
+async def _a_callback_raises(m, fake):
+    said = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda loop, context: said.append(context["exception"])
+    )
+    m.on_log = {}.__getitem__
+    m.log(Log("INFO", "hello"))  # what stands behind it in the outbox is served
+    assert [type(error) for error in said] == [KeyError]
+
+
+test_a_callback_that_raises_is_told_of_and_no_more = machine_test(_a_callback_raises)
+
+
 def test_closing_the_machine_ends_what_waits() -> None:
     async def run() -> None:
         fake = guest()
@@ -286,6 +300,10 @@ async def _unknown_keywords(machine, fake) -> None:
         await machine.spawn("cat", ptty=(24, 80))
     with pytest.raises(TypeError, match=r"by words, as in run\('ls', '-l'\), not \(\['ls'\],\)"):
         await machine.run(["ls"])
+    with pytest.raises(TypeError, match=r"env is a mapping of names to values, not \['A=1'\]"):
+        await machine.run("cat", env=["A=1"])
+    with pytest.raises(ValueError, match="timeout is a number of seconds, not '1'"):
+        await machine.run("cat", timeout="1")
     with pytest.raises(TypeError, match="a port is a number from 1 to 65535, not 'http"):
         await machine.fetch("http://localhost:80/")
 
