@@ -88,7 +88,7 @@ __attribute__((export_name("k_mail_post"))) u32 k_mail_post(u32 event) {
     lock_take(&host.mail_lock);
     mail_push(&host.inbox_head, &host.inbox_tail, mail_of(event));
     lock_drop(&host.mail_lock);
-    hart_attend(host.hart[0], ATTN_MAIL); // the others would come for nothing
+    harts_attend(ATTN_MAIL);
     return 0;
 }
 

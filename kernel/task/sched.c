@@ -21,8 +21,7 @@ void sched_enqueue(struct task *task) {
     load_set(task, true);
     list_push(&kernel->run_queue, &task->run_link);
     kernel->run_count++;
-    if (kernel->current[host.running->id] || kernel->run_count > 1) // else this hart takes it next
-        ring_idle(task);
+    ring_idle(task);
 }
 
 // Tasks that share what they write take turns.
