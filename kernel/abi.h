@@ -322,7 +322,7 @@ struct report {
     u64 moment;   // where that is in the run: the tick, but for several harts that are recorded or replayed
 };
 
-// Private counters that tests read (struct host). Never part of a decision.
+// Private counters that tests read (struct host), and pages: is the machine at rest? Never part of a decision.
 struct counters {
     u32 harts_inside;     // harts inside k_step now
     u32 harts_inside_max; // and at most

@@ -158,6 +158,7 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
     const { port1, port2 } = new MessageChannel();
     const begun = branch && { memory, base: memory.buffer.byteLength - ramBytes, kernel: branch.kernel };
     if (record) keepRun(base, port2, begun);
+    machineCode.beside({ module, memory });
     await cluster.start({ module, memory, python, clock: makeClock(branch?.ms), harts, ramBytes, kept: code, warmed, tape }, machineCode.joined, record ? port1 : null);
   } catch (error) {
     cluster.terminate();

@@ -4,11 +4,13 @@
  */
 
 import type { CodeStore } from "./code_store.js";
-import type { Joined, MachineCode } from "./messages.js";
+import type { Joined, MachineCode, Running } from "./messages.js";
 
 export interface MachineCodeStore {
   /** What earlier visits have left. Never rejects. */
   readonly joined: Promise<readonly Joined[]>;
+  /** Make nothing before this, and while its harts run. */
+  beside(machine: Running): void;
   /** More was compiled: keep that, too, when no more comes for a while. */
   more(): void;
   close(): void;
@@ -29,11 +31,12 @@ export function openMachineCode(base: URL, worker: URL, store: Promise<CodeStore
   let loader: Worker | null = null; // stays: V8 keeps what harts have made it optimise, too
   let maker: Worker | null = null;
   let timer: ReturnType<typeof setTimeout> | undefined;
+  let machine: Running | null = null;
   let closed = false;
   const start = (type: MachineCode["type"], caches: Caches): Worker | null => {
     if (closed) return null;
     const code = new Worker(worker, { type: "module", name: "ebb code" });
-    code.postMessage({ type, ...caches, base: base.href } satisfies MachineCode);
+    code.postMessage({ type, ...caches, base: base.href, machine } satisfies MachineCode);
     return code;
   };
   const load = async (): Promise<readonly Joined[]> => {
@@ -51,7 +54,7 @@ export function openMachineCode(base: URL, worker: URL, store: Promise<CodeStore
   };
   const make = async (): Promise<void> => {
     const found = await names;
-    if (found === null) return;
+    if (found === null || machine === null) return;
     await serviceWorker(base, worker);
     maker?.terminate();
     maker = start("make", found);
@@ -61,9 +64,12 @@ export function openMachineCode(base: URL, worker: URL, store: Promise<CodeStore
     clearTimeout(timer);
     if (!closed) timer = setTimeout(() => void make().catch(() => undefined), REST);
   };
-  void store.then(({ kept }) => kept && more()); // the visit before may have been too short for it
   return {
     joined: load().catch(() => []),
+    beside(running) {
+      machine = running;
+      void store.then(({ kept }) => kept && more()); // the visit before may have been too short for it
+    },
     more,
     close() {
       closed = true;

@@ -236,6 +236,14 @@ export interface MachineCode {
   readonly packs: string;
   /** The SDK's folder. */
   readonly base: string;
+  /** The machine that is not to be disturbed, if it runs already. */
+  readonly machine: Running | null;
+}
+
+/** A kernel and the memory that its harts share. */
+export interface Running {
+  readonly module: WebAssembly.Module;
+  readonly memory: WebAssembly.Memory;
 }
 
 /** Many modules of compiled code in one, with their records; V8 has the machine code of earlier visits for it. */

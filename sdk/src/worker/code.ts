@@ -12,11 +12,12 @@
 import { keyOf, newest, readPack, type Module } from "../code_store.js";
 import type { Joined, MachineCode } from "../messages.js";
 import { join, KEPT, regionsOf } from "./join.js";
+import { openActivity } from "./kernel.js";
 import { stand, wear } from "./stand_in.js";
 
 /** Calls after which V8 has optimised any region. */
 const CALLS = 93_000;
-/** In ms: how long regions are called at a time, and the rest between, for this competes with harts. */
+/** In ms: how long regions are called at a time while no hart runs, for this competes with them, and the rest between. */
 const WORK = 10;
 const REST = 30;
 /** After that, in ms: V8 has optimised what waits, and writes when nothing more has come for 2 s. */
@@ -90,7 +91,8 @@ async function load({ joined }: MachineCode): Promise<Joined[]> {
   });
 }
 
-async function make({ joined, packs, base }: MachineCode): Promise<void> {
+async function make({ joined, packs, base, machine }: MachineCode): Promise<void> {
+  if (machine === null) return;
   const [store, cache] = await Promise.all([caches.open(packs), caches.open(joined)]);
   const modules = new Map<string, Module>();
   for (const pack of await store.keys()) for (const [key, module] of await readPack(store, pack)) modules.set(key, module);
@@ -112,20 +114,22 @@ async function make({ joined, packs, base }: MachineCode): Promise<void> {
     return;
   }
   kept.push(module);
-  await optimise(module);
+  await optimise(module, openActivity(machine.module, machine.memory));
   await cache.put(url + OPTIMISED, new Response());
   for (const old of merge ? optimised : []) if (old !== url) await drop(cache, old);
 }
 
-async function optimise(module: WebAssembly.Module): Promise<void> {
+async function optimise(module: WebAssembly.Module, running: () => number): Promise<void> {
   const { regions } = recordsOf(module);
   stand(module, regions);
-  let until = performance.now() + WORK;
+  let until = 0;
   for (let region = 0; region < regions; region++) {
+    if (performance.now() >= until) {
+      do await after(REST);
+      while (running() > 0);
+      until = performance.now() + WORK;
+    }
     wear(region, CALLS);
-    if (performance.now() < until) continue;
-    await after(REST);
-    until = performance.now() + WORK;
   }
   await after(WRITE);
 }

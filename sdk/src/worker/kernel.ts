@@ -13,6 +13,7 @@ export interface KernelExports {
   readonly __stack_pointer: WebAssembly.Global;
   readonly __indirect_function_table: WebAssembly.Table;
   readonly k_abi: () => number;
+  readonly k_counters: () => number;
   readonly k_attach: (ramPages: number, harts: number) => number;
   readonly k_stack: (hart: number) => number;
   readonly k_out_bell: () => number;
@@ -49,7 +50,7 @@ const PAGE = 4096;
 export function attachKernel(module: WebAssembly.Module, memory: WebAssembly.Memory, ramBytes: number, harts: number): Kernel {
   const exports = instantiate(module, memory);
   exports.k_attach(ramBytes / PAGE, harts); // on the module's own stack: nobody else runs yet
-  exports.__stack_pointer.value = exports.k_stack(constant(exports, memory, "HART_MAX"));
+  exports.__stack_pointer.value = exports.k_stack(value(exports, memory, "const.HART_MAX"));
   return wrap(exports, memory, null, null, []);
 }
 
@@ -92,11 +93,19 @@ function wrap(exports: KernelExports, memory: WebAssembly.Memory, kept: KeptCode
   };
 }
 
-/** A constant of the border, from the text that the kernel exports ("const.NAME value", one per line). */
-function constant(exports: KernelExports, memory: WebAssembly.Memory, name: string): number {
-  const [, value] = new RegExp(`^const\\.${name} (\\d+)$`, "m").exec(textOf(exports, memory)) ?? [];
-  if (value === undefined) throw new Error(`kernel.wasm does not export the constant ${name}`);
-  return Number(value);
+/** How many harts are inside a step: none when the machine is at rest. */
+export function openActivity(module: WebAssembly.Module, memory: WebAssembly.Memory): () => number {
+  const exports = instantiate(module, memory);
+  const index = ((exports.k_counters() >>> 0) + value(exports, memory, "offset.counters.harts_inside")) >> 2;
+  const words = new Int32Array(memory.buffer);
+  return () => Atomics.load(words, index);
+}
+
+/** A constant of the border, from the text that the kernel exports ("GROUP.NAME value", one per line). */
+function value(exports: KernelExports, memory: WebAssembly.Memory, name: string): number {
+  const line = textOf(exports, memory).split("\n").find((text) => text.startsWith(`${name} `));
+  if (line === undefined) throw new Error(`kernel.wasm does not export ${name}`);
+  return Number(line.slice(name.length));
 }
 
 function textOf(exports: KernelExports, memory: WebAssembly.Memory): string {
