@@ -26,9 +26,6 @@ static void registers_store(struct translation *t, u64 mask) {
 
 // What stands in temporary locals all the time.
 static void state_load(struct translation *t) {
-    get(t, L_CONTEXT);
-    mem(t, W_I32_LOAD, 2, CONTEXT(tlb));
-    set(t, temp32(t, TEMP_TLB));
     if (t->floats && t->careful) {
         get(t, L_CONTEXT);
         mem(t, W_I32_LOAD, 2, CONTEXT(nx_near));
@@ -589,7 +586,8 @@ static void expect(struct translation *t, i32 off) {
 
 // What is known of the TLB is older than this, or it was known before the last call, too.
 static void lost_load(struct translation *t) {
-    get(t, temp32(t, TEMP_TLB));
+    get(t, L_CONTEXT);
+    mem(t, W_I32_LOAD, 2, CONTEXT(tlb));
     mem(t, W_I32_LOAD, 2, offsetof(struct tlb, lost));
     set(t, temp32(t, TEMP_LOST));
 }
@@ -679,7 +677,8 @@ static void behind_call(struct translation *t, const struct block *to, i32 off) 
 
 // Behind a call: the stack and the frame should be where they were, and what the TLB had must still be right.
 static void unless_kept(struct translation *t, const struct block *block) {
-    get(t, temp32(t, TEMP_TLB));
+    get(t, L_CONTEXT);
+    mem(t, W_I32_LOAD, 2, CONTEXT(tlb));
     mem(t, W_I32_LOAD, 2, offsetof(struct tlb, lost));
     get(t, temp32(t, TEMP_LOST));
     op(t, W_I32_NE);
