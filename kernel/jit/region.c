@@ -480,6 +480,26 @@ static void wanted(struct translation *t) {
     }
 }
 
+// Registers that instructions write before any way out, whichever way is taken.
+static void killed(struct translation *t) {
+    for (u32 i = 0; i < t->order_count; i++)
+        t->block[t->order[i]].killed = ~0ull;
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (u32 i = t->order_count; i-- > 0;) {
+            struct block *block = &t->block[t->order[i]];
+            u32 ways = block->term == TERM_BRANCH || block->term == TERM_GUESS ? 2 : 1;
+            bool ends = block->term == TERM_CALL || block->term == TERM_INDIRECT || block->term == TERM_STOP;
+            u64 after = ends ? 0 : ~0ull;
+            for (u32 k = 0; k < ways && !ends; k++)
+                after &= block->succ[k] == NO_BLOCK ? 0 : t->block[block->succ[k]].killed;
+            u64 killed = block->def | after;
+            changed |= killed != block->killed;
+            block->killed = killed;
+        }
+    }
+}
+
 u64 written_between(const struct translation *t, u16 from, u32 k) {
     const struct block *block = &t->block[from];
     bool none = block->term == TERM_CALL || block->succ[k] == NO_BLOCK;
@@ -517,8 +537,9 @@ static bool write_sooner(struct translation *t) {
     bool any = false;
     for (u32 i = 0; i < t->order_count; i++) {
         struct block *block = &t->block[t->order[i]];
-        u64 more = block->dirty & block->same & ~block->wanted;
-        if (more && (block->merge || block->header) && !block->round) {
+        u64 more = block->dirty & ~block->wanted;
+        more &= block->merge || block->header ? block->same | ~block->killed : ~block->killed;
+        if (more && !block->round) {
             block->written |= more;
             any = true;
         }
@@ -537,6 +558,7 @@ static void registers(struct translation *t) {
     }
     rounds(t);
     wanted(t);
+    killed(t);
     do
         dirty(t);
     while (write_sooner(t));

@@ -76,6 +76,7 @@ struct block {
     u64 dirty;      // changed since they were loaded, at the start
     u64 dirty_out;
     u64 wanted;  // read before the next call, at the start
+    u64 killed;  // written before any way out
     u64 same;    // as in the context, on some way there
     u64 written; // not dirty at the start: those who come with others write them first
     bool round;  // one can come by here again without a call

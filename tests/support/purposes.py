@@ -37,7 +37,7 @@ FRAME_BEGIN, FRAME_END = bytes.fromhex('554889e5'), bytes.fromhex('4889ec5d')  #
 NUMBER = r"(?:local\.get \d+|i32\.const \S+)"
 ARGUMENTS = r"local\.get 0;local\.get 1;local\.get 2;(?:i32\.const 0x1;i32\.sub;)?"
 LOOK = (
-    r"i32\.wrap_i64;i32\.const 0x8;i32\.shr_u;i32\.const 0xfff0;i32\.and;local\.get \d+;i32\.add;local\.tee \d+;"
+    r"i32\.wrap_i64;i32\.const 0x8;i32\.shr_u;i32\.const 0xfff0;i32\.and;local\.get \d+;(?:i32\.load [^;]*;)?i32\.add;local\.tee \d+;"
     r"i64\.load [^;]*;local\.get \d+;i64\.xor;i64\.const \S+?;i64\.gt_u;"
     r"(?:i32\.eqz;)?(?:(?:br_)?if[^;]*;)?"
 )
@@ -140,11 +140,12 @@ def executable() -> list[tuple[int, int]]:
     return [(int(a, 16), int(b, 16)) for (a, b), rights in ranges if "x" in rights]
 
 
+def hart_thread() -> int:
+    return next(t.native_id or 0 for t in threading.enumerate() if t.name.startswith("ebb-hart-0"))
+
+
 def hart_ns() -> int:
-    for thread in threading.enumerate():
-        if thread.name.startswith("ebb-hart-0"):
-            return int(Path(f"/proc/self/task/{thread.native_id}/schedstat").read_text().split()[0])
-    raise RuntimeError("there is no hart")
+    return int(Path(f"/proc/self/task/{hart_thread()}/schedstat").read_text().split()[0])
 
 
 async def run(program: Path, arguments: list[str], folder: Path) -> tuple[list[int], int, int]:
@@ -154,7 +155,7 @@ async def run(program: Path, arguments: list[str], folder: Path) -> tuple[list[i
     for _ in range(WARM):
         await machine.run("/tmp/program", *arguments)
     data = str(folder / "perf.data")
-    command = ["perf", "record", "-q", "-e", "cpu-clock", "-F", str(HZ), "-o", data, "-p", str(os.getpid())]
+    command = ["perf", "record", "-q", "-e", "cpu-clock", "-F", str(HZ), "-o", data, "-t", str(hart_thread())]
     perf = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     await asyncio.sleep(0.5)
     before, begin = await machine.stats(), hart_ns()
@@ -186,16 +187,6 @@ async def run(program: Path, arguments: list[str], folder: Path) -> tuple[list[i
                 break
     ran = after.instructions - before.instructions
     total = sum(counts.values())
-    if os.environ.get("ELSE"):
-        where = collections.Counter()
-        names = [l.split() for l in Path("/proc/self/maps").read_text().splitlines()]
-        for ip in samples:
-            for l in names:
-                a,b=[int(x,16) for x in l[0].split("-")]
-                if a<=ip<b:
-                    if not known.get(a): where[l[0],l[-1]]+=1
-                    break
-        print(where.most_common(6), len(codes), sum(1 for v in known.values() if v))
     print(f"{program.name}: {(end - begin) / ran:.3f} ns of the hart for a guest instruction, {len(samples)} samples")
     for name, count in counts.most_common():
         print(f"  {name:20} {100 * count / total:5.1f} %   {(end - begin) / ran * count / total:.3f} ns")
