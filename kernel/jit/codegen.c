@@ -26,6 +26,11 @@ static void registers_store(struct translation *t, u64 mask) {
 
 // What stands in temporary locals all the time.
 static void state_load(struct translation *t) {
+    if (!t->crowded) {
+        get(t, L_CONTEXT);
+        mem(t, W_I32_LOAD, 2, CONTEXT(tlb));
+        set(t, temp32(t, TEMP_TLB));
+    }
     if (t->floats && t->careful) {
         get(t, L_CONTEXT);
         mem(t, W_I32_LOAD, 2, CONTEXT(nx_near));
@@ -35,6 +40,8 @@ static void state_load(struct translation *t) {
 
 // Of one hart, context and jump table are always at the same place: engines need no registers for them.
 static bool is_only(const struct translation *t) { return !t->jit->cache->smp; }
+
+enum { HOST_REGISTERS = 20 }; // few engines keep more in registers
 
 static void locals(struct translation *t, u32 count, u32 type) {
     put_u(&t->code, count);
@@ -586,8 +593,7 @@ static void expect(struct translation *t, i32 off) {
 
 // What is known of the TLB is older than this, or it was known before the last call, too.
 static void lost_load(struct translation *t) {
-    get(t, L_CONTEXT);
-    mem(t, W_I32_LOAD, 2, CONTEXT(tlb));
+    get_tlb(t);
     mem(t, W_I32_LOAD, 2, offsetof(struct tlb, lost));
     set(t, temp32(t, TEMP_LOST));
 }
@@ -677,8 +683,7 @@ static void behind_call(struct translation *t, const struct block *to, i32 off) 
 
 // Behind a call: the stack and the frame should be where they were, and what the TLB had must still be right.
 static void unless_kept(struct translation *t, const struct block *block) {
-    get(t, L_CONTEXT);
-    mem(t, W_I32_LOAD, 2, CONTEXT(tlb));
+    get_tlb(t);
     mem(t, W_I32_LOAD, 2, offsetof(struct tlb, lost));
     get(t, temp32(t, TEMP_LOST));
     op(t, W_I32_NE);
@@ -940,6 +945,7 @@ bool region_write(struct translation *t) {
     u32 next = LOCALS;
     u32 ints = (u32)__builtin_popcountll(t->registers & 0xffffffff);
     u32 floats = (u32)__builtin_popcountll(t->registers >> REG_F);
+    t->crowded = ints > HOST_REGISTERS;
     for (u32 reg = 0; reg < REG_F; reg++)
         if (t->registers >> reg & 1)
             t->local[reg] = (u8)next++;

@@ -58,6 +58,16 @@ static inline void get_pc(struct translation *t, i64 off) {
     }
 }
 
+// Where the TLB is: in the context, which costs a load each time, where engines would have no register for it.
+static inline void get_tlb(struct translation *t) {
+    if (t->crowded) {
+        get(t, L_CONTEXT);
+        mem(t, W_I32_LOAD, 2, CONTEXT(tlb));
+    } else {
+        get(t, temp32(t, TEMP_TLB));
+    }
+}
+
 // The branch or if that is written next is likely, or not.
 void hint(struct translation *t, bool likely);
 

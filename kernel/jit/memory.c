@@ -380,8 +380,7 @@ static void probe(struct translation *t, u32 span, bool write) {
     op(t, W_I32_SHR_U);
     const32(t, (TLB_ENTRIES - 1) * sizeof(struct tlb_entry));
     op(t, W_I32_AND);
-    get(t, L_CONTEXT);
-    mem(t, W_I32_LOAD, 2, CONTEXT(tlb));
+    get_tlb(t);
     op(t, W_I32_ADD);
     tee(t, temp32(t, TEMP_ENTRY));
     mem(t, W_I64_LOAD, 3, half_of(write) + offsetof(struct tlb_entry, tag));

@@ -104,6 +104,7 @@ struct translation {
     u64 registers; // used anywhere
     u32 bases;     // x registers that calls leave alone, by convention, and addresses are relative to
     bool floats;   // assumes what float_begin tests
+    bool crowded;  // more registers than hosts have
     bool loop;     // begins with one, and ends with it
     bool careful;  // right while fcsr.NX is clear, too
     // codegen.c
