@@ -825,7 +825,86 @@ static void catch_up(struct translation *t, const struct block *block) {
             integer_instruction(t, block, k);
 }
 
-static void tight_rounds(struct translation *t, u16 index) {
+// A loop that one register counts, in steps, up or down to another that stays: it goes on at least until they meet.
+struct counting {
+    u32 low, high; // the registers; the difference gets smaller
+    u32 step;      // 0: nothing counts
+    bool meets;    // goes on while they differ; else while low is less than high
+    bool equal;    // or the same
+};
+
+static struct counting counting_of(struct translation *t, u16 index) {
+    const struct block *block = &t->block[index];
+    const struct insn *insn = &t->row[block->first + block->count - 1].insn;
+    // What holds if the loop goes on.
+    u32 id = insn->id, a = insn->rs1, b = insn->rs2;
+    if (block->succ[0] != index)
+        id = id == BEQ ? BNE : id == BNE ? BEQ : id == BLT ? BGE : id == BGE ? BLT : id == BLTU ? BGEU : BLTU;
+    struct counting counting = {a, b, 0, id == BNE, id == BGE || id == BGEU};
+    if (counting.equal)
+        counting = (struct counting){b, a, 0, false, true};
+    i32 low, high;
+    if (id == BEQ || !memory_moves(t, index, counting.low, &low) || !memory_moves(t, index, counting.high, &high))
+        return counting;
+    if (low > 0 && !high)
+        counting.step = (u32)low;
+    else if (high < 0 && !low)
+        counting.step = (u32)-high;
+    else if (counting.meets && (low < 0 || high > 0) && (!low || !high))
+        counting = (struct counting){counting.high, counting.low, (u32)(low - high < 0 ? high - low : low - high), true, false};
+    return counting;
+}
+
+// No more rounds than until then; whether it goes on is asked behind them.
+static void count_rounds(struct translation *t, u16 index, const struct counting *counting) {
+    u32 shift = (u32)__builtin_ctz(counting->step);
+    // TEMP_A: one less than until they meet or pass each other, which is all ones if they never will.
+    get_x(t, counting->high);
+    get_x(t, counting->low);
+    op(t, W_I64_SUB);
+    if (!counting->meets && !counting->equal) {
+        const64(t, 1);
+        op(t, W_I64_SUB);
+    }
+    if (counting->step != 1u << shift) {
+        const64(t, counting->step);
+        op(t, W_I64_DIV_U);
+    } else if (shift) {
+        const64(t, shift);
+        op(t, W_I64_SHR_U);
+    }
+    if (counting->meets) {
+        const64(t, 1);
+        op(t, W_I64_SUB);
+    } else {
+        const64(t, 0);
+        goes_on(t, index);
+        op(t, W_SELECT);
+    }
+    tee(t, temp(t, TEMP_A));
+    op(t, W_I32_WRAP_I64);
+    const32(t, 1);
+    op(t, W_I32_ADD);
+    get(t, temp32(t, TEMP_COUNT));
+    get(t, temp(t, TEMP_A));
+    get(t, temp32(t, TEMP_COUNT));
+    op(t, W_I64_EXTEND_I32_U);
+    op(t, W_I64_LT_U);
+    op(t, W_SELECT);
+    set(t, temp32(t, TEMP_COUNT));
+}
+
+// Once more, if there are rounds left.
+static void again(struct translation *t) {
+    get(t, temp32(t, TEMP_COUNT));
+    const32(t, 1);
+    op(t, W_I32_SUB);
+    tee(t, temp32(t, TEMP_COUNT));
+    op_u(t, W_BR_IF, 0);
+    unnest(t);
+}
+
+static void tight_rounds(struct translation *t, u16 index, bool counted) {
     const struct block *block = &t->block[index];
     bool leaves = may_leave(t, block);
     t->rounds = !leaves;
@@ -846,6 +925,16 @@ static void tight_rounds(struct translation *t, u16 index) {
         unnest(t);
     }
     u32 word = t->word;
+    if (counted) {
+        again(t);
+        catch_up(t, block);
+        t->rounds = false;
+        goes_on(t, index);
+        op_u(t, W_BR_IF, label_depth(t, index | LABEL_LOOP));
+        go(t, index, block->succ[0] == index);
+        t->word = word;
+        return;
+    }
     goes_on(t, index);
     op(t, W_I32_EQZ);
     nest(t, W_IF, T_NONE);
@@ -860,12 +949,7 @@ static void tight_rounds(struct translation *t, u16 index) {
     t->rounds = rounds;
     t->word = word;
     unnest(t);
-    get(t, temp32(t, TEMP_COUNT));
-    const32(t, 1);
-    op(t, W_I32_SUB);
-    tee(t, temp32(t, TEMP_COUNT));
-    op_u(t, W_BR_IF, 0);
-    unnest(t);
+    again(t);
     catch_up(t, block);
     t->rounds = false;
     op_u(t, W_BR, label_depth(t, index | LABEL_LOOP));
@@ -887,13 +971,16 @@ static void tight(struct translation *t, u16 index) {
     where(t, block, 0);
     memory_strides(t, block);
     t->ahead = false;
+    struct counting counting = counting_of(t, index);
+    if (counting.step)
+        count_rounds(t, index, &counting);
     get(t, L_FUEL);
     get(t, temp32(t, TEMP_COUNT));
     const32(t, block->count);
     op(t, W_I32_MUL);
     op(t, W_I32_SUB);
     set(t, L_FUEL);
-    tight_rounds(t, index);
+    tight_rounds(t, index, counting.step);
     unnest(t);
     get(t, L_FUEL);
     const32(t, block->count);

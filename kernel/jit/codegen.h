@@ -104,6 +104,7 @@ void integer_condition(struct translation *t, const struct insn *insn);
 void memory_find(struct translation *t); // before anything is written
 void memory_forget(struct translation *t); // behind a call
 bool memory_is_at(struct translation *t, u16 index, u32 reg, i32 off);
+bool memory_moves(struct translation *t, u16 index, u32 reg, i32 *step);
 void memory_strides(struct translation *t, const struct block *block); // of a tight loop, before it
 void memory_clear(struct translation *t, const struct block *block);
 bool memory_leaves(const struct translation *t, const struct block *block, u32 k); // in the version being written

@@ -256,6 +256,17 @@ static bool moves(const struct value *before, const struct value *after, u32 reg
     return reg && after[reg].root == before[reg].root;
 }
 
+// By how much the register moves each time that the block, a tight loop, goes round; false: not by a constant.
+bool memory_moves(struct translation *t, u16 index, u32 reg, i32 *step) {
+    const struct block *block = &t->block[index];
+    struct value value[REG_F];
+    __builtin_memcpy(value, t->value[index], sizeof value);
+    for (u32 row = block->first; row < (u32)block->first + block->count; row++)
+        value_step(t, row, value);
+    *step = 0;
+    return moves(t->value[index], value, reg, step);
+}
+
 static bool sets_stride(struct group *group, u32 base, i32 base_off, i32 step) {
     group->strides = step <= STRIDE && step >= -STRIDE && base_off == (i16)base_off;
     if (group->strides) {
