@@ -264,7 +264,7 @@ bool memory_moves(struct translation *t, u16 index, u32 reg, i32 *step) {
     for (u32 row = block->first; row < (u32)block->first + block->count; row++)
         value_step(t, row, value);
     *step = 0;
-    return moves(t->value[index], value, reg, step);
+    return !reg || moves(t->value[index], value, reg, step);
 }
 
 static bool sets_stride(struct group *group, u32 base, i32 base_off, i32 step) {

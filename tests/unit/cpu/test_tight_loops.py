@@ -21,7 +21,7 @@ pytestmark = pytest.mark.native
 LOOPS, SETS, PAGES = 24, 12, 8
 BUFFER = PAGES * 4096
 VALUES = range(10, 20)  # registers that loops compute with
-POINTERS, STRIDE, COUNT = (8, 9), 29, 30
+POINTERS, STRIDE, COUNT, LIMIT = (8, 9), 29, 30, 28
 POOL, LEFT, RETURN = 1016, 1008, 992  # words behind BASE
 LOADS = {0x0003: 1, 0x1003: 2, 0x2003: 4, 0x3003: 8, 0x4003: 1, 0x5003: 2, 0x6003: 4}
 STORES = {0x0023: 1, 0x1023: 2, 0x2023: 4, 0x3023: 8}
@@ -32,6 +32,12 @@ THREE = [
     0x3B, 0x4000003B, 0x103B, 0x503B, 0x4000503B, 0x200003B, 0x200403B, 0x200503B, 0x200603B, 0x200703B,
 ]  # fmt: skip
 IMMEDIATE = [0x13, 0x2013, 0x3013, 0x4013, 0x6013, 0x7013, 0x1B]
+# How a loop goes on that counts up to LIMIT, and down: function of the branch, operands; whether by sign.
+UP = [
+    (0x1063, COUNT, LIMIT, False), (0x1063, LIMIT, COUNT, False), (0x4063, COUNT, LIMIT, True),
+    (0x6063, COUNT, LIMIT, False), (0x5063, LIMIT, COUNT, True), (0x7063, LIMIT, COUNT, False),
+]  # fmt: skip
+DOWN = [(match, b, a, sign) for match, a, b, sign in UP]
 SHIFTS = {0x1013: 64, 0x5013: 64, 0x40005013: 64, 0x101B: 32, 0x501B: 32, 0x4000501B: 32}
 
 
@@ -40,6 +46,8 @@ class Loops:
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
+        self.step, self.meets = -1, True  # of the loop under way
+        self.sign: bool | None = None
 
     def offset(self, size: int) -> int:
         offset = self.random.randrange(-48, 48)
@@ -114,10 +122,21 @@ class Loops:
                 step = addi(pointer, pointer, r.choice([0, 1, 2, 4, 8, 8, 16, -1, -4, -8, -16]))
             for _ in range(r.choice([0, 1, 1, 1])):
                 body.insert(r.randrange(len(body) + 1), step)
-        body.insert(r.randrange(len(body) + 1), addi(COUNT, COUNT, -1))
-        code = b"".join(body)
+        self.step, self.sign, self.meets = -1, None, True
         branch = r.choice([(0x1063, COUNT, 0), (0x1063, 0, COUNT), (0x4063, 0, COUNT)])
+        if r.random() < 0.7:  # LIMIT is not 0
+            self.step = r.choice([1, 1, 2, 3, 4, 8, 24]) * r.choice([1, -1])
+            *branch, self.sign = r.choice(UP if self.step > 0 else DOWN)
+            self.meets = branch[0] == 0x1063
+        body.insert(r.randrange(len(body) + 1), addi(COUNT, COUNT, self.step))
+        code = b"".join(body)
         return code + b_type(*branch, -len(code))
+
+    def limit(self) -> int:
+        """Where a loop ends: there is room for a step on both sides."""
+        r = self.random
+        near = [1 << 16, 1 << 62, (1 << 63) - (1 << 16), *([-1 << 62, (1 << 16) - (1 << 63), 0] if self.sign else [(1 << 63)])]
+        return r.choice(near) + r.randrange(-100, 100)
 
     def registers(self) -> bytes:
         r = self.random
@@ -128,10 +147,15 @@ class Loops:
             )
         values[STRIDE] = r.choice([0, 8, -8, 3, 16]) % 2**64
         values[COUNT] = r.choice([1, 2, 3, r.randrange(4, 60), r.randrange(60, 600)])
-        return struct.pack("<32Q", *values)
+        if self.sign is not None:
+            values[LIMIT] = self.limit()
+            values[COUNT] = values[LIMIT] - self.step * values[COUNT]
+            if not self.meets:  # it may be past it, too
+                values[COUNT] += r.choice([0, 0, r.randrange(-30, 30), self.step * 700])
+        return struct.pack("<32Q", *(value % 2**64 for value in values))
 
     def function(self) -> bytes:
-        used = [*VALUES, *POINTERS, STRIDE, COUNT]
+        used = [*VALUES, *POINTERS, STRIDE, COUNT, LIMIT]
         code = s_type(0x3023, BASE, 1, RETURN) + ld(1, BASE, POOL)
         code += b"".join(ld(i, 1, 8 * i) for i in used)
         code += self.loop()
