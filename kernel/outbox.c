@@ -98,10 +98,10 @@ static void mail_tell(void) {
     for (u32 i = 0; i < host.hart_count; i++) {
         struct hart *hart = host.hart[i];
         u32 where = hart ? atomic_load(&hart->where) : HART_AWAY;
-        bool free = where == HART_PARKED || (where == HART_STEPS && !atomic_load(&hart->in_guest));
-        u32 own = where == HART_AWAY                            ? 0
-                  : free && i == atomic_load(&host.ran_last) ? 3
-                                                                : 1 + (where == HART_PARKED);
+        if (where == HART_AWAY)
+            continue;
+        bool parked = where == HART_PARKED, free = parked || !atomic_load(&hart->in_guest);
+        u32 own = free && i == atomic_load(&host.ran_last) ? 3 : 1 + parked;
         if (own > rank) {
             best = hart;
             rank = own;

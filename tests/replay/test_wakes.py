@@ -29,7 +29,14 @@ class Harts(SteppedMachine):
         ]
         events = self.events
         self.host.post(
-            events.boot(ram_bytes=128 << 20, realtime_ns=0, cpus=harts, harts=harts, seed=bytes(32), index=empty_index())
+            events.boot(
+                ram_bytes=128 << 20,
+                realtime_ns=0,
+                cpus=harts,
+                harts=harts,
+                seed=bytes(32),
+                index=empty_index(),
+            )
         )
         self.host.post(self.clock())
         for hart in range(harts):
