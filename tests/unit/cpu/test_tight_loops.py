@@ -135,7 +135,12 @@ class Loops:
     def limit(self) -> int:
         """Where a loop ends: there is room for a step on both sides."""
         r = self.random
-        near = [1 << 16, 1 << 62, (1 << 63) - (1 << 16), *([-1 << 62, (1 << 16) - (1 << 63), 0] if self.sign else [(1 << 63)])]
+        near = [
+            1 << 16,
+            1 << 62,
+            (1 << 63) - (1 << 16),
+            *([-1 << 62, (1 << 16) - (1 << 63), 0] if self.sign else [(1 << 63)]),
+        ]
         return r.choice(near) + r.randrange(-100, 100)
 
     def registers(self) -> bytes:
