@@ -41,8 +41,6 @@ static void state_load(struct translation *t) {
 // Of one hart, context and jump table are always at the same place: engines need no registers for them.
 static bool is_only(const struct translation *t) { return !t->jit->cache->smp; }
 
-enum { HOST_REGISTERS = 20 }; // few engines keep more in registers
-
 static void locals(struct translation *t, u32 count, u32 type) {
     put_u(&t->code, count);
     put(&t->code, type);
@@ -1032,7 +1030,6 @@ bool region_write(struct translation *t) {
     u32 next = LOCALS;
     u32 ints = (u32)__builtin_popcountll(t->registers & 0xffffffff);
     u32 floats = (u32)__builtin_popcountll(t->registers >> REG_F);
-    t->crowded = ints > HOST_REGISTERS;
     for (u32 reg = 0; reg < REG_F; reg++)
         if (t->registers >> reg & 1)
             t->local[reg] = (u8)next++;

@@ -532,13 +532,16 @@ static void dirty(struct translation *t) {
 }
 
 // Where ways meet on some of which a register is as in the context, and nobody reads it: it is written back before, so that the
-// others need not load it. Not where that might be done again and again.
+// others need not load it. In a crowded region anywhere, if it is what will be written back in the end. Not where that might be done
+// again and again.
 static bool write_sooner(struct translation *t) {
     bool any = false;
     for (u32 i = 0; i < t->order_count; i++) {
         struct block *block = &t->block[t->order[i]];
-        u64 more = block->dirty & ~block->wanted;
-        more &= block->merge || block->header ? block->same | ~block->killed : ~block->killed;
+        u64 good = t->crowded ? ~block->killed : 0;
+        if (block->merge || block->header)
+            good |= block->same;
+        u64 more = block->dirty & ~block->wanted & good;
         if (more && !block->round) {
             block->written |= more;
             any = true;
@@ -550,15 +553,19 @@ static bool write_sooner(struct translation *t) {
 // Which registers differ from the context, forwards; which are wanted in locals, backwards. A block
 // that may leave writes back all that is dirty, so those are wanted too.
 static void registers(struct translation *t) {
+    t->registers = 0;
     for (u32 i = 0; i < t->order_count; i++) {
         struct block *block = &t->block[t->order[i]];
         bool back = block->term == TERM_CALL && block->succ[0] != NO_BLOCK;
         u32 link = t->row[block->first + block->count - 1].insn.rd;
         block->kept = back && link == REG_RA ? t->bases : 0; // the other link is for code that moves the stack
+        t->registers |= block->use | block->def;
     }
+    t->crowded = __builtin_popcount((u32)t->registers) > HOST_REGISTERS;
     rounds(t);
     wanted(t);
-    killed(t);
+    if (t->crowded)
+        killed(t);
     do
         dirty(t);
     while (write_sooner(t));
@@ -586,11 +593,8 @@ static void registers(struct translation *t) {
             block->live = live;
         }
     }
-    t->registers = 0;
-    for (u32 i = 0; i < t->order_count; i++) {
-        struct block *block = &t->block[t->order[i]];
-        t->registers |= block->live | block->def | block->use;
-    }
+    for (u32 i = 0; i < t->order_count; i++)
+        t->registers |= t->block[t->order[i]].live;
 }
 
 // An entry that is a loop's head is for a loop that goes on for long: what follows the loop is not
