@@ -328,7 +328,8 @@ static void block_find(struct translation *t, u16 index) {
             group->base = (u8)reg;
             group->base_off = before[reg].off;
         }
-        if (group->base && !block->tight && block->steady >> group->base & 1 && t->last_count < LAST_PAGES)
+        u32 base = block->tight ? (group->strides || group->crosses ? 0 : reg) : group->base;
+        if (base && block->steady >> base & 1 && t->last_count < LAST_PAGES)
             group->last = (u8)++t->last_count;
         if (!group->strides)
             add_group(t->known[index], i);
@@ -373,7 +374,7 @@ void memory_find(struct translation *t) {
     u32 locals = 0;
     for (u32 i = 0; i < t->group_count; i++) {
         struct group *group = &t->groups[i];
-        if (group->shared || group->base)
+        if (group->shared || group->base || group->last)
             group->local = (u16)++locals;
     }
     t->group_locals = locals;
@@ -470,18 +471,9 @@ static void fail_if(struct translation *t, const struct group *group) {
     }
 }
 
-static void check(struct translation *t, const struct block *block, const struct group *group) {
+// TEMP_A is the group's lowest address.
+static void check_last(struct translation *t, const struct group *group) {
     u32 span = (u32)(group->high - group->low);
-    if (!group->crosses)
-        where(t, block, 0);
-    address(t, group->base, (i64)group->low - group->base_off);
-    if (!group->last) {
-        probe(t, span, group->write);
-        fail_if(t, group);
-        host_address(t, group->write);
-        set(t, group_local(t, group));
-        return;
-    }
     get(t, temp(t, TEMP_A));
     get(t, last_page(t, group->last));
     op(t, W_I64_SUB);
@@ -505,6 +497,21 @@ static void check(struct translation *t, const struct block *block, const struct
     get(t, last_delta(t, group->last));
     op(t, W_I32_ADD);
     set(t, group_local(t, group));
+}
+
+static void check(struct translation *t, const struct block *block, const struct group *group) {
+    u32 span = (u32)(group->high - group->low);
+    if (!group->crosses)
+        where(t, block, 0);
+    address(t, group->base, (i64)group->low - group->base_off);
+    if (!group->last) {
+        probe(t, span, group->write);
+        fail_if(t, group);
+        host_address(t, group->write);
+        set(t, group_local(t, group));
+        return;
+    }
+    check_last(t, group);
 }
 
 // No group that may cross pages is known to be good.
@@ -655,6 +662,13 @@ u32 translate(struct translation *t, const struct block *block, u32 k, const str
     if (is_checked(t, block, row)) {
         get(t, group_local(t, group));
         return offset;
+    }
+    if (group->last && !group->base) {
+        where(t, block, k);
+        address(t, insn->rs1, insn->imm);
+        check_last(t, group);
+        get(t, group_local(t, group));
+        return 0;
     }
     if (!group->crosses && !group->strides) {
         translate_alone(t, block, k, insn->imm, size, group->write);

@@ -187,6 +187,84 @@ class Loops:
         return elf(code + u32(0x73) + addi(10, 0, 0) + addi(17, 0, 93) + u32(0x73), data)
 
 
+NODES, CHASES = 300, 16
+
+
+class Lists(Loops):
+    """Makes programs that go along lists, whose nodes lie anywhere in the buffer, also across pages."""
+
+    def nodes(self) -> tuple[int, bytes]:
+        """Where a list begins, and the buffer that holds it: of each node the first word is the next one's address."""
+        r, buffer = self.random, bytearray(self.random.randbytes(BUFFER))
+        places = r.sample(range(24, BUFFER - 48, 24), NODES)
+        if r.random() < 0.5:
+            places.sort()
+        places = [place + r.choice([0, 0, 0, 4, 7]) for place in places]
+        for place, after in zip(places, [*places[1:], 0], strict=True):
+            buffer[place : place + 8] = struct.pack("<Q", after and DATA + after)
+        return DATA + places[0], bytes(buffer)
+
+    def chase(self) -> bytes:
+        """Go to the next node; before, something is done to this one, which has no more than its first 16 bytes."""
+        r = self.random
+        here, follow = 8, r.choice([8, 9])
+        body = [i_type(0x3003, 10, 8, 0)]
+        for _ in range(r.randrange(4)):
+            a, b = r.sample([11, 12, 13], 2)
+            body.append(
+                r.choice(
+                    [
+                        s_type(0x23, here, a, 8 + r.randrange(8)),
+                        s_type(0x1023, here, a, 8),
+                        s_type(0x2023, here, a, 12),
+                        i_type(0x4003, a, here, 8 + r.randrange(8)),
+                        i_type(0x2003, a, here, 8),
+                        u32(0x33 | a << 7 | a << 15 | b << 20),
+                    ]
+                )  # fmt: skip
+            )
+        if follow == 9:
+            body.insert(0, addi(9, 8, 0))
+            body.append(s_type(0x1023, 9, 12, 10))
+        code = b"".join([*body, addi(8, 10, 0)])
+        return code + b_type(0x1063, 8, 0, -len(code))
+
+    def program(self) -> bytes:
+        first, buffer = self.nodes()
+        code = b""
+        for _ in range(CHASES):
+            again = load_address(8, first) + self.chase()
+            again += addi(5, 5, -1)
+            code += addi(5, 0, SETS) + again + b_type(0x1063, 5, 0, -len(again))
+            code += (
+                s_type(0x3023, BASE, 11, 0)
+                + s_type(0x3023, BASE, 12, 8)
+                + s_type(0x3023, BASE, 13, 16)
+            )
+            code += (
+                addi(10, 0, 1)
+                + load_address(11, WORK + 2048)
+                + addi(12, 0, 24)
+                + addi(17, 0, 64)
+                + u32(0x73)
+            )
+            code += ld(11, BASE, 0) + ld(12, BASE, 8) + ld(13, BASE, 16)
+        code = load_address(BASE, WORK + 2048) + code
+        code += addi(10, 0, 1) + load_address(11, DATA) + load_address(12, BUFFER) + addi(17, 0, 64)
+        return elf(code + u32(0x73) + addi(10, 0, 0) + addi(17, 0, 93) + u32(0x73), buffer)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_lists_are_as_interpreted(
+    run: Callable[..., tuple[bytes, int]],  # noqa: F811
+    seed: int,
+) -> None:
+    program = Lists(seed).program()
+    expected, instructions = run(program, None)
+    assert len(expected) == CHASES * 24 + BUFFER
+    assert run(program, "none") == (expected, instructions)
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_tight_loops_are_as_interpreted(
     run: Callable[..., tuple[bytes, int]],  # noqa: F811
