@@ -119,7 +119,7 @@ static bool queue_due(struct jit *jit) {
 
 bool jit_attention(struct jit *jit) {
     jit->ticks += SLICE;
-    if (load(jit))
+    if (jit_arrived(jit) || load(jit))
         return true;
     if (jit->pending)
         return !jit->raised;
@@ -231,7 +231,7 @@ i32 jit_refill(struct hart *hart, i32 fuel) {
     struct jit *jit = hart->cpu->jit;
     jit->ticks += SLICE;
     if (atomic_load(&hart->attn) || queue_due(jit) ||
-        (kept_waits(jit) && !jit->loading))
+        (kept_waits(jit) && !jit->loading) || jit_arrived(jit))
         return fuel;
     i32 slice = (i32)min(*hart->cpu->left, (u64)SLICE);
     *hart->cpu->left -= (u64)slice;
