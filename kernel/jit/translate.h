@@ -8,7 +8,7 @@
 #define BLOCK_INSNS 200u // so that an index in a block fits 8 bits
 
 #define CONTEXTS 60u
-#define HOST_REGISTERS 20 // engines keep few more in registers
+#define HOST_REGISTERS 24 // engines keep few more in registers
 #define REGION_ROWS (REGION_INSNS + CONTEXTS) // a guessed call stands in two blocks
 #define HINTS 4096u
 #define SELF_CALLS 256u
