@@ -7,8 +7,12 @@
 #include "kept.h"
 #include "translate.h"
 #include "../kernel.h"
+#include "../lib/heap.h"
 
 #define NX_MISSES_MAX 32
+#define STRAYS_MIN 0x2000u
+#define RENEWALS 4u
+#define DISPATCH_HARTS 2u
 #define QUEUE_ENOUGH 32u // for a module; fewer wait for more: an engine takes long to begin with one
 #define QUEUE_PATIENCE 256u // for so many slices at most, and no more than a low threshold asks for
 #define EARLY_FIRST 8u // an entry for which there may be kept code asks again after twice as many
@@ -30,8 +34,7 @@ u32 jit_find(struct jit *jit, maddr frame, u32 offset, u32 generation) {
     return i;
 }
 
-// Made if need be; NULL if there are too many.
-static struct region *region_of(struct jit *jit, const struct code_page *page, u32 offset) {
+struct region *jit_region(struct jit *jit, const struct code_page *page, u32 offset) {
     u32 i = jit_find(jit, page->frame, offset, page->generation);
     if (i)
         return &jit->region[i];
@@ -45,7 +48,17 @@ static struct region *region_of(struct jit *jit, const struct code_page *page, u
     return region;
 }
 
+struct region_page *region_page(struct region *region, u32 i) {
+    if (i < JIT_PAGES_PLAIN)
+        return &region->page[i];
+    if (!region->more)
+        region->more = palloc((JIT_PAGES - JIT_PAGES_PLAIN) * sizeof *region->more);
+    return region->more ? &region->more[i - JIT_PAGES_PLAIN] : NULL;
+}
+
 static void evict_all(struct jit *jit) {
+    for (u32 i = 1; i < jit->region_count; i++)
+        pfree(jit->region[i].more);
     jit->region_count = 1;
     jit->slot_next = jit->slot_first;
     jit->queue_count = 0;
@@ -69,7 +82,7 @@ bool jit_can_pay(const struct jit *jit) {
 
 u32 jit_hot(struct jit *jit, u64 pc, u32 early) {
     struct code_page *page = code_page_known(jit->hart, jit->cache, pc);
-    struct region *region = page ? region_of(jit, page, pc & PAGE_MASK) : NULL;
+    struct region *region = page ? jit_region(jit, page, pc & PAGE_MASK) : NULL;
     if (!region)
         return jit->threshold;
     if (region->state != REGION_NONE)
@@ -110,8 +123,28 @@ static bool load(struct jit *jit) {
 
 static u32 patience(const struct jit *jit) { return min(QUEUE_PATIENCE, jit->threshold / 8); }
 
+// A region that dispatches was made when few of its targets were known: once it was left for others often it is made anew.
+// One that was kept has most, and what it was made from may never have been decoded here.
+static void renew(struct jit *jit) {
+    struct jit_context *context = jit->cache->context;
+    if (context->strays < jit->stray_max || jit->queue_count == JIT_QUEUE || !jit_can_pay(jit))
+        return;
+    context->strays = 0;
+    const struct code_page *page = code_page_known(jit->hart, jit->cache, context->strayed);
+    struct region *region = page ? jit_region(jit, page, context->strayed & PAGE_MASK) : NULL;
+    if (!region || region->state != REGION_READY || !region->dispatches || region->kept || region->renewals == RENEWALS)
+        return;
+    region->renewals++;
+    jit->stray_max *= 2;
+    region->state = REGION_QUEUED;
+    region->pc = context->strayed;
+    jit->queue[jit->queue_count++] = (u16)(region - jit->region);
+    jit->counters.queued++;
+}
+
 // Between two slices: is what is queued to be translated now?
 static bool queue_due(struct jit *jit) {
+    renew(jit);
     if (!jit->queue_count || jit->pending)
         return false;
     return jit->queue_count >= QUEUE_ENOUGH || ++jit->queue_age >= patience(jit);
@@ -160,7 +193,7 @@ static bool stands(struct jit *jit, u32 index, u64 pc) {
     if (jit->valid[index] == epoch && region->pc == pc)
         return true;
     for (u32 i = 0; i < region->page_count; i++) {
-        const struct region_page *page = &region->page[i];
+        const struct region_page *page = region_page(region, i);
         if (!page_stands(jit, pc + ((u64)(i64)page->delta << PAGE_SHIFT), page))
             return false;
     }
@@ -270,6 +303,9 @@ __attribute__((export_name("k_jit_start"))) u32 k_jit_start(u32 id, u32 slot, u3
         return (u32)-ENOMEM;
     *jit = (struct jit){
         .hart = hart, .cache = hart->cpu, .threshold = max(threshold, 1u), .features = features & ~(u32)JIT_LISTING};
+    for (u32 i = DISPATCH_HARTS; i < HART_MAX; i++)
+        if (host.hart[i])
+            jit->features &= ~(u32)JIT_DISPATCH; // many harts have little memory each
     jit->slot_first = jit->slot_next = slot;
     jit->slot_end = slot + count;
     jit->region_count = jit->module_id = 1;
@@ -278,11 +314,14 @@ __attribute__((export_name("k_jit_start"))) u32 k_jit_start(u32 id, u32 slot, u3
     jit->valid = palloc(JIT_REGIONS * sizeof *jit->valid);
     jit->jump = id ? palloc(JIT_JUMPS * sizeof *jit->jump) : first_jump;
     jit->translation = palloc(translation_size());
-    jit->bytes = palloc(JIT_MODULE_BYTES);
+    jit->bytes_max = jit->features & JIT_DISPATCH ? JIT_DISPATCH_BYTES : JIT_MODULE_BYTES;
+    jit->bytes = palloc(jit->bytes_max);
     jit->listing = features & JIT_LISTING ? palloc(JIT_LISTING_BYTES) : NULL;
     if (!jit->region || !jit->valid || !jit->jump || !jit->translation || !jit->bytes || !jit->record)
         return (u32)-ENOMEM;
     hart->cpu->context->jump = MADDR(jit->jump);
+    hart->cpu->context->led = MADDR(hart->cpu->led);
+    jit->stray_max = STRAYS_MIN;
     jit->jump_count = JIT_JUMPS; // so that all are emptied
     hart->cpu->jit = jit;
     cpu_cache_flush(hart->cpu);
@@ -317,6 +356,7 @@ __attribute__((export_name("k_jit_done"))) u32 k_jit_done(u32 id, u32 number, u3
         if (ok)
             code_compiled(jit->cache, region->frame, region->offset, region->generation, index);
     }
+    jit_forget(jit); // what was made anew has another slot
     return 0;
 }
 

@@ -19,15 +19,17 @@ struct kept_region {
     u32 len;
     u32 key;
     u16 offset; // of the entry in its page
-    u8 kind, spans; // KIND_*
+    u8 kind; // KIND_*
+    u16 spans; // 0: an entry of the region whose record is the last before that has some
+    i32 off;   // and its distance from that one's own
 };
 struct span {
     i32 off; // from the entry
     u32 len;
 };
 
-enum { KIND_CAREFUL = 1, KIND_LOOP = 2 };
-enum { KEPT_SMP = 1u << 31, SPANS = 255, HEADS = 4096, MODULES_MAX = 8192 };
+enum { KIND_CAREFUL = 1, KIND_LOOP = 2, KIND_DISPATCHES = 4 };
+enum { KEPT_SMP = 1u << 31, SPANS = 4096, HEADS = 4096, MODULES_MAX = 8192 };
 
 struct load {
     u32 slot;
@@ -38,7 +40,7 @@ struct load {
 enum { LOAD_NONE, LOAD_WANTED, LOAD_DONE, LOAD_REFUSED };
 
 struct found {
-    const struct kept_region *record;
+    const struct kept_region *record, *whole; // with its bytes
     u32 next; // with the same head
     u16 module, member;
 };
@@ -73,28 +75,29 @@ bool kept_likely(const struct jit *jit, maddr frame, u32 offset) {
 
 static struct region_page *region_page_of(struct jit *jit, struct region *region, u64 pc, i32 delta) {
     for (u32 i = 0; i < region->page_count; i++)
-        if (region->page[i].delta == delta)
-            return &region->page[i];
+        if (region_page(region, i)->delta == delta)
+            return region_page(region, i);
     const struct code_page *code =
         region->page_count == JIT_PAGES
             ? NULL
             : code_page_there(jit->hart, jit->cache, pc + ((u64)(i64)delta << PAGE_SHIFT));
-    if (!code)
+    struct region_page *page = code ? region_page(region, region->page_count) : NULL;
+    if (!page)
         return NULL;
-    struct region_page *page = &region->page[region->page_count++];
+    region->page_count++;
     *page = (struct region_page){delta, code->frame, code->generation};
     return page;
 }
 
 // Are the record's bytes those that are mapped? The entry's own page, which is here, is asked first.
-static enum kept_answer matches(struct jit *jit, const struct kept_region *record, struct region *region,
-                                u64 pc) {
+static enum kept_answer matches(struct jit *jit, const struct found *found, struct region *region, u64 pc) {
+    const struct kept_region *record = found->whole;
     const struct span *spans = (const struct span *)(record + 1);
     region->page_count = 0;
     for (u32 others = 0; others < 2; others++) {
         const u8 *bytes = (const u8 *)(spans + record->spans);
         for (u32 i = 0; i < record->spans; i++) {
-            i32 at = (i32)record->offset + spans[i].off; // from the start of the entry's page
+            i32 at = (i32)region->offset + spans[i].off - found->record->off; // from the start of the entry's page
             for (u32 left = spans[i].len; left;) {
                 u32 in = (u32)at & PAGE_MASK, part = min(left, PAGE_SIZE - in);
                 i32 delta = at >> PAGE_SHIFT;
@@ -130,13 +133,16 @@ enum kept_answer kept_take(struct jit *jit, struct region *region, u64 pc) {
             answer = KEPT_LATER;
             continue;
         }
-        enum kept_answer this = matches(jit, found->record, region, pc);
+        enum kept_answer this = matches(jit, found, region, pc);
         if (this == KEPT_LATER)
             answer = this;
+        if (this == KEPT_LATER && found->record->kind & KIND_DISPATCHES)
+            break; // older ones lead to fewer places
         if (this != KEPT_TAKEN)
             continue;
         region->careful = found->record->kind & KIND_CAREFUL;
         region->loop = found->record->kind & KIND_LOOP;
+        region->dispatches = found->record->kind & KIND_DISPATCHES;
         region->pc = pc;
         region->kept = found->module + 1;
         if (load->state == LOAD_NONE && load->there) {
@@ -253,7 +259,7 @@ static u32 spans_write(const struct parcels *pages, const struct translation *t,
             spans[count++] = (struct span){off, 2};
         }
     u8 *to = (u8 *)(spans + count);
-    record->spans = (u8)count;
+    record->spans = (u16)count;
     if (!count || to + bytes + 4 > end)
         return 0;
     for (u32 i = 0; i < t->page_count; i++)
@@ -264,6 +270,27 @@ static u32 spans_write(const struct parcels *pages, const struct translation *t,
             }
     __builtin_memset(to, 0, 4);
     return count * (u32)sizeof *spans + align_up(bytes, 4u);
+}
+
+static u8 kind_of(const struct region *region) {
+    return (u8)((region->careful ? KIND_CAREFUL : 0) | (region->loop ? KIND_LOOP : 0) |
+                (region->dispatches ? KIND_DISPATCHES : 0));
+}
+
+void kept_add_inside(struct jit *jit, const struct region *region, i32 off) {
+    struct kept_module *head = (struct kept_module *)jit->record;
+    struct kept_region *record = (struct kept_region *)(jit->record + head->len);
+    if (!head->len || head->len + sizeof *record > RECORD_BYTES) {
+        head->len = 0;
+        return;
+    }
+    *record = (struct kept_region){.len = sizeof *record,
+                                   .key = key_of(region->frame, region->offset),
+                                   .offset = (u16)region->offset,
+                                   .kind = kind_of(region),
+                                   .off = off};
+    head->len += record->len;
+    head->count++;
 }
 
 void kept_add(struct jit *jit, const struct translation *t, const struct region *region) {
@@ -284,8 +311,7 @@ void kept_add(struct jit *jit, const struct translation *t, const struct region 
     if ((u8 *)(record + 1) <= end) {
         *record = (struct kept_region){.key = key_of(region->frame, region->offset),
                                        .offset = (u16)region->offset,
-                                       .kind = (u8)((region->careful ? KIND_CAREFUL : 0) |
-                                                    (region->loop ? KIND_LOOP : 0))};
+                                       .kind = kind_of(region)};
         length = spans_write(pages, t, record, end);
     }
     if (!length || !tlb_is_text(jit->hart, region->pc)) { // this module is not kept
@@ -309,7 +335,8 @@ static bool region_is_whole(const struct kept_region *record, u32 room) {
             return false;
         length += spans[i].len;
     }
-    return record->spans && length <= record->len && record->offset < PAGE_SIZE;
+    return length <= record->len && record->offset < PAGE_SIZE && record->off <= (i32)REACH &&
+           record->off >= -(i32)REACH && (!record->off || !record->spans);
 }
 
 // The regions of the module at `head`; -1: it is not one that can be used.
@@ -317,7 +344,7 @@ static i32 module_regions(const struct jit *jit, const struct kept_module *head)
     u32 at = sizeof *head, count = 0;
     while (at < head->len) {
         const struct kept_region *record = (const struct kept_region *)((const u8 *)head + at);
-        if (!region_is_whole(record, head->len - at))
+        if (!region_is_whole(record, head->len - at) || (!count && !record->spans))
             return -1;
         at += record->len;
         count++;
@@ -333,11 +360,13 @@ static const struct kept_module *module_at(const u8 *bytes, u32 at, u32 len) {
 }
 
 static void module_enter(struct kept *kept, const struct kept_module *head, u16 number) {
+    const struct kept_region *whole = NULL;
     u32 at = sizeof *head;
     for (u32 member = 0; member < head->count; member++) {
         const struct kept_region *record = (const struct kept_region *)((const u8 *)head + at);
         u32 *first = &kept->head[record->key % HEADS];
-        kept->found[kept->found_count] = (struct found){record, *first, number, (u16)member};
+        whole = record->spans ? record : whole;
+        kept->found[kept->found_count] = (struct found){record, whole, *first, number, (u16)member};
         *first = kept->found_count++;
         at += record->len;
     }

@@ -26,4 +26,5 @@ void kept_dropped(struct jit *jit); // no module is in the table any more
 // A record of what is being translated: of a module, then of each of its regions, as it was written.
 void kept_begin(struct jit *jit);
 void kept_add(struct jit *jit, const struct translation *t, const struct region *region);
+void kept_add_inside(struct jit *jit, const struct region *region, i32 off); // an entry of that, so far from its own
 void kept_end(struct jit *jit); // jit->module says where it lies

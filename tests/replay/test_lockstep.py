@@ -24,7 +24,15 @@ pytestmark = pytest.mark.native
 ALL = os.environ.get("EBB_LOCKSTEP") == "all"
 CONFORMANCE = HERE.parent / "conformance"
 SAMPLE = {
-    *("hot/highjump", "hot/pointer", "hot/frame", "hot/pages", "signals/frame", "signals/actions"),
+    *(
+        "hot/dispatch",
+        "hot/highjump",
+        "hot/pointer",
+        "hot/frame",
+        "hot/pages",
+        "signals/frame",
+        "signals/actions",
+    ),
     *("process/vfork", "process/threads"),
 }
 

@@ -105,6 +105,10 @@ static void map_pages(u64 va, u32 frames, bool sparse) {
         u64 at = va + (u64)i * PAGE_SIZE;
         for (u32 k = 0; k < PAGE_SIZE && sparse; k += 2)
             *called_slot(cache, at + k) = (at + k) << 32 | (u32)(va + (below(sizeof code) & ~1ull));
+        for (u32 k = 0; k < PAGE_SIZE && sparse; k += 2) {
+            u64 to = va + (below(sizeof code) & ~1ull);
+            *led_slot(cache, at + k, to) = (at + k) << 32 | (u32)to;
+        }
         cache->way[(at >> PAGE_SHIFT) % CODE_WAYS] =
             (struct code_way){(at & ~(u64)PAGE_MASK) | cache->run.epoch, page->map, page, 0, 0};
     }
@@ -187,8 +191,8 @@ static void translate_some(FILE *out, u64 va, u32 entries, bool sparse) {
         return;
     const struct jit_module *module = &jit->module;
     check(module->count > 0 && module->count <= JIT_QUEUE, "members of a module");
-    check(module->bytes >= MADDR(jit->bytes) && module->len <= JIT_MODULE_BYTES &&
-              module->bytes + module->len <= MADDR(jit->bytes) + JIT_MODULE_BYTES,
+    check(module->bytes >= MADDR(jit->bytes) && module->len <= jit->bytes_max &&
+              module->bytes + module->len <= MADDR(jit->bytes) + jit->bytes_max,
           "a module lies in its room");
     made++;
     bytes += module->len;
@@ -246,7 +250,7 @@ int main(int argc, char **argv) {
     host.hart[0]->mm = &nothing;
     host.hart[0]->tlb = &tlb;
     cache = host.hart[0]->cpu;
-    check(!k_jit_start(0, 100, 4096, 1, JIT_TAIL_CALLS | JIT_RELAXED_MADD | JIT_LISTING), "compiled code starts");
+    check(!k_jit_start(0, 100, 4096, 1, JIT_TAIL_CALLS | JIT_RELAXED_MADD | JIT_LISTING | JIT_DISPATCH), "compiled code starts");
     if (argc > 3 && !strcmp(argv[2], "code")) {
         const char *led[] = {argc > 7 ? argv[6] : NULL, argc > 7 ? argv[7] : NULL};
         translate_given(out, argv[3], argc > 5 ? (u32)number(argv[4]) : 0, argc > 5 ? number(argv[5]) : 0x10000,
