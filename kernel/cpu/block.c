@@ -218,10 +218,6 @@ static struct op op_make(const struct cpu_cache *cache, const struct insn *insn,
     case AUIPC:
         op.imm += (i32)off;
         break;
-    case JALR:
-        if (!insn->rd && insn->rs1 != 1 && insn->rs1 != 5)
-            op.code = OP_JUMP_BY;
-        break;
     case ADDI:
         if (!insn->rd)
             op.code = OP_NOP;

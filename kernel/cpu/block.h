@@ -19,7 +19,6 @@
     X(OP_STRADDLE)  /* an instruction that begins in this page and ends in the next */             \
     X(OP_BREAK)     /* where a breakpoint may be; the rest as OP_STRADDLE */                       \
     X(OP_JUMP_NEAR) /* jal inside the page: imm to its op, a gets base + c */                      \
-    X(OP_JUMP_BY)   /* jalr that leaves no address behind and is no return */                      \
     X(OP_BEQ_FAR)   /* branch to another page: imm as encoded. Plain BEQ..BGEU are resolved: */    \
     X(OP_BNE_FAR)   /* imm to their op, a = fuel given back less fuel the target takes */          \
     X(OP_BLT_FAR)                                                                                  \
@@ -120,7 +119,7 @@ struct jit_context {
     u32 where;     // of an instruction left: its distance from the entry << 8 | instructions to give fuel back for
     u64 expect[JIT_DEPTH + 2]; // where a call returns to that was made when so many could still be nested
     maddr led;     // cpu_cache.led
-    u32 strays;    // jumps through registers that have left a region which dispatches, and the last one's entry
+    u32 strays;    // jumps through registers that have left a region, and the last one's entry
     u64 strayed;
 };
 #define REGISTER(offset) (*(u64 *)((char *)register_file + (offset)))
@@ -211,7 +210,7 @@ struct cpu_cache {
     struct code_seen seen[CODE_SEEN];
     u16 hash[CODE_HASH]; // index + 1
     // Where each call through a register led last: the low halves of its own address and of the target. The same
-    // for all that jumps have led to.
+    // for all that jumps in compiled code have led to.
     u64 called[CALLED], led[LED];
     struct insn_index index;
     struct op *ops;

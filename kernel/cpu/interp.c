@@ -477,10 +477,6 @@ noinline_fn enum leave interp(struct run *run, const struct tlb *tlb, const stru
         case OP_NEXT:
             pc = base + ip->off;
             break;
-        case OP_JUMP_BY:
-            pc = (B + IMM) & ~1ull;
-            *led_slot((struct cpu_cache *)run, base + ip->off, pc) = (base + ip->off) << 32 | (u32)pc;
-            break;
         default:
         slow:
             run->ip = ip;

@@ -664,6 +664,44 @@ static void as_guessed(struct translation *t, const struct jit_insn *call) {
     op(t, W_I64_EQ);
 }
 
+// A jump through a register, at `off`, leaves the region for the pc in TEMP_A: that is noted for when it is made anew.
+static void stray(struct translation *t, i32 off) {
+    if (!(t->jit->features & JIT_DISPATCH))
+        return;
+    get(t, L_CONTEXT);
+    get(t, L_CONTEXT);
+    mem(t, W_I32_LOAD, 2, CONTEXT(strays));
+    const32(t, 1);
+    op(t, W_I32_ADD);
+    mem(t, W_I32_STORE, 2, CONTEXT(strays));
+    get(t, L_CONTEXT);
+    get(t, L_PC);
+    mem(t, W_I64_STORE, 3, CONTEXT(strayed));
+    get_pc(t, off);
+    tee(t, temp(t, TEMP_B));
+    op(t, W_I32_WRAP_I64); // as led_slot
+    const32(t, 29 * 4);
+    op(t, W_I32_MUL);
+    get(t, temp(t, TEMP_A));
+    op(t, W_I32_WRAP_I64);
+    const32(t, 4);
+    op(t, W_I32_MUL);
+    op(t, W_I32_ADD);
+    const32(t, (LED - 1) * 8);
+    op(t, W_I32_AND);
+    get(t, L_CONTEXT);
+    mem(t, W_I32_LOAD, 2, CONTEXT(led));
+    op(t, W_I32_ADD);
+    get(t, temp(t, TEMP_B));
+    const64(t, 32);
+    op(t, W_I64_SHL);
+    get(t, temp(t, TEMP_A));
+    const64(t, 0xffffffff);
+    op(t, W_I64_AND);
+    op(t, W_I64_OR);
+    mem(t, W_I64_STORE, 3, 0);
+}
+
 static void jump(struct translation *t, const struct block *block) {
     const struct jit_insn *last = &t->row[block->first + block->count - 1];
     const struct insn *insn = &last->insn;
@@ -688,6 +726,8 @@ static void jump(struct translation *t, const struct block *block) {
     } else if (dispatches(t)) {
         op_u(t, W_BR, label_depth(t, t->order[0] | LABEL_LOOP));
     } else {
+        if (!insn->rd)
+            stray(t, last->off);
         transfer(t, false);
     }
 }
@@ -812,41 +852,6 @@ static void land_all(struct translation *t) {
     }
 }
 
-// None of the targets, to the pc in TEMP_A: that is noted as if the entry had led there, for when the region is made anew.
-static void stray(struct translation *t) {
-    get(t, L_CONTEXT);
-    get(t, L_CONTEXT);
-    mem(t, W_I32_LOAD, 2, CONTEXT(strays));
-    const32(t, 1);
-    op(t, W_I32_ADD);
-    mem(t, W_I32_STORE, 2, CONTEXT(strays));
-    get(t, L_CONTEXT);
-    get(t, L_PC);
-    mem(t, W_I64_STORE, 3, CONTEXT(strayed));
-    get(t, L_PC); // as led_slot
-    op(t, W_I32_WRAP_I64);
-    const32(t, 29 * 4);
-    op(t, W_I32_MUL);
-    get(t, temp(t, TEMP_A));
-    op(t, W_I32_WRAP_I64);
-    const32(t, 4);
-    op(t, W_I32_MUL);
-    op(t, W_I32_ADD);
-    const32(t, (LED - 1) * 8);
-    op(t, W_I32_AND);
-    get(t, L_CONTEXT);
-    mem(t, W_I32_LOAD, 2, CONTEXT(led));
-    op(t, W_I32_ADD);
-    get(t, L_PC);
-    const64(t, 32);
-    op(t, W_I64_SHL);
-    get(t, temp(t, TEMP_A));
-    const64(t, 0xffffffff);
-    op(t, W_I64_AND);
-    op(t, W_I64_OR);
-    mem(t, W_I64_STORE, 3, 0);
-}
-
 enum { COMPARED = 3 }; // so many targets are
 
 static void dispatch(struct translation *t, u16 index) {
@@ -873,7 +878,7 @@ static void dispatch(struct translation *t, u16 index) {
         for (u32 i = 0; i < t->target_count; i++)
             land(t, i);
     unnest(t);
-    stray(t);
+    stray(t, 0);
     transfer(t, false);
 }
 

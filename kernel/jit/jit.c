@@ -10,8 +10,7 @@
 #include "../lib/heap.h"
 
 #define NX_MISSES_MAX 32
-#define STRAYS_MIN 0x2000u
-#define RENEWALS 4u
+#define STRAYS 1000u // times the threshold
 #define DISPATCH_HARTS 2u
 #define QUEUE_ENOUGH 32u // for a module; fewer wait for more: an engine takes long to begin with one
 #define QUEUE_PATIENCE 256u // for so many slices at most, and no more than a low threshold asks for
@@ -34,17 +33,33 @@ u32 jit_find(struct jit *jit, maddr frame, u32 offset, u32 generation) {
     return i;
 }
 
-struct region *jit_region(struct jit *jit, const struct code_page *page, u32 offset) {
-    u32 i = jit_find(jit, page->frame, offset, page->generation);
-    if (i)
-        return &jit->region[i];
+static struct region *region_make(struct jit *jit, const struct code_page *page, u32 offset) {
     if (jit->region_count == JIT_REGIONS)
         return NULL;
-    u16 *head = &jit->hash[bucket(jit, page->frame, offset)];
-    struct region *region = &jit->region[jit->region_count];
-    *region = (struct region){
-        .frame = page->frame, .offset = offset, .generation = page->generation, .next = *head};
-    *head = (u16)jit->region_count++;
+    struct region *region = &jit->region[jit->region_count++];
+    *region = (struct region){.frame = page->frame, .offset = offset, .generation = page->generation};
+    return region;
+}
+
+// From now on it is found: before any other that begins there.
+static void enter(struct jit *jit, struct region *region) {
+    u16 *head = &jit->hash[bucket(jit, region->frame, region->offset)];
+    region->next = *head;
+    *head = (u16)(region - jit->region);
+}
+
+struct region *jit_region(struct jit *jit, const struct code_page *page, u32 offset) {
+    u32 i = jit_find(jit, page->frame, offset, page->generation);
+    struct region *region = i ? &jit->region[i] : region_make(jit, page, offset);
+    if (!i && region)
+        enter(jit, region);
+    return region;
+}
+
+struct region *jit_region_instead(struct jit *jit, const struct code_page *page, u32 index) {
+    struct region *region = region_make(jit, page, jit->region[index].offset);
+    if (region)
+        region->instead = (u16)index;
     return region;
 }
 
@@ -123,18 +138,23 @@ static bool load(struct jit *jit) {
 
 static u32 patience(const struct jit *jit) { return min(QUEUE_PATIENCE, jit->threshold / 8); }
 
-// A region that dispatches was made when few of its targets were known: once it was left for others often it is made anew.
-// One that was kept has most, and what it was made from may never have been decoded here.
+// Regions are left by jumps through registers often: the one that was left last is made anew, with what such jumps lead to. So is that,
+// if it was made when few of these places were known. The old one runs until the new one is ready.
 static void renew(struct jit *jit) {
     struct jit_context *context = jit->cache->context;
     if (context->strays < jit->stray_max || jit->queue_count == JIT_QUEUE || !jit_can_pay(jit))
         return;
     context->strays = 0;
     const struct code_page *page = code_page_known(jit->hart, jit->cache, context->strayed);
-    struct region *region = page ? jit_region(jit, page, context->strayed & PAGE_MASK) : NULL;
-    if (!region || region->state != REGION_READY || !region->dispatches || region->kept || region->renewals == RENEWALS)
+    u32 index = page ? jit_find(jit, page->frame, context->strayed & PAGE_MASK, page->generation) : 0;
+    struct region *old = &jit->region[index];
+    if (old->state != REGION_READY || (old->whole && old->kept) || old->renewals == RENEWALS)
         return;
-    region->renewals++;
+    struct region *region = jit_region_instead(jit, page, index);
+    if (!region)
+        return;
+    region->renewals = old->renewals + 1;
+    old->renewals = RENEWALS;
     jit->stray_max *= 2;
     region->state = REGION_QUEUED;
     region->pc = context->strayed;
@@ -321,7 +341,7 @@ __attribute__((export_name("k_jit_start"))) u32 k_jit_start(u32 id, u32 slot, u3
         return (u32)-ENOMEM;
     hart->cpu->context->jump = MADDR(jit->jump);
     hart->cpu->context->led = MADDR(hart->cpu->led);
-    jit->stray_max = STRAYS_MIN;
+    jit->stray_max = jit->threshold * STRAYS;
     jit->jump_count = JIT_JUMPS; // so that all are emptied
     hart->cpu->jit = jit;
     cpu_cache_flush(hart->cpu);
@@ -353,10 +373,13 @@ __attribute__((export_name("k_jit_done"))) u32 k_jit_done(u32 id, u32 number, u3
         struct region *region = &jit->region[index];
         region->slot = jit->module.slot + i;
         region->state = ok ? REGION_READY : REGION_REFUSED;
+        if (ok && region->instead) {
+            enter(jit, region);
+            jit_forget(jit); // who jumps there knows the other
+        }
         if (ok)
             code_compiled(jit->cache, region->frame, region->offset, region->generation, index);
     }
-    jit_forget(jit); // what was made anew has another slot
     return 0;
 }
 

@@ -19,6 +19,7 @@ typedef i32 region_fn(struct jit_context *context, i32 fuel, i32 depth, u64 pc);
 #define JIT_JUMPS 16384u // a power of two
 #define JIT_PAGES 24u  // that one region's code may lie in, if it dispatches; else
 #define JIT_PAGES_PLAIN 8u
+#define RENEWALS 4u // of one region
 
 // Where an indirect jump leads: to the region at this pc, in this epoch. Empty again when it ends.
 struct jit_jump {
@@ -44,11 +45,12 @@ struct region {
     u8 state; // REGION_*
     u8 page_count;
     bool loop; // holds nothing else
-    bool dispatches; // holds where jumps through registers lead, and this is one of these places
     bool careful; // is, or is to be, right while fcsr.NX is clear, too
     u8 misses;    // of one that is not: entries with NX clear
     u8 renewals; // how often it was made anew, with more targets
     u16 kept; // of whose modules the host has kept: number + 1
+    u16 whole; // region that holds where jumps through registers lead, and this is one of these places
+    u16 instead; // of that region, once it is ready
     struct region_page page[JIT_PAGES_PLAIN];
     struct region_page *more; // JIT_PAGES - JIT_PAGES_PLAIN, if there are so many
 };
@@ -104,8 +106,9 @@ void jit_forget(struct jit *jit); // a new epoch: no jump's target is known
 u32 jit_slot(struct jit *jit, u32 index, u64 pc);
 // More fuel for compiled code whose slice is nearly spent; none if the hart must look around.
 i32 jit_refill(struct hart *hart, i32 fuel);
-// The region that begins there, made if need be; NULL if there are too many.
+// The region that begins there, made if need be, or one to be instead of it. NULL: there are too many.
 struct region *jit_region(struct jit *jit, const struct code_page *page, u32 offset);
+struct region *jit_region_instead(struct jit *jit, const struct code_page *page, u32 index);
 u32 jit_find(struct jit *jit, maddr frame, u32 offset, u32 generation); // 0: no such region
 
 static inline void jit_retired(struct jit *jit, i64 ticks) { // in compiled code

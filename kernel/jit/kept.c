@@ -23,11 +23,6 @@ struct kept_region {
     u16 spans; // 0: an entry of the region whose record is the last before that has some
     i32 off;   // and its distance from that one's own
 };
-struct span {
-    i32 off; // from the entry
-    u32 len;
-};
-
 enum { KIND_CAREFUL = 1, KIND_LOOP = 2, KIND_DISPATCHES = 4 };
 enum { KEPT_SMP = 1u << 31, SPANS = 4096, HEADS = 4096, MODULES_MAX = 8192 };
 
@@ -92,7 +87,7 @@ static struct region_page *region_page_of(struct jit *jit, struct region *region
 // Are the record's bytes those that are mapped? The entry's own page, which is here, is asked first.
 static enum kept_answer matches(struct jit *jit, const struct found *found, struct region *region, u64 pc) {
     const struct kept_region *record = found->whole;
-    const struct span *spans = (const struct span *)(record + 1);
+    const struct kept_span *spans = (const struct kept_span *)(record + 1);
     region->page_count = 0;
     for (u32 others = 0; others < 2; others++) {
         const u8 *bytes = (const u8 *)(spans + record->spans);
@@ -142,7 +137,7 @@ enum kept_answer kept_take(struct jit *jit, struct region *region, u64 pc) {
             continue;
         region->careful = found->record->kind & KIND_CAREFUL;
         region->loop = found->record->kind & KIND_LOOP;
-        region->dispatches = found->record->kind & KIND_DISPATCHES;
+        region->whole = found->record->kind & KIND_DISPATCHES ? (u16)(region - jit->region) : 0;
         region->pc = pc;
         region->kept = found->module + 1;
         if (load->state == LOAD_NONE && load->there) {
@@ -162,6 +157,16 @@ enum kept_answer kept_take(struct jit *jit, struct region *region, u64 pc) {
     }
     region->page_count = 0;
     return answer;
+}
+
+const struct kept_span *kept_spans(const struct jit *jit, const struct region *region, u32 *count) {
+    u32 i = region->kept ? jit->kept->head[key_of(region->frame, region->offset) % HEADS] : 0;
+    while (i && (jit->kept->found[i].module + 1 != region->kept || !jit->kept->found[i].record->spans ||
+                 jit->kept->found[i].record->offset != region->offset))
+        i = jit->kept->found[i].next;
+    const struct kept_region *record = i ? jit->kept->found[i].record : NULL;
+    *count = record ? record->spans : 0;
+    return record ? (const struct kept_span *)(record + 1) : NULL;
 }
 
 // ---- Loading -----------------------------------------------------------------------------------
@@ -224,12 +229,6 @@ void kept_end(struct jit *jit) {
     jit->module.record_len = head->len;
 }
 
-// The instructions' bytes of one page of a region, as bits: one for each parcel.
-struct parcels {
-    i32 delta;
-    u8 bit[PARCELS / 8];
-};
-
 static void parcel_mark(struct parcels *pages, const struct translation *t, u32 entry, i32 off) {
     i32 at = (i32)entry + off;
     for (u32 i = 0; i < t->page_count; i++)
@@ -242,7 +241,7 @@ static void parcel_mark(struct parcels *pages, const struct translation *t, u32 
 // Write the spans that the marks make behind `record`, then their bytes. The length of both; 0: too many.
 static u32 spans_write(const struct parcels *pages, const struct translation *t, struct kept_region *record,
                        const u8 *end) {
-    struct span *spans = (struct span *)(record + 1);
+    struct kept_span *spans = (struct kept_span *)(record + 1);
     u32 count = 0, bytes = 0;
     for (u32 i = 0; i < t->page_count; i++)
         for (u32 parcel = 0; parcel < PARCELS; parcel++) {
@@ -256,7 +255,7 @@ static u32 spans_write(const struct parcels *pages, const struct translation *t,
             }
             if (count == SPANS || (u8 *)(spans + count + 1) > end)
                 return 0;
-            spans[count++] = (struct span){off, 2};
+            spans[count++] = (struct kept_span){off, 2};
         }
     u8 *to = (u8 *)(spans + count);
     record->spans = (u16)count;
@@ -274,7 +273,7 @@ static u32 spans_write(const struct parcels *pages, const struct translation *t,
 
 static u8 kind_of(const struct region *region) {
     return (u8)((region->careful ? KIND_CAREFUL : 0) | (region->loop ? KIND_LOOP : 0) |
-                (region->dispatches ? KIND_DISPATCHES : 0));
+                (region->whole ? KIND_DISPATCHES : 0));
 }
 
 void kept_add_inside(struct jit *jit, const struct region *region, i32 off) {
@@ -328,7 +327,7 @@ void kept_add(struct jit *jit, const struct translation *t, const struct region 
 static bool region_is_whole(const struct kept_region *record, u32 room) {
     if (room < sizeof *record || record->len < sizeof *record || record->len > room || record->len % 4)
         return false;
-    const struct span *spans = (const struct span *)(record + 1);
+    const struct kept_span *spans = (const struct kept_span *)(record + 1);
     u64 length = sizeof *record + record->spans * sizeof *spans;
     for (u32 i = 0; length <= record->len && i < record->spans; i++) {
         if (spans[i].off > (i32)REACH || spans[i].off < -(i32)REACH)

@@ -164,8 +164,8 @@ static bool member_write(struct translation *t, u32 index) {
     struct region *region = &jit->region[index];
     struct code before = t->code;
     t->pc = region->pc;
-    t->renews = region->renewals;
-    if (!region_find(t))
+    t->instead = region->instead;
+    if (!region_find(t) || (t->instead && !dispatches(t)))
         return false;
     t->careful = region->careful || !jit->cache->run.nx_near || dispatches(t);
     u8 *length = length_begin(&t->code);
@@ -182,7 +182,7 @@ static bool member_write(struct translation *t, u32 index) {
     length_end(&t->code, length);
     region->careful = t->careful || !t->floats;
     region->loop = t->loop;
-    region->dispatches = dispatches(t);
+    region->whole = dispatches(t) ? (u16)index : 0;
     jit->counters.region_instructions += t->row_count;
     kept_add(jit, t, region);
     covers(t, index);
@@ -200,7 +200,9 @@ static void targets_write(struct translation *t, u32 index, u32 member) {
         u64 va = t->pc + (u64)(i64)off;
         const struct code_page *page = code_page_known(jit->hart, jit->cache, va);
         struct region *region = page ? jit_region(jit, page, va & PAGE_MASK) : NULL;
-        if (!region || region->state == REGION_WAITING || (region->state == REGION_READY && !t->renews))
+        if (region && region->state == REGION_READY)
+            region = jit_region_instead(jit, page, (u32)(region - jit->region));
+        if (!region || region->state == REGION_WAITING)
             continue;
         i32 delta = (i32)((i64)(va >> PAGE_SHIFT) - (i64)(t->pc >> PAGE_SHIFT));
         if (!pages_set(region, t, delta))
@@ -211,10 +213,10 @@ static void targets_write(struct translation *t, u32 index, u32 member) {
         length_end(&t->code, length);
         region->pc = va;
         region->kept = 0;
-        region->renewals = whole->renewals;
+        region->renewals = RENEWALS;
         region->careful = whole->careful;
         region->loop = false;
-        region->dispatches = true;
+        region->whole = (u16)index;
         region->state = REGION_WAITING;
         kept_add_inside(jit, region, off);
         jit->pending_region[t->member_count++] = (u16)(region - jit->region);
@@ -248,7 +250,8 @@ bool translate_module(struct jit *jit) {
         const struct code_page *page = code_page_known(jit->hart, jit->cache, region->pc);
         if (!page || page->frame != region->frame || page->generation != region->generation) {
             region->state = REGION_NONE; // of another process, or gone
-            code_compiled(jit->cache, region->frame, region->offset, region->generation, 0);
+            if (!region->instead)
+                code_compiled(jit->cache, region->frame, region->offset, region->generation, 0);
             continue;
         }
         if (!member_write(t, index)) {

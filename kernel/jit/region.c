@@ -1,6 +1,7 @@
 // Finding a region: the blocks that are reachable from its entry, without what has never been
 // decoded, and the facts that code generation needs of them. The graph made here is reducible:
 // edges that would make it otherwise leave the region instead.
+#include "kept.h"
 #include "translate.h"
 #include "../mem/tlb.h"
 
@@ -33,12 +34,41 @@ static struct code_page *page_use(struct translation *t, u64 va) {
     return page;
 }
 
+// The bit for `off`; NULL: no room for its page.
+static u8 *seen_at(struct translation *t, i32 off, u8 *bit) {
+    i32 at = (i32)(t->pc & PAGE_MASK) + off;
+    u32 i = 0, parcel = ((u32)at & PAGE_MASK) / 2;
+    while (i < t->seen_count && t->seen[i].delta != at >> PAGE_SHIFT)
+        i++;
+    if (i == lengthof(t->seen))
+        return NULL;
+    if (i == t->seen_count)
+        t->seen[t->seen_count++] = (struct parcels){.delta = at >> PAGE_SHIFT};
+    *bit = (u8)(1 << parcel % 8);
+    return &t->seen[i].bit[parcel / 8];
+}
+
+// Has a region that was kept been made from what is there? Then it was never decoded here, but would have been.
+static bool is_seen(struct translation *t, const struct code_page *page, i32 off) {
+    u8 bit, *seen = seen_at(t, off, &bit);
+    if (!t->instead || !seen || *seen & bit)
+        return t->instead && seen;
+    u32 in = (u32)(t->pc + (u64)(i64)off) & PAGE_MASK, count;
+    u32 index = jit_find(t->jit, page->frame, in, page->generation);
+    const struct kept_span *span = kept_spans(t->jit, &t->jit->region[index], &count);
+    for (u32 i = 0; i < count; i++)
+        for (u32 k = 0; k < span[i].len; k += 2)
+            if ((seen = seen_at(t, off + span[i].off + (i32)k, &bit)))
+                *seen |= bit;
+    return count;
+}
+
 // Decode the instruction at `off`; false if it was never executed or near such, or cannot be seen.
 static bool fetch(struct translation *t, i32 off, struct insn *insn) {
     u64 va = t->pc + (u64)(i64)off;
     struct code_page *page = page_use(t, va);
     u32 in = va & PAGE_MASK;
-    if (!page || !code_op(page->map, in))
+    if (!page || (!code_op(page->map, in) && !is_seen(t, page, off)))
         return false;
     u32 word = *MPTR(const u16, page->frame + in);
     if (insn_length(word) == 4) {
@@ -136,7 +166,7 @@ static u8 inlined(struct translation *t, const struct jit_insn *call, i32 target
 // A jump to another page that has a region already, and not just a loop's: going on there saves writing it once more.
 static bool is_elsewhere(struct translation *t, i32 from, i32 target) {
     u64 va = t->pc + (u64)(i64)target, here = t->pc + (u64)(i64)from;
-    if (t->renews || (va ^ here) < PAGE_SIZE)
+    if (t->instead || (va ^ here) < PAGE_SIZE)
         return false;
     const struct code_page *page = code_page_known(t->jit->hart, t->jit->cache, va);
     u32 index = page ? jit_find(t->jit, page->frame, va & PAGE_MASK, page->generation) : 0;
@@ -156,7 +186,7 @@ static bool is_dispatched(const struct translation *t, i32 target) {
     const struct code_page *page = code_page_known(t->jit->hart, t->jit->cache, va);
     u32 index = page ? jit_find(t->jit, page->frame, va & PAGE_MASK, page->generation) : 0;
     const struct region *region = &t->jit->region[index];
-    return index && region->dispatches &&
+    return region->whole && region->whole != t->instead &&
            (region->state == REGION_READY || region->state == REGION_WAITING);
 }
 
@@ -164,14 +194,13 @@ static void target_add(struct translation *t, i32 off) {
     for (u32 i = 0; i < t->target_count; i++)
         if (t->target[i] == off)
             return;
-    if (t->target_count == TARGETS || (!t->renews && is_dispatched(t, off)))
+    if (t->target_count == TARGETS || is_dispatched(t, off))
         return;
     t->target[t->target_count++] = off;
     todo_add(t, (struct place){off, 0});
 }
 
-// Where the jump through a register there has led when it was interpreted, or what has left the region that began there, as far as
-// that is known.
+// Where the jump through a register there has led, or what has left the region that dispatches and begins there.
 static void targets_add(struct translation *t, i32 from) {
     const u64 *led = t->jit->cache->led;
     u32 pc = (u32)t->pc + (u32)from;
@@ -226,7 +255,7 @@ static void walk(struct translation *t, struct place at) {
         if (insn.flags & BRANCH)
             todo_add(t, next);
         if (insn.id == JALR && !static_target && !insn.rd && !is_link(insn.rs1) && !at.context &&
-            t->jit->features & JIT_DISPATCH)
+            t->instead)
             targets_add(t, here->off);
         if (insn.flags & BRANCH || is_jump(&insn))
             return;
@@ -672,8 +701,9 @@ bool region_find(struct translation *t) {
     t->todo_count = t->target_count = 1;
     t->todo[0] = (struct place){0, 0};
     t->target[0] = 0;
-    u32 strays = 0; // targets that were looked at as entries of older regions
-    t->insn_count = t->row_count = t->block_count = t->page_count = 0;
+    if (t->instead)
+        targets_add(t, 0);
+    t->insn_count = t->row_count = t->block_count = t->page_count = t->seen_count = 0;
     t->context_count = 1;
     t->guesses = 0;
     t->context[0] = (struct context){0};
@@ -685,9 +715,6 @@ bool region_find(struct translation *t) {
         for (u32 i = 0; i < t->todo_count; i++)
             t->todo[i] = t->todo[i + 1];
         walk(t, at);
-        if (t->renews && !t->todo_count)
-            for (; strays < t->target_count && !t->todo_count; strays++)
-                targets_add(t, t->target[strays]);
     }
     if (!t->insn_count)
         return false;

@@ -88,11 +88,19 @@ struct block {
     u32 word; // x registers that are sign-extended 32-bit values at the start
 };
 
+// Instructions' bytes of one page, as bits: one for each parcel.
+struct parcels {
+    i32 delta; // from the entry's page
+    u8 bit[PARCELS / 8];
+};
+
 struct translation {
     struct jit *jit;
     u64 pc; // of the entry
     struct region_page page[JIT_PAGES];
     u32 page_count;
+    struct parcels seen[JIT_PAGES]; // what was decoded when kept regions were made
+    u32 seen_count;
     struct context context[CONTEXTS];
     u32 context_count;
     u32 guesses; // copies whose call is a guess
@@ -114,7 +122,7 @@ struct translation {
     u64 registers; // used anywhere
     u32 bases;     // x registers that calls leave alone, by convention, and addresses are relative to
     bool floats;   // assumes what float_begin tests
-    bool renews;   // takes over what other regions dispatch to
+    u32 instead;   // of this region: with what jumps through registers lead to
     bool loop;     // begins with one, and ends with it
     bool careful;  // right while fcsr.NX is clear, too
     // codegen.c
