@@ -353,6 +353,17 @@ static void transfer(struct translation *t, bool call) {
         op(t, W_RETURN);
 }
 
+// A function of this module, by its number.
+static void member_name(struct translation *t, u32 member) {
+    if (t->self_call_count < SELF_CALLS)
+        t->self_call[t->self_call_count] =
+            (struct self_call){(u32)(t->code.at - t->body), (u16)t->member_count, (u16)member};
+    t->self_call_count++;
+    u8 *at = length_begin(&t->code);
+    if (!t->code.full)
+        number_at(at, FUNCTIONS + member);
+}
+
 // Call this region again; what it was translated from cannot have changed while it runs.
 static void call_self(struct translation *t) {
     get(t, L_DEPTH);
@@ -363,12 +374,7 @@ static void call_self(struct translation *t) {
     arguments(t, true);
     get(t, L_PC);
     op(t, W_CALL);
-    if (t->self_call_count < SELF_CALLS)
-        t->self_call[t->self_call_count] = (struct self_call){(u32)(t->code.at - t->body), t->member_count};
-    t->self_call_count++;
-    u8 *at = length_begin(&t->code);
-    if (!t->code.full)
-        number_at(at, FUNCTIONS + t->member_count);
+    member_name(t, t->member_count);
 }
 
 // Enter the region `member` of this module, whose entry is `off` bytes before ours, where it dispatches to us.
@@ -381,7 +387,8 @@ void inside_write(struct translation *t, u32 member, i32 off) {
     const32(t, DEPTH_INSIDE);
     op(t, W_I32_OR);
     get_pc(t, -(i64)off);
-    go_on_in(t, FUNCTIONS + member);
+    op(t, t->jit->features & JIT_TAIL_CALLS ? W_RETURN_CALL : W_CALL);
+    member_name(t, member);
     op(t, W_END);
 }
 

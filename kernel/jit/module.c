@@ -86,7 +86,7 @@ static void sections_head(struct code *code, u32 members) {
 
 // More make whoever waits for the first of them wait for long.
 #define MODULE_INSNS 1200u
-#define HEAD_ROOM (2048u + HINTS * 5 + SELF_CALLS * 6) // sections before the code
+#define HEAD_ROOM (2048u + HINTS * 5 + SELF_CALLS * 8) // sections before the code
 
 // The custom section metadata.code.branch_hint (proposal "branch hinting"), which engines may know.
 static void section_hints(struct code *code, const struct translation *t) {
@@ -123,6 +123,7 @@ static void section_self_calls(struct code *code, const struct translation *t) {
     for (u32 i = 0; i < t->self_call_count; i++) {
         put_u(code, t->self_call[i].member);
         put_u(code, t->self_call[i].offset);
+        put_u(code, t->self_call[i].callee);
     }
     length_end(code, length);
 }
@@ -208,6 +209,7 @@ static void targets_write(struct translation *t, u32 index, u32 member) {
         if (!pages_set(region, t, delta))
             break;
         u8 *length = length_begin(&t->code);
+        t->body = t->code.at;
         listing_region(t, off);
         inside_write(t, member, off);
         length_end(&t->code, length);

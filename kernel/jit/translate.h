@@ -12,7 +12,7 @@
 #define CONTEXTS 60u
 #define REGION_ROWS (REGION_INSNS + CONTEXTS) // a guessed call stands in two blocks
 #define HINTS 4096u
-#define SELF_CALLS 256u
+#define SELF_CALLS 512u
 #define GROUPS 512u // of memory accesses
 #define TARGETS 200u // of jumps through registers
 #define LAST_PAGES 16u
@@ -191,10 +191,11 @@ struct translation {
         u8 member, likely;
     } hint[HINTS];
     u32 hint_count;
-    // Where functions name themselves, each in five bytes: a host that joins modules numbers them anew.
+    // Where functions name themselves or others, each in five bytes: a host that joins modules numbers them anew.
     struct self_call {
-        u32 offset; // in the function's body
-        u32 member;
+        u32 offset; // in the body of
+        u16 member;
+        u16 callee;
     } self_call[SELF_CALLS];
     u32 self_call_count;
     u8 *body; // of the function under way
