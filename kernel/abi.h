@@ -361,7 +361,7 @@ struct jit_counters {
     u32 flushes; // times that all decoded code was dropped
 };
 enum { JIT_TAIL_CALLS = 1, JIT_RELAXED_MADD = 2 }; // what the engine has, for k_jit_start
-enum { JIT_LISTING = 4, JIT_DISPATCH = 8 };       // besides: that listings are wanted, and that it makes long functions soon
+enum { JIT_LISTING = 4 };                         // besides: that listings are wanted
 
 // ---- A debugger's view (debug.h); private --------------------------------------------------------
 #define DEBUG_TABLE(X)                                                                             \

@@ -11,7 +11,7 @@
 
 #define NX_MISSES_MAX 32
 #define STRAYS 1000u // times the threshold
-#define DISPATCH_HARTS 2u
+#define DISPATCH_HARTS 2u // many have little memory each
 #define QUEUE_ENOUGH 32u // for a module; fewer wait for more: an engine takes long to begin with one
 #define QUEUE_PATIENCE 256u // for so many slices at most, and no more than a low threshold asks for
 #define EARLY_FIRST 8u // an entry for which there may be kept code asks again after twice as many
@@ -323,9 +323,10 @@ __attribute__((export_name("k_jit_start"))) u32 k_jit_start(u32 id, u32 slot, u3
         return (u32)-ENOMEM;
     *jit = (struct jit){
         .hart = hart, .cache = hart->cpu, .threshold = max(threshold, 1u), .features = features & ~(u32)JIT_LISTING};
-    for (u32 i = DISPATCH_HARTS; i < HART_MAX; i++)
-        if (host.hart[i])
-            jit->features &= ~(u32)JIT_DISPATCH; // many harts have little memory each
+    u32 harts = 0;
+    for (u32 i = 0; i < HART_MAX; i++)
+        harts += host.hart[i] != NULL;
+    jit->features |= harts > DISPATCH_HARTS ? 0 : JIT_DISPATCH;
     jit->slot_first = jit->slot_next = slot;
     jit->slot_end = slot + count;
     jit->region_count = jit->module_id = 1;

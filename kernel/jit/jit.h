@@ -13,7 +13,7 @@ typedef i32 region_fn(struct jit_context *context, i32 fuel, i32 depth, u64 pc);
 
 #define JIT_REGIONS 16384u
 #define JIT_MODULE_BYTES 0x60000u
-#define JIT_DISPATCH_BYTES 0x100000u // of a module, with JIT_DISPATCH
+#define JIT_DISPATCH_BYTES 0x100000u // of a module that dispatches
 #define JIT_LISTING_BYTES 0x80000u
 #define JIT_QUEUE 256u
 #define JIT_JUMPS 16384u // a power of two
@@ -55,6 +55,8 @@ struct region {
     struct region_page *more; // JIT_PAGES - JIT_PAGES_PLAIN, if there are so many
 };
 enum { REGION_NONE, REGION_QUEUED, REGION_WAITING, REGION_READY, REGION_REFUSED };
+
+enum { JIT_DISPATCH = 1 << 8 }; // in features: there is memory for regions that dispatch
 
 struct jit {
     struct hart *hart;

@@ -40,7 +40,7 @@ MADD_FUSED = 2.0**-54
 
 def features(kernel: KernelModule) -> int:
     """Ask the engine what compiled code may use: JIT_* of the border."""
-    const, found = kernel.abi.const, kernel.abi.const["JIT_DISPATCH"]
+    const, found = kernel.abi.const, 0
     try:
         wasmtime.Module.validate(kernel.engine, wasmtime.wat2wasm(TAIL_CALL_WAT))
         found |= const["JIT_TAIL_CALLS"]

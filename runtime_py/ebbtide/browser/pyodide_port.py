@@ -177,7 +177,7 @@ class CompiledCode:
 
     def _start(self, kernel: Any, abi: Abi, threshold: int) -> None:
         """Give the kernel slots of the table; if there are none, the hart interprets."""
-        code, features = kernel.code, abi.const["JIT_DISPATCH"]
+        code, features = kernel.code, 0
         if code.tailCalls():
             features |= abi.const["JIT_TAIL_CALLS"]
         if code.fusedMadd():
