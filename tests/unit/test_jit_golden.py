@@ -21,7 +21,6 @@ sys.path.insert(0, str(HERE.parent))
 from ebbtide import wasmtime_text  # noqa: E402
 from support import region  # noqa: E402
 
-
 OWN = 2  # functions that every module has
 
 
