@@ -21,6 +21,7 @@ import wasmtime
 
 from . import assets, wasmtime_text
 from .code_store import CodeStore
+from .large_pages import LargePages
 from .port import JIT_EARLY, JIT_SLOTS
 from .wasmtime_kernel import Instance, KernelModule, step_back
 
@@ -199,6 +200,7 @@ class CompiledCode:
         self._counters = compiler.kernel.abi.structs["jit_counters"]
         self._ready: queue.SimpleQueue[Compiled] = queue.SimpleQueue()
         self._heard = 0  # of compiler.live
+        self._pages = LargePages() if os.environ.get('HP', '1') == '1' else None
         self.pending = 0
 
     def start(self) -> bool:
@@ -237,6 +239,7 @@ class CompiledCode:
         if code is not None:
             try:
                 self._instance.add(code, module["slot"])
+                if self._pages: self._pages.add(code)
             except (wasmtime.WasmtimeError, wasmtime.Trap, KeyError):
                 code = None
         self._instance.call("k_jit_done", self._hart, module["id"], int(code is not None))
@@ -268,6 +271,7 @@ class CompiledCode:
         if done.module is not None:
             try:
                 self._instance.add(done.module, done.job.slot)
+                if self._pages: self._pages.add(done.module)
             except (wasmtime.WasmtimeError, wasmtime.Trap, KeyError) as failure:
                 error = str(failure)
         self._instance.call("k_jit_done", self._hart, done.job.id, int(not error))
