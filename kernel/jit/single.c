@@ -1,7 +1,6 @@
 // Singles: operators of f32, and tests of their results in doubles, in which sums and products of two are exact.
 #include "floats.h"
 
-// ---- Singles -----------------------------------------------------------------------------------
 static void leave_unless_boxed(struct translation *t, u32 reg) {
     if (t->boxed & known(reg))
         return;

@@ -4,6 +4,8 @@
  * it had never been kept, and a browser that keeps nothing only starts colder.
  */
 
+import { nameOf, sha256 } from "./hash.js";
+
 /** Modules as all workers share them: two numbers for each, the lengths of record and module; then records; then modules. */
 export type KeptCode = SharedArrayBuffer;
 
@@ -49,9 +51,7 @@ export async function openCodeStore(kernelURL: URL | null): Promise<CodeStore> {
 
 /** The page has fetched it already, so this is the browser's own copy. */
 async function kernelHash(url: URL): Promise<string> {
-  const bytes = await (await fetch(url, { cache: "force-cache" })).arrayBuffer();
-  const digest = await crypto.subtle.digest("SHA-256", bytes);
-  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return nameOf(new Uint8Array(await (await fetch(url, { cache: "force-cache" })).arrayBuffer()));
 }
 
 async function openCache(name: string): Promise<CodeStore> {
@@ -167,13 +167,13 @@ export function moduleOf(kept: KeptCode | null, number: number): Uint8Array<Arra
 async function pack(modules: readonly Module[]): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = new Uint8Array(HASH + sizeOf(modules));
   lay(modules, bytes.subarray(HASH));
-  bytes.set(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes.subarray(HASH))));
+  bytes.set(await sha256(bytes.subarray(HASH)));
   return bytes;
 }
 
 async function unpack(bytes: Uint8Array<ArrayBuffer>): Promise<Module[]> {
   const body = bytes.subarray(HASH);
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", body));
+  const digest = await sha256(body);
   if (body.length < 4 || digest.some((byte, at) => byte !== bytes[at])) return [];
   const words = new DataView(body.buffer, body.byteOffset);
   const count = words.getUint32(0, true);

@@ -188,31 +188,29 @@ def machines(boot: Boot, image: str, jit: str | None) -> dict[str, Host]:
     }
 
 
-def come_again(hosts: dict[str, Host], works: Sequence[Work]) -> None:
-    """Run everything twice in a first visit, whose figures nobody wants, then visit again."""
+def prepared(
+    boot: Boot, image: str, works: Sequence[Work], prepare: Callable[[Host], None], options: Any
+) -> dict[str, Host]:
+    """Return machines that have the works' files; with --again pages that were visited before."""
+    hosts = machines(boot, image, options.jit)
     for host in hosts.values():
-        if isinstance(host, Chromium):
+        prepare(host)
+        if options.again and isinstance(host, Chromium):
             for work in works:
                 if work.setup:
                     host.run(("bash", "-c", work.setup))
                 for _ in range(2):
                     host.run(work.argv)
             host.revisit()
+            prepare(host)
+    return hosts
 
 
 def program_rows(where: str, boot: Boot, works: Sequence[Work], options: Any) -> list[Row]:
     if not works:
         return []
-    hosts = machines(boot, "base", options.jit)
-
-    def prepare() -> None:
-        for host in hosts.values():
-            give(host, [work.name for work in works])
-
-    prepare()
-    if options.again:
-        come_again(hosts, works)
-        prepare()
+    names = [work.name for work in works]
+    hosts = prepared(boot, "base", works, lambda host: give(host, names), options)
     others: dict[str, Host] = {"native": Static(TWINS)}
     if QEMU:
         others["qemu"] = Static(GUESTS, [QEMU])
@@ -230,17 +228,12 @@ def command_rows(
 ) -> list[Row]:
     if not works:
         return []
-    hosts = machines(boot, twins.IMAGE, options.jit)
 
-    def prepare() -> None:
-        for host in hosts.values():
-            for path, data in workloads.inputs().items():
-                host.put(path, data)
+    def prepare(host: Host) -> None:
+        for path, data in workloads.inputs().items():
+            host.put(path, data)
 
-    prepare()
-    if options.again:
-        come_again(hosts, works)
-        prepare()
+    hosts = prepared(boot, twins.IMAGE, works, prepare, options)
     rows = [row_of(work, where, hosts | jails, options.runs) for work in works]
     close(hosts)
     return rows

@@ -33,6 +33,19 @@ class MachinePage:
             f"async (arg) => {{ const sdk = window.sdk; {_HELPERS} {body} }}", arg
         )
 
+    def blob(self, body: str, arg: Any = None) -> bytes:
+        """The same for a body that returns a Blob, however large: as a download."""
+        with self.page.expect_download() as saved:
+            self.js(
+                f"""const link = document.createElement("a");
+                link.href = URL.createObjectURL(await (async () => {{ {body} }})());
+                link.download = "blob";
+                link.click();
+                link.remove();""",
+                arg,
+            )
+        return saved.value.path().read_bytes()
+
     def until(self, body: str, arg: Any = None) -> None:
         """Run the body of an async function in the page again and again until it gives something true."""
         self.page.wait_for_function(

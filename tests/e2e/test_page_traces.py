@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,10 +40,7 @@ RECORD = """
     await other.saveRun();
     const { id } = other.recording;
     await other.close();
-    const file = new Uint8Array(await (await sdk.runs.export(id)).arrayBuffer());
-    let packed = "";
-    for (let at = 0; at < file.length; at += 8192) packed += String.fromCharCode(...file.subarray(at, at + 8192));
-    return { id, file: btoa(packed) };
+    return id;
 """
 PERIOD = 9973
 
@@ -54,9 +50,8 @@ class Recorded:
 
     def __init__(self, machine: MachinePage, kernel: KernelModule) -> None:
         self.machine = machine
-        found = machine.js(RECORD, SCRIPT)
-        self.id: str = found["id"]
-        self.file = base64.b64decode(found["file"])
+        self.id: str = machine.js(RECORD, SCRIPT)
+        self.file = machine.blob("return sdk.runs.export(arg)", self.id)
         bundle = Bundle(self.file)
         self.entries = list(TapeReader(bundle.tape, bundle).entries())
         self.kernel = kernel

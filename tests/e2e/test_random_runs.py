@@ -42,9 +42,9 @@ RECORD = """
     await other.saveRun();
     const { id } = other.recording;
     await other.close();
-    const bytes = new Uint8Array(await (await sdk.runs.export(id)).arrayBuffer());
+    const file = await sdk.runs.export(id);
     await sdk.runs.remove(id);
-    return bytes.toBase64?.() ?? btoa(Array.from(bytes, (b) => String.fromCharCode(b)).join(""));
+    return file;
 """
 
 
@@ -58,7 +58,7 @@ def test_what_chromium_recorded_comes_out_natively(
     if rates := chaos(chance):
         options["chaos"] = str(rates)
     guest = built(guest_folder / "rewind" / "random_guest", "guests").read_bytes()
-    data = machine.js(
+    data = machine.blob(
         RECORD,
         {
             "options": options,
@@ -67,7 +67,7 @@ def test_what_chromium_recorded_comes_out_natively(
             "patience": 3000,
         },
     )
-    bundle, kernel = Bundle(base64.b64decode(data)), KernelModule(kernel_wasm)
+    bundle, kernel = Bundle(data), KernelModule(kernel_wasm)
     entries = list(TapeReader(bundle.tape, bundle).entries())
     assert entries[-1].kind == END and sum(entry.kind == DIGEST for entry in entries) >= 2
     events = {kernel.abi.event_name(entry.head) for entry in entries if entry.kind == EVENT}

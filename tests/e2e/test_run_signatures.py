@@ -114,20 +114,14 @@ def test_signatures_stay_on_the_way_through_a_page(
     id = recorded(tmp_path, "--memory", "128M", "--", "sh", "-c", "exit 3", code=3)
     done = ebb("export", "run", id, str(scratch_folder / "native.ebbrun"))
     assert done.returncode == 0, done.stderr
-    with machine.page.expect_download() as saved:
-        machine.js(
-            """const id = await sdk.runs.import(await (await fetch("/scratch/native.ebbrun")).blob());
-            const link = document.createElement("a");
-            link.href = URL.createObjectURL(await sdk.runs.export(id));
-            link.download = "again.ebbrun";
-            link.click();
-            await sdk.runs.remove(id);"""
-        )
-    saved.value.save_as(tmp_path / "again.ebbrun")
-    before, after = (
-        Bundle(file.read_bytes())
-        for file in (scratch_folder / "native.ebbrun", tmp_path / "again.ebbrun")
+    through = machine.blob(
+        """const id = await sdk.runs.import(await (await fetch("/scratch/native.ebbrun")).blob());
+        const file = await sdk.runs.export(id);
+        await sdk.runs.remove(id);
+        return file;"""
     )
+    (tmp_path / "again.ebbrun").write_bytes(through)
+    before, after = Bundle((scratch_folder / "native.ebbrun").read_bytes()), Bundle(through)
     assert before.signatures and after.signatures == before.signatures
     assert after.info["exit_code"] == 3 and after.tape == before.tape
     key = before.signatures[-1].key.hex()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import io
 import json
@@ -82,15 +81,7 @@ def test_a_recorded_machine_says_so(machine: MachinePage, recorded: dict[str, An
 def test_a_run_of_chromium_replays_natively(
     machine: MachinePage, recorded: dict[str, Any], kernel: KernelModule, kernel_wasm: Path
 ) -> None:
-    data = base64.b64decode(
-        machine.js(
-            """const file = await sdk.runs.export(arg);
-            const bytes = new Uint8Array(await file.arrayBuffer());
-            return bytes.toBase64?.() ?? btoa(Array.from(bytes, (b) => String.fromCharCode(b)).join(""));""",
-            recorded["id"],
-        )
-    )
-    bundle = Bundle(data)
+    bundle = Bundle(machine.blob("return sdk.runs.export(arg)", recorded["id"]))
     assert bundle.kernel() == kernel_wasm.read_bytes()
     assert bundle.objects  # what the image gave lies beside the tape
     reader = TapeReader(bundle.tape, bundle)
@@ -293,15 +284,7 @@ def test_what_goes_on_replays_natively(
 ) -> None:
     said = gone_on["seen"][number]
     file = tmp_path / "goes_on.ebbrun"
-    with machine.page.expect_download() as saved:
-        machine.js(
-            """const link = document.createElement("a");
-            link.href = URL.createObjectURL(await sdk.runs.export(arg));
-            link.download = "goes_on.ebbrun";
-            link.click();""",
-            said["id"],
-        )
-    saved.value.save_as(file)
+    file.write_bytes(machine.blob("return sdk.runs.export(arg)", said["id"]))
     reader_of = Bundle(file.read_bytes())
     noted = [
         one.data.hex()
@@ -361,15 +344,7 @@ def test_a_machine_of_several_harts_goes_on_recorded(
     assert found["ended"] is None and found["harts"] == 2
     assert found["stdout"].endswith("kept\n2\n") and (found["state"], found["why"]) == ("whole", "")
     file = tmp_path / "several.ebbrun"
-    with machine.page.expect_download() as saved:
-        machine.js(
-            """const link = document.createElement("a");
-            link.href = URL.createObjectURL(await sdk.runs.export(arg));
-            link.download = "several.ebbrun";
-            link.click();""",
-            found["id"],
-        )
-    saved.value.save_as(file)
+    file.write_bytes(machine.blob("return sdk.runs.export(arg)", found["id"]))
     bundle = Bundle(file.read_bytes())
     entries = list(TapeReader(bundle.tape, bundle).entries())
     assert any(entry.kind == ORDER for entry in entries)

@@ -3,6 +3,8 @@
  * HTTP cache keeps them: a name never changes its content.
  */
 
+import { nameOf } from "../hash.js";
+
 /** Why a blob could not be had; becomes an `image-…` or `network` error of the page. */
 export class BlobError extends Error {
   constructor(
@@ -21,8 +23,8 @@ export type Count = (bytes: number) => void;
 export async function fetchBlob(imagesURL: string, hash: string, count?: Count): Promise<Uint8Array> {
   const url = new URL(`blobs/${hash.slice(0, 2)}/${hash}`, imagesURL).href;
   let bytes = await fetchBytes(url, "force-cache", count);
-  if ((await sha256(bytes)) !== hash) bytes = await fetchBytes(url, "reload"); // a damaged cache mends itself
-  if ((await sha256(bytes)) !== hash) {
+  if ((await nameOf(bytes)) !== hash) bytes = await fetchBytes(url, "reload"); // a damaged cache mends itself
+  if ((await nameOf(bytes)) !== hash) {
     throw new BlobError("image-corrupt", `The image is corrupt: blob ${hash} does not have the bytes its name says.`);
   }
   return bytes;
@@ -65,9 +67,4 @@ async function tryFetch(url: string, cache: RequestCache): Promise<Response> {
       if (left === 0) throw new BlobError("network", `${url} could not be fetched: ${String(error)}`);
     }
   }
-}
-
-async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

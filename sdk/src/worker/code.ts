@@ -10,6 +10,7 @@
  */
 
 import { keyOf, newest, readPack, type Module } from "../code_store.js";
+import { nameOf } from "../hash.js";
 import type { Joined, MachineCode } from "../messages.js";
 import { join, KEPT, regionsOf } from "./join.js";
 import { openActivity } from "./kernel.js";
@@ -54,14 +55,11 @@ function split(records: Uint8Array): Uint8Array[] {
   return parts;
 }
 
-const hashOf = async (bytes: Uint8Array<ArrayBuffer>): Promise<string> =>
-  Array.from(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-
 /** A stored module; null: it is not what was stored, or no service worker answers. */
 async function open(cache: Cache, url: string): Promise<WebAssembly.Module | null> {
   const stored = (await cache.match(url))?.arrayBuffer() ?? new ArrayBuffer(0);
   const module = WebAssembly.compileStreaming(fetch(url)).catch(() => null);
-  if (url.endsWith(`/${await hashOf(new Uint8Array(await stored))}.wasm`)) return module;
+  if (url.endsWith(`/${await nameOf(new Uint8Array(await stored))}.wasm`)) return module;
   await drop(cache, url);
   return null;
 }
@@ -106,7 +104,7 @@ async function make({ joined, packs, base, machine }: MachineCode): Promise<void
   }
   const bytes = join(newest([...modules.values()].filter(({ record }) => !known.has(keyOf(record))), BYTES_MOST));
   if (bytes === null) return;
-  const url = new URL(`kept-code/${joined}/${await hashOf(bytes)}.wasm`, base).href;
+  const url = new URL(`kept-code/${joined}/${await nameOf(bytes)}.wasm`, base).href;
   await cache.put(url, new Response(bytes, { headers: { "Content-Type": "application/wasm" } }));
   const module = await open(cache, url);
   if (module === null) {

@@ -3,6 +3,7 @@
  * fetched at once, others when one of their chunks is first asked for; a chunk in no pack is a blob of its own.
  */
 
+import { hex } from "../hash.js";
 import { BlobError, fetchBlob, fetchManifest } from "./blobs.js";
 
 export interface Image {
@@ -152,8 +153,4 @@ function placeChunks(packs: readonly Pack[], table: readonly Chunk[]): Map<strin
     }
   }
   return places;
-}
-
-export function hex(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

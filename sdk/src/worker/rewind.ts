@@ -5,12 +5,13 @@
 
 import type { PyProxy } from "pyodide/ffi";
 import { servePort } from "../calls.js";
+import { nameOf, sha256 } from "../hash.js";
 import type { RunInfo, TraceRow, Verdict, VerifyLevels } from "../messages.js";
 import type { Branch } from "../rewind.js";
 import type { RuntimeAssets } from "../runtime_assets.js";
 import { checkEd25519 } from "./ed25519.js";
 import { abiText } from "./kernel.js";
-import { hex, readImage } from "./image.js";
+import { readImage } from "./image.js";
 import { loadLate, loadRuntime } from "./pyodide_loader.js";
 import { openRunFiles } from "./run_files.js";
 import { RunStore, type WholeRun } from "./run_store.js";
@@ -94,7 +95,7 @@ const plain = (proxy: PyProxy): unknown => {
 };
 
 const hashAll = (all: readonly Uint8Array<ArrayBuffer>[]): Promise<Uint8Array[]> =>
-  Promise.all(all.map(async (bytes) => new Uint8Array(await crypto.subtle.digest("SHA-256", bytes))));
+  Promise.all(all.map(sha256));
 
 const told: Told = (part, rows) => scope.postMessage({ part, rows });
 
@@ -154,7 +155,7 @@ servePort(scope, {
 
   async verify(id: string, levels: VerifyLevels): Promise<Verdict> {
     const run = await (await store).open(id);
-    const kernel = hex(new Uint8Array(await crypto.subtle.digest("SHA-256", run.kernel)));
+    const kernel = await nameOf(run.kernel);
     const found = plain(await module().verify_tape(run.tape, run.objects, kernel, levels.objects ?? false, hashAll, told)) as Omit<Verdict, "signedBy">;
     const said = [...found.said];
     const right = (): boolean => found.state === "whole" || found.state === "cut";

@@ -2,7 +2,7 @@
 
 import { servePort } from "../calls.js";
 import type { Before } from "../runs.js";
-import { hex } from "./image.js";
+import { nameOf } from "../hash.js";
 import { copyPieces } from "./pieces.js";
 import { openRunFiles } from "./run_files.js";
 import { RunStore } from "./run_store.js";
@@ -12,7 +12,6 @@ const opening = openRunFiles().then((files) => new RunStore(files));
 opening.catch(() => undefined); // whoever asks is told
 
 const AT_ONCE = 32; // pieces
-const sha256 = async (bytes: Uint8Array<ArrayBuffer>): Promise<string> => hex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
 
 /** What a recording machine's kernel worker asks; `before` is the machine that it goes on from. */
 function keeping(before: Before | null) {
@@ -26,7 +25,7 @@ function keeping(before: Before | null) {
     async begin(id: string, about: string, kernelURL: string): Promise<string> {
       const store = await opening;
       const bytes = before?.kernel ?? (await fetchKernel(kernelURL));
-      const hash = await sha256(bytes);
+      const hash = await nameOf(bytes);
       await store.begin({ id, started: Date.now(), kernel: hash, about: JSON.parse(about) as Record<string, unknown> }, bytes);
       return hash;
     },
@@ -35,7 +34,7 @@ function keeping(before: Before | null) {
       const store = await opening;
       const named: (readonly [hash: string, size: number])[] = [];
       while (pieces.length > 0) {
-        const some = await Promise.all(pieces.splice(0, AT_ONCE).map(async (piece) => [await sha256(piece), piece] as const));
+        const some = await Promise.all(pieces.splice(0, AT_ONCE).map(async (piece) => [await nameOf(piece), piece] as const));
         await store.append(id, new Uint8Array(), some).catch(async (error: unknown) => {
           await store.remove(id); // without its pages it is of no use
           throw error;

@@ -1,6 +1,6 @@
 /** A snapshot as one file, the same natively: ebbtide/rewind/snapshot_file.py has the format. */
 
-import { hex } from "./image.js";
+import { hex, nameOf, sha256 } from "../hash.js";
 
 export const PAGE = 4096;
 export const NODE = 512;
@@ -38,10 +38,6 @@ function crc32(bytes: Uint8Array): number {
   let crc = ~0;
   for (const byte of bytes) crc = (crc >>> 8) ^ (TABLE[(crc ^ byte) & 255] ?? 0);
   return ~crc >>> 0;
-}
-
-export async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
 }
 
 async function through(bytes: Uint8Array<ArrayBuffer>, stream: CompressionStream | DecompressionStream): Promise<Uint8Array<ArrayBuffer>> {
@@ -104,7 +100,7 @@ export async function readSnapshot(file: Uint8Array<ArrayBuffer>): Promise<Snaps
     const begin = at + HEADER;
     if (begin + stored > file.length) throw broken(`it breaks off at byte ${file.length}`);
     const data = await through(file.slice(begin, begin + stored), new DecompressionStream("deflate")).catch(() => new Uint8Array());
-    const hash = hex(await sha256(data));
+    const hash = await nameOf(data);
     if (data.length !== raw || hash !== hex(file.subarray(at + 4, at + 36))) throw broken(`the part at byte ${at} does not have its hash`);
     if (kind === "INFO") head = JSON.parse(new TextDecoder().decode(data)) as SnapshotHead;
     else if (kind === "KRNL") {
@@ -140,5 +136,5 @@ export async function rootOf(head: Omit<SnapshotHead, "id">, nodes: readonly Uin
   fields.setUint32(48, head.pages, true);
   fields.setBigUint64(52, BigInt(head.tick), true);
   for (const [number, hash] of nodes.entries()) data.set(hash, 60 + number * 32);
-  return hex(await sha256(data));
+  return await nameOf(data);
 }

@@ -12,9 +12,9 @@
  */
 
 import { KEPT_MOST } from "../limits.js";
-import { hex } from "./image.js";
+import { hex, nameOf, sha256 } from "../hash.js";
 import { privateFiles, privateFolder, type RunFiles } from "./run_files.js";
-import { NODE, PAGE, rootOf, sha256, type NodePages, type SnapshotFile, type SnapshotHead } from "./snapshot_file.js";
+import { NODE, PAGE, rootOf, type NodePages, type SnapshotFile, type SnapshotHead } from "./snapshot_file.js";
 
 const LOCK = "ebb-snapshots";
 const { bytes: BYTES_MOST, count: COUNT_MOST } = KEPT_MOST.snapshots;
@@ -169,7 +169,7 @@ export class SnapshotStore {
             if (place === 0) continue;
             const bytes = new Uint8Array(PAGE);
             file.read(bytes, { at: place * PAGE });
-            if (hex(await sha256(bytes)) !== hex(new Uint8Array(rows.buffer, page * ROW, 32))) throw new Error(`page ${number * NODE + page} of snapshot ${id} is damaged`);
+            if ((await nameOf(bytes)) !== hex(new Uint8Array(rows.buffer, page * ROW, 32))) throw new Error(`page ${number * NODE + page} of snapshot ${id} is damaged`);
             pages.set(page, bytes);
           }
           found.set(number, pages);
@@ -224,7 +224,7 @@ export class SnapshotStore {
 
   private async kernel(hash: string): Promise<Uint8Array<ArrayBuffer>> {
     const bytes = await this.files.read(`kernels/${hash}`);
-    if (bytes === null || hex(await sha256(bytes)) !== hash) throw new Error(`the kernel ${hash} of the snapshot is missing or damaged`);
+    if (bytes === null || (await nameOf(bytes)) !== hash) throw new Error(`the kernel ${hash} of the snapshot is missing or damaged`);
     return bytes;
   }
 

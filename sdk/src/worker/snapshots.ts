@@ -1,7 +1,8 @@
 /** Entry of the worker that keeps snapshots: it copies a machine's pages out of shared memory, and back into another. */
 
 import { servePort } from "../calls.js";
-import { NODE, PAGE, readSnapshot, rootOf, sha256, writeSnapshot, type SnapshotFile, type SnapshotHead } from "./snapshot_file.js";
+import { nameOf, sha256 } from "../hash.js";
+import { NODE, PAGE, readSnapshot, rootOf, writeSnapshot, type SnapshotFile, type SnapshotHead } from "./snapshot_file.js";
 import { SnapshotStore, type Copied } from "./snapshot_store.js";
 
 const scope = globalThis as unknown as DedicatedWorkerGlobalScope;
@@ -67,7 +68,7 @@ servePort(scope, {
     copied = new Map();
     const response = await fetch(kernelURL, { cache: "force-cache" }); // the page has it
     const kernel = new Uint8Array(await response.arrayBuffer());
-    const hash = Array.from(await sha256(kernel), (byte) => byte.toString(16).padStart(2, "0")).join("");
+    const hash = await nameOf(kernel);
     return (await store()).create({ head: { ...extent, kernel: hash, created: Date.now() / 1000 }, nodes }, kernel);
   },
 
