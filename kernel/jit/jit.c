@@ -251,10 +251,26 @@ __attribute__((export_name("j_call"))) i32 j_call(struct jit_context *context, i
     return interpret_for(hart_of(context)->cpu, fuel, pc, context->expect[depth], depth - 1, false);
 }
 
+// A region that had too little fuel to begin can with another slice.
+static bool begins_again(struct hart *hart, struct jit_context *context, i32 *fuel, u64 pc) {
+    const struct jit_jump *jump = &hart->cpu->jit->jump[(pc >> 1) % JIT_JUMPS];
+    i32 more = jump->pc == pc ? jit_refill(hart, *fuel) : *fuel;
+    if (more == *fuel)
+        return false;
+    *fuel = more;
+    context->reason = REASON_NONE;
+    context->pc = pc;
+    context->slot = jump->slot;
+    return true;
+}
+
 // The function under way goes on where there is no compiled code.
 __attribute__((export_name("j_continue"))) i32 j_continue(struct jit_context *context, i32 fuel,
                                                           i32 depth, u64 pc) {
-    return interpret_for(hart_of(context)->cpu, fuel, pc, context->expect[depth + 1], 0, true);
+    struct hart *hart = hart_of(context);
+    if (context->reason == REASON_FUEL && begins_again(hart, context, &fuel, pc))
+        return fuel;
+    return interpret_for(hart->cpu, fuel, pc, context->expect[depth + 1], 0, true);
 }
 
 // ---- The host ----------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ typedef i32 region_fn(struct jit_context *context, i32 fuel, i32 depth, u64 pc);
 #define JIT_MODULE_BYTES 0x60000u
 #define JIT_LISTING_BYTES 0x80000u
 #define JIT_QUEUE 256u
-#define JIT_JUMPS 16384u // a power of two
+#define JIT_JUMPS 65536u // a power of two; with a quarter of it one in six regions of a large program had to share its entry
 #define JIT_PAGES 8u   // that one region's code may lie in
 
 // Where an indirect jump leads: to the region at this pc, in this epoch. Empty again when it ends.
@@ -60,7 +60,7 @@ struct jit {
     u32 region_count;
     u32 *valid; // by region: the epoch in which it was found to be what is mapped, with its entry at region.pc
     struct jit_jump *jump;
-    u16 jump_used[64]; // the first that were filled in this epoch
+    u16 jump_used[2048]; // the first that were filled in this epoch
     u32 jump_count;    // how many were
     u16 hash[8192]; // of regions
     u16 queue[JIT_QUEUE];

@@ -342,11 +342,7 @@ class NativePlacement(Placement):
         ram = min(wanted, most) // WASM_PAGE * WASM_PAGE
         while True:
             try:
-                m = SharedMemory(self.kernel, (base + ram) // WASM_PAGE)
-                import os
-                if os.environ.get('DP') == '1': m.large(0, base + ram)
-                if os.environ.get('DP') == '2': m.large(0, base)
-                return m, ram
+                return SharedMemory(self.kernel, (base + ram) // WASM_PAGE), ram
             except MemoryRefused:
                 if ram // 2 < MEMORY_LEAST:
                     raise
