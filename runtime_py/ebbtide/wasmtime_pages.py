@@ -34,7 +34,9 @@ class LargePages:
 
     def __init__(self) -> None:
         self._modules: dict[int, wasmtime.Module] = {}  # by where they begin
-        self._ends: list[tuple[int, int]] = []  # of modules side by side: where they begin and end, in order
+        self._ends: list[
+            tuple[int, int]
+        ] = []  # of modules side by side: where they begin and end, in order
         self._seen: set[int] = set()
 
     def add(self, module: wasmtime.Module) -> list[int]:
@@ -68,5 +70,4 @@ def make(place: int) -> bool:
     # It has one protection. Code is read-only, and so is what lies between: that may be executed now.
     if _libc.mprotect(*at, mmap.PROT_READ | mmap.PROT_EXEC):
         return False
-    return _libc.madvise(*at, MADV_COLLAPSE) == 0
-
+    return bool(_libc.madvise(*at, MADV_COLLAPSE) == 0)
