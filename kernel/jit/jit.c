@@ -11,6 +11,7 @@
 #define NX_MISSES_MAX 32
 #define QUEUE_ENOUGH 32u // for a module; fewer wait for more: an engine takes long to begin with one
 #define QUEUE_PATIENCE 256u // for so many slices at most, and no more than a low threshold asks for
+#define BUSY_ASKED 3u // so much hotter must be what is compiled while the compiler is at work
 #define EARLY_FIRST 8u // an entry for which there may be kept code asks again after twice as many
 
 static struct jit *jit_of(u32 id) {
@@ -85,6 +86,11 @@ u32 jit_hot(struct jit *jit, u64 pc, u32 early) {
         return kept == KEPT_LATER ? min(EARLY_FIRST << min(early, 20u), jit->threshold) : jit->threshold;
     if (jit->queue_count == JIT_QUEUE || !jit_can_pay(jit)) // what is hottest comes by again first
         return jit->threshold;
+    bool busy = !jit->pace && (jit->pending || jit->queue_count >= QUEUE_ENOUGH);
+    if (busy && region->asked + 1 < BUSY_ASKED) {
+        region->asked++;
+        return jit->threshold;
+    }
     region->state = REGION_QUEUED;
     region->pc = pc;
     jit->queue[jit->queue_count++] = (u16)(region - jit->region);
@@ -183,6 +189,7 @@ static bool misses_nx(struct jit *jit, struct region *region, u64 pc) {
         !code_page_known(jit->hart, jit->cache, pc))
         return true;
     region->careful = true;
+    region->asked = BUSY_ASKED;
     region->state = REGION_NONE;
     jit_hot(jit, pc, 0);
     return true;

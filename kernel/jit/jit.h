@@ -44,6 +44,7 @@ struct region {
     bool loop; // holds nothing else
     bool careful; // is, or is to be, right while fcsr.NX is clear, too
     u8 misses;    // of one that is not: entries with NX clear
+    u8 asked;     // how often it was hot while the compiler had enough to do
     u16 kept; // of whose modules the host has kept: number + 1
     struct region_page page[JIT_PAGES];
 };
