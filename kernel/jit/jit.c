@@ -11,6 +11,7 @@
 #define NX_MISSES_MAX 32
 #define QUEUE_ENOUGH 32u // for a module; fewer wait for more: an engine takes long to begin with one
 #define QUEUE_PATIENCE 256u // for so many slices at most, and no more than a low threshold asks for
+#define QUEUE_MODULE 16u // more of them for each module that there is: the next must be worth one more to load
 #define BUSY_ASKED 3u // so much hotter must be what is compiled while the compiler is at work
 #define EARLY_FIRST 8u // an entry for which there may be kept code asks again after twice as many
 
@@ -114,7 +115,9 @@ static bool load(struct jit *jit) {
     return jit->loading && !jit->load_raised;
 }
 
-static u32 patience(const struct jit *jit) { return min(QUEUE_PATIENCE, jit->threshold / 8); }
+static u32 patience(const struct jit *jit) {
+    return min(QUEUE_PATIENCE, jit->threshold / 8) + QUEUE_MODULE * jit_modules(jit);
+}
 
 // Between two slices: is what is queued to be translated now?
 static bool queue_due(struct jit *jit) {
@@ -137,7 +140,7 @@ bool jit_attention(struct jit *jit) {
         return false;
     }
     jit->pending = translate_module(jit);
-    jit->queue_age = jit->queue_count ? QUEUE_PATIENCE : 0; // what was left over has waited
+    jit->queue_age = jit->queue_count ? patience(jit) : 0; // what was left over has waited
     jit->raised = false;
     return jit->pending;
 }

@@ -112,6 +112,10 @@ static inline u32 jit_slot_known(struct jit *jit, u32 index, u64 pc) {
     return region->slot;
 }
 
+static inline u32 jit_modules(const struct jit *jit) { // that there are
+    return jit->counters.modules + jit->counters.kept_modules;
+}
+
 static inline u32 jit_state(const struct jit *jit, u32 index) { return jit->region[index].state; }
 
 // step.c: a module waits and the host was not told yet; answers the address for report.detail.
