@@ -109,7 +109,10 @@ struct host {
     u32 outbox_bytes;
     u32 outbox_bell; // [atomic]
     u32 freeze;      // [atomic]
-    u32 idle;        // bit per parked hart
+    u32 idle;        // bit per parked hart, by the kernel lock
+    u32 ran_last;    // [atomic] whose guest code it was
+    bool queued;     // tasks may wait that an idle hart could run: since `queued_tick`
+    u64 queued_tick;
     u32 shootdown;   // generation
     u32 ram_pages;
     maddr stack[HARTS_ALL]; // tops

@@ -84,16 +84,57 @@ __attribute__((export_name("k_mail_alloc"))) u32 k_mail_alloc(u32 len) {
     return MADDR(mail + 1);
 }
 
+// Is there mail that nobody comes for? Who delivers some looks for more.
+bool mail_waits(void) {
+    return host.inbox_head && !host.mail_taken;
+}
+
+// One hart is enough: best the one that ran last, for its code is warm, unless it is in guest code; else one that is
+// parked; else one that leaves its guest code. Who is away may be long (a policy is asked); if all are, the first that
+// is back takes it.
+static void mail_tell(void) {
+    struct hart *best = NULL;
+    u32 rank = 0;
+    for (u32 i = 0; i < host.hart_count; i++) {
+        struct hart *hart = host.hart[i];
+        u32 where = hart ? atomic_load(&hart->where) : HART_AWAY;
+        if (where == HART_AWAY)
+            continue;
+        bool parked = where == HART_PARKED, free = parked || !atomic_load(&hart->in_guest);
+        u32 own = free && i == atomic_load(&host.ran_last) ? 3 : 1 + parked;
+        if (own > rank) {
+            best = hart;
+            rank = own;
+        }
+    }
+    if (best)
+        hart_attend(best, ATTN_MAIL);
+    else
+        harts_attend(ATTN_MAIL);
+}
+
+// A hart goes away that may have been told: another one takes what has come.
+void mail_pass_on(void) {
+    lock_take(&host.mail_lock);
+    bool waits = mail_waits();
+    lock_drop(&host.mail_lock);
+    if (waits)
+        mail_tell();
+}
+
 __attribute__((export_name("k_mail_post"))) u32 k_mail_post(u32 event) {
     lock_take(&host.mail_lock);
     mail_push(&host.inbox_head, &host.inbox_tail, mail_of(event));
+    bool waits = mail_waits();
     lock_drop(&host.mail_lock);
-    harts_attend(ATTN_MAIL);
+    if (waits)
+        mail_tell();
     return 0;
 }
 
 __attribute__((export_name("k_mail_take"))) u32 k_mail_take(u32 hart) {
     atomic_and(&host.hart[hart]->attn, ~(u32)ATTN_MAIL);
+    atomic_store(&host.hart[hart]->where, HART_STEPS); // a step is next
     struct mail *mail = NULL;
     lock_take(&host.mail_lock);
     // One at a time, so that events are delivered in the order they were posted: BOOT first.

@@ -6,13 +6,15 @@ void hart_ring(struct hart *hart) {
     atomic_notify(&hart->doorbell, 1);
 }
 
+void hart_attend(struct hart *hart, u32 reason) {
+    atomic_or(&hart->attn, reason);
+    hart_ring(hart);
+}
+
 void harts_attend(u32 reason) {
-    for (u32 i = 0; i < host.hart_count; i++) {
-        if (!host.hart[i])
-            continue;
-        atomic_or(&host.hart[i]->attn, reason);
-        hart_ring(host.hart[i]);
-    }
+    for (u32 i = 0; i < host.hart_count; i++)
+        if (host.hart[i])
+            hart_attend(host.hart[i], reason);
 }
 
 // 0 woken, 1 the doorbell had moved already, 2 timed out.

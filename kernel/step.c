@@ -105,7 +105,7 @@ static inline bool guest_left(struct hart *hart, struct task *task, enum cpu_exi
 }
 
 static bool guest_run(struct hart *hart, struct task *task, u64 fuel, bool local_calls) {
-    u64 retired = 0, tick = kernel->tick;
+    u64 retired = 0, tick = kernel->tick, cut = min(fuel, sched_share());
     tlb_select(hart, task->mm);
     hart->task = task;
     hart->tick = tick;
@@ -121,8 +121,12 @@ static bool guest_run(struct hart *hart, struct task *task, u64 fuel, bool local
         order_end(hart, false);
     }
     kernel_unlock(hart);
-    enum cpu_exit exit = cpu_run(hart, &task->cpu, fuel, &retired);
+    atomic_store(&host.ran_last, hart->id);
+    enum cpu_exit exit = cpu_run(hart, &task->cpu, cut, &retired);
     u64 local = hart->tick - tick;
+    // A cut is no end of its own. Nor is a call that would have been answered here.
+    if (cut < fuel && (exit == CPU_FUEL || (exit == CPU_ECALL && cut - retired - local < 2)))
+        exit = CPU_ATTN;
     if (ordered())
         order_left(hart, retired + local, exit);
     kernel_lock(hart);
@@ -228,6 +232,13 @@ static u32 decision(struct hart *hart) {
     return task->admission_status;
 }
 
+// What a hart that goes away leaves to others. First it is known to be gone.
+static void hand_over(u32 status) {
+    if (status == STATUS_CLONE_SPAWN || status == STATUS_EXECVE_SPAWN) // a policy is asked, and may be long
+        sched_ring();
+    mail_pass_on();
+}
+
 static u32 idle(struct hart *hart) {
     if (!host.order.replay)
         host.idle |= 1u << hart->id;
@@ -258,13 +269,15 @@ static void current_requeue(struct hart *hart, struct task *task) {
 // Is there a reason outside the machine to leave?
 static u32 interrupted(struct hart *hart, u64 end) {
     bool stopped = unlikely(host.debug.active) && debug_check();
-    if (stopped || kernel->tick >= end || host.inbox_head || atomic_load(&host.freeze) ||
+    if (stopped || kernel->tick >= end || mail_waits() || atomic_load(&host.freeze) ||
         outbox_full() || (unlikely(host.order.on) && order_full())) {
         hart->report.detail = stopped;
         return STATUS_READY;
     }
     hart->report.detail = jit_raise(hart->cpu->jit);
-    return hart->report.detail ? STATUS_JIT_READY : 0;
+    if (hart->report.detail)
+        return STATUS_JIT_READY;
+    return hart->cpu->jit && jit_arrived(hart->cpu->jit) ? STATUS_READY : 0;
 }
 
 // A step ends at the top of this loop or idle, and whatever changes the machine below costs at
@@ -387,6 +400,7 @@ __attribute__((export_name("k_step"))) u32 k_step(u32 id, u32 budget_lo, u32 bud
     if (inside > host.counters.harts_inside_max)
         host.counters.harts_inside_max = inside;
     host.idle &= ~(1u << id);
+    atomic_store(&hart->where, HART_STEPS);
     u32 status = STATUS_READY;
     u64 budget = (u64)budget_hi << 32 | budget_lo;
     if (host.order.replay)
@@ -396,6 +410,11 @@ __attribute__((export_name("k_step"))) u32 k_step(u32 id, u32 budget_lo, u32 bud
     if (host.order.on)
         order_end(hart, status != STATUS_READY && hart == host.running && host.idle >> id & 1);
     report_fill(hart, status);
+    bool parks = host.idle >> id & 1;
+    if (parks || status != STATUS_READY)
+        atomic_store(&hart->where, parks ? HART_PARKED : HART_AWAY);
+    if (!parks && status != STATUS_READY)
+        hand_over(status);
     kernel_unlock(hart);
     atomic_add(&host.counters.harts_inside, (u32)-1);
     return status;

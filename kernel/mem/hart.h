@@ -45,8 +45,12 @@ struct task;
 // Reasons to leave guest code, OR-ed into hart->attn by anyone, atomically.
 enum { ATTN_MAIL = 1, ATTN_FREEZE = 2, ATTN_SHOOTDOWN = 4, ATTN_RESCHED = 8, ATTN_PANIC = 16 };
 
+// Where a hart is: who is told of mail is chosen by it. STEPS: or will be at once, which looks for mail.
+enum { HART_AWAY, HART_STEPS, HART_PARKED };
+
 struct hart {
     u32 id;
+    u32 where;          // [atomic] HART_*
     u32 attn;           // [atomic] tested at least every 4,096 ticks
     struct tlb *tlb;    // the current address space's; set before cpu_run
     struct mm *mm;      // address space being run

@@ -3,15 +3,47 @@
 #include "../park.h"
 #include "load.h"
 
-// The run queue is first come, first served. A woken task rings one idle hart, the one it last ran
-// on if that is idle: its caches are warm.
-static void ring_idle(const struct task *task) {
-    if (host.idle) {
-        u32 hart =
-            host.idle >> task->last_hart & 1 ? task->last_hart : (u32)__builtin_ctz(host.idle);
-        host.idle &= ~(1u << hart);
-        hart_ring(host.hart[hart]);
+#define PATIENCE 250000u // ticks
+
+// The run queue is first come, first served. Whoever makes a task runnable, or takes one, wakes nobody at once: mostly it
+// blocks soon (who forks waits, who writes is done) and takes the next task itself, with warm caches. An idle hart is
+// rung when guest code has run on for PATIENCE ticks while a task waits, or when a hart goes away with one waiting:
+// so no task waits for longer than that while a hart is idle. (Who is rung does the same for the next one.)
+static void queued(void) {
+    if (!host.queued) {
+        host.queued = true;
+        host.queued_tick = kernel->tick;
     }
+}
+
+static const struct task *waits_for_hart(void) {
+    struct task *task;
+    list_each(task, &kernel->run_queue, run_link)
+        if (!ordered() || !sched_apart(NULL, task))
+            return task;
+    return NULL;
+}
+
+// It rings the hart that the task last ran on, if that is idle.
+void sched_ring(void) {
+    const struct task *task = host.idle ? waits_for_hart() : NULL;
+    host.queued = false;
+    if (!task)
+        return;
+    u32 hart = host.idle >> task->last_hart & 1 ? task->last_hart : (u32)__builtin_ctz(host.idle);
+    host.idle &= ~(1u << hart);
+    hart_ring(host.hart[hart]);
+}
+
+// For how many ticks guest code may run before this is to be asked again.
+u64 sched_share(void) {
+    if (likely(!host.queued) || !host.idle)
+        return ~0ull;
+    u64 waited = kernel->tick - host.queued_tick;
+    if (waited < PATIENCE && kernel->run_count)
+        return PATIENCE - waited;
+    sched_ring();
+    return ~0ull;
 }
 
 void sched_enqueue(struct task *task) {
@@ -21,15 +53,15 @@ void sched_enqueue(struct task *task) {
     load_set(task, true);
     list_push(&kernel->run_queue, &task->run_link);
     kernel->run_count++;
-    ring_idle(task);
+    queued();
 }
 
-// Tasks that share what they write take turns.
+// Tasks that share what they write take turns. No hart: with those of all.
 bool sched_apart(const struct hart *hart, const struct task *task) {
     if (!task->mm || task->agent)
         return false;
     for (u32 i = 0; i < HART_MAX; i++) {
-        struct task *other = i == hart->id ? NULL : kernel->current[i];
+        struct task *other = hart && i == hart->id ? NULL : kernel->current[i];
         if (other && other->mm && !other->agent &&
             (other->mm == task->mm || (task->mm->shares && other->mm->shares == task->mm->shares)))
             return true;
@@ -40,11 +72,8 @@ bool sched_apart(const struct hart *hart, const struct task *task) {
 static struct task *pick_apart(const struct hart *hart) {
     struct task *task;
     list_each(task, &kernel->run_queue, run_link)
-        if (!sched_apart(hart, task)) {
-            if (kernel->run_count > 1)
-                ring_idle(task); // there may be one for it now
+        if (!sched_apart(hart, task))
             return task;
-        }
     return NULL;
 }
 
@@ -58,6 +87,8 @@ struct task *sched_pick(struct hart *hart) {
         task = chaos_pick();
     list_remove(&task->run_link);
     kernel->run_count--;
+    if (kernel->run_count)
+        queued(); // one that had to wait for this hart's last task, perhaps
     task->state = TASK_RUNNING;
     task->last_hart = hart->id;
     return task;

@@ -1,4 +1,4 @@
-"""Machines without threads: one hart, stepped by the test, so that every tick is its choice."""
+"""Machines without threads: harts, mostly one, stepped by the test, so that every tick is its choice."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ RAM = 128 << 20
 class SteppedMachine:
     """Memory, the kernel role's port and one hart's port; all calls come from the test."""
 
-    def __init__(self, kernel: KernelModule, salt: int = 0) -> None:
+    def __init__(self, kernel: KernelModule, salt: int = 0, harts: int = 1) -> None:
         self.kernel = kernel
         self.abi = kernel.abi
         self.base = self.abi.const["MACHINE_BASE"]
         self.memory = SharedMemory(kernel, (self.base + RAM) // WASM_PAGE)
         self.host = WasmtimeHostPort(kernel, self.memory)
-        self.host.attach(RAM // self.abi.const["PAGE_SIZE"], 1)
+        self.host.attach(RAM // self.abi.const["PAGE_SIZE"], harts)
         chance = random.Random(salt)
         for _ in range(chance.randrange(8) if salt else 0):  # private addresses must not matter
             self.host.private_alloc(chance.randrange(1, 100_000))
