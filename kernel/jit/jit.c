@@ -170,6 +170,7 @@ static void misses_page(struct jit *jit, struct region *region, u64 pc) {
         return;
     region->absent = 0;
     region->kept = 0;
+    region->asked = BUSY_ASKED;
     region->state = REGION_NONE;
     jit_hot(jit, pc, 0);
 }
