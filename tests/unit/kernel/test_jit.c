@@ -199,7 +199,10 @@ static void module_check(FILE *out) {
 static bool renew(u64 entry) {
     cache->context->strays = ~0u;
     cache->context->strayed = entry;
-    return jit_attention(cache->jit);
+    bool made = false;
+    for (u32 i = 0; i < 10000 && !made; i++) // a queue so short waits for more
+        made = jit_attention(cache->jit);
+    return made;
 }
 
 static u32 dispatching;
