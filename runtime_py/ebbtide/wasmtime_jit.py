@@ -8,6 +8,7 @@ depends on it.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import queue
@@ -26,6 +27,7 @@ from .wasmtime_kernel import Instance, KernelModule, step_back
 from .wasmtime_pages import LargePages, make
 
 LIVE_MOST = 1000  # modules of one hart that the others are told of: records lie in private memory
+AHEAD = 8  # kept modules that are loaded beside one that was asked for: they were made one after the other
 SAVE_MODULES = 64  # so many new ones are written away before the machine ends
 SETTLED_S = 0.5  # after which large pages are made: a short program ends before
 
@@ -119,7 +121,10 @@ class Compiler:
         self._records_at: int | None = None
         self._harts = 0
         self.live: list[tuple[int, int]] = []  # records of new modules, for other harts to take
+        self._asked: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         threading.Thread(target=self._run, name="ebb-compiler", daemon=True).start()
+        if store is not None and store.modules:
+            threading.Thread(target=self._run_ahead, name="ebb-loader", daemon=True).start()
 
     def submit(self, job: Job) -> None:
         """Compile a module; the answer comes into the job's queue."""
@@ -136,6 +141,7 @@ class Compiler:
         """Let the thread end after what it is compiling now; nobody waits for that."""
         self._closed = True
         self._jobs.put(None)
+        self._asked.put(None)
         self._save()
 
     def _save(self) -> None:
@@ -146,16 +152,24 @@ class Compiler:
 
     def kept(self, number: int) -> wasmtime.Module | None:
         """Load a module that was kept; None if that cannot be."""
-        with self._lock:
-            if number not in self._loaded and self.store is not None:
-                self._loaded[number] = self._load(self.store.code(number))
-            return self._loaded.get(number)
+        self._asked.put(number)
+        return self._load(number)
 
-    def _load(self, code: bytes | None) -> wasmtime.Module | None:
-        try:
-            return wasmtime.Module.deserialize(self.kernel.engine, code) if code else None
-        except wasmtime.WasmtimeError:
-            return None
+    def _load(self, number: int) -> wasmtime.Module | None:
+        if number not in self._loaded and self.store is not None:
+            module, code = None, self.store.code(number)
+            with contextlib.suppress(wasmtime.WasmtimeError):
+                module = wasmtime.Module.deserialize(self.kernel.engine, code) if code else None
+            with self._lock:
+                self._loaded.setdefault(number, module)
+        return self._loaded.get(number)
+
+    def _run_ahead(self) -> None:
+        step_back()
+        assert self.store is not None
+        while (number := self._asked.get()) is not None and not self._closed:
+            for one in range(number + 1, min(number + AHEAD, len(self.store.modules))):
+                self._load(one)
 
     def share(self, instance: Instance, record: bytes, module: wasmtime.Module) -> None:
         """Let the other harts have a module that one has asked for."""
