@@ -199,6 +199,7 @@ static void module_check(FILE *out) {
 static bool renew(u64 entry) {
     cache->context->strays = ~0u;
     cache->context->strayed = entry;
+    cache->jit->queue_age = 1u << 30; // it need not wait, however many modules there are
     return jit_attention(cache->jit);
 }
 
