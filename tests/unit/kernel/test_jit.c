@@ -196,15 +196,12 @@ static void module_check(FILE *out) {
 }
 
 // This region is left by jumps through registers often.
-enum { PATIENCE = 1000 };
 
 static bool renew(u64 entry) {
     cache->context->strays = ~0u;
     cache->context->strayed = entry;
-    for (u32 i = 0; i < PATIENCE; i++) // what is queued waits for more
-        if (jit_attention(cache->jit))
-            return true;
-    return false;
+    cache->jit->queue_age = 1u << 30; // it need not wait, however many modules there are
+    return jit_attention(cache->jit);
 }
 
 static u32 dispatching;
