@@ -341,6 +341,7 @@ struct jit_module {
     u32 slot, count;
     u32 record, record_len; // beside it; 0: this one is not worth keeping for other runs
     u32 listing, listing_len; // what it was made from, as text, if that is wanted
+    u32 ready; // the host writes `id` here when it can be installed, from wherever: the step under way ends
     u32 kept; // not 0: there are no bytes, but one of those that k_jit_keep has named is wanted; the first is 1
 };
 

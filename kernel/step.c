@@ -288,7 +288,9 @@ static u32 interrupted(struct hart *hart, u64 end) {
         return STATUS_READY;
     }
     hart->report.detail = jit_raise(hart->cpu->jit);
-    return hart->report.detail ? STATUS_JIT_READY : 0;
+    if (hart->report.detail)
+        return STATUS_JIT_READY;
+    return hart->cpu->jit && jit_arrived(hart->cpu->jit) ? STATUS_READY : 0;
 }
 
 // A step ends at the top of this loop or idle, and whatever changes the machine below costs at

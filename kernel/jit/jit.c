@@ -9,6 +9,7 @@
 #include "../kernel.h"
 
 #define NX_MISSES_MAX 32
+#define ABSENT_MAX 64u // entries of a region one of whose pages this process has not touched
 #define QUEUE_ENOUGH 32u // for a module; fewer wait for more: an engine takes long to begin with one
 #define QUEUE_PATIENCE 256u // for so many slices at most, and no more than a low threshold asks for
 #define EARLY_FIRST 8u // an entry for which there may be kept code asks again after twice as many
@@ -119,7 +120,7 @@ static bool queue_due(struct jit *jit) {
 
 bool jit_attention(struct jit *jit) {
     jit->ticks += SLICE;
-    if (load(jit))
+    if (jit_arrived(jit) || load(jit))
         return true;
     if (jit->pending)
         return !jit->raised;
@@ -153,6 +154,17 @@ static bool page_stands(struct jit *jit, u64 va, const struct region_page *page)
            code_frame(jit->hart, jit->cache, va) == page->frame;
 }
 
+// Compile anew with the pages that are there: a process that never touches the others would always interpret it.
+static void misses_page(struct jit *jit, struct region *region, u64 pc) {
+    if (++region->absent < ABSENT_MAX || jit->queue_count == JIT_QUEUE || !jit_can_pay(jit) ||
+        !code_page_known(jit->hart, jit->cache, pc))
+        return;
+    region->absent = 0;
+    region->kept = 0;
+    region->state = REGION_NONE;
+    jit_hot(jit, pc, 0);
+}
+
 // Whether its pages are decoded here does not matter: their generations say that they are as they were.
 static bool stands(struct jit *jit, u32 index, u64 pc) {
     struct region *region = &jit->region[index];
@@ -161,8 +173,12 @@ static bool stands(struct jit *jit, u32 index, u64 pc) {
         return true;
     for (u32 i = 0; i < region->page_count; i++) {
         const struct region_page *page = &region->page[i];
-        if (!page_stands(jit, pc + ((u64)(i64)page->delta << PAGE_SHIFT), page))
-            return false;
+        u64 va = pc + ((u64)(i64)page->delta << PAGE_SHIFT);
+        if (page_stands(jit, va, page))
+            continue;
+        if (!code_frame(jit->hart, jit->cache, va))
+            misses_page(jit, region, pc);
+        return false;
     }
     if (fetch_generation(jit->hart) != fetch) // who looks may have waited for another hart
         return false;
@@ -231,7 +247,7 @@ i32 jit_refill(struct hart *hart, i32 fuel) {
     struct jit *jit = hart->cpu->jit;
     jit->ticks += SLICE;
     if (atomic_load(&hart->attn) || queue_due(jit) ||
-        (kept_waits(jit) && !jit->loading))
+        (kept_waits(jit) && !jit->loading) || jit_arrived(jit))
         return fuel;
     i32 slice = (i32)min(*hart->cpu->left, (u64)SLICE);
     *hart->cpu->left -= (u64)slice;

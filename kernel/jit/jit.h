@@ -5,6 +5,7 @@
 // run. All of this is private: what was compiled, and when, can be seen by nothing in the machine.
 #pragma once
 #include "../cpu/block.h"
+#include "../lib/atomic.h"
 
 // A compiled function. Guest registers are in the context before and after. Returns the fuel left, with
 // context->pc the next instruction; context->reason: the interpreter must execute that one. `depth` is how
@@ -44,6 +45,7 @@ struct region {
     bool loop; // holds nothing else
     bool careful; // is, or is to be, right while fcsr.NX is clear, too
     u8 misses;    // of one that is not: entries with NX clear
+    u8 absent;    // entries for which a page was not there
     u16 kept; // of whose modules the host has kept: number + 1
     struct region_page page[JIT_PAGES];
 };
@@ -115,3 +117,8 @@ static inline u32 jit_state(const struct jit *jit, u32 index) { return jit->regi
 
 // step.c: a module waits and the host was not told yet; answers the address for report.detail.
 maddr jit_raise(struct jit *jit);
+// The host has what it was asked for, and installs it between two steps.
+static inline bool jit_arrived(const struct jit *jit) {
+    return (jit->pending && jit->raised && atomic_load(&jit->module.ready) == jit->module.id) ||
+           (jit->loading && jit->load_raised && atomic_load(&jit->load.ready) == jit->load.id);
+}

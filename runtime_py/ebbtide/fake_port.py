@@ -56,7 +56,7 @@ def fake_abi_text() -> str:
         "out_notice": "out:8 what:4 pid:4 ppid:4 status:4",
         "spawn": "flags:4 uid:4 gid:4 argc:4 argv_off:4 envc:4 envp_off:4 cwd_off:4 rows:2 cols:2 "
         "fds:12",
-        "jit_module": "id:4 bytes:4 len:4 slot:4 count:4 record:4 record_len:4 listing:4 listing_len:4 kept:4",
+        "jit_module": "id:4 bytes:4 len:4 slot:4 count:4 record:4 record_len:4 listing:4 listing_len:4 ready:4 kept:4",
         "jit_counters": "instructions:8 entries:8 compile_ns:8 regions:4 modules:4 "
         "region_instructions:4 module_bytes:4 refused:4 evictions:4 stale:4 queued:4 "
         "kept_regions:4 kept_modules:4 epochs:4 flushes:4",

@@ -20,7 +20,6 @@ JIT_SLOTS = 32768  # of a hart's function table, for compiled code
 JIT_THRESHOLD = 30000  # entries that make guest code worth an optimising compiler
 JIT_THRESHOLD_KEPT = 3000  # the same if later runs profit, too
 JIT_EARLY = 1  # the same for code that was kept from an earlier run: it only must be loaded
-JIT_PENDING_TICKS = 1_000_000  # of a step while a module is being compiled
 JIT_THRESHOLD_TIERED = 3000  # the same for an engine that compiles quickly at first
 JIT_PACE = 3_000  # ticks for each instruction compiled: such an engine's threads compete with harts
 JIT_EARLY_TIERED = 100  # such an engine compiles kept code anew, but not in the hart

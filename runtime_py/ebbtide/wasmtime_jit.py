@@ -74,6 +74,7 @@ class Job:
     code: bytes
     reply: queue.SimpleQueue[Compiled]
     record: bytes = b""  # to keep it with; none: it is not kept
+    arrived: Callable[[], None] = lambda: None  # ends the hart's step
 
 
 @dataclass(frozen=True)
@@ -181,6 +182,7 @@ class Compiler:
                 text = str(error)
             spent = time.perf_counter_ns() - begin
             job.reply.put(Compiled(job, module, text, spent))
+            job.arrived()
             if module is not None and job.record and self.store is not None:
                 with self._lock:
                     self._new[job.record] = bytes(module.serialize())
@@ -229,7 +231,14 @@ class CompiledCode:
             listing = memory.read(module["listing"], module["listing_len"]).decode()
             wasmtime_text.write(dump, f"{self._hart}-{module['id']}", code, listing)
         self.pending += 1
-        self._compiler.submit(Job(module["id"], module["slot"], code, self._ready, record))
+        ready, id = (
+            address + self._layout.fields["ready"].offset,
+            module["id"].to_bytes(4, "little"),
+        )
+        job = Job(
+            module["id"], module["slot"], code, self._ready, record, lambda: memory.write(ready, id)
+        )
+        self._compiler.submit(job)
 
     def _load(self, module: dict[str, int]) -> None:
         begin = time.perf_counter_ns()

@@ -13,7 +13,7 @@ import wasmtime
 from .abi import Abi, Status
 from .errors import InternalError, MemoryRefused
 from .machine_pages import page_hashes
-from .port import JIT_PENDING_TICKS, Control, HostPort, Port, Report, Seat, Wake, signed32, split64
+from .port import Control, HostPort, Port, Report, Seat, Wake, signed32, split64
 from .wasmtime_jit import CompiledCode, Compiler
 from .wasmtime_kernel import Instance, KernelModule, Ringer, SharedMemory
 
@@ -46,8 +46,6 @@ class WasmtimePort(Port):
             self._code.hear()
         if self._code is not None and self._code.pending:
             self._code.install_ready()
-            if self._code.pending:  # where a step ends shows in no machine page
-                budget = min(budget, JIT_PENDING_TICKS)
         try:
             number = self._instance.call("k_step", self.hart, *split64(budget))
         except wasmtime.Trap as trap:

@@ -220,6 +220,8 @@ export interface Warm {
   readonly hart: number;
   readonly id: number;
   readonly count: number;
+  /** Where the kernel is told, so that the hart's step ends. */
+  readonly at: number;
   readonly module: ArrayBuffer | number;
 }
 
@@ -227,6 +229,7 @@ export interface Warm {
 export interface WarmStart {
   readonly ready: Int32Array;
   readonly kept: KeptCode | null;
+  readonly memory: WebAssembly.Memory;
 }
 
 /** What worker/code.ts is to do: `load` what is kept in the cache `joined`, or `make` more of it from the cache `packs`. */

@@ -154,12 +154,12 @@ export function openCluster(workerURL: URL, harts: number, config: MachineConfig
 }
 
 /** The worker that compiles before harts do. If it cannot run, they do not wait for it. */
-function openWarmer(url: URL, { warmed, kept }: Shared): Worker {
+function openWarmer(url: URL, { warmed, kept, memory }: Shared): Worker {
   const worker = new Worker(url, { type: "module", name: "ebb compiler" });
   worker.onerror = (event) => {
     event.preventDefault();
     warmed?.fill(ALL);
   };
-  if (warmed !== null) worker.postMessage({ ready: warmed, kept } satisfies WarmStart);
+  if (warmed !== null) worker.postMessage({ ready: warmed, kept, memory } satisfies WarmStart);
   return worker;
 }

@@ -19,7 +19,6 @@ from ..machine_pages import page_hashes
 from ..port import (
     JIT_EARLY_TIERED,
     JIT_PACE,
-    JIT_PENDING_TICKS,
     JIT_SLOTS,
     Control,
     Report,
@@ -116,7 +115,6 @@ class PyodidePort:
     def step(self, budget: int) -> Status:
         if self._compiled is not None and self._compiled.pending:
             self._compiled.install_ready()
-            budget = min(budget, JIT_PENDING_TICKS)  # where a step ends shows in no machine page
         return self.abi.status(self._step(self.hart, *split64(budget)))
 
     def report(self) -> Report:
@@ -191,7 +189,8 @@ class CompiledCode:
     def submit(self, address: int) -> None:
         """Have the module that a struct jit_module names compiled, or install it at once."""
         module = self._layout.integers(self._memory.read(address, self._layout.size))
-        which = self._hart, module["id"], module["count"]
+        ready = address + self._layout.fields["ready"].offset
+        which = self._hart, module["id"], module["count"], signed32(ready)
         if kept := module["kept"]:
             asked = self._code.recallLater(*which, kept - 1)
         else:

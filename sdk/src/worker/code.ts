@@ -19,8 +19,8 @@ import { stand, wear } from "./stand_in.js";
 /** Calls after which V8 has optimised any region. */
 const CALLS = 93_000;
 /** In ms: how long regions are called at a time while no hart runs, for this competes with them, and the rest between. */
-const WORK = 10;
-const REST = 30;
+const WORK = 20;
+const REST = 10;
 /** After that, in ms: V8 has optimised what waits, and writes when nothing more has come for 2 s. */
 const WRITE = 8000;
 const OPTIMISED = "?optimised";

@@ -13,9 +13,9 @@ export interface CompiledCode {
   fusedMadd(): boolean;
   /** Add empty slots to the function table: the first one's number, or -1. */
   grow(slots: number): number;
-  /** Have a module compiled elsewhere first: the one at `address`, or one of earlier visits. False: nobody does. */
-  ask(hart: number, id: number, count: number, address: number, length: number): boolean;
-  recallLater(hart: number, id: number, count: number, number: number): boolean;
+  /** Have a module compiled elsewhere first: the one at `address`, or one of earlier visits; then `id` stands at `at`. False: nobody does. */
+  ask(hart: number, id: number, count: number, at: number, address: number, length: number): boolean;
+  recallLater(hart: number, id: number, count: number, at: number, number: number): boolean;
   /** Is it? */
   ready(hart: number, id: number): boolean;
   /** Install the module at `address`. Answers "" or why the engine did not take it. */
@@ -71,13 +71,13 @@ export function compiledCode(exports: KernelExports, memory: WebAssembly.Memory,
     exports.k_jit_keep(hart, address, records.length, early, slot);
   };
   const copy = (address: number, length: number): Uint8Array<ArrayBuffer> => bytes.slice(address >>> 0, (address >>> 0) + length);
-  const warm = (hart: number, id: number, count: number, module: ArrayBuffer | number): boolean => {
+  const warm = (hart: number, id: number, count: number, at: number, module: ArrayBuffer | number): boolean => {
     if (warmed === null) return false;
-    scope.postMessage({ type: "warm", hart, id, count, module } satisfies FromThread, typeof module === "number" ? [] : [module]);
+    scope.postMessage({ type: "warm", hart, id, count, at, module } satisfies FromThread, typeof module === "number" ? [] : [module]);
     return true;
   };
   return {
-    ask: (hart, id, count, address, length) => warmed !== null && warm(hart, id, count, copy(address, length).buffer),
+    ask: (hart, id, count, at, address, length) => warmed !== null && warm(hart, id, count, at, copy(address, length).buffer),
     recallLater: warm,
     ready: (hart, id) => warmed === null || Atomics.load(warmed, hart) >= id,
     tailCalls: () => WebAssembly.validate(new Uint8Array(TAIL_CALL)),

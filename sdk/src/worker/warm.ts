@@ -14,10 +14,12 @@ const scope = globalThis as unknown as DedicatedWorkerGlobalScope;
 const modules: WebAssembly.Module[] = [];
 
 scope.onmessage = ({ data }: MessageEvent<WarmStart>) => {
+  const words = new Int32Array(data.memory.buffer);
   scope.onmessage = ({ data: task }: MessageEvent<Warm>) => {
     const code = typeof task.module === "number" ? moduleOf(data.kept, task.module) : new Uint8Array(task.module);
     if (code !== null) compile(code, task.count);
     Atomics.store(data.ready, task.hart, task.id);
+    Atomics.store(words, task.at >>> 2, task.id);
   };
 };
 

@@ -11,7 +11,7 @@ import pytest
 from ebbtide import blocking, wasmtime_jit
 from ebbtide.stats import Stats
 
-from .generate import CODE, addi, b_type, elf, i_type, ld, load_address, u16, u32
+from .generate import CODE, addi, b_type, elf, i_type, j, ld, load_address, u16, u32
 
 pytestmark = pytest.mark.native
 ECALL, RETURN = u32(0x73), u32(0x8067)
@@ -72,3 +72,24 @@ def test_compiled_code_needs_no_decoded_code() -> None:
     assert stats.flushes > 2
     assert stats.compiled_instructions > 2000 * 9
     assert stats.stale == 0
+
+
+def test_a_page_that_a_process_never_touches_stops_no_compiled_code_for_long() -> None:
+    # A function goes on in a page far away, in a first process; in a second one it does not.
+    function, far = 2 * PAGE, 250 * PAGE
+    code = ld(10, 2, 0) + addi(10, 10, -1)  # argc - 1
+    code += load_address(29, CODE + function)
+    code += load_address(7, 100_000) + CALL + addi(7, 7, -1) + b_type(0x1063, 7, 0, -8) + EXIT
+    code = code.ljust(function, b"\0") + b_type(0x1063, 10, 0, 8) + j(far - function - 4)
+    code += addi(9, 9, 1) * 40 + RETURN
+    code = code.ljust(far, b"\0") + addi(9, 9, 2) + RETURN
+    options = {"jit": "on", "jit_threshold": 16, "keep_code": False, "harts": 1}
+    with blocking.Machine.boot(None, memory=128 << 20, budget=20_000, **options) as machine:
+        machine.fs.write_file("/program", elf(code, b""), mode=0o755)
+        assert machine.run("/program", timeout=300).exit_code == 0
+        before = machine.stats()
+        assert machine.run("/program", "once", timeout=300).exit_code == 0
+        stats = machine.stats()
+    assert stats.stale - before.stale < 1000
+    ran = stats.instructions - before.instructions
+    assert (stats.compiled_instructions - before.compiled_instructions) * 10 > ran * 9

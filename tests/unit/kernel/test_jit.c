@@ -183,6 +183,7 @@ static void translate_some(FILE *out, u64 va, u32 entries, bool sparse) {
     if (!jit->queue_count)
         return;
     jit->pending = translate_module(jit);
+    jit->raised = false;
     if (!jit->pending)
         return;
     const struct jit_module *module = &jit->module;
@@ -196,7 +197,10 @@ static void translate_some(FILE *out, u64 va, u32 entries, bool sparse) {
         fwrite(&module->len, 4, 1, out);
         fwrite(MPTR(void, module->bytes), 1, module->len, out);
     }
-    check(!k_jit_done(0, module->id, 1), "the module is taken");
+    check(jit_raise(jit) == MADDR(module) && !jit_arrived(jit), "the host is told of it");
+    jit->module.ready = module->id;
+    check(jit_arrived(jit) && jit_attention(jit), "when the host has it, the step ends");
+    check(!k_jit_done(0, module->id, 1) && !jit_arrived(jit), "the module is taken");
     if (!out)
         keep_and_take(jit, va, sparse);
 }

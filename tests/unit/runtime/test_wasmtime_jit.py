@@ -14,7 +14,6 @@ from ebbtide.abi import Status  # noqa: E402
 from ebbtide.errors import InternalError  # noqa: E402
 from ebbtide.fake_port import fake_abi_text  # noqa: E402
 from ebbtide.port import (  # noqa: E402
-    JIT_PENDING_TICKS,  # noqa: E402
     JIT_SLOTS,
     Seat,
 )
@@ -169,14 +168,15 @@ def test_a_module_that_is_refused_is_reported_and_the_hart_goes_on(ground, code)
     assert len(hart.said) == 1 and "module 5" in hart.said[0]
 
 
-def test_steps_are_short_only_while_a_module_is_on_its_way(ground, kernel):
+def test_the_kernel_is_told_when_a_module_can_be_installed(ground, kernel):
     hart = ground(bytes(wasmtime.wat2wasm(GUEST)))
-    assert hart.port.step(1 << 31) is Status.JIT_READY
-    assert hart.word(48) == 1 << 31
+    at = MODULE + kernel.abi.structs["jit_module"].fields["ready"].offset
+    assert hart.port.step(1 << 31) is Status.JIT_READY and hart.word(at) == 0
     hart.port.jit_install(MODULE)
-    while not hart.word(44):
-        assert hart.word(48) in (1 << 31, JIT_PENDING_TICKS)
-        hart.port.step(1 << 31)
+    while hart.word(at) != 5:
+        assert hart.word(44) == 0
+    hart.port.step(1 << 31)
+    assert (hart.word(40), hart.word(44)) == (5, 1)
     assert hart.word(48) == 1 << 31 and hart.port.report().detail == 43
 
 
