@@ -118,11 +118,15 @@ struct jit_context {
     u32 fcsr;      // as cpu_cache.fcsr
     u32 where;     // of an instruction left: its distance from the entry << 8 | instructions to give fuel back for
     u64 expect[JIT_DEPTH + 2]; // where a call returns to that was made when so many could still be nested
+    maddr led;     // cpu_cache.led
+    u32 strays;    // jumps through registers that have left a region, and the last one's entry
+    u64 strayed;
 };
 #define REGISTER(offset) (*(u64 *)((char *)register_file + (offset)))
 
 #define CODE_WAYS 2048u // va page -> code page, direct mapped
-#define CALLED 4096u    // jumps through registers, direct mapped
+#define CALLED 4096u    // calls through registers, direct mapped
+#define LED 8192u       // jumps through registers, each with a target, direct mapped
 #define CODE_HASH 2048u // frame -> code page
 #define CODE_SEEN 4096u // va page -> frame, direct mapped
 #define RUN_MAX 128u    // instructions decoded at once
@@ -205,8 +209,9 @@ struct cpu_cache {
     struct code_way way[CODE_WAYS];
     struct code_seen seen[CODE_SEEN];
     u16 hash[CODE_HASH]; // index + 1
-    // Where each jump through a register led last: the low halves of its own address and of the target.
-    u64 called[CALLED];
+    // Where each call through a register led last: the low halves of its own address and of the target. The same
+    // for all that jumps in compiled code have led to.
+    u64 called[CALLED], led[LED];
     struct insn_index index;
     struct op *ops;
     struct code_page *pages;
@@ -214,6 +219,9 @@ struct cpu_cache {
 };
 
 static inline u64 *called_slot(struct cpu_cache *cache, u64 pc) { return &cache->called[pc / 2 % CALLED]; }
+static inline u64 *led_slot(struct cpu_cache *cache, u64 pc, u64 target) {
+    return &cache->led[(pc / 2 * 29 + target / 2) % LED];
+}
 
 // The op for pc if it is decoded and its page was looked up in this epoch, else NULL.
 static inline struct op *code_known(const struct cpu_cache *cache, u64 pc) {

@@ -353,6 +353,17 @@ static void transfer(struct translation *t, bool call) {
         op(t, W_RETURN);
 }
 
+// A function of this module, by its number.
+static void member_name(struct translation *t, u32 member) {
+    if (t->self_call_count < SELF_CALLS)
+        t->self_call[t->self_call_count] =
+            (struct self_call){(u32)(t->code.at - t->body), (u16)t->member_count, (u16)member};
+    t->self_call_count++;
+    u8 *at = length_begin(&t->code);
+    if (!t->code.full)
+        number_at(at, FUNCTIONS + member);
+}
+
 // Call this region again; what it was translated from cannot have changed while it runs.
 static void call_self(struct translation *t) {
     get(t, L_DEPTH);
@@ -363,15 +374,39 @@ static void call_self(struct translation *t) {
     arguments(t, true);
     get(t, L_PC);
     op(t, W_CALL);
-    if (t->self_call_count < SELF_CALLS)
-        t->self_call[t->self_call_count] = (struct self_call){(u32)(t->code.at - t->body), t->member_count};
-    t->self_call_count++;
-    u8 *at = length_begin(&t->code);
-    if (!t->code.full)
-        number_at(at, FUNCTIONS + t->member_count);
+    member_name(t, t->member_count);
+}
+
+// Enter the region `member` of this module, whose entry is `off` bytes before ours, where it dispatches to us.
+void inside_write(struct translation *t, u32 member, i32 off) {
+    put_u(&t->code, 0);
+    get(t, L_CONTEXT);
+    const32(t, off);
+    mem(t, W_I32_STORE, 2, CONTEXT(where));
+    arguments(t, false);
+    const32(t, DEPTH_INSIDE);
+    op(t, W_I32_OR);
+    get_pc(t, -(i64)off);
+    op(t, t->jit->features & JIT_TAIL_CALLS ? W_RETURN_CALL : W_CALL);
+    member_name(t, member);
+    op(t, W_END);
+}
+
+static bool is_target(const struct translation *t, i32 off) {
+    u32 i = 0;
+    while (i < t->target_count && t->target[i] != off)
+        i++;
+    return i < t->target_count;
 }
 
 static void leave_to(struct translation *t, const struct block *block, i32 off) {
+    if (dispatches(t) && is_target(t, off)) {
+        registers_store(t, block->dirty_out);
+        get_pc(t, off);
+        set(t, temp(t, TEMP_A));
+        op_u(t, W_BR, label_depth(t, t->order[0] | LABEL_LOOP));
+        return;
+    }
     u32 shared = way_out(t, block->dirty_out, false);
     if (shared == LABEL_NONE)
         registers_store(t, block->dirty_out);
@@ -636,6 +671,44 @@ static void as_guessed(struct translation *t, const struct jit_insn *call) {
     op(t, W_I64_EQ);
 }
 
+// A jump through a register, at `off`, leaves the region for the pc in TEMP_A: that is noted for when it is made anew.
+static void stray(struct translation *t, i32 off) {
+    if (!(t->jit->features & JIT_DISPATCH))
+        return;
+    get(t, L_CONTEXT);
+    get(t, L_CONTEXT);
+    mem(t, W_I32_LOAD, 2, CONTEXT(strays));
+    const32(t, 1);
+    op(t, W_I32_ADD);
+    mem(t, W_I32_STORE, 2, CONTEXT(strays));
+    get(t, L_CONTEXT);
+    get(t, L_PC);
+    mem(t, W_I64_STORE, 3, CONTEXT(strayed));
+    get_pc(t, off);
+    tee(t, temp(t, TEMP_B));
+    op(t, W_I32_WRAP_I64); // as led_slot
+    const32(t, 29 * 4);
+    op(t, W_I32_MUL);
+    get(t, temp(t, TEMP_A));
+    op(t, W_I32_WRAP_I64);
+    const32(t, 4);
+    op(t, W_I32_MUL);
+    op(t, W_I32_ADD);
+    const32(t, (LED - 1) * 8);
+    op(t, W_I32_AND);
+    get(t, L_CONTEXT);
+    mem(t, W_I32_LOAD, 2, CONTEXT(led));
+    op(t, W_I32_ADD);
+    get(t, temp(t, TEMP_B));
+    const64(t, 32);
+    op(t, W_I64_SHL);
+    get(t, temp(t, TEMP_A));
+    const64(t, 0xffffffff);
+    op(t, W_I64_AND);
+    op(t, W_I64_OR);
+    mem(t, W_I64_STORE, 3, 0);
+}
+
 static void jump(struct translation *t, const struct block *block) {
     const struct jit_insn *last = &t->row[block->first + block->count - 1];
     const struct insn *insn = &last->insn;
@@ -657,7 +730,11 @@ static void jump(struct translation *t, const struct block *block) {
         returned(t, block->exit[0].off);
     } else if (!insn->rd && (insn->rs1 == 1 || insn->rs1 == 5)) {
         return_to(t);
+    } else if (dispatches(t)) {
+        op_u(t, W_BR, label_depth(t, t->order[0] | LABEL_LOOP));
     } else {
+        if (!insn->rd)
+            stray(t, last->off);
         transfer(t, false);
     }
 }
@@ -698,6 +775,141 @@ static void unless_kept(struct translation *t, const struct block *block) {
     unnest(t);
 }
 
+// ---- Dispatch ----------------------------------------------------------------------------------
+// Jumps through registers stay in the region if they lead to one of its targets. All come here, as does whoever enters
+// it: registers are in the context, TEMP_A is the pc.
+struct buckets {
+    u32 bits, factor;
+    u16 first[2 * TARGETS * 2]; // target + 1
+    u16 next[TARGETS];
+};
+
+// How many targets share a bucket with another.
+static u32 buckets_fill(const struct translation *t, struct buckets *buckets, u32 factor) {
+    u32 shared = 0;
+    buckets->factor = factor;
+    __builtin_memset(buckets->first, 0, sizeof buckets->first);
+    for (u32 i = t->target_count; i-- > 0;) {
+        u16 *first = &buckets->first[(u32)t->target[i] * factor >> (32 - buckets->bits)];
+        shared += *first != 0;
+        buckets->next[i] = *first;
+        *first = (u16)(i + 1);
+    }
+    return shared;
+}
+
+static void buckets_find(const struct translation *t, struct buckets *buckets) {
+    buckets->bits = 1;
+    while (1u << buckets->bits < 2 * t->target_count)
+        buckets->bits++;
+    u32 least = ~0u, best = 0, factor = 0x9e3779b1;
+    for (u32 i = 0; i < 64; i++, factor = factor * 0x2c1b3c6d | 1) {
+        u32 shared = buckets_fill(t, buckets, factor);
+        if (shared < least) {
+            least = shared;
+            best = factor;
+        }
+    }
+    buckets_fill(t, buckets, best);
+}
+
+// Go on at the target if pc is there.
+static void land(struct translation *t, u32 target) {
+    u16 to = t->target_block[target];
+    get(t, temp(t, TEMP_B));
+    const64(t, t->target[target]);
+    op(t, W_I64_EQ);
+    hint(t, true);
+    nest(t, W_IF, T_NONE);
+    registers_load(t, t->block[to].live);
+    // It is that already. But it must not look the same all around the loop: engines would compute all that is made from it
+    // before the first round.
+    get(t, temp(t, TEMP_A));
+    const64(t, t->target[target]);
+    op(t, W_I64_SUB);
+    set(t, L_PC);
+    op_u(t, W_BR, label_depth(t, to));
+    unnest(t);
+}
+
+static void land_all(struct translation *t) {
+    struct buckets buckets;
+    buckets_find(t, &buckets);
+    u32 count = 1u << buckets.bits;
+    for (u32 i = count; i-- > 0;)
+        if (buckets.first[i])
+            nest_as(t, W_BLOCK, T_NONE, LABEL_LANDING + i);
+    get(t, temp(t, TEMP_B));
+    op(t, W_I32_WRAP_I64);
+    const32(t, (i32)buckets.factor);
+    op(t, W_I32_MUL);
+    const32(t, (i32)(32 - buckets.bits));
+    op(t, W_I32_SHR_U);
+    op_u(t, W_BR_TABLE, count);
+    for (u32 i = 0; i < count; i++)
+        put_u(&t->code, label_depth(t, buckets.first[i] ? LABEL_LANDING + i : LABEL_MISS));
+    put_u(&t->code, label_depth(t, LABEL_MISS));
+    for (u32 i = 0; i < count; i++) {
+        if (!buckets.first[i])
+            continue;
+        unnest(t);
+        for (u32 k = buckets.first[i]; k; k = buckets.next[k - 1])
+            land(t, k - 1);
+        op_u(t, W_BR, label_depth(t, LABEL_MISS));
+    }
+}
+
+enum { COMPARED = 3 }; // so many targets are
+
+static void dispatch(struct translation *t, u16 index) {
+    const struct block *block = &t->block[index];
+    if_short(t, block->need);
+    refill(t);
+    if_short(t, block->need);
+    reason(t, REASON_INTERPRET);
+    arguments(t, false);
+    get(t, temp(t, TEMP_A));
+    continue_for_us(t);
+    unnest(t);
+    state_load(t);
+    memory_forget(t);
+    unnest(t);
+    get(t, temp(t, TEMP_A));
+    get(t, L_PC);
+    op(t, W_I64_SUB);
+    set(t, temp(t, TEMP_B));
+    nest_as(t, W_BLOCK, T_NONE, LABEL_MISS);
+    if (t->target_count > COMPARED)
+        land_all(t);
+    else
+        for (u32 i = 0; i < t->target_count; i++)
+            land(t, i);
+    unnest(t);
+    stray(t, 0);
+    transfer(t, false);
+}
+
+// Where the region begins: at pc, or inside.
+static void dispatch_begin(struct translation *t) {
+    get(t, L_PC);
+    set(t, temp(t, TEMP_A));
+    get(t, L_DEPTH);
+    const32(t, DEPTH_INSIDE);
+    op(t, W_I32_GE_U);
+    nest(t, W_IF, T_NONE);
+    get(t, L_DEPTH);
+    const32(t, DEPTH_INSIDE - 1);
+    op(t, W_I32_AND);
+    set(t, L_DEPTH);
+    get(t, L_PC);
+    get(t, L_CONTEXT);
+    mem(t, W_I32_LOAD, 2, CONTEXT(where));
+    op(t, W_I64_EXTEND_I32_S);
+    op(t, W_I64_ADD);
+    set(t, temp(t, TEMP_A));
+    unnest(t);
+}
+
 static void terminator(struct translation *t, u16 index) {
     const struct block *block = &t->block[index];
     const struct jit_insn *last = &t->row[block->first + block->count - 1];
@@ -713,6 +925,7 @@ static void terminator(struct translation *t, u16 index) {
     }
     case TERM_STOP: leave_to(t, block, block->exit[0].off); break;
     case TERM_INDIRECT: jump(t, block); break;
+    case TERM_DISPATCH: dispatch(t, index); break;
     case TERM_RETURN:
         if (block->succ[0] != NO_BLOCK && !last->insn.imm &&
             memory_is_at(t, index, last->insn.rs1, block->exit[0].off)) {
@@ -921,6 +1134,8 @@ static void within(struct translation *t, u16 index, u32 after) {
     }
     if (t->block[index].tight) {
         tight(t, index);
+    } else if (t->block[index].term == TERM_DISPATCH) {
+        terminator(t, index);
     } else {
         body(t, &t->block[index]);
         terminator(t, index);
@@ -963,12 +1178,15 @@ bool region_write(struct translation *t) {
         locals(t, TEMPS_F32, T_F32);
     }
     locals(t, TEMPS_I32 + t->group_locals + t->last_count, T_I32);
+    const struct block *first = &t->block[t->order[0]];
     if (is_only(t)) {
         const32(t, (i32)MADDR(t->jit->cache->context));
         set(t, L_CONTEXT);
     }
-    if (!t->block[0].header) {
-        if_short(t, t->block[0].need);
+    if (dispatches(t))
+        dispatch_begin(t);
+    if (!first->header) {
+        if_short(t, first->need);
         reason(t, REASON_FUEL);
         arguments(t, false);
         get(t, L_PC);
@@ -978,9 +1196,9 @@ bool region_write(struct translation *t) {
     if (t->floats)
         float_begin(t, false);
     state_load(t);
-    registers_load(t, t->block[0].live);
+    registers_load(t, first->live);
     ways_out_begin(t);
-    tree(t, 0);
+    tree(t, t->order[0]);
     op(t, W_UNREACHABLE);
     ways_out_end(t);
     op(t, W_END);

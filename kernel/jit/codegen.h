@@ -2,6 +2,8 @@
 #pragma once
 #include "translate.h"
 
+// Beside the depth: the entry is not at L_PC, but as far behind as context->where says.
+enum { DEPTH_INSIDE = 0x10000 };
 enum { L_CONTEXT, L_FUEL, L_DEPTH, L_PC, LOCALS };               // parameters
 enum { TEMP_A, TEMP_B, TEMP_C, TEMPS };                          // i64
 enum { TEMP_TLB, TEMP_ENTRY, TEMP_WHERE, TEMP_HOST, TEMP_NX, TEMP_COUNT, TEMP_LOST, TEMPS_I32 }; // i32, behind all others
@@ -68,6 +70,8 @@ enum {
     LABEL_DONE = 0xfffd, // behind the block's body
     LABEL_SLOW = 0xfffc, // its other version
     LABEL_WAY_OUT = 0x4000,
+    LABEL_LANDING = 0x2000, // of the dispatch, and a number
+    LABEL_MISS = 0xfffb, // it knows nothing of that pc
     LABEL_LOOP = 0x8000,
 };
 void branch_if(struct translation *t, u32 label);

@@ -50,7 +50,7 @@ void float_begin(struct translation *t, bool returned) {
     op_u(t, W_IF, T_NONE);
     if (!returned) {
         get(t, L_CONTEXT);
-        get(t, L_PC);
+        get(t, dispatches(t) ? temp(t, TEMP_A) : L_PC);
         mem(t, W_I64_STORE, 3, CONTEXT(pc));
     }
     get(t, L_CONTEXT);

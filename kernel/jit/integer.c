@@ -33,7 +33,7 @@ u32 words_after(const struct insn *insn, u32 word) {
 // At each block's start, whichever way led there: forwards, beginning with the best that could be.
 void words_find(struct translation *t) {
     for (u32 i = 0; i < t->order_count; i++)
-        t->block[t->order[i]].word = i ? ~0u : 0;
+        t->block[t->order[i]].word = i && !t->block[t->order[i]].target ? ~0u : 0;
     for (bool changed = true; changed;) {
         changed = false;
         for (u32 i = 0; i < t->order_count; i++) {

@@ -7,8 +7,11 @@
 #include "kept.h"
 #include "translate.h"
 #include "../kernel.h"
+#include "../lib/heap.h"
 
 #define NX_MISSES_MAX 32
+#define STRAYS 1000u // times the threshold
+#define DISPATCH_HARTS 2u // many have little memory each
 #define ABSENT_MAX 64u // entries of a region one of whose pages this process has not touched
 #define QUEUE_ENOUGH 32u // for a module; fewer wait for more: an engine takes long to begin with one
 #define QUEUE_PATIENCE 256u // for so many slices at most, and no more than a low threshold asks for
@@ -31,22 +34,47 @@ u32 jit_find(struct jit *jit, maddr frame, u32 offset, u32 generation) {
     return i;
 }
 
-// Made if need be; NULL if there are too many.
-static struct region *region_of(struct jit *jit, const struct code_page *page, u32 offset) {
-    u32 i = jit_find(jit, page->frame, offset, page->generation);
-    if (i)
-        return &jit->region[i];
+static struct region *region_make(struct jit *jit, const struct code_page *page, u32 offset) {
     if (jit->region_count == JIT_REGIONS)
         return NULL;
-    u16 *head = &jit->hash[bucket(jit, page->frame, offset)];
-    struct region *region = &jit->region[jit->region_count];
-    *region = (struct region){
-        .frame = page->frame, .offset = offset, .generation = page->generation, .next = *head};
-    *head = (u16)jit->region_count++;
+    struct region *region = &jit->region[jit->region_count++];
+    *region = (struct region){.frame = page->frame, .offset = offset, .generation = page->generation};
     return region;
 }
 
+// From now on it is found: before any other that begins there.
+static void enter(struct jit *jit, struct region *region) {
+    u16 *head = &jit->hash[bucket(jit, region->frame, region->offset)];
+    region->next = *head;
+    *head = (u16)(region - jit->region);
+}
+
+struct region *jit_region(struct jit *jit, const struct code_page *page, u32 offset) {
+    u32 i = jit_find(jit, page->frame, offset, page->generation);
+    struct region *region = i ? &jit->region[i] : region_make(jit, page, offset);
+    if (!i && region)
+        enter(jit, region);
+    return region;
+}
+
+struct region *jit_region_instead(struct jit *jit, const struct code_page *page, u32 index) {
+    struct region *region = region_make(jit, page, jit->region[index].offset);
+    if (region)
+        region->instead = (u16)index;
+    return region;
+}
+
+struct region_page *region_page(struct region *region, u32 i) {
+    if (i < JIT_PAGES_PLAIN)
+        return &region->page[i];
+    if (!region->more)
+        region->more = palloc((JIT_PAGES - JIT_PAGES_PLAIN) * sizeof *region->more);
+    return region->more ? &region->more[i - JIT_PAGES_PLAIN] : NULL;
+}
+
 static void evict_all(struct jit *jit) {
+    for (u32 i = 1; i < jit->region_count; i++)
+        pfree(jit->region[i].more);
     jit->region_count = 1;
     jit->slot_next = jit->slot_first;
     jit->queue_count = 0;
@@ -70,7 +98,7 @@ bool jit_can_pay(const struct jit *jit) {
 
 u32 jit_hot(struct jit *jit, u64 pc, u32 early) {
     struct code_page *page = code_page_known(jit->hart, jit->cache, pc);
-    struct region *region = page ? region_of(jit, page, pc & PAGE_MASK) : NULL;
+    struct region *region = page ? jit_region(jit, page, pc & PAGE_MASK) : NULL;
     if (!region)
         return jit->threshold;
     if (region->state != REGION_NONE)
@@ -111,8 +139,33 @@ static bool load(struct jit *jit) {
 
 static u32 patience(const struct jit *jit) { return min(QUEUE_PATIENCE, jit->threshold / 8); }
 
+// Regions are left by jumps through registers often: the one that was left last is made anew, with what such jumps lead to. So is that,
+// if it was made when few of these places were known. The old one runs until the new one is ready.
+static void renew(struct jit *jit) {
+    struct jit_context *context = jit->cache->context;
+    if (context->strays < jit->stray_max || jit->queue_count == JIT_QUEUE || !jit_can_pay(jit))
+        return;
+    context->strays = 0;
+    const struct code_page *page = code_page_known(jit->hart, jit->cache, context->strayed);
+    u32 index = page ? jit_find(jit, page->frame, context->strayed & PAGE_MASK, page->generation) : 0;
+    struct region *old = &jit->region[index];
+    if (old->state != REGION_READY || (old->whole && old->kept) || old->renewals == RENEWALS)
+        return;
+    struct region *region = jit_region_instead(jit, page, index);
+    if (!region)
+        return;
+    region->renewals = old->renewals + 1;
+    old->renewals = RENEWALS;
+    jit->stray_max *= 2;
+    region->state = REGION_QUEUED;
+    region->pc = context->strayed;
+    jit->queue[jit->queue_count++] = (u16)(region - jit->region);
+    jit->counters.queued++;
+}
+
 // Between two slices: is what is queued to be translated now?
 static bool queue_due(struct jit *jit) {
+    renew(jit);
     if (!jit->queue_count || jit->pending)
         return false;
     return jit->queue_count >= QUEUE_ENOUGH || ++jit->queue_age >= patience(jit);
@@ -172,7 +225,7 @@ static bool stands(struct jit *jit, u32 index, u64 pc) {
     if (jit->valid[index] == epoch && region->pc == pc)
         return true;
     for (u32 i = 0; i < region->page_count; i++) {
-        const struct region_page *page = &region->page[i];
+        const struct region_page *page = region_page(region, i);
         u64 va = pc + ((u64)(i64)page->delta << PAGE_SHIFT);
         if (page_stands(jit, va, page))
             continue;
@@ -286,6 +339,10 @@ __attribute__((export_name("k_jit_start"))) u32 k_jit_start(u32 id, u32 slot, u3
         return (u32)-ENOMEM;
     *jit = (struct jit){
         .hart = hart, .cache = hart->cpu, .threshold = max(threshold, 1u), .features = features & ~(u32)JIT_LISTING};
+    u32 harts = 0;
+    for (u32 i = 0; i < HART_MAX; i++)
+        harts += host.hart[i] != NULL;
+    jit->features |= harts > DISPATCH_HARTS ? 0 : JIT_DISPATCH;
     jit->slot_first = jit->slot_next = slot;
     jit->slot_end = slot + count;
     jit->region_count = jit->module_id = 1;
@@ -294,11 +351,14 @@ __attribute__((export_name("k_jit_start"))) u32 k_jit_start(u32 id, u32 slot, u3
     jit->valid = palloc(JIT_REGIONS * sizeof *jit->valid);
     jit->jump = id ? palloc(JIT_JUMPS * sizeof *jit->jump) : first_jump;
     jit->translation = palloc(translation_size());
-    jit->bytes = palloc(JIT_MODULE_BYTES);
+    jit->bytes_max = jit->features & JIT_DISPATCH ? JIT_DISPATCH_BYTES : JIT_MODULE_BYTES;
+    jit->bytes = palloc(jit->bytes_max);
     jit->listing = features & JIT_LISTING ? palloc(JIT_LISTING_BYTES) : NULL;
     if (!jit->region || !jit->valid || !jit->jump || !jit->translation || !jit->bytes || !jit->record)
         return (u32)-ENOMEM;
     hart->cpu->context->jump = MADDR(jit->jump);
+    hart->cpu->context->led = MADDR(hart->cpu->led);
+    jit->stray_max = jit->threshold * STRAYS;
     jit->jump_count = JIT_JUMPS; // so that all are emptied
     hart->cpu->jit = jit;
     cpu_cache_flush(hart->cpu);
@@ -330,6 +390,11 @@ __attribute__((export_name("k_jit_done"))) u32 k_jit_done(u32 id, u32 number, u3
         struct region *region = &jit->region[index];
         region->slot = jit->module.slot + i;
         region->state = ok ? REGION_READY : REGION_REFUSED;
+        if (ok && region->instead) {
+            enter(jit, region);
+            region->instead = 0;
+            jit_forget(jit); // who jumps there knows the other
+        }
         if (ok)
             code_compiled(jit->cache, region->frame, region->offset, region->generation, index);
     }

@@ -14,10 +14,13 @@ typedef i32 region_fn(struct jit_context *context, i32 fuel, i32 depth, u64 pc);
 
 #define JIT_REGIONS 16384u
 #define JIT_MODULE_BYTES 0x60000u
+#define JIT_DISPATCH_BYTES 0x100000u // of a module that dispatches
 #define JIT_LISTING_BYTES 0x80000u
 #define JIT_QUEUE 256u
 #define JIT_JUMPS 16384u // a power of two
-#define JIT_PAGES 8u   // that one region's code may lie in
+#define JIT_PAGES 24u  // that one region's code may lie in, if it dispatches; else
+#define JIT_PAGES_PLAIN 8u
+#define RENEWALS 4u // of one region
 
 // Where an indirect jump leads: to the region at this pc, in this epoch. Empty again when it ends.
 struct jit_jump {
@@ -45,16 +48,23 @@ struct region {
     bool loop; // holds nothing else
     bool careful; // is, or is to be, right while fcsr.NX is clear, too
     u8 misses;    // of one that is not: entries with NX clear
+    u8 renewals; // how often it was made anew, with more targets
     u8 absent;    // entries for which a page was not there
     u16 kept; // of whose modules the host has kept: number + 1
-    struct region_page page[JIT_PAGES];
+    u16 whole; // region that holds where jumps through registers lead, and this is one of these places
+    u16 instead; // of that region, once it is ready
+    struct region_page page[JIT_PAGES_PLAIN];
+    struct region_page *more; // JIT_PAGES - JIT_PAGES_PLAIN, if there are so many
 };
 enum { REGION_NONE, REGION_QUEUED, REGION_WAITING, REGION_READY, REGION_REFUSED };
+
+enum { JIT_DISPATCH = 1 << 8 }; // in features: there is memory for regions that dispatch
 
 struct jit {
     struct hart *hart;
     struct cpu_cache *cache;
     u32 threshold, features;
+    u32 stray_max; // until a region is made anew
     u32 pace;  // ticks for each instruction that is compiled, or more; see k_jit_pace
     u64 ticks; // about how many there have been
     u32 slot_first, slot_end, slot_next; // of the table
@@ -71,6 +81,7 @@ struct jit {
     bool raised;  // which has been told
     u16 pending_region[JIT_QUEUE]; // its regions, in order of slots
     u8 *bytes;                     // where modules are written
+    u32 bytes_max;
     struct jit_module module;
     struct kept *kept; // NULL: nothing is kept from other runs
     struct jit_module load; // of these, is asked of the host
@@ -85,6 +96,9 @@ struct jit {
     struct translation *translation; // scratch
 };
 
+// Page `i` of the region, which may be written if it is the next: NULL if there is no memory for it.
+struct region_page *region_page(struct region *region, u32 i);
+
 // jit.c
 bool jit_can_pay(const struct jit *jit); // for one more region or module: else what is hottest comes by again first
 bool jit_attention(struct jit *jit); // between two slices: translate. True: something waits for the host
@@ -96,6 +110,9 @@ void jit_forget(struct jit *jit); // a new epoch: no jump's target is known
 u32 jit_slot(struct jit *jit, u32 index, u64 pc);
 // More fuel for compiled code whose slice is nearly spent; none if the hart must look around.
 i32 jit_refill(struct hart *hart, i32 fuel);
+// The region that begins there, made if need be, or one to be instead of it. NULL: there are too many.
+struct region *jit_region(struct jit *jit, const struct code_page *page, u32 offset);
+struct region *jit_region_instead(struct jit *jit, const struct code_page *page, u32 index);
 u32 jit_find(struct jit *jit, maddr frame, u32 offset, u32 generation); // 0: no such region
 
 static inline void jit_retired(struct jit *jit, i64 ticks) { // in compiled code

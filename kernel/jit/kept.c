@@ -19,15 +19,12 @@ struct kept_region {
     u32 len;
     u32 key;
     u16 offset; // of the entry in its page
-    u8 kind, spans; // KIND_*
+    u8 kind; // KIND_*
+    u16 spans; // 0: an entry of the region whose record is the last before that has some
+    i32 off;   // and its distance from that one's own
 };
-struct span {
-    i32 off; // from the entry
-    u32 len;
-};
-
-enum { KIND_CAREFUL = 1, KIND_LOOP = 2 };
-enum { KEPT_SMP = 1u << 31, SPANS = 255, HEADS = 4096, MODULES_MAX = 8192 };
+enum { KIND_CAREFUL = 1, KIND_LOOP = 2, KIND_DISPATCHES = 4 };
+enum { KEPT_SMP = 1u << 31, SPANS = 4096, HEADS = 4096, MODULES_MAX = 8192 };
 
 struct load {
     u32 slot;
@@ -38,7 +35,7 @@ struct load {
 enum { LOAD_NONE, LOAD_WANTED, LOAD_DONE, LOAD_REFUSED };
 
 struct found {
-    const struct kept_region *record;
+    const struct kept_region *record, *whole; // with its bytes
     u32 next; // with the same head
     u16 module, member;
 };
@@ -73,28 +70,29 @@ bool kept_likely(const struct jit *jit, maddr frame, u32 offset) {
 
 static struct region_page *region_page_of(struct jit *jit, struct region *region, u64 pc, i32 delta) {
     for (u32 i = 0; i < region->page_count; i++)
-        if (region->page[i].delta == delta)
-            return &region->page[i];
+        if (region_page(region, i)->delta == delta)
+            return region_page(region, i);
     const struct code_page *code =
         region->page_count == JIT_PAGES
             ? NULL
             : code_page_there(jit->hart, jit->cache, pc + ((u64)(i64)delta << PAGE_SHIFT));
-    if (!code)
+    struct region_page *page = code ? region_page(region, region->page_count) : NULL;
+    if (!page)
         return NULL;
-    struct region_page *page = &region->page[region->page_count++];
+    region->page_count++;
     *page = (struct region_page){delta, code->frame, code->generation};
     return page;
 }
 
 // Are the record's bytes those that are mapped? The entry's own page, which is here, is asked first.
-static enum kept_answer matches(struct jit *jit, const struct kept_region *record, struct region *region,
-                                u64 pc) {
-    const struct span *spans = (const struct span *)(record + 1);
+static enum kept_answer matches(struct jit *jit, const struct found *found, struct region *region, u64 pc) {
+    const struct kept_region *record = found->whole;
+    const struct kept_span *spans = (const struct kept_span *)(record + 1);
     region->page_count = 0;
     for (u32 others = 0; others < 2; others++) {
         const u8 *bytes = (const u8 *)(spans + record->spans);
         for (u32 i = 0; i < record->spans; i++) {
-            i32 at = (i32)record->offset + spans[i].off; // from the start of the entry's page
+            i32 at = (i32)region->offset + spans[i].off - found->record->off; // from the start of the entry's page
             for (u32 left = spans[i].len; left;) {
                 u32 in = (u32)at & PAGE_MASK, part = min(left, PAGE_SIZE - in);
                 i32 delta = at >> PAGE_SHIFT;
@@ -130,13 +128,16 @@ enum kept_answer kept_take(struct jit *jit, struct region *region, u64 pc) {
             answer = KEPT_LATER;
             continue;
         }
-        enum kept_answer this = matches(jit, found->record, region, pc);
+        enum kept_answer this = matches(jit, found, region, pc);
         if (this == KEPT_LATER)
             answer = this;
+        if (this == KEPT_LATER && found->record->kind & KIND_DISPATCHES)
+            break; // older ones lead to fewer places
         if (this != KEPT_TAKEN)
             continue;
         region->careful = found->record->kind & KIND_CAREFUL;
         region->loop = found->record->kind & KIND_LOOP;
+        region->whole = found->record->kind & KIND_DISPATCHES ? (u16)(region - jit->region) : 0;
         region->pc = pc;
         region->kept = found->module + 1;
         if (load->state == LOAD_NONE && load->there) {
@@ -156,6 +157,16 @@ enum kept_answer kept_take(struct jit *jit, struct region *region, u64 pc) {
     }
     region->page_count = 0;
     return answer;
+}
+
+const struct kept_span *kept_spans(const struct jit *jit, const struct region *region, u32 *count) {
+    u32 i = region->kept ? jit->kept->head[key_of(region->frame, region->offset) % HEADS] : 0;
+    while (i && (jit->kept->found[i].module + 1 != region->kept || !jit->kept->found[i].record->spans ||
+                 jit->kept->found[i].record->offset != region->offset))
+        i = jit->kept->found[i].next;
+    const struct kept_region *record = i ? jit->kept->found[i].record : NULL;
+    *count = record ? record->spans : 0;
+    return record ? (const struct kept_span *)(record + 1) : NULL;
 }
 
 // ---- Loading -----------------------------------------------------------------------------------
@@ -218,12 +229,6 @@ void kept_end(struct jit *jit) {
     jit->module.record_len = head->len;
 }
 
-// The instructions' bytes of one page of a region, as bits: one for each parcel.
-struct parcels {
-    i32 delta;
-    u8 bit[PARCELS / 8];
-};
-
 static void parcel_mark(struct parcels *pages, const struct translation *t, u32 entry, i32 off) {
     i32 at = (i32)entry + off;
     for (u32 i = 0; i < t->page_count; i++)
@@ -236,7 +241,7 @@ static void parcel_mark(struct parcels *pages, const struct translation *t, u32 
 // Write the spans that the marks make behind `record`, then their bytes. The length of both; 0: too many.
 static u32 spans_write(const struct parcels *pages, const struct translation *t, struct kept_region *record,
                        const u8 *end) {
-    struct span *spans = (struct span *)(record + 1);
+    struct kept_span *spans = (struct kept_span *)(record + 1);
     u32 count = 0, bytes = 0;
     for (u32 i = 0; i < t->page_count; i++)
         for (u32 parcel = 0; parcel < PARCELS; parcel++) {
@@ -250,10 +255,10 @@ static u32 spans_write(const struct parcels *pages, const struct translation *t,
             }
             if (count == SPANS || (u8 *)(spans + count + 1) > end)
                 return 0;
-            spans[count++] = (struct span){off, 2};
+            spans[count++] = (struct kept_span){off, 2};
         }
     u8 *to = (u8 *)(spans + count);
-    record->spans = (u8)count;
+    record->spans = (u16)count;
     if (!count || to + bytes + 4 > end)
         return 0;
     for (u32 i = 0; i < t->page_count; i++)
@@ -264,6 +269,27 @@ static u32 spans_write(const struct parcels *pages, const struct translation *t,
             }
     __builtin_memset(to, 0, 4);
     return count * (u32)sizeof *spans + align_up(bytes, 4u);
+}
+
+static u8 kind_of(const struct region *region) {
+    return (u8)((region->careful ? KIND_CAREFUL : 0) | (region->loop ? KIND_LOOP : 0) |
+                (region->whole ? KIND_DISPATCHES : 0));
+}
+
+void kept_add_inside(struct jit *jit, const struct region *region, i32 off) {
+    struct kept_module *head = (struct kept_module *)jit->record;
+    struct kept_region *record = (struct kept_region *)(jit->record + head->len);
+    if (!head->len || head->len + sizeof *record > RECORD_BYTES) {
+        head->len = 0;
+        return;
+    }
+    *record = (struct kept_region){.len = sizeof *record,
+                                   .key = key_of(region->frame, region->offset),
+                                   .offset = (u16)region->offset,
+                                   .kind = kind_of(region),
+                                   .off = off};
+    head->len += record->len;
+    head->count++;
 }
 
 void kept_add(struct jit *jit, const struct translation *t, const struct region *region) {
@@ -284,8 +310,7 @@ void kept_add(struct jit *jit, const struct translation *t, const struct region 
     if ((u8 *)(record + 1) <= end) {
         *record = (struct kept_region){.key = key_of(region->frame, region->offset),
                                        .offset = (u16)region->offset,
-                                       .kind = (u8)((region->careful ? KIND_CAREFUL : 0) |
-                                                    (region->loop ? KIND_LOOP : 0))};
+                                       .kind = kind_of(region)};
         length = spans_write(pages, t, record, end);
     }
     if (!length || !tlb_is_text(jit->hart, region->pc)) { // this module is not kept
@@ -302,14 +327,15 @@ void kept_add(struct jit *jit, const struct translation *t, const struct region 
 static bool region_is_whole(const struct kept_region *record, u32 room) {
     if (room < sizeof *record || record->len < sizeof *record || record->len > room || record->len % 4)
         return false;
-    const struct span *spans = (const struct span *)(record + 1);
+    const struct kept_span *spans = (const struct kept_span *)(record + 1);
     u64 length = sizeof *record + record->spans * sizeof *spans;
     for (u32 i = 0; length <= record->len && i < record->spans; i++) {
         if (spans[i].off > (i32)REACH || spans[i].off < -(i32)REACH)
             return false;
         length += spans[i].len;
     }
-    return record->spans && length <= record->len && record->offset < PAGE_SIZE;
+    return length <= record->len && record->offset < PAGE_SIZE && record->off <= (i32)REACH &&
+           record->off >= -(i32)REACH && (!record->off || !record->spans);
 }
 
 // The regions of the module at `head`; -1: it is not one that can be used.
@@ -317,7 +343,7 @@ static i32 module_regions(const struct jit *jit, const struct kept_module *head)
     u32 at = sizeof *head, count = 0;
     while (at < head->len) {
         const struct kept_region *record = (const struct kept_region *)((const u8 *)head + at);
-        if (!region_is_whole(record, head->len - at))
+        if (!region_is_whole(record, head->len - at) || (!count && !record->spans))
             return -1;
         at += record->len;
         count++;
@@ -333,11 +359,13 @@ static const struct kept_module *module_at(const u8 *bytes, u32 at, u32 len) {
 }
 
 static void module_enter(struct kept *kept, const struct kept_module *head, u16 number) {
+    const struct kept_region *whole = NULL;
     u32 at = sizeof *head;
     for (u32 member = 0; member < head->count; member++) {
         const struct kept_region *record = (const struct kept_region *)((const u8 *)head + at);
         u32 *first = &kept->head[record->key % HEADS];
-        kept->found[kept->found_count] = (struct found){record, *first, number, (u16)member};
+        whole = record->spans ? record : whole;
+        kept->found[kept->found_count] = (struct found){record, whole, *first, number, (u16)member};
         *first = kept->found_count++;
         at += record->len;
     }

@@ -23,7 +23,15 @@ bool kept_next(struct jit *jit, struct jit_module *module, u32 slot, u32 room);
 void kept_arrived(struct jit *jit, u32 number, bool ok); // its module `number`, as struct jit_module has it
 void kept_dropped(struct jit *jit); // no module is in the table any more
 
+// What region was made from, if it is kept and no other's entry.
+struct kept_span {
+    i32 off; // from the entry
+    u32 len;
+};
+const struct kept_span *kept_spans(const struct jit *jit, const struct region *region, u32 *count);
+
 // A record of what is being translated: of a module, then of each of its regions, as it was written.
 void kept_begin(struct jit *jit);
 void kept_add(struct jit *jit, const struct translation *t, const struct region *region);
+void kept_add_inside(struct jit *jit, const struct region *region, i32 off); // an entry of that, so far from its own
 void kept_end(struct jit *jit); // jit->module says where it lies

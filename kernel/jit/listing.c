@@ -14,9 +14,9 @@ static void line(struct jit *jit, const char *text) {
     jit->listing[jit->listing_len++] = '\n';
 }
 
-void listing_region(struct translation *t) {
+void listing_region(struct translation *t, i32 off) {
     char text[LINE];
-    ksnprintf(text, sizeof text, "region %llx", (unsigned long long)t->pc);
+    ksnprintf(text, sizeof text, "region %llx", (unsigned long long)(t->pc + (u64)(i64)off));
     line(t->jit, text);
 }
 

@@ -9,10 +9,10 @@
 // access checked by itself.
 #include "codegen.h"
 
-enum { NO_GROUP = 0xff, GROUP_SPAN = 512 };
+enum { NO_GROUP = 0xffff, GROUP_SPAN = 512 };
 // Roots of values (see below): what instructions have left in registers, what was in them when a block began, pages that
 // addresses made of constants lie in.
-enum { ROOT_BLOCKS = 2048, ROOT_FIXED = ROOT_BLOCKS + REGION_BLOCKS * REG_F };
+enum { ROOT_BLOCKS = 8192, ROOT_FIXED = ROOT_BLOCKS + REGION_BLOCKS * REG_F };
 
 static bool is_fixed(u32 root) { return root >= ROOT_FIXED; }
 
@@ -93,7 +93,7 @@ static bool may_grow(const struct group *group, bool write) {
 }
 
 // The group that instruction `row`, an access in this block, joins.
-static u8 group_join(struct translation *t, u16 index, u32 row, u32 root, i32 off) {
+static u16 group_join(struct translation *t, u16 index, u32 row, u32 root, i32 off) {
     const struct insn *insn = &t->row[row].insn;
     i32 end = off + (i32)size_of(insn->id);
     bool write = insn->flags & STORE;
@@ -112,7 +112,7 @@ static u8 group_join(struct translation *t, u16 index, u32 row, u32 root, i32 of
         group->write |= write;
         group->crosses |= high - low > group->size && !is_fixed(root);
         group->shared = true;
-        return (u8)i;
+        return (u16)i;
     }
     if (t->group_count == GROUPS)
         return NO_GROUP;
@@ -121,7 +121,7 @@ static u8 group_join(struct translation *t, u16 index, u32 row, u32 root, i32 of
     group->low_imm = (i16)insn->imm;
     group->size = (u8)(end - off);
     group->write = write;
-    return (u8)t->group_count++;
+    return (u16)t->group_count++;
 }
 
 // ---- Values ------------------------------------------------------------------------------------
@@ -193,8 +193,12 @@ static void value_push(struct translation *t, const struct value *value, u32 sta
 // At each block's start. What a loop's head finds from outside is taken to stand until a way back says otherwise.
 static bool values_pass(struct translation *t) {
     bool reached[REGION_BLOCKS] = {false}, good = true;
-    for (u32 reg = 1; reg < REG_F; reg++)
-        t->value[t->order[0]][reg] = value_of_block(t->order[0], reg);
+    for (u32 i = 0; i < t->order_count; i++) {
+        u16 index = t->order[i];
+        reached[index] = !i || t->block[index].target;
+        for (u32 reg = 1; reg < REG_F && reached[index]; reg++)
+            t->value[index][reg] = value_of_block(index, reg);
+    }
     for (u32 i = 0; i < t->order_count; i++) {
         u16 index = t->order[i];
         const struct block *block = &t->block[index];
@@ -224,7 +228,7 @@ static bool values_pass(struct translation *t) {
 
 static void values_find(struct translation *t) {
     for (u32 i = 0; i < t->order_count; i++)
-        t->block[t->order[i]].unknown = 0;
+        t->block[t->order[i]].unknown = t->block[t->order[i]].target ? ~0u : 0;
     while (!values_pass(t))
         ;
 }
@@ -334,7 +338,7 @@ static void known_find(struct translation *t, u16 index) {
     u64 *known = t->known[index];
     bool first = true;
     __builtin_memset(known, 0, sizeof t->known[index]);
-    for (u32 i = 0; i < t->block[index].order && !t->block[index].loop_forgets; i++) {
+    for (u32 i = 0; i < t->block[index].order && !t->block[index].loop_forgets && !t->block[index].target; i++) {
         const struct block *from = &t->block[t->order[i]];
         if (from->succ[0] != index && from->succ[1] != index)
             continue;

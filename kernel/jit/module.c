@@ -86,7 +86,7 @@ static void sections_head(struct code *code, u32 members) {
 
 // More make whoever waits for the first of them wait for long.
 #define MODULE_INSNS 1200u
-#define HEAD_ROOM (1024u + HINTS * 5 + SELF_CALLS * 6) // sections before the code
+#define HEAD_ROOM (2048u + HINTS * 5 + SELF_CALLS * 8) // sections before the code
 
 // The custom section metadata.code.branch_hint (proposal "branch hinting"), which engines may know.
 static void section_hints(struct code *code, const struct translation *t) {
@@ -123,6 +123,7 @@ static void section_self_calls(struct code *code, const struct translation *t) {
     for (u32 i = 0; i < t->self_call_count; i++) {
         put_u(code, t->self_call[i].member);
         put_u(code, t->self_call[i].offset);
+        put_u(code, t->self_call[i].callee);
     }
     length_end(code, length);
 }
@@ -133,7 +134,7 @@ static void covers(struct translation *t, u32 index) {
     struct jit *jit = t->jit;
     for (u32 i = 0; i < t->block_count; i++) {
         const struct jit_insn *first = &t->row[t->block[i].first];
-        if (!t->block[i].reached || first->context || !first->off)
+        if (!t->block[i].reached || t->block[i].term == TERM_DISPATCH || first->context || !first->off)
             continue;
         u64 va = t->pc + (u64)(i64)first->off;
         const struct code_page *page = code_page_known(jit->hart, jit->cache, va);
@@ -146,19 +147,33 @@ static void covers(struct translation *t, u32 index) {
     }
 }
 
+// What the region was made from; its entry lies `delta` pages from the translation's. False: no memory.
+static bool pages_set(struct region *region, const struct translation *t, i32 delta) {
+    for (u32 i = 0; i < t->page_count; i++) {
+        struct region_page *page = region_page(region, i);
+        if (!page)
+            return false;
+        *page = t->page[i];
+        page->delta -= delta;
+    }
+    region->page_count = (u8)t->page_count;
+    return true;
+}
+
 static bool member_write(struct translation *t, u32 index) {
     struct jit *jit = t->jit;
     struct region *region = &jit->region[index];
     struct code before = t->code;
     t->pc = region->pc;
-    if (!region_find(t))
+    t->instead = region->instead;
+    if (!region_find(t) || (t->instead && !dispatches(t)))
         return false;
-    t->careful = region->careful || !jit->cache->run.nx_near;
+    t->careful = region->careful || !jit->cache->run.nx_near || dispatches(t);
     u8 *length = length_begin(&t->code);
     u32 hints = t->hint_count, self_calls = t->self_call_count, listed = jit->listing_len;
     t->body = t->code.at;
-    listing_region(t);
-    if (!region_write(t)) {
+    listing_region(t, 0);
+    if (!region_write(t) || !pages_set(region, t, 0)) {
         t->hint_count = hints;
         t->self_call_count = self_calls;
         jit->listing_len = listed;
@@ -168,20 +183,53 @@ static bool member_write(struct translation *t, u32 index) {
     length_end(&t->code, length);
     region->careful = t->careful || !t->floats;
     region->loop = t->loop;
-    region->page_count = (u8)t->page_count;
-    for (u32 i = 0; i < t->page_count; i++)
-        region->page[i] = t->page[i];
+    region->whole = dispatches(t) ? (u16)index : 0;
     jit->counters.region_instructions += t->row_count;
     kept_add(jit, t, region);
     covers(t, index);
     return true;
 }
 
+// The targets of the region that was written last are entries, too: each is a function that goes there.
+static void targets_write(struct translation *t, u32 index, u32 member) {
+    struct jit *jit = t->jit;
+    const struct region *whole = &jit->region[index];
+    for (u32 i = 1; dispatches(t) && i < t->target_count && t->member_count < JIT_QUEUE; i++) {
+        if (t->code.end - t->code.at < 64)
+            break;
+        i32 off = t->target[i];
+        u64 va = t->pc + (u64)(i64)off;
+        const struct code_page *page = code_page_known(jit->hart, jit->cache, va);
+        struct region *region = page ? jit_region(jit, page, va & PAGE_MASK) : NULL;
+        if (region && region->state == REGION_READY)
+            region = jit_region_instead(jit, page, (u32)(region - jit->region));
+        if (!region || region->state == REGION_WAITING)
+            continue;
+        i32 delta = (i32)((i64)(va >> PAGE_SHIFT) - (i64)(t->pc >> PAGE_SHIFT));
+        if (!pages_set(region, t, delta))
+            break;
+        u8 *length = length_begin(&t->code);
+        t->body = t->code.at;
+        listing_region(t, off);
+        inside_write(t, member, off);
+        length_end(&t->code, length);
+        region->pc = va;
+        region->kept = 0;
+        region->renewals = RENEWALS;
+        region->careful = whole->careful;
+        region->loop = false;
+        region->whole = (u16)index;
+        region->state = REGION_WAITING;
+        kept_add_inside(jit, region, off);
+        jit->pending_region[t->member_count++] = (u16)(region - jit->region);
+    }
+}
+
 bool translate_module(struct jit *jit) {
     struct translation *t = jit->translation;
     t->jit = jit;
     u8 *bytes = jit->bytes;
-    t->code = (struct code){bytes + HEAD_ROOM, bytes + HEAD_ROOM, bytes + JIT_MODULE_BYTES, false};
+    t->code = (struct code){bytes + HEAD_ROOM, bytes + HEAD_ROOM, bytes + jit->bytes_max, false};
     t->member_count = t->hint_count = t->self_call_count = jit->listing_len = 0;
     u8 *length = length_begin(&t->code);
     go_on_write(t);
@@ -191,19 +239,21 @@ bool translate_module(struct jit *jit) {
     length_end(&t->code, length);
     kept_begin(jit);
     u32 left = 0, insns = 0;
+    i32 room = (i32)jit->bytes_max / (jit->features & JIT_DISPATCH ? 2 : 4); // for one region
     for (u32 i = 0; i < jit->queue_count; i++) {
         u32 index = jit->queue[i];
         struct region *region = &jit->region[index];
         if (region->state != REGION_QUEUED) // part of another one since
             continue;
-        if (t->code.end - t->code.at < (i32)(JIT_MODULE_BYTES / 4) || insns > MODULE_INSNS) {
+        if (t->code.end - t->code.at < room || insns > MODULE_INSNS || t->member_count == JIT_QUEUE) {
             jit->queue[left++] = (u16)index; // the next module's
             continue;
         }
         const struct code_page *page = code_page_known(jit->hart, jit->cache, region->pc);
         if (!page || page->frame != region->frame || page->generation != region->generation) {
             region->state = REGION_NONE; // of another process, or gone
-            code_compiled(jit->cache, region->frame, region->offset, region->generation, 0);
+            if (!region->instead)
+                code_compiled(jit->cache, region->frame, region->offset, region->generation, 0);
             continue;
         }
         if (!member_write(t, index)) {
@@ -213,6 +263,7 @@ bool translate_module(struct jit *jit) {
         insns += t->row_count;
         region->state = REGION_WAITING;
         jit->pending_region[t->member_count++] = (u16)index;
+        targets_write(t, index, t->member_count - 1);
     }
     jit->queue_count = left;
     if (!t->member_count)

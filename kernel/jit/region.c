@@ -1,12 +1,13 @@
 // Finding a region: the blocks that are reachable from its entry, without what has never been
 // decoded, and the facts that code generation needs of them. The graph made here is reducible:
 // edges that would make it otherwise leave the region instead.
+#include "kept.h"
 #include "translate.h"
 #include "../mem/tlb.h"
 
 // ---- Instructions ------------------------------------------------------------------------------
 static u16 *slot_of(struct translation *t, struct place at) {
-    u32 h = ((u32)(at.off >> 1) + at.context * 0x5bd1u) * 0x9e3779b1u >> 20;
+    u32 h = ((u32)(at.off >> 1) + at.context * 0x5bd1u) * 0x9e3779b1u >> 18;
     while (t->at[h] &&
            (t->insn[t->at[h] - 1].off != at.off || t->insn[t->at[h] - 1].context != at.context))
         h = (h + 1) % lengthof(t->at);
@@ -27,10 +28,39 @@ static struct code_page *page_use(struct translation *t, u64 va) {
     for (u32 i = 0; i < t->page_count; i++)
         if (t->page[i].delta == delta)
             return page;
-    if (t->page_count == JIT_PAGES)
+    if (t->page_count >= (dispatches(t) ? JIT_PAGES : JIT_PAGES_PLAIN))
         return NULL;
     t->page[t->page_count++] = (struct region_page){delta, page->frame, page->generation};
     return page;
+}
+
+// The bit for `off`; NULL: no room for its page.
+static u8 *seen_at(struct translation *t, i32 off, u8 *bit) {
+    i32 at = (i32)(t->pc & PAGE_MASK) + off;
+    u32 i = 0, parcel = ((u32)at & PAGE_MASK) / 2;
+    while (i < t->seen_count && t->seen[i].delta != at >> PAGE_SHIFT)
+        i++;
+    if (i == lengthof(t->seen))
+        return NULL;
+    if (i == t->seen_count)
+        t->seen[t->seen_count++] = (struct parcels){.delta = at >> PAGE_SHIFT};
+    *bit = (u8)(1 << parcel % 8);
+    return &t->seen[i].bit[parcel / 8];
+}
+
+// Has a region that was kept been made from what is there? Then it was never decoded here, but would have been.
+static bool is_seen(struct translation *t, const struct code_page *page, i32 off) {
+    u8 bit, *seen = seen_at(t, off, &bit);
+    if (!t->instead || !seen || *seen & bit)
+        return t->instead && seen;
+    u32 in = (u32)(t->pc + (u64)(i64)off) & PAGE_MASK, count;
+    u32 index = jit_find(t->jit, page->frame, in, page->generation);
+    const struct kept_span *span = kept_spans(t->jit, &t->jit->region[index], &count);
+    for (u32 i = 0; i < count; i++)
+        for (u32 k = 0; k < span[i].len; k += 2)
+            if ((seen = seen_at(t, off + span[i].off + (i32)k, &bit)))
+                *seen |= bit;
+    return count;
 }
 
 // Decode the instruction at `off`; false if it was never executed or near such, or cannot be seen.
@@ -38,7 +68,7 @@ static bool fetch(struct translation *t, i32 off, struct insn *insn) {
     u64 va = t->pc + (u64)(i64)off;
     struct code_page *page = page_use(t, va);
     u32 in = va & PAGE_MASK;
-    if (!page || !code_op(page->map, in))
+    if (!page || (!code_op(page->map, in) && !is_seen(t, page, off)))
         return false;
     u32 word = *MPTR(const u16, page->frame + in);
     if (insn_length(word) == 4) {
@@ -136,7 +166,7 @@ static u8 inlined(struct translation *t, const struct jit_insn *call, i32 target
 // A jump to another page that has a region already, and not just a loop's: going on there saves writing it once more.
 static bool is_elsewhere(struct translation *t, i32 from, i32 target) {
     u64 va = t->pc + (u64)(i64)target, here = t->pc + (u64)(i64)from;
-    if ((va ^ here) < PAGE_SIZE)
+    if (t->instead || (va ^ here) < PAGE_SIZE)
         return false;
     const struct code_page *page = code_page_known(t->jit->hart, t->jit->cache, va);
     u32 index = page ? jit_find(t->jit, page->frame, va & PAGE_MASK, page->generation) : 0;
@@ -145,9 +175,44 @@ static bool is_elsewhere(struct translation *t, i32 from, i32 target) {
            (region->state == REGION_READY || region->state == REGION_WAITING);
 }
 
+static void todo_add(struct translation *t, struct place at) {
+    if (t->todo_count < lengthof(t->todo))
+        t->todo[t->todo_count++] = at;
+}
+
+// Where another region's dispatch leads is left to that one.
+static bool is_dispatched(const struct translation *t, i32 target) {
+    u64 va = t->pc + (u64)(i64)target;
+    const struct code_page *page = code_page_known(t->jit->hart, t->jit->cache, va);
+    u32 index = page ? jit_find(t->jit, page->frame, va & PAGE_MASK, page->generation) : 0;
+    const struct region *region = &t->jit->region[index];
+    return region->whole && region->whole != t->instead &&
+           (region->state == REGION_READY || region->state == REGION_WAITING);
+}
+
+static void target_add(struct translation *t, i32 off) {
+    for (u32 i = 0; i < t->target_count; i++)
+        if (t->target[i] == off)
+            return;
+    if (t->target_count == TARGETS || is_dispatched(t, off))
+        return;
+    t->target[t->target_count++] = off;
+    todo_add(t, (struct place){off, 0});
+}
+
+// Where the jump through a register there has led, or what has left the region that dispatches and begins there.
+static void targets_add(struct translation *t, i32 from) {
+    const u64 *led = t->jit->cache->led;
+    u32 pc = (u32)t->pc + (u32)from;
+    for (u32 i = 0; i < LED; i++) {
+        i32 off = (i32)((u32)led[i] - (u32)t->pc);
+        if (led[i] >> 32 == pc && off <= (i32)REACH && off >= -(i32)REACH)
+            target_add(t, off);
+    }
+}
+
 // Walk from `at` until control leaves, and remember what else is to be walked.
-static void walk(struct translation *t, struct place at, struct place *todo, u32 *todo_count,
-                 u32 todo_max) {
+static void walk(struct translation *t, struct place at) {
     const struct jit_insn *before = NULL;
     for (bool leader = true;; leader = false) {
         struct jit_insn *known = insn_at(t, at);
@@ -156,8 +221,9 @@ static void walk(struct translation *t, struct place at, struct place *todo, u32
             return;
         }
         struct insn insn;
-        if (t->insn_count == REGION_INSNS || at.off > REACH || at.off < -REACH ||
-            *todo_count + 2 > todo_max || !fetch(t, at.off, &insn) || !codegen_knows(t, &insn))
+        u32 limit = dispatches(t) ? REGION_INSNS : PLAIN_INSNS;
+        if (t->insn_count >= limit || at.off > REACH || at.off < -REACH || !fetch(t, at.off, &insn) ||
+            !codegen_knows(t, &insn))
             return;
         struct jit_insn *here = &t->insn[t->insn_count];
         *here =
@@ -171,23 +237,26 @@ static void walk(struct translation *t, struct place at, struct place *todo, u32
             if ((static_target || (here->guessed && t->guesses < 4)) && (here->callee = inlined(t, here, target))) {
                 here->target = target;
                 t->guesses += here->guessed;
-                todo[(*todo_count)++] = (struct place){target, here->callee};
+                todo_add(t, (struct place){target, here->callee});
             }
             here->calls_entry = static_target && !target && !here->callee;
-            todo[(*todo_count)++] = next;
+            todo_add(t, next);
             return;
         }
         if (insn.id == JALR && static_target && !at.context) {
             here->known = true;
             here->target = target;
             if (!is_elsewhere(t, at.off, target))
-                todo[(*todo_count)++] = (struct place){target, 0};
+                todo_add(t, (struct place){target, 0});
         }
         if (insn.flags & BRANCH ||
             (insn.id == JAL && (at.context || !is_elsewhere(t, at.off, at.off + insn.imm))))
-            todo[(*todo_count)++] = (struct place){at.off + insn.imm, at.context};
+            todo_add(t, (struct place){at.off + insn.imm, at.context});
         if (insn.flags & BRANCH)
-            todo[(*todo_count)++] = next;
+            todo_add(t, next);
+        if (insn.id == JALR && !static_target && !insn.rd && !is_link(insn.rs1) && !at.context &&
+            t->instead)
+            targets_add(t, here->off);
         if (insn.flags & BRANCH || is_jump(&insn))
             return;
         before = here;
@@ -263,7 +332,7 @@ static void block_make(struct translation *t, struct place at) {
             return;
         }
         const struct insn *insn = &here->insn;
-        if (here->guessed && here->callee && block->count && t->block_count + 2 <= REGION_BLOCKS) {
+        if (here->guessed && here->callee && block->count && t->block_count + 2 < REGION_BLOCKS) {
             block->term = TERM_GUESS;
             block->exit[1] = at;
             block->succ[0] = call_make(t, here, TERM_NEXT, (struct place){here->target, here->callee});
@@ -322,17 +391,22 @@ static void block_make(struct translation *t, struct place at) {
 static void postorder(struct translation *t, u16 index, u32 *left) {
     struct block *block = &t->block[index];
     block->reached = true;
-    for (u32 i = 2; i-- > 0;)
-        if (block->succ[i] != NO_BLOCK && !t->block[block->succ[i]].reached)
-            postorder(t, block->succ[i], left);
+    for (u32 i = succ_count(t, block); i-- > 0;) {
+        u16 to = succ_at(t, block, i);
+        if (to != NO_BLOCK && !t->block[to].reached)
+            postorder(t, to, left);
+    }
     t->order[--*left] = index;
 }
+
+// The block that comes first.
+static u16 root(const struct translation *t) { return dispatches(t) ? (u16)(t->block_count - 1) : 0; }
 
 static void order_make(struct translation *t) {
     u32 left = REGION_BLOCKS;
     for (u32 i = 0; i < t->block_count; i++)
         t->block[i].reached = false;
-    postorder(t, 0, &left);
+    postorder(t, root(t), &left);
     t->order_count = REGION_BLOCKS - left;
     for (u32 i = 0; i < t->order_count; i++) {
         t->order[i] = t->order[left + i];
@@ -354,16 +428,16 @@ static u16 common(const struct translation *t, u16 a, u16 b) {
 static void dominators(struct translation *t) {
     for (u32 i = 0; i < t->block_count; i++)
         t->block[i].idom = NO_BLOCK;
-    t->block[0].idom = 0;
+    t->block[t->order[0]].idom = t->order[0];
     for (bool changed = true; changed;) {
         changed = false;
         for (u32 i = 0; i < t->order_count; i++) {
             u16 from = t->order[i];
             if (t->block[from].idom == NO_BLOCK)
                 continue;
-            for (u32 k = 0; k < 2; k++) {
-                u16 to = t->block[from].succ[k];
-                if (to == NO_BLOCK || to == 0)
+            for (u32 k = 0; k < succ_count(t, &t->block[from]); k++) {
+                u16 to = succ_at(t, &t->block[from], k);
+                if (to == NO_BLOCK || to == t->order[0])
                     continue;
                 u16 old = t->block[to].idom;
                 u16 new = old == NO_BLOCK ? from : common(t, old, from);
@@ -386,13 +460,21 @@ static bool back(const struct translation *t, u16 from, u16 to) {
     return t->block[to].order <= t->block[from].order;
 }
 
-// Cut what makes the graph irreducible: backward edges to blocks that do not dominate.
+// Cut what makes the graph irreducible: backward edges to blocks that do not dominate. They leave, or take the way through the
+// dispatch.
 static bool cut(struct translation *t) {
     bool any = false;
     for (u32 i = 0; i < t->order_count; i++)
         for (u32 k = 0; k < 2; k++) {
             u16 from = t->order[i], *to = &t->block[from].succ[k];
             if (*to != NO_BLOCK && back(t, from, *to) && !dominates(t, *to, from)) {
+                struct block *block = &t->block[*to];
+                const struct jit_insn *row = &t->row[block->first];
+                if (dispatches(t) && !block->target && !block->apart && !row->context && t->target_count < TARGETS) {
+                    block->target = true;
+                    t->target[t->target_count] = row->off;
+                    t->target_block[t->target_count++] = *to;
+                }
                 *to = NO_BLOCK;
                 any = true;
             }
@@ -417,16 +499,20 @@ static void edges(struct translation *t) {
     }
     for (u32 i = 0; i < t->order_count; i++)
         t->block[t->order[i]].merge = t->block[t->order[i]].preds > 1;
+    for (u32 i = 0; dispatches(t) && i < t->target_count; i++)
+        t->block[t->target_block[i]].merge = true;
+    t->block[t->order[0]].header |= dispatches(t);
 }
 
 static void needs(struct translation *t) {
     for (u32 i = t->order_count; i-- > 0;) {
         struct block *block = &t->block[t->order[i]];
         u32 most = 0;
-        for (u32 k = 0; k < 2; k++)
-            if (block->succ[k] != NO_BLOCK && !t->block[block->succ[k]].header &&
-                block->term != TERM_CALL)
-                most = max(most, (u32)t->block[block->succ[k]].need);
+        for (u32 k = 0; k < succ_count(t, block); k++) {
+            u16 to = succ_at(t, block, k);
+            if (to != NO_BLOCK && !t->block[to].header && block->term != TERM_CALL)
+                most = max(most, (u32)t->block[to].need);
+        }
         block->need = (u16)(block->count + most);
     }
 }
@@ -546,7 +632,7 @@ static void registers(struct translation *t) {
             struct block *block = &t->block[t->order[i]];
             u64 after = 0;
             bool ends = block->term == TERM_CALL || block->term == TERM_INDIRECT ||
-                        block->term == TERM_STOP;
+                        block->term == TERM_STOP || block->term == TERM_DISPATCH;
             bool returns = block->term == TERM_RETURN;
             for (u32 k = 0; k < 2; k++) {
                 bool edge = k == 0 ? !ends : block->term == TERM_BRANCH || block->term == TERM_GUESS;
@@ -575,7 +661,8 @@ static void registers(struct translation *t) {
 // compiled with it.
 static void keep_loop(struct translation *t) {
     bool within[REGION_BLOCKS] = {false}, any = false;
-    for (bool changed = true; changed;) {
+    t->loop = false;
+    for (bool changed = !dispatches(t); changed;) {
         changed = false;
         for (u32 i = 0; i < t->block_count; i++)
             for (u32 k = 0; k < 2 && !within[i]; k++) {
@@ -591,28 +678,50 @@ static void keep_loop(struct translation *t) {
                 t->block[i].succ[k] = NO_BLOCK;
 }
 
+// The block that all jumps through registers, and whoever enters the region, come to.
+static void dispatch_make(struct translation *t) {
+    u32 count = 0;
+    for (u32 i = 0; i < t->target_count && dispatches(t); i++) {
+        u16 block = block_of(t, (struct place){t->target[i], 0});
+        if (block == NO_BLOCK)
+            continue;
+        t->target[count] = t->target[i];
+        t->target_block[count++] = block;
+    }
+    t->target_count = count;
+    if (!dispatches(t))
+        return;
+    for (u32 i = 0; i < count; i++)
+        t->block[t->target_block[i]].target = true;
+    t->block[t->block_count++] = (struct block){
+        .first = (u16)t->row_count, .succ = {NO_BLOCK, NO_BLOCK}, .term = TERM_DISPATCH, .apart = true};
+}
+
 bool region_find(struct translation *t) {
-    struct place todo[256];
-    u32 todo_count = 1;
-    todo[0] = (struct place){0, 0};
-    t->insn_count = t->row_count = t->block_count = t->page_count = 0;
+    t->todo_count = t->target_count = 1;
+    t->todo[0] = (struct place){0, 0};
+    t->target[0] = 0;
+    if (t->instead)
+        targets_add(t, 0);
+    t->insn_count = t->row_count = t->block_count = t->page_count = t->seen_count = 0;
     t->context_count = 1;
     t->guesses = 0;
     t->context[0] = (struct context){0};
     t->floats = false;
     __builtin_memset(t->at, 0, sizeof t->at);
-    while (todo_count) {
-        struct place at = todo[0]; // what is near comes first
-        todo_count--;
-        for (u32 i = 0; i < todo_count; i++)
-            todo[i] = todo[i + 1];
-        walk(t, at, todo, &todo_count, lengthof(todo));
+    while (t->todo_count) {
+        struct place at = t->todo[0]; // what is near comes first
+        t->todo_count--;
+        for (u32 i = 0; i < t->todo_count; i++)
+            t->todo[i] = t->todo[i + 1];
+        walk(t, at);
     }
     if (!t->insn_count)
         return false;
     // In the order in which they were found, so the entry's is the first. One that grows too long
     // adds another.
-    for (u32 i = 0; i < t->insn_count && t->block_count < REGION_BLOCKS; i++)
+    u32 limit = dispatches(t) ? REGION_BLOCKS - 1 : PLAIN_BLOCKS;
+    for (u32 i = 0; i < t->insn_count && t->block_count < limit; i++)
         if (t->insn[i].leader)
             block_make(t, (struct place){t->insn[i].off, t->insn[i].context});
     for (u32 i = 0; i < t->block_count; i++) {
@@ -622,6 +731,7 @@ bool region_find(struct translation *t) {
         if (block->term == TERM_BRANCH)
             block->succ[1] = block_of(t, block->exit[1]);
     }
+    dispatch_make(t);
     keep_loop(t);
     do {
         order_make(t);

@@ -11,7 +11,8 @@ struct part {
     u16 times;
 };
 struct part_store {
-    u8 k, size, group;
+    u8 k, size;
+    u16 group;
     i16 off;
     struct part part;
 };
@@ -33,7 +34,7 @@ static u32 find_stores(const struct translation *t, const struct block *block, s
             bool stands = of.reg && of.times == times[of.reg];
             if (!stands)
                 of = (struct part){insn->rs2, 0, times[insn->rs2]};
-            stores[count++] = (struct part_store){(u8)k, (u8)size, (u8)group, t->group_off[block->first + k], of};
+            stores[count++] = (struct part_store){(u8)k, (u8)size, (u16)group, t->group_off[block->first + k], of};
         }
         u64 reads, writes;
         insn_registers(insn, &reads, &writes);

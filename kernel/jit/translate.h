@@ -3,15 +3,18 @@
 #include "jit.h"
 #include "wasm.h"
 
-#define REGION_INSNS 1000u
-#define REGION_BLOCKS 250u
+#define REGION_INSNS 7000u // of one that dispatches; of others PLAIN_INSNS
+#define REGION_BLOCKS 1700u
+#define PLAIN_INSNS 1000u
+#define PLAIN_BLOCKS 250u
 #define BLOCK_INSNS 200u // so that an index in a block fits 8 bits
 
 #define CONTEXTS 60u
 #define REGION_ROWS (REGION_INSNS + CONTEXTS) // a guessed call stands in two blocks
 #define HINTS 4096u
-#define SELF_CALLS 256u
-#define GROUPS 128u // of memory accesses
+#define SELF_CALLS 512u
+#define GROUPS 512u // of memory accesses
+#define TARGETS 200u // of jumps through registers
 #define LAST_PAGES 16u
 #define FIXED 64u
 #define WAYS_OUT 64u
@@ -50,6 +53,7 @@ enum term {
     TERM_GUESS,    // the call behind the block leads to a copy: succ[0] does so if it is as guessed, succ[1] calls
     TERM_RETURN,   // jalr at the end of a copy: succ[0] if it returns to where its call was
     TERM_STOP,     // the instruction behind the block is the interpreter's
+    TERM_DISPATCH, // goes on at that of the region's targets where pc is: where it begins, if it has some
 };
 
 enum { NO_BLOCK = 0xffff };
@@ -63,6 +67,7 @@ struct block {
     u32 kept; // of TERM_CALL: x registers that are as before when it is back, or the region is left
     bool apart; // one of the two behind TERM_GUESS: no place of its own
     bool reached, header, merge, leaves;
+    bool target;  // the dispatch leads here, with all registers in the context
     bool tight;   // is a loop by itself
     bool in_loop; // the innermost loop around it calls nothing
     bool loop_forgets; // of a loop's head: there is a call behind which nothing is known of the TLB
@@ -83,11 +88,19 @@ struct block {
     u32 word; // x registers that are sign-extended 32-bit values at the start
 };
 
+// Instructions' bytes of one page, as bits: one for each parcel.
+struct parcels {
+    i32 delta; // from the entry's page
+    u8 bit[PARCELS / 8];
+};
+
 struct translation {
     struct jit *jit;
     u64 pc; // of the entry
     struct region_page page[JIT_PAGES];
     u32 page_count;
+    struct parcels seen[JIT_PAGES]; // what was decoded when kept regions were made
+    u32 seen_count;
     struct context context[CONTEXTS];
     u32 context_count;
     u32 guesses; // copies whose call is a guess
@@ -95,7 +108,13 @@ struct translation {
     u32 insn_count;
     struct jit_insn row[REGION_ROWS]; // the same, block by block
     u32 row_count;
-    u16 at[4096]; // by place: index of the instruction + 1
+    u16 at[16384]; // by place: index of the instruction + 1
+    struct place todo[1024]; // what is still to be walked
+    u32 todo_count;
+    // Where jumps through registers have led, and the entry: in the region, if there are more than one.
+    i32 target[TARGETS];
+    u16 target_block[TARGETS];
+    u32 target_count;
     struct block block[REGION_BLOCKS];
     u32 block_count;
     u16 order[REGION_BLOCKS]; // blocks in reverse postorder
@@ -103,13 +122,14 @@ struct translation {
     u64 registers; // used anywhere
     u32 bases;     // x registers that calls leave alone, by convention, and addresses are relative to
     bool floats;   // assumes what float_begin tests
+    u32 instead;   // of this region: with what jumps through registers lead to
     bool loop;     // begins with one, and ends with it
     bool careful;  // right while fcsr.NX is clear, too
     // codegen.c
     struct code code;
     u8 local[64]; // of a register
     // memory.c: by instruction of `row`
-    u8 group[REGION_ROWS]; // of this access; NO_GROUP
+    u16 group[REGION_ROWS]; // of this access; NO_GROUP
     i16 group_off[REGION_ROWS];
     struct group {
         u16 root;      // value that the addresses are relative to
@@ -163,7 +183,7 @@ struct translation {
         u16 users;
     } way_out[WAYS_OUT];
     u32 way_out_count;
-    u16 label[REGION_BLOCKS * 3 + 2 * BLOCK_INSNS + WAYS_OUT]; // open blocks, outermost first: what a branch to each means
+    u16 label[REGION_BLOCKS * 3 + 2 * BLOCK_INSNS + WAYS_OUT + 2 * TARGETS]; // open blocks, outermost first: what a branch to each means
     u32 label_count;
     // Branches that hardly ever, or nearly always, are taken: for the engine. In order.
     struct hint {
@@ -171,10 +191,11 @@ struct translation {
         u8 member, likely;
     } hint[HINTS];
     u32 hint_count;
-    // Where functions name themselves, each in five bytes: a host that joins modules numbers them anew.
+    // Where functions name themselves or others, each in five bytes: a host that joins modules numbers them anew.
     struct self_call {
-        u32 offset; // in the function's body
-        u32 member;
+        u32 offset; // in the body of
+        u16 member;
+        u16 callee;
     } self_call[SELF_CALLS];
     u32 self_call_count;
     u8 *body; // of the function under way
@@ -182,6 +203,15 @@ struct translation {
 };
 
 enum { ROLE_PLAIN, ROLE_NOTHING, ROLE_WIDE, ROLE_LATER };
+
+// Where control goes from the block: NO_BLOCK, or a block.
+static inline bool dispatches(const struct translation *t) { return t->target_count > 1; }
+static inline u32 succ_count(const struct translation *t, const struct block *block) {
+    return block->term == TERM_DISPATCH ? t->target_count : 2;
+}
+static inline u16 succ_at(const struct translation *t, const struct block *block, u32 k) {
+    return block->term == TERM_DISPATCH ? t->target_block[k] : block->succ[k];
+}
 
 u32 translation_size(void);
 bool translate_module(struct jit *jit); // into jit->module; false: nothing came of it
@@ -196,10 +226,11 @@ u64 written_between(const struct translation *t, u16 from, u32 k);
 void insn_registers(const struct insn *insn, u64 *reads, u64 *writes);
 
 // listing.c
-void listing_region(struct translation *t);
+void listing_region(struct translation *t, i32 off); // whose entry is that far from t->pc
 void listing_block(struct translation *t, const struct block *block); // is written next
 
 // Write the function's body. False: no room.
 bool region_write(struct translation *t);
 void go_on_write(struct translation *t); // the bodies of the functions that every region leaves by
 void leave_write(struct translation *t);
+void inside_write(struct translation *t, u32 member, i32 off);

@@ -12,7 +12,7 @@ enum wasm_type { T_I32 = 0x7f, T_I64 = 0x7e, T_F32 = 0x7d, T_F64 = 0x7c, T_V128 
 
 enum wasm_op {
     W_UNREACHABLE = 0x00, W_BLOCK = 0x02, W_LOOP = 0x03, W_IF = 0x04, W_ELSE = 0x05, W_END = 0x0b,
-    W_BR = 0x0c, W_BR_IF = 0x0d, W_RETURN = 0x0f, W_CALL = 0x10, W_CALL_INDIRECT = 0x11,
+    W_BR = 0x0c, W_BR_IF = 0x0d, W_BR_TABLE = 0x0e, W_RETURN = 0x0f, W_CALL = 0x10, W_CALL_INDIRECT = 0x11,
     W_RETURN_CALL = 0x12, W_RETURN_CALL_INDIRECT = 0x13, W_DROP = 0x1a, W_SELECT = 0x1b,
     W_LOCAL_GET = 0x20, W_LOCAL_SET = 0x21, W_LOCAL_TEE = 0x22, W_GLOBAL_GET = 0x23,
     W_I32_LOAD = 0x28, W_I64_LOAD = 0x29, W_F32_LOAD = 0x2a, W_F64_LOAD = 0x2b,

@@ -86,7 +86,8 @@ def regions(module: bytes, listing: str) -> dict[str, str]:
     """
     listed = [part.splitlines() for part in listing.split("region ")[1:]]
     bodies = functions(module)[-len(listed) :] if listed else []  # behind what every module has
-    return {head: _beside(rest, body) for (head, *rest), body in zip(listed, bodies, strict=True)}
+    found = zip(listed, bodies, strict=True)  # one without blocks is a way into another
+    return {head: _beside(rest, body) for (head, *rest), body in found if rest}
 
 
 def _beside(listing: list[str], body: Function) -> str:
@@ -137,6 +138,10 @@ def _instruction(reader: Reader) -> str:
         return f"{INDEXED[op]} {reader.unsigned()}"
     if op in (0x02, 0x03, 0x04):
         return f"{ {2: 'block', 3: 'loop', 4: 'if'}[op] } {TYPES[reader.byte()]}".rstrip()
+    if op == 0x0E:  # and the label that all greater numbers mean
+        return " ".join(
+            ["br_table", *(str(reader.unsigned()) for _ in range(reader.unsigned() + 1))]
+        )
     if op in (0x11, 0x13):
         type, table = reader.unsigned(), reader.unsigned()
         return f"{'return_' if op == 0x13 else ''}call_indirect type={type} table={table}"

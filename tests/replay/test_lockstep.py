@@ -24,7 +24,15 @@ pytestmark = pytest.mark.native
 ALL = os.environ.get("EBB_LOCKSTEP") == "all"
 CONFORMANCE = HERE.parent / "conformance"
 SAMPLE = {
-    *("hot/highjump", "hot/pointer", "hot/frame", "hot/pages", "signals/frame", "signals/actions"),
+    *(
+        "hot/dispatch",
+        "hot/highjump",
+        "hot/pointer",
+        "hot/frame",
+        "hot/pages",
+        "signals/frame",
+        "signals/actions",
+    ),
     *("process/vfork", "process/threads"),
 }
 
@@ -98,6 +106,8 @@ def test_conformance_program(name, kernel, guest_folder, kernel_wasm, monkeypatc
     warm = lockstep(kernel, recorded, budgets(2), threshold=2, start=start, warm=cold.keeps)
     assert warm.counters["refused"] == 0
     assert bool(warm.counters["kept_regions"]) == bool(cold.keeps)
+    if name == "hot/dispatch":
+        assert sum(map(dispatching, cold.keeps)) > 2, "its jumps stay in regions"
 
 
 def test_what_is_hot_while_the_queue_is_full_is_compiled_later(
@@ -129,6 +139,21 @@ def test_shell_script(name, kernel, base_store, kernel_wasm, monkeypatch):
     assert cold.counters["refused"] == warm.counters["refused"] == 0
 
 
+def test_a_real_interpreter_dispatches(kernel, base_store, kernel_wasm, monkeypatch):
+    monkeypatch.setenv("EBB_KERNEL", str(kernel_wasm))
+
+    async def body(machine, mark):
+        mark("awk")
+        program = "BEGIN {while (i < 9000) {s += i++ % 7; if (s > 99) s -= length(s i)} print s}"
+        await machine.run("awk", program, timeout=300)
+
+    recorded = record(body, image="base", ram=256 << 20)
+    cold = lockstep(kernel, recorded, lambda: 400_000, threshold=20)
+    assert sum(map(dispatching, cold.keeps)) > 9, cold
+    warm = lockstep(kernel, recorded, lambda: 400_000, threshold=20, warm=cold.keeps)
+    assert cold.counters["refused"] == warm.counters["refused"] == 0
+
+
 def test_kept_code_of_other_bytes_is_not_run(kernel, base_store, kernel_wasm, monkeypatch):
     """Each record is changed in one byte: as if the program were another one, nearly the same."""
     monkeypatch.setenv("EBB_KERNEL", str(kernel_wasm))
@@ -145,6 +170,15 @@ def test_kept_code_of_other_bytes_is_not_run(kernel, base_store, kernel_wasm, mo
     assert 0 < outcome.counters["kept_regions"] < whole  # in each module one region is another's
 
 
+def dispatching(record: bytes) -> int:
+    """How many of a module's regions dispatch, or lead into one that does."""
+    at, count = 12, 0
+    while at < len(record):
+        count += record[at + 10] >> 2 & 1
+        at += int.from_bytes(record[at : at + 4], "little")
+    return count
+
+
 def region_count(record: bytes) -> int:
     return int.from_bytes(record[4:8], "little")
 
@@ -152,8 +186,8 @@ def region_count(record: bytes) -> int:
 def one_byte_changed(record: bytes) -> bytes:
     """Change the last byte of the first region's code; 12 bytes of the module's head come before it."""
     length = int.from_bytes(record[12:16], "little")
-    spans = record[12 + 11]
-    sizes = (record[12 + 12 + 8 * n + 4 : 12 + 12 + 8 * n + 8] for n in range(spans))
-    end = 12 + 12 + 8 * spans + sum(int.from_bytes(size, "little") for size in sizes)
+    spans = int.from_bytes(record[12 + 12 : 12 + 14], "little")
+    sizes = (record[12 + 20 + 8 * n + 4 : 12 + 20 + 8 * n + 8] for n in range(spans))
+    end = 12 + 20 + 8 * spans + sum(int.from_bytes(size, "little") for size in sizes)
     assert end <= 12 + length
     return record[: end - 1] + bytes([record[end - 1] ^ 1]) + record[end:]

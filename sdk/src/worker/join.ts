@@ -1,7 +1,7 @@
 /**
  * Several modules of compiled code as one, so that an engine which keeps machine code by module has one to keep. All
- * have the same types, imports and functions of their own; only calls of a function by itself know its number, and
- * where these are each module says (kernel/jit/module.c). The records of all lie in the section "ebb.kept".
+ * have the same types, imports and functions of their own; only calls of a function by itself or a neighbour know its
+ * number, and where these are each module says (kernel/jit/module.c). The records of all lie in the section "ebb.kept".
  */
 
 import type { Module } from "../code_store.js";
@@ -22,7 +22,7 @@ interface Parts {
   readonly common: readonly Uint8Array[];
   readonly bodies: readonly Uint8Array[];
   readonly hints: ReadonlyMap<number, Uint8Array>;
-  readonly self: readonly (readonly [region: number, offset: number])[];
+  readonly self: readonly (readonly [region: number, offset: number, callee: number])[];
 }
 
 class Reader {
@@ -94,7 +94,7 @@ function take({ record, module }: Module): Parts | null {
   const count = regionsOf(record);
   const common: Uint8Array[] = [];
   const hints = new Map<number, Uint8Array>();
-  let self: [number, number][] | null = null;
+  let self: [number, number, number][] | null = null;
   let bodies: Uint8Array[] = [];
   while (reader.more) {
     const [id] = reader.take(1);
@@ -105,7 +105,7 @@ function take({ record, module }: Module): Parts | null {
     }
     if (id !== Section.custom) continue;
     const name = new TextDecoder().decode(section.take(section.number()));
-    if (name === SELF) self = Array.from({ length: section.number() }, () => [section.number(), section.number()]);
+    if (name === SELF) self = Array.from({ length: section.number() }, () => [section.number(), section.number(), section.number()]);
     if (name !== HINTS) continue;
     for (let left = section.number(); left > 0; left--) {
       const which = section.number();
@@ -151,8 +151,8 @@ export function join(modules: readonly Module[]): Uint8Array<ArrayBuffer> | null
   for (const parts of alike) {
     const begin = count;
     const changed = parts.bodies.map((body) => body.slice());
-    for (const [region, offset] of parts.self) {
-      let value = base + begin + region;
+    for (const [region, offset, callee] of parts.self) {
+      let value = base + begin + callee;
       for (let at = 0; at < 5; at++, value >>>= 7) (changed[region] ?? new Uint8Array(0))[offset + at] = (value & 0x7f) | (at < 4 ? 0x80 : 0);
     }
     for (const [region, body] of changed.entries()) {

@@ -176,20 +176,12 @@ static void keep_and_take(struct jit *jit, u64 va, bool sparse) {
     map_pages(va, MADDR(code), sparse);
 }
 
-static void translate_some(FILE *out, u64 va, u32 entries, bool sparse) {
+static void module_check(FILE *out) {
     struct jit *jit = cache->jit;
-    for (u32 i = 0; i < entries; i++)
-        jit_hot(jit, va + below(sizeof code / 2) * 2, 0);
-    if (!jit->queue_count)
-        return;
-    jit->pending = translate_module(jit);
-    jit->raised = false;
-    if (!jit->pending)
-        return;
     const struct jit_module *module = &jit->module;
     check(module->count > 0 && module->count <= JIT_QUEUE, "members of a module");
-    check(module->bytes >= MADDR(jit->bytes) && module->len <= JIT_MODULE_BYTES &&
-              module->bytes + module->len <= MADDR(jit->bytes) + JIT_MODULE_BYTES,
+    check(module->bytes >= MADDR(jit->bytes) && module->len <= jit->bytes_max &&
+              module->bytes + module->len <= MADDR(jit->bytes) + jit->bytes_max,
           "a module lies in its room");
     made++;
     bytes += module->len;
@@ -201,6 +193,48 @@ static void translate_some(FILE *out, u64 va, u32 entries, bool sparse) {
     jit->module.ready = module->id;
     check(jit_arrived(jit) && jit_attention(jit), "when the host has it, the step ends");
     check(!k_jit_done(0, module->id, 1) && !jit_arrived(jit), "the module is taken");
+}
+
+// This region is left by jumps through registers often.
+static bool renew(u64 entry) {
+    cache->context->strays = ~0u;
+    cache->context->strayed = entry;
+    return jit_attention(cache->jit);
+}
+
+static u32 dispatching;
+
+static void renew_some(FILE *out, u64 va) {
+    struct jit *jit = cache->jit;
+    for (u32 i = 1, count = jit->region_count; i < count && i < 4 && jit->features & JIT_DISPATCH; i++) {
+        u64 pc = jit->region[i].pc;
+        for (u32 k = 0; k < below(2 * TARGETS); k++) {
+            u64 to = va + below(sizeof code / 2) * 2;
+            *led_slot(cache, pc, to) = pc << 32 | (u32)to;
+        }
+        if (!renew(pc))
+            continue;
+        module_check(out);
+        u32 now = jit_find(jit, jit->region[i].frame, jit->region[i].offset, 1);
+        if (now == i) // it has nothing that jumps through a register, or not where it could go on
+            continue;
+        check(jit->region[now].whole && jit->region[now].state == REGION_READY, "what takes its place dispatches");
+        dispatching++;
+    }
+}
+
+static void translate_some(FILE *out, u64 va, u32 entries, bool sparse) {
+    struct jit *jit = cache->jit;
+    for (u32 i = 0; i < entries; i++)
+        jit_hot(jit, va + below(sizeof code / 2) * 2, 0);
+    if (!jit->queue_count)
+        return;
+    jit->pending = translate_module(jit);
+    jit->raised = false;
+    if (!jit->pending)
+        return;
+    module_check(out);
+    renew_some(out, va);
     if (!out)
         keep_and_take(jit, va, sparse);
 }
@@ -214,18 +248,26 @@ static u64 number(const char *hex) {
     return value;
 }
 
-// Translate the code given in hexadecimal digits, and what is not given was never executed.
-static void translate_given(FILE *out, const char *hex, u32 offset, u64 va, const char *from, const char *to) {
+// Translate the code given in hexadecimal digits, and what is not given was never executed. `led`: where a jump through a
+// register is, and where it has led; if that is more than one place, the region is made anew with them.
+static void translate_given(FILE *out, const char *hex, u32 offset, u64 va, char **led) {
     u32 size = 0;
     for (; hex[0] && hex[1] && size < sizeof code - 4; hex += 2)
         code[size++] = (u8)(digit(hex[0]) << 4 | digit(hex[1]));
     map_pages(va, MADDR(code), false);
     for (u32 k = size / 2; k < PAGES * PARCELS; k++)
         *op_of(&cache->pages[k / PARCELS], k % PARCELS) = 0;
-    if (from && to)
-        *called_slot(cache, va + number(from)) = (va + number(from)) << 32 | (u32)(va + number(to));
+    u64 from = va + (led[0] ? number(led[0]) : 0);
+    bool dispatch = led[0] && led[1] && led[2];
+    if (led[0] && led[1] && !dispatch)
+        *called_slot(cache, from) = from << 32 | (u32)(va + number(led[1]));
+    for (u32 i = 1; dispatch && led[i]; i++)
+        *led_slot(cache, from, va + number(led[i])) = from << 32 | (u32)(va + number(led[i]));
     jit_hot(cache->jit, va + offset, 0);
-    check(translate_module(cache->jit), "a module is made");
+    cache->jit->pending = translate_module(cache->jit);
+    check(cache->jit->pending, "a module is made");
+    if (dispatch)
+        check(!k_jit_done(0, cache->jit->module.id, 1) && renew(va + offset), "and another one");
     printf("%.*s", (int)cache->jit->listing_len, cache->jit->listing);
     fwrite(&cache->jit->module.len, 4, 1, out);
     fwrite(MPTR(void, cache->jit->module.bytes), 1, cache->jit->module.len, out);
@@ -251,10 +293,11 @@ int main(int argc, char **argv) {
     host.hart[0]->tlb = &tlb;
     cache = host.hart[0]->cpu;
     check(!k_jit_start(0, 100, 4096, 1, JIT_TAIL_CALLS | JIT_RELAXED_MADD | JIT_LISTING), "compiled code starts");
+    cache->jit->features |= JIT_DISPATCH; // many harts have none
     if (argc > 3 && !strcmp(argv[2], "code")) {
-        const char *led[] = {argc > 7 ? argv[6] : NULL, argc > 7 ? argv[7] : NULL};
+        char *none[] = {NULL};
         translate_given(out, argv[3], argc > 5 ? (u32)number(argv[4]) : 0, argc > 5 ? number(argv[5]) : 0x10000,
-                        led[0], led[1]);
+                        argc > 6 ? argv + 6 : none);
         return 0;
     }
     for (u32 i = 0; i < count; i++) {
@@ -263,7 +306,7 @@ int main(int argc, char **argv) {
             below(2);
         fill(i % 4 == 3 ? 1 : i % 4);
         cpu_smp(host.hart[0], i % 5 == 4);
-        cache->jit->features = i % 3 ? JIT_TAIL_CALLS | JIT_RELAXED_MADD : 0;
+        cache->jit->features = (i % 3 ? JIT_TAIL_CALLS | JIT_RELAXED_MADD : 0) | (i % 4 ? JIT_DISPATCH : 0);
         u64 va = below(2) ? 0x10000 : (1ull << 47) - sizeof code;
         map_pages(va, MADDR(code), i & 1);
         for (u32 round = 0; round < 4; round++)
@@ -276,6 +319,7 @@ int main(int argc, char **argv) {
     if (out)
         fclose(out);
     check(made > count, "modules were made");
+    check(dispatching > count / 4, "regions that dispatch were made");
     check(out || kept_regions > count, "regions were kept");
     printf("%llu modules, %llu bytes, %llu regions kept\n", (unsigned long long)made, (unsigned long long)bytes,
            (unsigned long long)kept_regions);
