@@ -15,6 +15,8 @@
 #define ABSENT_MAX 64u // entries of a region one of whose pages this process has not touched
 #define QUEUE_ENOUGH 32u // for a module; fewer wait for more: an engine takes long to begin with one
 #define QUEUE_PATIENCE 256u // for so many slices at most, and no more than a low threshold asks for
+#define QUEUE_MODULE 4u // more of them for each module that there is: the next must be worth one more to load
+#define BUSY_ASKED 3u // so much hotter must be what is compiled while the compiler is at work
 #define EARLY_FIRST 8u // an entry for which there may be kept code asks again after twice as many
 
 static struct jit *jit_of(u32 id) {
@@ -114,6 +116,11 @@ u32 jit_hot(struct jit *jit, u64 pc, u32 early) {
         return kept == KEPT_LATER ? min(EARLY_FIRST << min(early, 20u), jit->threshold) : jit->threshold;
     if (jit->queue_count == JIT_QUEUE || !jit_can_pay(jit)) // what is hottest comes by again first
         return jit->threshold;
+    bool busy = !jit->pace && (jit->pending || jit->queue_count >= QUEUE_ENOUGH);
+    if (busy && !region->slot && region->asked + 1 < BUSY_ASKED) { // and is not made anew
+        region->asked++;
+        return jit->threshold;
+    }
     region->state = REGION_QUEUED;
     region->pc = pc;
     jit->queue[jit->queue_count++] = (u16)(region - jit->region);
@@ -137,7 +144,9 @@ static bool load(struct jit *jit) {
     return jit->loading && !jit->load_raised;
 }
 
-static u32 patience(const struct jit *jit) { return min(QUEUE_PATIENCE, jit->threshold / 8); }
+static u32 patience(const struct jit *jit) {
+    return min(QUEUE_PATIENCE, jit->threshold / 8) + QUEUE_MODULE * jit_modules(jit);
+}
 
 // Regions are left by jumps through registers often: the one that was left last is made anew, with what such jumps lead to. So is that,
 // if it was made when few of these places were known. The old one runs until the new one is ready.
@@ -185,7 +194,7 @@ bool jit_attention(struct jit *jit) {
         return false;
     }
     jit->pending = translate_module(jit);
-    jit->queue_age = jit->queue_count ? QUEUE_PATIENCE : 0; // what was left over has waited
+    jit->queue_age = jit->queue_count ? patience(jit) : 0; // what was left over has waited
     jit->raised = false;
     return jit->pending;
 }
@@ -320,10 +329,26 @@ __attribute__((export_name("j_call"))) i32 j_call(struct jit_context *context, i
     return interpret_for(hart_of(context)->cpu, fuel, pc, context->expect[depth], depth - 1, false);
 }
 
+// A region that had too little fuel to begin can with another slice.
+static bool begins_again(struct hart *hart, struct jit_context *context, i32 *fuel, u64 pc) {
+    const struct jit_jump *jump = &hart->cpu->jit->jump[(pc >> 1) % JIT_JUMPS];
+    i32 more = jump->pc == pc ? jit_refill(hart, *fuel) : *fuel;
+    if (more == *fuel)
+        return false;
+    *fuel = more;
+    context->reason = REASON_NONE;
+    context->pc = pc;
+    context->slot = jump->slot;
+    return true;
+}
+
 // The function under way goes on where there is no compiled code.
 __attribute__((export_name("j_continue"))) i32 j_continue(struct jit_context *context, i32 fuel,
                                                           i32 depth, u64 pc) {
-    return interpret_for(hart_of(context)->cpu, fuel, pc, context->expect[depth + 1], 0, true);
+    struct hart *hart = hart_of(context);
+    if (context->reason == REASON_FUEL && begins_again(hart, context, &fuel, pc))
+        return fuel;
+    return interpret_for(hart->cpu, fuel, pc, context->expect[depth + 1], 0, true);
 }
 
 // ---- The host ----------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ typedef i32 region_fn(struct jit_context *context, i32 fuel, i32 depth, u64 pc);
 #define JIT_DISPATCH_BYTES 0x100000u // of a module that dispatches
 #define JIT_LISTING_BYTES 0x80000u
 #define JIT_QUEUE 256u
-#define JIT_JUMPS 16384u // a power of two
+#define JIT_JUMPS 65536u // a power of two; with a quarter of it one in six regions of a large program had to share its entry
 #define JIT_PAGES 24u  // that one region's code may lie in, if it dispatches; else
 #define JIT_PAGES_PLAIN 8u
 #define RENEWALS 4u // of one region
@@ -48,6 +48,7 @@ struct region {
     bool loop; // holds nothing else
     bool careful; // is, or is to be, right while fcsr.NX is clear, too
     u8 misses;    // of one that is not: entries with NX clear
+    u8 asked;     // how often it was hot while the compiler had enough to do
     u8 renewals; // how often it was made anew, with more targets
     u8 absent;    // entries for which a page was not there
     u16 kept; // of whose modules the host has kept: number + 1
@@ -72,7 +73,7 @@ struct jit {
     u32 region_count;
     u32 *valid; // by region: the epoch in which it was found to be what is mapped, with its entry at region.pc
     struct jit_jump *jump;
-    u16 jump_used[64]; // the first that were filled in this epoch
+    u16 jump_used[2048]; // the first that were filled in this epoch
     u32 jump_count;    // how many were
     u16 hash[8192]; // of regions
     u16 queue[JIT_QUEUE];
@@ -128,6 +129,10 @@ static inline u32 jit_slot_known(struct jit *jit, u32 index, u64 pc) {
         return 0;
     jit->counters.entries++;
     return region->slot;
+}
+
+static inline u32 jit_modules(const struct jit *jit) { // that there are
+    return jit->counters.modules + jit->counters.kept_modules;
 }
 
 static inline u32 jit_state(const struct jit *jit, u32 index) { return jit->region[index].state; }

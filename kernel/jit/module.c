@@ -85,7 +85,8 @@ static void sections_head(struct code *code, u32 members) {
 }
 
 // More make whoever waits for the first of them wait for long.
-#define MODULE_INSNS 1200u
+#define MODULE_INSNS 1200u // of a module; of one among many more, for each costs its loading
+#define MODULE_INSNS_MOST 4800u
 #define HEAD_ROOM (2048u + HINTS * 5 + SELF_CALLS * 8) // sections before the code
 
 // The custom section metadata.code.branch_hint (proposal "branch hinting"), which engines may know.
@@ -190,6 +191,12 @@ static bool member_write(struct translation *t, u32 index) {
     return true;
 }
 
+// An engine that competes with harts gets little at a time.
+static u32 module_insns(const struct jit *jit) {
+    u32 more = jit->pace ? 0 : jit_modules(jit) * 16;
+    return min(MODULE_INSNS + more, MODULE_INSNS_MOST);
+}
+
 // The targets of the region that was written last are entries, too: each is a function that goes there.
 static void targets_write(struct translation *t, u32 index, u32 member) {
     struct jit *jit = t->jit;
@@ -238,14 +245,14 @@ bool translate_module(struct jit *jit) {
     leave_write(t);
     length_end(&t->code, length);
     kept_begin(jit);
-    u32 left = 0, insns = 0;
+    u32 left = 0, insns = 0, enough = module_insns(jit);
     i32 room = (i32)jit->bytes_max / (jit->features & JIT_DISPATCH ? 2 : 4); // for one region
     for (u32 i = 0; i < jit->queue_count; i++) {
         u32 index = jit->queue[i];
         struct region *region = &jit->region[index];
         if (region->state != REGION_QUEUED) // part of another one since
             continue;
-        if (t->code.end - t->code.at < room || insns > MODULE_INSNS || t->member_count == JIT_QUEUE) {
+        if (t->code.end - t->code.at < room || insns > enough || t->member_count == JIT_QUEUE) {
             jit->queue[left++] = (u16)index; // the next module's
             continue;
         }

@@ -134,7 +134,7 @@ class CodeStore:
     def save(self, modules: dict[bytes, bytes]) -> None:
         """Keep modules, by record. A folder that cannot be written only costs time."""
         with contextlib.suppress(OSError):
-            for path in self._used:
+            for path in tuple(self._used):  # harts still take modules
                 os.utime(path)
             if modules:
                 _write(self.folder, self._merged(modules))

@@ -17,8 +17,8 @@ from .abi import Abi, Buffer, Status, Struct
 
 NO_DEADLINE = (1 << 64) - 1
 JIT_SLOTS = 32768  # of a hart's function table, for compiled code
-JIT_THRESHOLD = 30000  # entries that make guest code worth an optimising compiler
-JIT_THRESHOLD_KEPT = 3000  # the same if later runs profit, too
+JIT_THRESHOLD = 10000  # entries that make guest code worth an optimising compiler, three times as many while it is at work
+JIT_THRESHOLD_KEPT = 1000  # the same if later runs profit, too
 JIT_EARLY = 1  # the same for code that was kept from an earlier run: it only must be loaded
 JIT_THRESHOLD_TIERED = 3000  # the same for an engine that compiles quickly at first
 JIT_PACE = 3_000  # ticks for each instruction compiled: such an engine's threads compete with harts

@@ -8,6 +8,7 @@ depends on it.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import queue
@@ -23,9 +24,12 @@ from . import assets, wasmtime_text
 from .code_store import CodeStore
 from .port import JIT_EARLY, JIT_SLOTS
 from .wasmtime_kernel import Instance, KernelModule, step_back
+from .wasmtime_pages import LargePages, make
 
 LIVE_MOST = 1000  # modules of one hart that the others are told of: records lie in private memory
+AHEAD = 8  # kept modules that are loaded beside one that was asked for: they were made one after the other
 SAVE_MODULES = 64  # so many new ones are written away before the machine ends
+SETTLED_S = 0.5  # after which large pages are made: a short program ends before
 
 TAIL_CALL_WAT = """(module (type $t (func)) (table 1 funcref)
   (func (type $t) (return_call_indirect (type $t) (i32.const 0))))"""
@@ -107,7 +111,9 @@ class Compiler:
         self.features = features(kernel) | (kernel.abi.const["JIT_LISTING"] if dump else 0)
         self.threshold = threshold
         self.on_refused = on_refused
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job | int | None] = queue.SimpleQueue()
+        self._pages = LargePages()
+        self._full: list[int] = []  # large pages to be made
         self._closed = False
         self._lock = threading.Lock()
         self._new: dict[bytes, bytes] = {}  # modules by record, to be kept
@@ -115,16 +121,27 @@ class Compiler:
         self._records_at: int | None = None
         self._harts = 0
         self.live: list[tuple[int, int]] = []  # records of new modules, for other harts to take
+        self._asked: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         threading.Thread(target=self._run, name="ebb-compiler", daemon=True).start()
+        if store is not None and store.modules:
+            threading.Thread(target=self._run_ahead, name="ebb-loader", daemon=True).start()
 
     def submit(self, job: Job) -> None:
         """Compile a module; the answer comes into the job's queue."""
         self._jobs.put(job)
 
+    def used(self, module: wasmtime.Module) -> None:
+        """A hart runs this module from now on."""
+        with self._lock:
+            full = self._pages.add(module)
+        for place in full:
+            self._jobs.put(place)
+
     def close(self) -> None:
         """Let the thread end after what it is compiling now; nobody waits for that."""
         self._closed = True
         self._jobs.put(None)
+        self._asked.put(None)
         self._save()
 
     def _save(self) -> None:
@@ -135,16 +152,24 @@ class Compiler:
 
     def kept(self, number: int) -> wasmtime.Module | None:
         """Load a module that was kept; None if that cannot be."""
-        with self._lock:
-            if number not in self._loaded and self.store is not None:
-                self._loaded[number] = self._load(self.store.code(number))
-            return self._loaded.get(number)
+        self._asked.put(number)
+        return self._load(number)
 
-    def _load(self, code: bytes | None) -> wasmtime.Module | None:
-        try:
-            return wasmtime.Module.deserialize(self.kernel.engine, code) if code else None
-        except wasmtime.WasmtimeError:
-            return None
+    def _load(self, number: int) -> wasmtime.Module | None:
+        if number not in self._loaded and self.store is not None:
+            module, code = None, self.store.code(number)
+            with contextlib.suppress(wasmtime.WasmtimeError):
+                module = wasmtime.Module.deserialize(self.kernel.engine, code) if code else None
+            with self._lock:
+                self._loaded.setdefault(number, module)
+        return self._loaded.get(number)
+
+    def _run_ahead(self) -> None:
+        step_back()
+        assert self.store is not None
+        while (number := self._asked.get()) is not None and not self._closed:
+            for one in range(number + 1, min(number + AHEAD, len(self.store.modules))):
+                self._load(one)
 
     def share(self, instance: Instance, record: bytes, module: wasmtime.Module) -> None:
         """Let the other harts have a module that one has asked for."""
@@ -174,20 +199,42 @@ class Compiler:
 
     def _run(self) -> None:
         step_back()
-        while (job := self._jobs.get()) is not None and not self._closed:
-            begin, module, text = time.perf_counter_ns(), None, ""
+        due = 0.0
+        while True:
             try:
-                module = wasmtime.Module(self.kernel.engine, job.code)
-            except wasmtime.WasmtimeError as error:
-                text = str(error)
-            spent = time.perf_counter_ns() - begin
-            job.reply.put(Compiled(job, module, text, spent))
-            job.arrived()
-            if module is not None and job.record and self.store is not None:
-                with self._lock:
-                    self._new[job.record] = bytes(module.serialize())
-                if len(self._new) >= SAVE_MODULES:
-                    self._save()
+                left = max(due - time.monotonic(), 0) if self._full else None
+                job = self._jobs.get(timeout=left)
+            except queue.Empty:
+                self._make_pages()
+                continue
+            if job is None or self._closed:
+                return
+            if isinstance(job, int):
+                due = due if self._full else time.monotonic() + SETTLED_S
+                self._full.append(job)
+            else:
+                self._compile(job)
+
+    def _make_pages(self) -> None:
+        full, self._full = self._full, []
+        for place in full:
+            if not self._closed:
+                make(place)
+
+    def _compile(self, job: Job) -> None:
+        begin, module, text = time.perf_counter_ns(), None, ""
+        try:
+            module = wasmtime.Module(self.kernel.engine, job.code)
+        except wasmtime.WasmtimeError as error:
+            text = str(error)
+        spent = time.perf_counter_ns() - begin
+        job.reply.put(Compiled(job, module, text, spent))
+        job.arrived()
+        if module is not None and job.record and self.store is not None:
+            with self._lock:
+                self._new[job.record] = bytes(module.serialize())
+            if len(self._new) >= SAVE_MODULES:
+                self._save()
 
 
 class CompiledCode:
@@ -246,6 +293,7 @@ class CompiledCode:
         if code is not None:
             try:
                 self._instance.add(code, module["slot"])
+                self._compiler.used(code)
             except (wasmtime.WasmtimeError, wasmtime.Trap, KeyError):
                 code = None
         self._instance.call("k_jit_done", self._hart, module["id"], int(code is not None))
@@ -277,6 +325,7 @@ class CompiledCode:
         if done.module is not None:
             try:
                 self._instance.add(done.module, done.job.slot)
+                self._compiler.used(done.module)
             except (wasmtime.WasmtimeError, wasmtime.Trap, KeyError) as failure:
                 error = str(failure)
         self._instance.call("k_jit_done", self._hart, done.job.id, int(not error))

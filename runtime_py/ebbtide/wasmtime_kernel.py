@@ -227,6 +227,7 @@ class Instance:
         )
         self._context = self._store._context()
         self._calls: dict[str, tuple[Any, Any, int]] = {}
+        self._linker: wasmtime.Linker | None = None
         if stack is not None:
             self.stack_set(stack)
 
@@ -244,20 +245,21 @@ class Instance:
 
     def add(self, module: wasmtime.Module, slot: int) -> None:
         """Instantiate a module of compiled code beside this instance; it fills table slots."""
-        imports: list[Any] = []
-        for item in module.imports:
-            match item.name:
-                case "memory":
-                    imports.append(self.memory.memory)
-                case "table":
-                    imports.append(self._exports[TABLE])
-                case "slot":
-                    kind = wasmtime.GlobalType(wasmtime.ValType.i32(), False)
-                    value = wasmtime.Val.i32(signed32(slot))
-                    imports.append(wasmtime.Global(self._store, kind, value))
-                case name:
-                    imports.append(self._exports[str(name)])
-        wasmtime.Instance(self._store, module, imports)
+        linker = self._linker = self._linker or self._make_linker()
+        kind = wasmtime.GlobalType(wasmtime.ValType.i32(), False)
+        value = wasmtime.Global(self._store, kind, wasmtime.Val.i32(signed32(slot)))
+        linker.define(self._store, "env", "slot", value)
+        linker.instantiate(self._store, module)
+
+    def _make_linker(self) -> wasmtime.Linker:
+        linker = wasmtime.Linker(self._store.engine)
+        linker.allow_shadowing = True  # each module has another `slot`
+        linker.define(self._store, "env", "memory", self.memory.memory)
+        linker.define(self._store, "env", "table", self._exports[TABLE])
+        for name, item in self._exports.items():
+            if name.startswith("j_"):
+                linker.define(self._store, "env", name, item)
+        return linker
 
     def call(self, name: str, *args: int) -> int:
         """Call an export. Arguments of any 32-bit sign; the result is unsigned."""

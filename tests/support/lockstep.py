@@ -58,6 +58,9 @@ class AtOnce(Compiler):
         if module is not None and job.record:
             self.keeps[job.record] = module
 
+    def used(self, module: wasmtime.Module) -> None:
+        pass
+
     def kept(self, number: int) -> wasmtime.Module | None:
         return self._warm[number][1]
 

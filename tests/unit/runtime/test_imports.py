@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[3] / "runtime_py" / "ebbtide"
-NATIVE = {"wasmtime_jit.py", "wasmtime_kernel.py", "wasmtime_port.py"}
+NATIVE = {f"wasmtime_{name}.py" for name in ("jit", "kernel", "pages", "port")}
 
 
 def imported(path: Path) -> set[str]:

@@ -11,13 +11,14 @@ import pytest
 wasmtime = pytest.importorskip("wasmtime")
 
 from ebbtide.abi import Status  # noqa: E402
+from ebbtide.code_store import CodeStore  # noqa: E402
 from ebbtide.errors import InternalError  # noqa: E402
 from ebbtide.fake_port import fake_abi_text  # noqa: E402
 from ebbtide.port import (  # noqa: E402
     JIT_SLOTS,
     Seat,
 )
-from ebbtide.wasmtime_jit import Compiler, features  # noqa: E402
+from ebbtide.wasmtime_jit import AHEAD, Compiler, features  # noqa: E402
 from ebbtide.wasmtime_kernel import KernelModule, SharedMemory  # noqa: E402
 from ebbtide.wasmtime_port import WasmtimePort  # noqa: E402
 
@@ -190,3 +191,15 @@ def test_a_port_without_a_compiler_starts_nothing(kernel):
     memory = SharedMemory(kernel, 16)
     WasmtimePort(kernel, memory, SEAT)
     assert memory.word(20) == 0
+
+
+def test_what_was_made_after_a_kept_module_is_loaded_beside_it(kernel, tmp_path):
+    code = bytes(wasmtime.Module(kernel.engine, GUEST).serialize())
+    CodeStore(tmp_path).save({b"record %d" % n: code for n in range(2 * AHEAD)})
+    compiler = Compiler(kernel, threshold=9, store=CodeStore(tmp_path))
+    assert compiler.kept(3) is not None
+    while len(compiler._loaded) < AHEAD:
+        pass
+    assert sorted(compiler._loaded) == list(range(3, 3 + AHEAD))
+    assert compiler.kept(2 * AHEAD) is None
+    compiler.close()
