@@ -282,7 +282,8 @@ u32 order_follow(struct hart *hart, u64 budget) {
     while (!log->event) {
         if ((hart->report.detail = jit_raise(hart->cpu->jit)))
             return STATUS_JIT_READY;
-        if (reached() || outbox_full() || atomic_load(&host.freeze))
+        if (reached() || outbox_full() || atomic_load(&host.freeze) ||
+            (hart->cpu->jit && jit_arrived(hart->cpu->jit)))
             break;
         if (place->inside) {
             order->paused = false;

@@ -232,10 +232,23 @@ static u32 decision(struct hart *hart) {
     return task->admission_status;
 }
 
+// Of harts that park one wakes for the next timer: the one that ran last, for its code is warm, or whoever is the first.
+static bool minds_time(struct hart *hart) {
+    if (hart->id == host.ran_last)
+        return true;
+    for (u32 i = 0; i < host.hart_count; i++) {
+        struct hart *other = host.hart[i];
+        if (other && other != hart && atomic_load(&other->where) == HART_PARKED &&
+            other->report.deadline_ns <= timer_next_ns())
+            return false;
+    }
+    return true;
+}
+
 // What a hart that goes away leaves to others. First it is known to be gone.
 static void hand_over(u32 status) {
     if (status == STATUS_CLONE_SPAWN || status == STATUS_EXECVE_SPAWN) // a policy is asked, and may be long
-        sched_ring();
+        sched_leave();
     mail_pass_on();
 }
 
@@ -411,6 +424,8 @@ __attribute__((export_name("k_step"))) u32 k_step(u32 id, u32 budget_lo, u32 bud
         order_end(hart, status != STATUS_READY && hart == host.running && host.idle >> id & 1);
     report_fill(hart, status);
     bool parks = host.idle >> id & 1;
+    if (parks && !minds_time(hart))
+        hart->report.deadline_ns = ~0ull;
     if (parks || status != STATUS_READY)
         atomic_store(&hart->where, parks ? HART_PARKED : HART_AWAY);
     if (!parks && status != STATUS_READY)

@@ -24,15 +24,23 @@ static const struct task *waits_for_hart(void) {
     return NULL;
 }
 
+static void ring(u32 hart) {
+    host.idle &= ~(1u << hart);
+    hart_ring(host.hart[hart]);
+}
+
 // It rings the hart that the task last ran on, if that is idle.
 void sched_ring(void) {
     const struct task *task = host.idle ? waits_for_hart() : NULL;
     host.queued = false;
-    if (!task)
-        return;
-    u32 hart = host.idle >> task->last_hart & 1 ? task->last_hart : (u32)__builtin_ctz(host.idle);
-    host.idle &= ~(1u << hart);
-    hart_ring(host.hart[hart]);
+    if (task)
+        ring(host.idle >> task->last_hart & 1 ? task->last_hart : (u32)__builtin_ctz(host.idle));
+}
+
+// The hart at hand goes away, perhaps for long: another one minds the time, and what waits.
+void sched_leave(void) {
+    if (host.idle && (kernel->run_count || timer_next_ns() != ~0ull))
+        ring((u32)__builtin_ctz(host.idle));
 }
 
 // For how many ticks guest code may run before this is to be asked again.

@@ -180,6 +180,7 @@ struct task {
 // sched.c
 void sched_enqueue(struct task *task); // make runnable
 void sched_ring(void);                 // an idle hart, if there is something for it
+void sched_leave(void);                // this hart goes away
 u64 sched_share(void);                 // fuel of guest code before that is due
 struct task *sched_pick(struct hart *hart);
 bool sched_apart(const struct hart *hart, const struct task *task); // not while another hart's task runs

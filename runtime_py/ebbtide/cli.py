@@ -333,7 +333,8 @@ def _add_run_options(run: argparse.ArgumentParser, but: Iterable[str] = ()) -> N
         "--harts",
         type=int,
         metavar="N",
-        help="processors, 1 to 6 (1; if not recorded, as the host has, at most 4)",
+        help="processors, 1 to 6 (as the host has, at most 2; 1 with --seed, --chaos, --time=virtual, "
+        "--jit=verify)",
     )
     add("--memory", type=size, default=1 << 30, metavar="SIZE",
                      help="memory, 64M or 1G, at least 16M (1G); the largest process is killed (137) "
@@ -371,7 +372,7 @@ def _add_run_options(run: argparse.ArgumentParser, but: Iterable[str] = ()) -> N
     add("--stats", action="store_true",
                      help="at the end, write to stderr what was run and what was compiled")  # fmt: skip
     add("--record", action=argparse.BooleanOptionalAction,
-                     help="record the run (the default but for --harts above 1 and --jit=verify); its id "
+                     help="record the run (the default but for --jit=verify); its id "
                      "goes to stderr first")  # fmt: skip
     add("--core", metavar="FILE", help="if a program crashes, replay the run to there "
                      "and write its ELF core (`ebb core` does it later)")  # fmt: skip

@@ -85,9 +85,8 @@ async def _run(options: argparse.Namespace) -> int:
     args = tuple(options.args)
     record = options.record
     placement = NativePlacement.beginning(options.snapshot)
-    harts = options.harts or 1  # of a machine that goes on, too
     if record is None:
-        record = harts == 1 and options.jit != "verify"
+        record = options.jit != "verify"
     if options.core and not record:
         raise EbbError("--core needs a recording: the core is made from it")
     machine = await Machine.boot(
@@ -112,8 +111,6 @@ async def _run(options: argparse.Namespace) -> int:
         on_log=partial(_log, everything=options.log),
         on_progress=_progress(),
     )
-    if options.record is None and harts > 1 and not options.quiet:
-        print(f"ebb: not recorded: {harts} harts", file=sys.stderr)
     recorder = getattr(placement, "recorder", None)
     options.run_id = machine.run_id
     if machine.run_id:

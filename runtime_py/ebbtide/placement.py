@@ -22,7 +22,7 @@ Progress: TypeAlias = Callable[[str, int, int], None]
 MEMORY = 1 << 30
 MEMORY_LEAST = 256 << 20  # of what a host refuses, half is asked for, down to this
 MEMORY_MIN = 16 << 20  # less holds no image
-HARTS_MOST = 4
+HARTS_MOST = 2  # unless more are asked for: with four their own memory leaves no room for file data
 JIT_MODES = ("on", "off", "verify")
 JIT = "on"  # unless a machine is booted otherwise
 
@@ -130,15 +130,16 @@ class Options:
         return replace(self, memory=memory, mounts=mounts)
 
     def harts_wanted(self, cores: int) -> int:
-        """Return how many harts step: one when recorded, unless more are asked for, to verify, or in
-        virtual time.
+        """Return how many harts step: one to verify, and in virtual time; and unless more are asked for,
+        one with a seed or chaos, for what they choose is to come out the same each time.
         """
         one = self.jit == "verify" or self.time == "virtual"
         if self.time not in ("host", "virtual"):
             raise ValueError(f"time is host or virtual, not {self.time!r}")
         if one and self.harts not in (None, 1):
             raise ValueError("a verified machine, and one in virtual time, has one hart")
-        return 1 if one else self.harts or (1 if self.record else min(cores, HARTS_MOST))
+        chosen = self.seed is not None or self.chaos is not None
+        return 1 if one else self.harts or (1 if chosen else min(cores, HARTS_MOST))
 
 
 def about_chaos(options: Options) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 
 from ebbtide.abi import Status
 from ebbtide.image_store import empty_index
-from ebbtide.port import Wake
+from ebbtide.port import NO_DEADLINE, Wake
 from ebbtide.wasmtime_kernel import KernelModule
 from ebbtide.wasmtime_port import WasmtimePort
 
@@ -100,3 +100,31 @@ def test_a_call_runs_where_it_was_delivered(harts: Harts) -> None:
     harts.drain()
     assert [(ended.id, ended.result) for ended in harts.ended] == [(1, 1)]
     assert harts.rung() == []  # nobody else was woken for it
+
+
+def test_one_hart_wakes_for_a_timer(harts: Harts) -> None:
+    nanosleep, second = 101, (1).to_bytes(8, "little") + bytes(8)
+    harts.host.post(harts.events.call(1, nanosleep, (0, 0), window_args=1, data=second))
+    for _ in range(2):  # whoever wakes meanwhile
+        for hart in range(3):
+            harts.turn(hart)
+    deadlines = [port.report().deadline_ns for port in harts.ports]
+    assert len([one for one in deadlines if one != NO_DEADLINE]) == 1
+    [wakes] = [hart for hart, one in enumerate(deadlines) if one != NO_DEADLINE]
+    harts.ports[wakes].deliver(harts.events.clock(2_000_000_000, 1 << 24))
+    harts.turn(wakes)
+    harts.drain()
+    assert [(ended.id, ended.result) for ended in harts.ended] == [(1, 0)]
+
+
+def test_a_sooner_timer_is_minded_by_who_set_it(harts: Harts) -> None:
+    nanosleep = 101
+    for id, seconds in enumerate((5, 1), 1):
+        harts.host.post(
+            harts.events.call(
+                id, nanosleep, (0, 0), window_args=1, data=seconds.to_bytes(8, "little") + bytes(8)
+            )
+        )
+        harts.turn(id)
+    deadlines = [port.report().deadline_ns for port in harts.ports]
+    assert min(deadlines) < 2_000_000_000

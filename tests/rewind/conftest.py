@@ -40,7 +40,7 @@ def runs() -> Iterator[RunStore]:
         yield store
 
 
-@pytest.fixture(scope="session", params=[(), ("--record", "--harts", "2")], ids=["one", "two"])
+@pytest.fixture(scope="session", params=[("--harts", "1"), ("--harts", "2")], ids=["one", "two"])
 def crash(
     request: pytest.FixtureRequest, guest_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> str:

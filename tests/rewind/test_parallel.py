@@ -157,7 +157,7 @@ def test_what_processes_see_of_one_another_comes_out_again(
 
 def test_the_command_records_several_harts(ebb: Ebb) -> None:
     script = "f() { seq $1 | sort -r | md5sum; }; f 20000 & f 30000 & wait; date +%N; exit 3"
-    ran = ebb("run", "-q", "--record", "--harts", "2", "--", "sh", "-c", script)
+    ran = ebb("run", "-q", "--harts", "2", "--", "sh", "-c", script)
     assert ran.returncode == 3, ran.stderr
     again = ebb("replay")
     assert (again.returncode, again.stdout) == (0, ran.stdout), again.stderr
@@ -175,7 +175,7 @@ def test_a_machine_goes_on_from_any_moment(ebb: Ebb) -> None:
     """Whatever its harts were at, the programs end as they did; the copy has one hart, and is recorded."""
     count = "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); done; seq $1 | sort -r | md5sum > /tmp/$1"
     script = f"f() {{ {count}; mv /tmp/$1 /$1; }}; f 2000 & f 3000 & wait"
-    assert ebb("run", "-q", "--record", "--harts", "2", "--", "sh", "-c", script).returncode == 0
+    assert ebb("run", "-q", "--harts", "2", "--", "sh", "-c", script).returncode == 0
     end = json.loads(ebb("describe", "run", "-o", "json").stdout)["ticks"]
     run = json.loads(ebb("get", "runs", "-o", "json").stdout)[0]["id"]
     look = "for f in 2000 3000; do while ! [ -e /$f ]; do sleep 0.01; done; cat /$f; done"
@@ -220,7 +220,7 @@ def test_a_machine_goes_on_from_any_moment(ebb: Ebb) -> None:
 def test_a_run_of_several_harts_is_looked_into_as_any(ebb: Ebb, tmp_path: Path) -> None:
     script = "i=0; while [ $i -lt 2000 ]; do i=$((i+1)); done; sleep 0.05; cat /etc/hostname"
     both = f"sh -c '{script}' & sh -c '{script}' & wait"
-    assert ebb("run", "-q", "--record", "--harts", "2", "--", "sh", "-c", both).returncode == 0
+    assert ebb("run", "-q", "--harts", "2", "--", "sh", "-c", both).returncode == 0
     for kind in ("cpu", "offcpu"):
         one, again = (ebb("profile", "--type", kind, "-o", "collapsed").stdout for _ in range(2))
         assert one == again != b""

@@ -57,11 +57,29 @@ def test_a_machine_that_differs_is_found_and_its_page_named(ebb, tmp_path):
 
 def test_what_is_not_recorded_leaves_nothing(ebb):
     assert ebb("run", "--no-record", "--", "true").stderr == b""
-    assert b"not recorded: 2 harts" in ebb("run", "--harts", "2", "--", "true").stderr
     virtual = "--record", "--harts", "2", "--time", "virtual"
     assert ebb("run", *virtual, "--", "true").returncode == 125
     none = ebb("replay")
     assert none.returncode == 125 and b"nothing has been recorded yet" in none.stderr
+
+
+def test_a_run_has_all_processors_but_where_a_seed_is_to_choose(ebb):
+    all_of_them = b"%d\n" % min(os.cpu_count(), 2)
+    for options, expected in (
+        ((), all_of_them),
+        (("--no-record",), all_of_them),
+        (("--harts", "1"), b"1\n"),
+        (("--harts", "3"), b"3\n"),
+        (("--seed", "1"), b"1\n"),
+        (("--seed", "1", "--harts", "2"), b"2\n"),
+        (("--chaos", "sched"), b"1\n"),
+        (("--time", "virtual"), b"1\n"),
+        (("--jit", "verify"), b"1\n"),
+    ):
+        ran = ebb("run", *options, "--", "nproc")
+        assert (ran.returncode, ran.stdout) == (0, expected), (options, ran.stderr)
+        if "--no-record" not in options and "verify" not in options:
+            assert ebb("replay").stdout == expected
 
 
 def test_the_id_goes_where_it_is_wanted(ebb, tmp_path):
