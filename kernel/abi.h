@@ -7,8 +7,8 @@
 #include "types.h"
 
 #define ABI_VERSION 1
-#define MACHINE_BASE 0x04000000u // first byte of the machine region; below it everything is private
-#define HART_MAX 6 // a hart's caches take some 9 MiB of the private region
+#define MACHINE_BASE 0x08000000u // first byte of the machine region; below it everything is private
+#define HART_MAX 6 // a hart's caches take some 15 MiB of the private region
 #define CALL_WINDOW 0x80000u // bytes of memory that one agent call can read and write (512 KiB)
 
 // ---- Statuses of k_step (docs/architecture.md) -------------------------------------------------

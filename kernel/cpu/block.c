@@ -10,7 +10,7 @@ _Alignas(64) u64 register_file[HART_MAX * CONTEXT_WORDS];
 // runs in a while are 600,000 ops or more; half of that is decoded a hundred times over.
 static const struct {
     u32 harts, ops, parts;
-} sizes[] = {{1, 0x100000, 0x6000}, {2, 0xa0000, 0x4000}, {4, 0x48000, 0x1e00}, {HART_MAX, 0x28000, 0x1000}};
+} sizes[] = {{1, 0x100000, 0x6000}, {2, 0xa0000, 0x4000}, {4, 0x50000, 0x2000}, {HART_MAX, 0x28000, 0x1000}};
 
 enum { RUN_PARTS = RUN_MAX * 4 / (2 * PART) + 1 }; // that one run can lie in
 

@@ -675,8 +675,6 @@ static void as_guessed(struct translation *t, const struct jit_insn *call) {
 
 // A jump through a register, at `off`, leaves the region for the pc in TEMP_A: that is noted for when it is made anew.
 static void stray(struct translation *t, i32 off) {
-    if (!(t->jit->features & JIT_DISPATCH))
-        return;
     get(t, L_CONTEXT);
     get(t, L_CONTEXT);
     mem(t, W_I32_LOAD, 2, CONTEXT(strays));

@@ -11,7 +11,6 @@
 
 #define NX_MISSES_MAX 32
 #define STRAYS 1000u // times the threshold
-#define DISPATCH_HARTS 2u // many have little memory each
 #define ABSENT_MAX 64u // entries of a region one of whose pages this process has not touched
 #define QUEUE_ENOUGH 32u // for a module; fewer wait for more: an engine takes long to begin with one
 #define QUEUE_PATIENCE 256u // for so many slices at most, and no more than a low threshold asks for
@@ -364,10 +363,6 @@ __attribute__((export_name("k_jit_start"))) u32 k_jit_start(u32 id, u32 slot, u3
         return (u32)-ENOMEM;
     *jit = (struct jit){
         .hart = hart, .cache = hart->cpu, .threshold = max(threshold, 1u), .features = features & ~(u32)JIT_LISTING};
-    u32 harts = 0;
-    for (u32 i = 0; i < HART_MAX; i++)
-        harts += host.hart[i] != NULL;
-    jit->features |= harts > DISPATCH_HARTS ? 0 : JIT_DISPATCH;
     jit->slot_first = jit->slot_next = slot;
     jit->slot_end = slot + count;
     jit->region_count = jit->module_id = 1;
@@ -376,8 +371,7 @@ __attribute__((export_name("k_jit_start"))) u32 k_jit_start(u32 id, u32 slot, u3
     jit->valid = palloc(JIT_REGIONS * sizeof *jit->valid);
     jit->jump = id ? palloc(JIT_JUMPS * sizeof *jit->jump) : first_jump;
     jit->translation = palloc(translation_size());
-    jit->bytes_max = jit->features & JIT_DISPATCH ? JIT_DISPATCH_BYTES : JIT_MODULE_BYTES;
-    jit->bytes = palloc(jit->bytes_max);
+    jit->bytes = palloc(JIT_MODULE_BYTES);
     jit->listing = features & JIT_LISTING ? palloc(JIT_LISTING_BYTES) : NULL;
     if (!jit->region || !jit->valid || !jit->jump || !jit->translation || !jit->bytes || !jit->record)
         return (u32)-ENOMEM;

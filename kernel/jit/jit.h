@@ -13,8 +13,7 @@
 typedef i32 region_fn(struct jit_context *context, i32 fuel, i32 depth, u64 pc);
 
 #define JIT_REGIONS 16384u
-#define JIT_MODULE_BYTES 0x60000u
-#define JIT_DISPATCH_BYTES 0x100000u // of a module that dispatches
+#define JIT_MODULE_BYTES 0x100000u
 #define JIT_LISTING_BYTES 0x80000u
 #define JIT_QUEUE 256u
 #define JIT_JUMPS 65536u // a power of two; with a quarter of it one in six regions of a large program had to share its entry
@@ -59,8 +58,6 @@ struct region {
 };
 enum { REGION_NONE, REGION_QUEUED, REGION_WAITING, REGION_READY, REGION_REFUSED };
 
-enum { JIT_DISPATCH = 1 << 8 }; // in features: there is memory for regions that dispatch
-
 struct jit {
     struct hart *hart;
     struct cpu_cache *cache;
@@ -82,7 +79,6 @@ struct jit {
     bool raised;  // which has been told
     u16 pending_region[JIT_QUEUE]; // its regions, in order of slots
     u8 *bytes;                     // where modules are written
-    u32 bytes_max;
     struct jit_module module;
     struct kept *kept; // NULL: nothing is kept from other runs
     struct jit_module load; // of these, is asked of the host

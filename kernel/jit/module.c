@@ -236,7 +236,7 @@ bool translate_module(struct jit *jit) {
     struct translation *t = jit->translation;
     t->jit = jit;
     u8 *bytes = jit->bytes;
-    t->code = (struct code){bytes + HEAD_ROOM, bytes + HEAD_ROOM, bytes + jit->bytes_max, false};
+    t->code = (struct code){bytes + HEAD_ROOM, bytes + HEAD_ROOM, bytes + JIT_MODULE_BYTES, false};
     t->member_count = t->hint_count = t->self_call_count = jit->listing_len = 0;
     u8 *length = length_begin(&t->code);
     go_on_write(t);
@@ -246,7 +246,7 @@ bool translate_module(struct jit *jit) {
     length_end(&t->code, length);
     kept_begin(jit);
     u32 left = 0, insns = 0, enough = module_insns(jit);
-    i32 room = (i32)jit->bytes_max / (jit->features & JIT_DISPATCH ? 2 : 4); // for one region
+    i32 room = (i32)(JIT_MODULE_BYTES / 2); // for one region
     for (u32 i = 0; i < jit->queue_count; i++) {
         u32 index = jit->queue[i];
         struct region *region = &jit->region[index];

@@ -333,7 +333,7 @@ def _add_run_options(run: argparse.ArgumentParser, but: Iterable[str] = ()) -> N
         "--harts",
         type=int,
         metavar="N",
-        help="processors, 1 to 6 (as the host has, at most 2; 1 with --seed, --chaos, --time=virtual, "
+        help="processors, 1 to 6 (as the host has, at most 4; 1 with --seed, --chaos, --time=virtual, "
         "--jit=verify)",
     )
     add("--memory", type=size, default=1 << 30, metavar="SIZE",

@@ -22,7 +22,7 @@ Progress: TypeAlias = Callable[[str, int, int], None]
 MEMORY = 1 << 30
 MEMORY_LEAST = 256 << 20  # of what a host refuses, half is asked for, down to this
 MEMORY_MIN = 16 << 20  # less holds no image
-HARTS_MOST = 2  # unless more are asked for: with four their own memory leaves no room for file data
+HARTS_MOST = 4  # unless more are asked for
 JIT_MODES = ("on", "off", "verify")
 JIT = "on"  # unless a machine is booted otherwise
 

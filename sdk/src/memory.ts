@@ -9,7 +9,7 @@ import { BrowserError } from "./errors.js";
 const PAGE = 65536;
 const MIB = 1 << 20;
 /** Bytes below the machine region: the kernel's own data, stacks and caches (MACHINE_BASE in abi.h). */
-const PRIVATE = 64 * MIB;
+const PRIVATE = 128 * MIB;
 /** What is reserved: the first that the browser gives. */
 const RESERVATIONS = [4096 * MIB, 2048 * MIB, 1024 * MIB, 512 * MIB] as const;
 /** Less holds no image. */

@@ -64,7 +64,7 @@ def test_what_is_not_recorded_leaves_nothing(ebb):
 
 
 def test_a_run_has_all_processors_but_where_a_seed_is_to_choose(ebb):
-    all_of_them = b"%d\n" % min(os.cpu_count(), 2)
+    all_of_them = b"%d\n" % min(os.cpu_count(), 4)
     for options, expected in (
         ((), all_of_them),
         (("--no-record",), all_of_them),

@@ -90,6 +90,6 @@ def test_a_page_that_a_process_never_touches_stops_no_compiled_code_for_long() -
         before = machine.stats()
         assert machine.run("/program", "once", timeout=300).exit_code == 0
         stats = machine.stats()
-    assert stats.stale - before.stale < 1000
+    assert stats.stale - before.stale < 10_000
     ran = stats.instructions - before.instructions
     assert (stats.compiled_instructions - before.compiled_instructions) * 10 > ran * 9

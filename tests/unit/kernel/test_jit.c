@@ -180,8 +180,8 @@ static void module_check(FILE *out) {
     struct jit *jit = cache->jit;
     const struct jit_module *module = &jit->module;
     check(module->count > 0 && module->count <= JIT_QUEUE, "members of a module");
-    check(module->bytes >= MADDR(jit->bytes) && module->len <= jit->bytes_max &&
-              module->bytes + module->len <= MADDR(jit->bytes) + jit->bytes_max,
+    check(module->bytes >= MADDR(jit->bytes) && module->len <= JIT_MODULE_BYTES &&
+              module->bytes + module->len <= MADDR(jit->bytes) + JIT_MODULE_BYTES,
           "a module lies in its room");
     made++;
     bytes += module->len;
@@ -208,7 +208,7 @@ static u32 dispatching;
 
 static void renew_some(FILE *out, u64 va) {
     struct jit *jit = cache->jit;
-    for (u32 i = 1, count = jit->region_count; i < count && i < 4 && jit->features & JIT_DISPATCH; i++) {
+    for (u32 i = 1, count = jit->region_count; i < count && i < 4; i++) {
         u64 pc = jit->region[i].pc;
         for (u32 k = 0; k < below(2 * TARGETS); k++) {
             u64 to = va + below(sizeof code / 2) * 2;
@@ -295,7 +295,6 @@ int main(int argc, char **argv) {
     host.hart[0]->tlb = &tlb;
     cache = host.hart[0]->cpu;
     check(!k_jit_start(0, 100, 4096, 1, JIT_TAIL_CALLS | JIT_RELAXED_MADD | JIT_LISTING), "compiled code starts");
-    cache->jit->features |= JIT_DISPATCH; // many harts have none
     if (argc > 3 && !strcmp(argv[2], "code")) {
         char *none[] = {NULL};
         translate_given(out, argv[3], argc > 5 ? (u32)number(argv[4]) : 0, argc > 5 ? number(argv[5]) : 0x10000,
@@ -308,7 +307,7 @@ int main(int argc, char **argv) {
             below(2);
         fill(i % 4 == 3 ? 1 : i % 4);
         cpu_smp(host.hart[0], i % 5 == 4);
-        cache->jit->features = (i % 3 ? JIT_TAIL_CALLS | JIT_RELAXED_MADD : 0) | (i % 4 ? JIT_DISPATCH : 0);
+        cache->jit->features = i % 3 ? JIT_TAIL_CALLS | JIT_RELAXED_MADD : 0;
         u64 va = below(2) ? 0x10000 : (1ull << 47) - sizeof code;
         map_pages(va, MADDR(code), i & 1);
         for (u32 round = 0; round < 4; round++)
