@@ -180,10 +180,10 @@ def test_memory_is_reserved_from_4_GiB_down_and_the_guest_has_what_was_asked_for
     for asked, memory, inside, _ in seen:
         assert asked == [4096] or asked == [4096, 2048, 1024, 512]
         assert memory * 0.9 <= inside <= memory
-    assert [memory for _, memory, _, _ in seen] == [192, 192, 448]  # 512 less the kernel's own
+    assert [memory for _, memory, _, _ in seen] == [192, 192, 384]  # 512 less the kernel's own
     assert [len(asked) for asked, _, _, _ in seen] == [1, 4, 4]
     assert [said for _, _, _, said in seen[:2]] == ["", ""]
-    assert "refused 1024 MiB" in seen[2][3] and "has 448 MiB" in seen[2][3]
+    assert "refused 1024 MiB" in seen[2][3] and "has 384 MiB" in seen[2][3]
 
 
 # ---- Tabs ---------------------------------------------------------------------------------------

@@ -155,7 +155,7 @@ def test_panic_is_shown_and_the_memory_can_be_downloaded(fresh_page: Page, base_
     fresh_page.wait_for_function("document.body.dataset.state === 'ready'", timeout=STARTED_MS)
     error = fresh_page.evaluate(
         """async () => {
-            const machine = 0x04000000; // where the machine's own data begins: spoil it
+            const machine = 0x08000000; // where the machine's own data begins: spoil it
             new Uint8Array(window.machineMemory.buffer, machine, 1 << 16).fill(0xff);
             return window.sdk.run("true").catch((error) => ({ name: error.name, report: error.report }));
         }"""

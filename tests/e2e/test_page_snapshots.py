@@ -173,10 +173,10 @@ RESTORE = """
         const begin = performance.now();
         const { key, head } = await call("open", arg);
         found.open.push(performance.now() - begin);
-        const pages = (64 << 20) / 65536 + head.about.ram / 65536;
+        const pages = (128 << 20) / 65536 + head.about.ram / 65536;
         const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
         const middle = performance.now();
-        await call("fill", key, memory, 64 << 20);
+        await call("fill", key, memory, 128 << 20);
         found.fill.push(performance.now() - middle);
     }
     worker.terminate();
