@@ -320,6 +320,7 @@ struct report {
     u32 outbox;   // bytes waiting in the outbox
     u32 detail;
     u64 moment;   // where that is in the run: the tick, but for several harts that are recorded or replayed
+    u64 order;    // order_log.head at that moment
 };
 
 // Private counters that tests read (struct host), and pages: is the machine at rest? Never part of a decision.
