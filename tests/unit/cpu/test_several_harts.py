@@ -91,7 +91,7 @@ def test_a_page_that_a_process_never_touches_stops_no_compiled_code_for_long() -
         before = machine.stats()
         assert machine.run("/program", "once", timeout=300).exit_code == 0
         stats = machine.stats()
-    anew = stats.regions - before.regions  # calls behind these wait for the compiler
-    assert anew > 0 and stats.stale - before.stale == anew * ABSENT_MAX
+    # Each region misses it so often, and no more; calls behind these wait for the compiler, and look at nothing.
+    assert 0 < stats.stale - before.stale <= before.regions * ABSENT_MAX
     ran = stats.instructions - before.instructions
     assert (stats.compiled_instructions - before.compiled_instructions) * 10 > ran * 9
