@@ -10,7 +10,7 @@
 #include "../lib/heap.h"
 
 #define NX_MISSES_MAX 32
-#define CROSSED_MAX 64u // ways out of a region because a stack frame crosses pages
+#define CROSSED_MAX 250u // ways out of a region because a stack frame crosses pages
 #define CROSSED_TIME 26 // within 2 to the power of so many ticks
 #define STRAYS 1000u // times the threshold
 #define ABSENT_MAX 64u // entries of a region one of whose pages this process has not touched
