@@ -153,7 +153,7 @@ struct translation {
         i16 low_imm;   // of its accesses
         u8 last;       // number of the last page to look at first; 0: none
         bool write, shared;
-        bool crosses;  // perhaps a page: the local is 0 if it does
+        bool crosses;  // perhaps a page, and the local is 0 if it does; else the region is left
     } groups[GROUPS];
     u32 group_count, group_locals, last_count;
     struct value {

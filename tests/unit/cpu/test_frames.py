@@ -49,4 +49,7 @@ def test_a_frame(reach: int, kernel_wasm: Path, monkeypatch: pytest.MonkeyPatch)
         machine.fs.write_file("/program", image, mode=0o755)
         assert machine.run("/program", timeout=300).exit_code == 0
         stats = machine.stats()
-    assert stats.compiled_instructions * 10 > stats.instructions * 9
+    if (
+        reach % 8 == 0
+    ):  # else one access crosses them by itself, which is always left to the interpreter
+        assert stats.compiled_instructions * 10 > stats.instructions * 9
