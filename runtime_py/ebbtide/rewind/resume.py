@@ -47,7 +47,7 @@ class Snapshots:
     """Takes snapshots of one machine, and finds those of the user's store."""
 
     def __init__(self, store: RunStore | None = None) -> None:
-        self.store = store or RunStore(assets.runs_folder())
+        self.store = store or RunStore(assets.snapshots_folder())
         self._kept = SnapshotStore(self.store)
         self._tracker: Tracker | None = None
 
