@@ -6,11 +6,11 @@
 // that a region does can make a check untrue, but calls. Where the address is known when the block begins, and the block
 // is in a loop or has several of the group, it is checked there: in loops against the page that was found last, which
 // needs no look at the TLB. A group can fail only because it crosses pages: then another version of the block has each
-// access checked by itself. A stack frame hardly ever does, and where it does, it always does: so there is no such version
-// for it, until its region has been left for that reason often and is made anew.
+// access checked by itself. Stack frames, and what lies between two multiples of 16, hardly ever do: so there is no such version
+// for them, until their region has been left for that reason often and is made anew.
 #include "codegen.h"
 
-enum { NO_GROUP = 0xffff, GROUP_SPAN = 512 };
+enum { NO_GROUP = 0xffff, GROUP_SPAN = 512, OBJECT = 16 };
 // Roots of values (see below): what instructions have left in registers, what was in them when a block began, pages that
 // addresses made of constants lie in.
 enum { ROOT_BLOCKS = 8192, ROOT_FIXED = ROOT_BLOCKS + REGION_BLOCKS * REG_F };
@@ -85,17 +85,22 @@ static void loop_find(struct translation *t, u16 head) {
 static bool has_group(const u64 *set, u32 number) { return set[number / 64] >> number % 64 & 1; }
 static void add_group(u64 *set, u32 number) { set[number / 64] |= 1ull << number % 64; }
 
-// Is it taken to lie in one page?
-static bool is_frame(const struct translation *t, const struct group *group) {
-    return t->row[group->first].insn.rs1 == REG_SP && !t->crossing;
+static bool is_stack(const struct translation *t, const struct group *group) {
+    return t->row[group->first].insn.rs1 == REG_SP;
+}
+
+// Would it be taken to lie in one page? Most objects begin at multiples of 16; what loops go through may not.
+static bool is_together(const struct translation *t, const struct group *group, i32 low, i32 high) {
+    return !t->crossing && (is_stack(t, group) || (!t->block[group->home].in_loop &&
+                                                   (low & -OBJECT) == ((high - 1) & -OBJECT)));
 }
 
 // May the check at its home ask for more, on behalf of a block behind it? Not for a right that may never be needed there,
 // but on the stack.
-static bool may_grow(const struct translation *t, const struct group *group, bool write) {
-    if ((is_fixed(group->root) && (!write || group->write)) || (is_frame(t, group) && !group->strides))
-        return true;
-    return group->base && !group->strides && (!write || group->write || group->base == REG_SP);
+static bool may_grow(const struct translation *t, const struct group *group, i32 low, i32 high, bool write) {
+    if (group->strides || (write && !group->write && !is_stack(t, group)))
+        return false;
+    return is_fixed(group->root) || group->base || is_together(t, group, low, high);
 }
 
 // The group that instruction `row`, an access in this block, joins.
@@ -111,12 +116,12 @@ static u16 group_join(struct translation *t, u16 index, u32 row, u32 root, i32 o
             continue;
         i32 low = min(group->low, off), high = max(group->high, end);
         bool grows = low < group->low || high > group->high || (write && !group->write);
-        if ((high - low > GROUP_SPAN && !is_fixed(root)) || (!home && grows && !may_grow(t, group, write)))
+        if ((high - low > GROUP_SPAN && !is_fixed(root)) || (!home && grows && !may_grow(t, group, low, high, write)))
             continue;
         group->low = low;
         group->high = high;
         group->write |= write;
-        group->crosses |= high - low > group->size && !is_fixed(root) && !is_frame(t, group);
+        group->crosses |= high - low > group->size && !is_fixed(root) && !is_together(t, group, low, high);
         group->shared = true;
         return (u16)i;
     }
@@ -455,7 +460,7 @@ static u32 span_of(const struct group *group) { return (u32)(group->high - group
 // Where the check of a group leaves from. It says so if that may be because the group crosses pages.
 static void where_checked(struct translation *t, const struct block *block, u32 k, const struct group *group) {
     where(t, block, k);
-    if (is_frame(t, group) && span_of(group) > group->size)
+    if (span_of(group) > group->size)
         t->where |= WHERE_CROSSES;
 }
 

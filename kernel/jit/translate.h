@@ -130,7 +130,7 @@ struct translation {
     u32 instead;   // of this region: with what jumps through registers lead to
     bool loop;     // begins with one, and ends with it
     bool careful;  // right while fcsr.NX is clear, too
-    bool crossing; // its stack frames cross pages often: blocks have another version for that
+    bool crossing; // what hardly ever crosses pages does here: blocks have another version for that, too
     // codegen.c
     struct code code;
     u8 local[64]; // of a register
