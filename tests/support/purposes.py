@@ -37,7 +37,6 @@ from ebbtide.wasmtime_kernel import new_engine  # noqa: E402
 
 HZ, WARM, RUNS, NOWHERE = 4000, 4, 6, 0xFFFFFFFF
 WARM_LONG, RUNS_LONG = 16, 3  # of Debian's programs, which have more to compile
-HEAD = 4096  # bytes by which machine code is known again
 FRAME = bytes.fromhex("554889e5"), bytes.fromhex("4889ec5d")  # push, mov; mov, pop
 IF = r"(?:br_)?if[^;]*;"
 ARGUMENTS = r"local\.get 0;local\.get 1;local\.get 2;(?:i32\.const 0x1;i32\.sub;)?"
@@ -198,15 +197,20 @@ def count(samples: list[int], codes: list[Code]) -> collections.Counter[str]:
     bounds = [[int(at, 16) for at in line[0].split("-")] for line in lines if "x" in line[1]]
     with open("/proc/self/mem", "rb") as memory:
         for begin, end in bounds:
-            inside = [address for address in samples if begin <= address < end]
+            inside = sorted(address - begin for address in samples if begin <= address < end)
             if not inside:
                 continue
             memory.seek(begin)
-            head = memory.read(min(HEAD, end - begin))
-            code = next(
-                (code for code in codes if head[: len(code.text)] == code.text[:HEAD]), None
+            image = memory.read(end - begin)  # of many modules, side by side
+            places = [(image.find(code.text), code) for code in codes]
+            places = sorted(
+                (place for place in places if place[0] >= 0), key=lambda place: place[0]
             )
-            counts.update(code.purpose(at - begin) if code else "elsewhere" for at in inside)
+            for offset in inside:
+                k = bisect.bisect_right(places, offset, key=lambda place: place[0]) - 1
+                at, code = places[k] if k >= 0 else (0, None)
+                known = code and offset - at < len(code.text)
+                counts[code.purpose(offset - at) if code and known else "elsewhere"] += 1
     return counts
 
 
