@@ -164,6 +164,12 @@ OF_ONE_RUN = ("--snapshot", "--no-reseed", "-p", "--publish", "-i", "--interacti
               "--jit-dump", "--record", "--no-record", "--core", "--id-file", "-q", "--quiet")  # fmt: skip
 
 
+def _let_go() -> None:
+    from .cli_output import let_go
+
+    let_go(sys.stdout)
+
+
 class _Version(argparse.Action):
     """Prints the version; reads it only then."""
 
@@ -256,13 +262,14 @@ def _add_store(commands: Any) -> None:
     for which in ("run", "other"):
         diff.add_argument(which, metavar="RUN", help=RUN)
     export = add("export", "Write a run to one file, with all it takes to replay it elsewhere.",
-                 "ebb export run RUN FILE [--redact]")  # fmt: skip
+                 "ebb export run RUN FILE [--redact] [--force]")  # fmt: skip
     export.add_argument("what", choices=("run",), metavar="run")
     export.add_argument("run", metavar="RUN", help=RUN)
     export.add_argument("file", metavar="FILE")
     export.add_argument("--redact", action="store_true",
                         help="without typed input, environments, and data of the host's directories; "
                         "such a file no longer replays")  # fmt: skip
+    _add_force(export)
     taken = add("import", "Take a run from a file that `ebb export` or a page has written.")
     taken.add_argument("file", metavar="FILE")
     snapshot = add("snapshot", "Keep machines as they were at a moment of a run, and go on from there.")  # fmt: skip
@@ -287,6 +294,7 @@ def _add_store(commands: Any) -> None:
     )
     exported.add_argument("id", metavar="ID")
     exported.add_argument("file", metavar="FILE")
+    _add_force(exported)
     actions.add_parser("import", help="take a snapshot from a file").add_argument(
         "file", metavar="FILE"
     )
@@ -300,8 +308,13 @@ def _add_store(commands: Any) -> None:
         command.add_argument("runs", nargs="*" if name == "rm" else "+", metavar="RUN", help=RUN)
     command.add_argument("--older-than", type=age, metavar="TIME",
                          help="all but pinned ones that are older: 12h, 7d")  # fmt: skip
+    command.add_argument("-f", "--force", action="store_true", help="pinned ones that are named, too")  # fmt: skip
     command.add_argument("--checkpoints", action="store_true", help="only what opening them in a "
                          "debugger has left, which the next time makes again")  # fmt: skip
+
+
+def _add_force(command: argparse.ArgumentParser) -> None:
+    command.add_argument("-f", "--force", action="store_true", help="replace a file that is there")
 
 
 def _add_run_options(run: argparse.ArgumentParser, but: Iterable[str] = ()) -> None:
@@ -311,7 +324,7 @@ def _add_run_options(run: argparse.ArgumentParser, but: Iterable[str] = ()) -> N
         if not set(names).intersection(but):
             run.add_argument(*names, **options)
 
-    add("--image", default="base", metavar="NAME", help="image to boot (base)")
+    add("--image", metavar="NAME", help="image to boot (base)")
     add("--snapshot", metavar="ID", help="go on from a snapshot instead of booting an "
                      "image")  # fmt: skip
     add("--no-reseed", action="store_true", help="go on with the snapshot's random "
@@ -325,7 +338,12 @@ def _add_run_options(run: argparse.ArgumentParser, but: Iterable[str] = ()) -> N
                      metavar="HOST:GUEST", help="open a guest's TCP port on the host")  # fmt: skip
     add("-u", "--user", default="root", help="user name or number (root)")
     add("-i", "--interactive", action="store_true", help="pass input on (it always is)")
-    add("-t", "--tty", action="store_true", help="give it a terminal, even if we have none")
+    add(
+        "-t",
+        "--tty",
+        action="store_true",
+        help="give it a terminal, even if we have none (but not with -i)",
+    )
     add("-T", "--no-tty", action="store_true", help="give it no terminal, even if we have one")
     add("--log", action="store_true", help="write the kernel's log to stderr")
     add("--strace", action="store_true", help="write every system call to stderr")
@@ -504,8 +522,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except BrokenPipeError:  # nobody reads on, as with `ebb doctor | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go()
         return 128 + 13
+    except OSError as error:
+        from .cli_output import trouble
+
+        print(f"ebb: {trouble(error)}", file=sys.stderr)
+        _let_go()
+        return 125
 
 
 def _command(words: list[str]) -> int:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from . import assets
+from .cli_output import new_file
 from .cli_rewind import cut, open_replay
 from .errors import EbbError
 from .image_store import ImageStore
@@ -62,7 +63,7 @@ def _write(run: Run, timeline: Timeline, pid: int, path: Path, folder: str | Non
     view = timeline.view
     files = PastFiles(timeline.replay, ImageStore(assets.images_folder()).blob, run.mounted)
     try:
-        with path.open("wb") as file:
+        with new_file(path, over=True) as file:
             write_core(file, view, pid, tid, signal, partial(page_at, view, files, pid))
         if folder:
             names = {one.name for one in view.mappings(pid) if one.name.startswith("/")}

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from . import assets
+from .cli_output import new_file
 from .cli_rewind import cut, open_replay
 from .errors import EbbError
 from .image_store import ImageStore
@@ -50,7 +51,8 @@ def run(store: RunStore, options: argparse.Namespace) -> int:
             if path is None:
                 sys.stdout.write(_text(made, options.output, found.id))
             else:
-                Path(path).write_bytes(_file(made, Path(path).suffix, found.id))
+                with new_file(path, over=True) as file:
+                    file.write(_file(made, Path(path).suffix, found.id))
     return cut(found)
 
 

@@ -9,6 +9,7 @@ import argparse
 import sys
 
 from . import assets
+from .cli_output import trouble
 from .errors import EbbError
 from .port import JIT_THRESHOLD
 from .recording import EVENT, ReplayDiverged
@@ -45,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     except BrokenPipeError:
         raise
     except (EbbError, OSError, argparse.ArgumentTypeError) as error:
-        print(f"ebb: {error}", file=sys.stderr)
+        print(f"ebb: {trouble(error)}", file=sys.stderr)
         return EXIT_FAILED
     finally:
         store.close()

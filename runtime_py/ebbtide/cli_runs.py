@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
 import sys
-import tempfile
 import time
 from collections import Counter
 from dataclasses import asdict
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from .abi import Abi
+from .cli_output import new_file
 from .errors import EbbError
 from .recording import DIGEST, END, EVENT, META, ORDER, OUTPUT, PAGES, Written
 from .rewind.bundle import Bundle, write_bundle
@@ -173,13 +172,10 @@ def bundle_run(run: Run, file: IO[bytes], *, redacted: bool = False) -> None:
 
 def _export(store: RunStore, options: argparse.Namespace) -> int:
     run = store.open(options.run)
-    path = Path(options.file)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+    with new_file(options.file, over=options.force) as file:
         bundle_run(run, file, redacted=options.redact)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
     if options.redact:
-        print(f"ebb: {path} is redacted; it no longer replays", file=sys.stderr)
+        print(f"ebb: {options.file} is redacted; it no longer replays", file=sys.stderr)
     return 0
 
 
@@ -196,6 +192,12 @@ def _pin(store: RunStore, options: argparse.Namespace) -> int:
 
 def _remove(store: RunStore, options: argparse.Namespace) -> int:
     ids = {store.find(name) for name in options.runs}
+    pinned = [row.id for row in store.rows() if row.pinned and row.id in ids]
+    if pinned and not options.force and not options.checkpoints:
+        raise EbbError(
+            f"{', '.join(pinned)} is pinned, and nothing was removed; `ebb unpin` lets it go, "
+            "--force removes it as it is"
+        )
     if options.older_than is not None:
         before = time.time() - options.older_than
         ids |= {

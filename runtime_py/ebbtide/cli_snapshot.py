@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from .cli_output import new_file
 from .cli_rewind import open_replay
 from .cli_runs import moment
 from .errors import EbbError
@@ -146,7 +147,7 @@ def _remove(store: RunStore, options: argparse.Namespace) -> int:
 
 def _export(store: RunStore, options: argparse.Namespace) -> int:
     snapshots = Snapshots(store)
-    with open(options.file, "wb") as file:
+    with new_file(options.file, over=options.force) as file:
         snapshots.save(snapshots.find(options.id), file)
     return 0
 

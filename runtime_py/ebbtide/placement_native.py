@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -31,7 +32,7 @@ from .image import images_with
 from .image_store import Image, ImageStore, empty_index
 from .kernel_role import KernelRole, Listener
 from .order import RECORD, RING, SETTLE, OrderedRecordingPort, OrderLog
-from .placement import MEMORY_LEAST, Options, Placement, about_chaos
+from .placement import IMAGE, MEMORY_LEAST, Options, Placement, about_chaos
 from .policy import Rules, asked_kinds
 from .port import JIT_THRESHOLD, JIT_THRESHOLD_KEPT, Control, Port, Seat
 from .recording import DIGEST, META, PAGES, Entry, Landmarks, Recorder, RecordingPort, Tape
@@ -108,6 +109,20 @@ class NativePlacement(Placement):
         placement._snapshots, placement._begun = snapshots, found
         return placement
 
+    def refuse_other(self, image: str) -> None:
+        """Raise ImageError if the snapshot that is gone on from is of another image than this one."""
+        if self._begun is None:
+            return
+        own = Beside.of(self._begun).image
+        store = ImageStore(self._images or assets.images_folder())
+        if image != own and (own is None or store.load(image).hash != store.load(own).hash):
+            raise ImageError(f"the snapshot is of image {own}, not of {image}; leave the image out")
+
+    def _image_begun(self, asked: str | None, beside: Beside) -> str | None:
+        if asked not in (None, IMAGE):  # which is what is given if none is
+            self.refuse_other(asked)
+        return beside.image
+
     def left_over(self) -> tuple[int, tuple[int, ...]]:
         assert self._begun
         beside = Beside.of(self._begun)
@@ -117,8 +132,10 @@ class NativePlacement(Placement):
         sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL_S))
         self._loop = asyncio.get_running_loop()
         self._listener = listener
-        image = await self._image(options)
         beside = self._beside(options)
+        if beside:
+            options = replace(options, image=self._image_begun(options.image, beside))
+        image = await self._image(options)
         cores = beside.harts if beside else os.cpu_count() or 1
         harts = options.harts_wanted(cores)
         self.memory, ram = self._memory(beside.ram if beside else options.memory)
@@ -168,7 +185,7 @@ class NativePlacement(Placement):
         if options.record is not True:
             return options.record or None
         about = {
-            "image": options.image,
+            "image": image.name if image else None,
             "image_hash": image.hash if image else None,
             "started": time.time(),
             "platform": "native",
@@ -325,16 +342,17 @@ class NativePlacement(Placement):
         thread.start()
 
     async def _image(self, options: Options) -> Image | None:
-        self._image_name = options.image
         if options.image is None:
             return None
         self._store = ImageStore(self._images or assets.images_folder())
         try:
-            return self._store.load(options.image)
+            image = self._store.load(options.image)
         except ImageMissing:
             if not await asyncio.to_thread(_build_known, options.image, self._store, options):
                 raise
-            return self._store.load(options.image)
+            image = self._store.load(options.image)
+        self._image_name = image.name
+        return image
 
     def _memory(self, wanted: int) -> tuple[SharedMemory, int]:
         base = self.abi.const["MACHINE_BASE"]

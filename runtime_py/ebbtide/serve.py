@@ -25,6 +25,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from .cli_output import trouble
+
 PORT_FIRST = 8080
 PORT_LAST = 8180
 
@@ -348,7 +350,7 @@ def serve(options: argparse.Namespace, mounts: Sequence[Mount]) -> int:
             quiet=not options.verbose,
         )
     except (PortTaken, OSError) as error:
-        print(f"ebb serve: {error}", file=sys.stderr)
+        print(f"ebb serve: {trouble(error)}", file=sys.stderr)
         return 1
     with server:
         print(f"Ebb is at {server.url}   (Ctrl-C ends)", flush=True)

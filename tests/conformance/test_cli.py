@@ -100,6 +100,68 @@ def test_output_that_cannot_be_written_ends_the_writer() -> None:
     assert ended.stderr == b"ebb: the output cannot be written: No space left on device\n"
 
 
+def test_output_that_cannot_be_written_is_a_failure() -> None:
+    """Whoever asks for output and gets none must not think that all is well."""
+    said = b"ebb: the output cannot be written: No space left on device\n"
+    words = (["run", "-q", "--", "echo", "x"], ["logs"], ["replay"], ["trace", "syscalls"],
+             ["get", "runs"], ["doctor"])  # fmt: skip
+    with open("/dev/full", "wb") as full:
+        for one in words:
+            ended = subprocess.run(
+                [*EBB, *one], stdout=full, stderr=subprocess.PIPE, timeout=PATIENCE_S
+            )
+            assert (ended.returncode, ended.stderr) == (125, said), one
+
+
+def test_a_reader_that_goes_away_is_no_mistake() -> None:
+    assert ebb("run", "-q", "--", "seq", "100000").returncode == 0
+    for one in ("logs", "replay", "trace syscalls"):
+        command = f"{' '.join(EBB)} {one} | head -1"
+        ended = subprocess.run(["sh", "-c", command], capture_output=True, timeout=PATIENCE_S)
+        assert ended.stdout.count(b"\n") == 1 and ended.stderr == b"", one
+
+
+def test_a_terminal_for_input_that_is_none_is_refused() -> None:
+    ended = ebb("run", "-it", "--", "bash")
+    assert ended.returncode == 125 and b"the input is no terminal" in ended.stderr
+    assert ebb("run", "-q", "-t", "--", "tty").stdout == b"/dev/pts/0\r\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_program_that_ignores_a_signal_to_us_is_ended(number: signal.Signals) -> None:
+    script = "trap '' TERM HUP; echo ready; while :; do sleep 1000 & wait; done"
+    with subprocess.Popen(
+        [*EBB, "run", "-q", "--", "bash", "-c", script], stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as running:  # fmt: skip
+        assert running.stdout
+        running.stdout.readline()
+        running.send_signal(number)
+        _, errors = running.communicate(timeout=PATIENCE_S)
+    assert running.returncode == 128 + number
+    assert errors.decode() == f"ebb: bash goes on after {number.name}; the machine is ended\n"
+
+
+def test_a_signal_ends_us_though_nobody_reads_our_output() -> None:
+    """The pipe is full, and its reader reads no more of it but does not go."""
+    with subprocess.Popen(
+        [*EBB, "run", "-q", "--", "yes"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as running:
+        assert running.stdout
+        running.stdout.read(1)
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(PATIENCE_S) == 128 + signal.SIGTERM
+
+
+def test_a_port_that_is_taken_leaves_no_run() -> None:
+    last = ebb("get", "runs").stdout
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = ebb("run", "-p", f"{port}:80", "--", "true")
+    assert ended.returncode == 125 and f"-p {port}: " in ended.stderr.decode()
+    assert ebb("get", "runs").stdout == last
+
+
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [
@@ -452,7 +514,7 @@ def test_the_terminal_is_restored_after_a_failure_of_ours(
     (tmp_path / "sitecustomize.py").write_text(
         "import ebbtide.cli_run as run\n"
         "def broken(*_): raise RuntimeError('broken on purpose')\n"
-        "run._Twice.wrote = broken\n"
+        "run._Interrupts.wrote = broken\n"
     )
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ['PYTHONPATH']}")
     at = seat("-it", "--", "sh", "-c", "echo ready; exit 3")

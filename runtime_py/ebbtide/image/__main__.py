@@ -15,6 +15,7 @@ from typing import Any
 
 from ..assets import images_folder
 from ..cli import Parser
+from ..cli_output import trouble
 from .build import (
     build_from,
     build_image,
@@ -212,7 +213,7 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         raise  # nobody reads on: `ebb` ends
     except (ImageError, OSError) as error:
-        print(f"ebb image: {error}", file=sys.stderr)
+        print(f"ebb image: {trouble(error)}", file=sys.stderr)
         return 1
     return 0
 
