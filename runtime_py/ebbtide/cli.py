@@ -13,7 +13,16 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
-from .cli_rewind_options import FORMS, RUN, add_goto, add_profile, add_run, add_trace, when
+from .cli_rewind_options import (
+    FORMS,
+    RUN,
+    add_goto,
+    add_profile,
+    add_run,
+    add_trace,
+    count,
+    when,
+)
 
 COMMANDS = {
     "run": "run a program in a machine",
@@ -87,13 +96,6 @@ def assignment(text: str) -> tuple[str, str]:
     if not name or not sign:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
     return name, value
-
-
-def count(text: str) -> int:
-    """Read a number from 1 on."""
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
-    return int(text)
 
 
 def number(text: str) -> int:

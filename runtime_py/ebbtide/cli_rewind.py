@@ -9,7 +9,7 @@ import argparse
 import sys
 
 from . import assets
-from .cli_output import trouble
+from .cli_output import progress, trouble
 from .errors import EbbError
 from .port import JIT_THRESHOLD
 from .recording import EVENT, ReplayDiverged
@@ -76,12 +76,18 @@ def _replay(store: RunStore, options: argparse.Namespace) -> int:
     if not booted(run):
         return cut(run)
     replay = open_replay(run, once=True)
-    if not options.quiet:
-        replay.on_chunk = _write
-    if options.goto is not None:
-        replay.seek(replay.place(options.goto))
-        return 0
-    replay.run()
+    with progress("replaying", replay) as line:
+
+        def write(chunk: Chunk) -> None:
+            line.clear()
+            _write(chunk)
+
+        if not options.quiet:
+            replay.on_chunk = write
+        if options.goto is not None:
+            replay.seek(replay.place(options.goto))
+            return 0
+        replay.run()
     return cut(run)
 
 

@@ -49,8 +49,9 @@ def _get(store: RunStore, options: argparse.Namespace) -> int:
 
 
 def command(about: dict[str, Any]) -> str:
-    """Return what was run, as a shell takes it."""
-    return shlex.join(about.get("args", ()))
+    """Return what was run, as a shell takes it; of a machine that ran several, the first."""
+    more = about.get("programs", 1) - 1
+    return shlex.join(about.get("args", ())) + (f" (and {more} more)" if more > 0 else "")
 
 
 def _row(row: RunRow) -> dict[str, Any]:
@@ -101,10 +102,11 @@ def describe(run: Run, abi: Abi, checkpoints: int = 0, kept: int = 0) -> dict[st
         sizes[name] += size
         objects[name] += beside
     about, leaves = run.about, run.reader.leaves
+    shown = run.row.about if run.row else about
     state = "ended" if run.end else "running" if run.row and run.row.state == "running" else "cut"
     return {
         "id": run.id,
-        "command": command(about),
+        "command": command(shown),
         "state": state + (f": {run.reader.cut}" if run.reader.cut and state == "cut" else ""),
         "exit_code": run.row.exit_code if run.row else None,
         "started": moment(about["started"]) if "started" in about else None,
@@ -114,6 +116,7 @@ def describe(run: Run, abi: Abi, checkpoints: int = 0, kept: int = 0) -> dict[st
         **_chaos(about, run.end),
         "image": f"{about.get('image')} {about.get('image_hash') or ''}".strip(),
         "kernel": run.reader.header.kernel.hex(),
+        "harts": _harts(run, abi),
         "entries": len(run.entries),
         "ticks": run.entries[-1].tick if run.entries else 0,
         "bytes": leaves[-1].end if leaves else 0,
@@ -123,6 +126,16 @@ def describe(run: Run, abi: Abi, checkpoints: int = 0, kept: int = 0) -> dict[st
         "checkpoints": f"{checkpoints} ({kept} bytes)",
         "kinds": {name: (counts[name], sizes[name], objects[name]) for name in counts},
     }
+
+
+def _harts(run: Run, abi: Abi) -> int | None:
+    """Return how many processors ran it; None if it was killed before it began."""
+    if known := run.about.get("harts"):
+        return int(known)
+    for entry in run.entries:
+        if entry.kind == EVENT and abi.event_name(entry.head) == "BOOT":
+            return abi.structs["event_boot"].integer(entry.head, "harts")
+    return None
 
 
 def _before(start: dict[str, Any]) -> str:

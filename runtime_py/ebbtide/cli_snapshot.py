@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from .cli_output import new_file
+from .cli_output import new_file, progress
 from .cli_rewind import open_replay
 from .cli_runs import moment
 from .errors import EbbError
@@ -38,7 +38,8 @@ def snapshot_of(store: RunStore, run: Run, when: Moment | None = None) -> str:
     """Replay a run to a moment and keep the machine; returns the snapshot's id."""
     replay = open_replay(run, once=True)
     owed = _Owed(replay)
-    replay.seek(replay.end if when is None else replay.place(when))
+    with progress("going there", replay):
+        replay.seek(replay.end if when is None else replay.place(when))
     stage = replay.stage
     assert isinstance(stage, WasmtimeStage)
     if replay.ordered:

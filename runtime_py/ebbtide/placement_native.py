@@ -148,7 +148,7 @@ class NativePlacement(Placement):
             self._mounts = HostDirectories(self.abi, options.mounts, options.limits.disk)
             self._mounts.on_full = partial(listener.limit, "disk")
         self._verify = options.jit == "verify"
-        self.recorder = self._recorder(options, image)
+        self.recorder = self._recorder(options, image, harts)
         self._role = KernelRole(self.port, listener, self._store, self._mounts, self._seen())
         self._seats = [self.port.seat(hart) for hart in range(harts)]
         host = HostTime(begin_ns=beside.now_ns if beside else 0)
@@ -177,7 +177,7 @@ class NativePlacement(Placement):
             clock: Timekeeper = Clock(host) if options.time == "host" else VirtualClock()
             self._hart(seat, clock, options)
 
-    def _recorder(self, options: Options, image: Image | None) -> Recorder | None:
+    def _recorder(self, options: Options, image: Image | None, harts: int) -> Recorder | None:
         if self._verify:
             if options.record:
                 raise ValueError('jit="verify" keeps a recording of its own; ask for one of them')
@@ -189,6 +189,7 @@ class NativePlacement(Placement):
             "image_hash": image.hash if image else None,
             "started": time.time(),
             "platform": "native",
+            "harts": harts,
             **self._started(),
             **about_chaos(options),
             **options.about,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ebbtide import Machine
 from ebbtide.cli_rewind import EXIT_CUT, EXIT_DAMAGED
 from ebbtide.rewind.store import RunStore
 from ebbtide.rewind.tape import TapeReader
@@ -134,3 +136,66 @@ def test_two_runs_differ_in_an_event_and_in_their_output(ebb) -> None:
     found = ebb("diff", *ids)
     assert found.returncode == 1 and b"event " in found.stdout
     assert b"stdout: differs at byte 5, line 2: b'two' and b'one'" in found.stdout
+
+
+def test_nothing_that_is_there_goes_without_being_told(ebb, tmp_path) -> None:
+    ebb("run", "-q", "--", "true")
+    file, snapshot = tmp_path / "a.ebbrun", tmp_path / "a.snapshot"
+    ebb("snapshot", "create", "last")
+    exports = (("export", "run", "last", str(file)), ("snapshot", "export", "last", str(snapshot)))
+    for words in exports:
+        path = Path(words[-1])
+        path.write_bytes(b"precious")
+        refused = ebb(*words)
+        assert refused.returncode == 125 and b"--force" in refused.stderr
+        assert path.read_bytes() == b"precious"
+        assert ebb(*words, "--force").returncode == 0 and path.read_bytes() != b"precious"
+    ebb("pin", "last")
+    refused = ebb("rm", "last")
+    assert refused.returncode == 125 and b"is pinned" in refused.stderr
+    assert len(json.loads(ebb("get", "runs", "-o", "json").stdout)) == 1
+    assert ebb("rm", "last", "--force").returncode == 0
+    assert json.loads(ebb("get", "runs", "-o", "json").stdout) == []
+
+
+def test_a_place_that_cannot_be_written_is_named_as_it_was_given(ebb, tmp_path) -> None:
+    ebb("run", "-q", "--", "true")
+    nowhere = tmp_path / "no" / "file"
+    for words in (
+        ("export", "run", "last", nowhere),
+        ("core", "-o", nowhere),
+        ("profile", "--export", f"cpu:{nowhere}"),
+        ("run", "--id-file", nowhere, "--", "true"),
+    ):
+        found = ebb(*map(str, words))
+        said = found.stderr.decode()
+        assert found.returncode == 125 and str(nowhere.parent) in said, said
+        assert "Errno" not in said and "tmp" not in said.replace(str(tmp_path), ""), said
+    said = ebb("export", "run", "last", "/dev/full").stderr
+    assert said == b"ebb: /dev/full cannot be written: No space left on device\n"
+    assert b"Errno" not in ebb("import", str(nowhere)).stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]  # nothing is left of an attempt
+    assert len(json.loads(ebb("get", "runs", "-o", "json").stdout)) == 1
+
+
+def test_runs_of_a_program_that_boots_machines_are_named(ebb, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("EBB_RUNS", str(tmp_path / "runs"))
+
+    async def use() -> None:
+        async with await Machine.boot("base", record=True) as machine:
+            await machine.run("echo", "a b")
+            await machine.run("true")
+
+    asyncio.run(use())
+    assert b"echo 'a b' (and 1 more)" in ebb("get", "runs").stdout
+    known = json.loads(ebb("describe", "run", "-o", "json").stdout)
+    assert known["command"] == "echo 'a b' (and 1 more)"
+
+
+@pytest.mark.parametrize("harts", [1, 2])
+def test_a_description_says_how_many_processors_there_were(ebb, harts: int) -> None:
+    ebb("run", "-q", "--harts", str(harts), "--", "true")
+    assert json.loads(ebb("describe", "run", "-o", "json").stdout)["harts"] == harts
+    id = ebb("snapshot", "create", "last").stdout.decode().strip()
+    ebb("run", "-q", "--snapshot", id, "--harts", str(3 - harts), "--", "true")
+    assert json.loads(ebb("describe", "run", "-o", "json").stdout)["harts"] == 3 - harts

@@ -44,6 +44,7 @@ class RunRecorder:
     ) -> None:
         self.id = new_id()
         self.exit_code: int | None = None
+        self.programs: list[tuple[str, ...]] = []  # that the host has started
         self._root = root
         self._abi = abi
         self._kernel = kernel
@@ -52,6 +53,7 @@ class RunRecorder:
         self._output = OutputHash(abi)
         self._output_lock = threading.Lock()
         self._noted = 0  # records, in the last OUTPUT entry
+        self._named = 0  # programs that the store knows
         self._queue: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
         self._queue.put(Entry(META, 0, json.dumps(about).encode()))
         self._thread = threading.Thread(target=self._run, name="ebb-recorder", daemon=True)
@@ -92,10 +94,18 @@ class RunRecorder:
                 done = False
                 while not done:
                     done = self._leaves(store, writer)
+                    self._name(store)
                     if signer is not None and (done or signer.due()):
                         store.sign(self.id, signer.sign(self.id, writer))
                 store.finish(self.id, self.exit_code, writer.bytes)
             store.retain()
+
+    def _name(self, store: RunStore) -> None:
+        """Tell the store what was run, if whoever booted the machine has not said it."""
+        if "args" not in self._about and len(self.programs) > self._named:
+            self._named = len(self.programs)
+            ran = {"args": self.programs[0], "programs": self._named}
+            store.describe(self.id, {**self._about, **ran})
 
     def _leaves(self, store: RunStore, writer: TapeWriter) -> bool:
         """Write what comes within FLUSH_S; True when there is no more."""

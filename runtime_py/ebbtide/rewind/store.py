@@ -186,6 +186,10 @@ class RunStore:
         fcntl.flock(file, fcntl.LOCK_EX)
         return file
 
+    def describe(self, id: str, about: dict[str, Any]) -> None:
+        """Keep what is known of a run by now."""
+        self.database.execute("UPDATE run SET about = ? WHERE id = ?", (json.dumps(about), id))
+
     def finish(self, id: str, exit_code: int | None, size: int) -> None:
         """Note how a run ended, and the bytes of its tape."""
         self.database.execute(
