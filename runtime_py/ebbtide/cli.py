@@ -259,8 +259,9 @@ def _add_store(commands: Any) -> None:
     )
     verify.add_argument("--objects", action="store_true", help="hash each object it names")
     verify.add_argument("--replay", action="store_true", help="run it again and compare")
-    diff = add("diff", "Say in which event two runs first differ, and in which output. Exit code 1 if "
-               "they do.")  # fmt: skip
+    diff = add("diff", "Say where two runs part: in what they were told (programs, input, files of the "
+               "host), and in their output. Clock, random seed and ticks, in which all runs differ, do not "
+               "count. Exit code 1 if they part.")  # fmt: skip
     for which in ("run", "other"):
         diff.add_argument(which, metavar="RUN", help=RUN)
     export = add("export", "Write a run to one file, with all it takes to replay it elsewhere.",

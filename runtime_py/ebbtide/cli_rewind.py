@@ -126,7 +126,16 @@ def cut(run: Run) -> int:
     if run.end is not None:
         return 0
     why = run.reader.cut or "the recording was killed, or could write no more"
-    print(f"ebb: cut short: {why}; all before is right", file=sys.stderr)
+    if run.row and run.row.ended is not None:  # it was whole when it ended
+        why = (
+            f"the tape had {run.row.bytes} bytes when the run ended, and has {len(run.reader.data)}"
+        )
+    if run.entries:
+        last = f"entry {len(run.entries) - 1} at tick {run.entries[-1].tick}"
+        why += f"; all up to {last} is right, and nothing is left of what came behind"
+    else:
+        why += "; no entry is left"
+    print(f"ebb: cut short: {why}", file=sys.stderr)
     return EXIT_CUT
 
 
@@ -155,9 +164,15 @@ def _profile(store: RunStore, options: argparse.Namespace) -> int:
 
 
 def _verify(store: RunStore, options: argparse.Namespace) -> int:
-    from . import cli_verify
+    from .cli_verify import run as verify
 
-    return cli_verify.COMMANDS[options.command](store, options)
+    return verify(store, options)
+
+
+def _diff(store: RunStore, options: argparse.Namespace) -> int:
+    from .cli_diff import run as diff
+
+    return diff(store, options)
 
 
 def _snapshot(store: RunStore, options: argparse.Namespace) -> int:
@@ -176,5 +191,6 @@ _COMMANDS = {
     "gdb": _gdb,
     "dap": _dap,
     "core": _core,
-    **dict.fromkeys(("verify", "diff"), _verify),
+    "verify": _verify,
+    "diff": _diff,
 }

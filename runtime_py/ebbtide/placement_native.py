@@ -110,13 +110,13 @@ class NativePlacement(Placement):
         return placement
 
     def refuse_other(self, image: str) -> None:
-        """Raise ImageError if the snapshot that is gone on from is of another image than this one."""
+        """Raise ValueError if the snapshot that is gone on from is of another image than this one."""
         if self._begun is None:
             return
         own = Beside.of(self._begun).image
         store = ImageStore(self._images or assets.images_folder())
         if image != own and (own is None or store.load(image).hash != store.load(own).hash):
-            raise ImageError(f"the snapshot is of image {own}, not of {image}; leave the image out")
+            raise ValueError(f"the snapshot is of image {own}, not of {image}; leave the image out")
 
     def _image_begun(self, asked: str | None, beside: Beside) -> str | None:
         if asked not in (None, IMAGE):  # which is what is given if none is

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -106,7 +107,7 @@ def test_a_changed_byte_anywhere_is_found(ebb, recorded, tmp_path) -> None:
             changed[at] ^= 1 << chance.randrange(8)
             path.write_bytes(changed)
             found = ebb("verify", id if path == tape else str(file), "--objects")
-            assert found.returncode in (EXIT_DAMAGED, 125 if at < 4 else EXIT_DAMAGED), at
+            assert found.returncode == EXIT_DAMAGED, at
             assert b"byte" in found.stderr or b"leaf" in found.stderr or at < 88
         path.write_bytes(data)
     # Cut at a leaf's end nothing is wrong but that it is shorter than what was signed.
@@ -114,6 +115,44 @@ def test_a_changed_byte_anywhere_is_found(ebb, recorded, tmp_path) -> None:
     assert ebb("verify", id).returncode == EXIT_CUT
     found = ebb("verify", id, "--signatures")
     assert found.returncode == EXIT_DAMAGED and b"was cut after it was signed" in found.stderr
+
+
+def test_what_is_no_run_is_damaged_and_what_is_cut_says_what_is_left(ebb, recorded, tmp_path):
+    id, _ = recorded
+    file, tape = tmp_path / "a.ebbrun", tmp_path / "runs" / "tapes" / id
+    ebb("export", "run", id, str(file))
+    for data, said in ((b"", b"is empty"), (b"x" + file.read_bytes()[1:], b"begin with EBBR")):
+        (tmp_path / "other").write_bytes(data)
+        found = ebb("verify", str(tmp_path / "other"))
+        assert found.returncode == EXIT_DAMAGED and said in found.stderr
+    data = file.read_bytes()
+    at = data.index(b"TAPE") + 2000  # in its packed entries
+    file.write_bytes(data[:at] + bytes((data[at] ^ 1,)) + data[at + 1 :])
+    found = ebb("verify", str(file))
+    assert found.returncode == EXIT_DAMAGED
+    assert re.search(rb"byte %d was 0x.. and is 0x..: in entry \d+ at tick \d+, \w+, of leaf" % at,
+                     found.stderr), found.stderr  # fmt: skip
+    written = tape.read_bytes()
+    tape.write_bytes(written[: len(written) // 2])
+    found = ebb("verify", id)
+    assert found.returncode == EXIT_CUT and found.stdout == b""
+    assert f"had {len(written)} bytes when the run ended".encode() in found.stderr
+    assert b"no entry is left" in found.stderr
+
+
+def test_signatures_of_others_say_how_to_check_and_no_check_is_left_out(ebb, tmp_path) -> None:
+    ebb("run", "-q", "--", "echo", "hi")
+    key = json.loads(ebb("describe", "run", "-o", "json").stdout)["id"]
+    ebb("export", "run", key, str(tmp_path / "a"))
+    elsewhere = {"EBB_RUNS": str(tmp_path / "elsewhere")}
+    ebb("import", str(tmp_path / "a"), env=elsewhere)
+    for words in ((), ("--objects", "--replay")):
+        found = ebb("verify", "--signatures", *words, env=elsewhere)
+        assert found.returncode == EXIT_DAMAGED
+        assert b"check with --key " in found.stderr
+    assert b"all have their hashes" in found.stdout and b": the same" in found.stdout
+    named = found.stderr.decode().split("--key ")[1].split()[0]
+    assert ebb("verify", "--key", named, env=elsewhere).returncode == 0
 
 
 def test_a_changed_object_is_found_and_the_entry_named(ebb, recorded, tmp_path) -> None:
@@ -128,14 +167,30 @@ def test_a_changed_object_is_found_and_the_entry_named(ebb, recorded, tmp_path) 
     store.close()
 
 
-def test_two_runs_differ_in_an_event_and_in_their_output(ebb) -> None:
-    for line in (b"one\n", b"two\n"):
+def test_two_runs_differ_in_what_they_were_told_and_in_their_output(ebb) -> None:
+    for line in (b"one\n", b"two\n", b"two\n"):
         ebb("run", "-q", "--", "sh", "-c", "echo same; cat", input=line)
+    ebb("run", "-q", "--", "bash", "-c", "echo $RANDOM$RANDOM")
+    ebb("run", "-q", "--", "bash", "-c", "echo $RANDOM$RANDOM")
     ids = [row["id"] for row in json.loads(ebb("get", "runs", "-o", "json").stdout)]
     assert ebb("diff", ids[0], ids[0]).returncode == 0
-    found = ebb("diff", *ids)
-    assert found.returncode == 1 and b"event " in found.stdout
-    assert b"stdout: differs at byte 5, line 2: b'two' and b'one'" in found.stdout
+    drawn, _, again, two, one = ids
+    alike = ebb("diff", again, two)  # but for the time, the seed, and ticks
+    assert alike.returncode == 0 and b"both were told the same" in alike.stdout
+    assert b"stdout: the same 9 bytes" in alike.stdout
+    found = ebb("diff", two, one)
+    assert found.returncode == 1
+    for id, said in ((two, "two"), (one, "one")):
+        told = rf"{id}: event e\d+ at tick \d+: input: b'{said}\\n'"
+        assert re.search(told, found.stdout.decode()), found.stdout
+    assert re.search(rb"stdout: differs at byte 5, line 2: b'two' at tick \d+, and b'one' at tick \d+",
+                     found.stdout)  # fmt: skip
+    found = ebb("diff", drawn, one)
+    assert b"program: bash -c 'echo $RANDOM$RANDOM'" in found.stdout
+    assert b"program: sh -c 'echo same; cat'" in found.stdout
+    found = ebb("diff", *ids[:2])  # told the same, they drew other numbers
+    assert found.returncode == 1 and b"both were told the same" in found.stdout
+    assert b"stdout: differs at byte" in found.stdout
 
 
 def test_nothing_that_is_there_goes_without_being_told(ebb, tmp_path) -> None:

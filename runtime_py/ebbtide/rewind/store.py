@@ -389,7 +389,8 @@ class RunStore:
             id = self.find(name)
         except RunMissing:
             if name != LAST and path.is_file():
-                raise RunMissing(f"{name} is neither a run nor an exported one") from None
+                what = "does not begin with EBBR" if path.stat().st_size else "is empty"
+                raise TapeDamaged(f"{name} is no exported run: it {what}") from None
             raise
         row = next(row for row in self.rows() if row.id == id)
         try:

@@ -42,7 +42,13 @@ _MUL_STEP = 14  # bits; clock.py makes rates that are multiples of this
 
 
 class TapeDamaged(EbbError):
-    """A tape's bytes are not what was written, or an object it names is missing."""
+    """A tape's bytes are not what was written, or an object it names is missing. `frame`: where bytes
+    begin and end that do not have their checksum, and that; if this is what is wrong.
+    """
+
+    def __init__(self, message: str, frame: tuple[int, int, int] | None = None) -> None:
+        super().__init__(message)
+        self.frame = frame
 
 
 class Objects(Protocol):
@@ -319,14 +325,18 @@ class TapeReader:
         if zlib.crc32(frame[: _LEAF.size]) != crc or frame[:4] != _LEAF_MAGIC + bytes(2):
             if not data[at:].strip(b"\0"):
                 return None  # room that the file system gave, and a crash kept from being filled
-            raise self._damaged(at, "the leaf's header does not have its checksum")
+            framed = self._damaged(at, "the leaf's header does not have its checksum")
+            framed.frame = at, at + _LEAF.size, crc
+            raise framed
         if leaf.end > len(data):
             return None
         (crc,) = _CRC.unpack_from(data, leaf.end - _CRC.size)
         if zlib.crc32(data[leaf.begin : leaf.end - _CRC.size]) != crc:
             if not data[leaf.begin :].strip(b"\0"):
                 return None
-            raise self._damaged(at, "the leaf's entries do not have their checksum", leaf)
+            framed = self._damaged(at, "the leaf's entries do not have their checksum", leaf)
+            framed.frame = leaf.begin, leaf.end - _CRC.size, crc
+            raise framed
         if leaf.first_seq != (
             self.leaves[-1].first_seq + self.leaves[-1].count if self.leaves else 0
         ):
