@@ -149,6 +149,13 @@ def ports(text: str) -> tuple[int, int]:
     return host, guest
 
 
+def port(text: str) -> int:
+    """Read a port's number; 0: any."""
+    if not text.isdecimal() or int(text) >> 16:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: it is 0 to 65535")
+    return int(text)
+
+
 def chaos(text: str) -> object:
     """Read what is to go wrong."""
     from .chaos import chaos as read
@@ -475,7 +482,7 @@ def parser() -> Parser:
     add_run(gdb)
     gdb.add_argument("--pid", metavar="PID|NAME", help="the process, or its program's name (what "
                      "crashed last, else the first)")  # fmt: skip
-    gdb.add_argument("--port", type=int, metavar="N",
+    gdb.add_argument("--port", type=port, metavar="N",
                      help="start no gdb, wait for one at this port of localhost (0: any)")  # fmt: skip
     add_goto(gdb, "begin at this moment of the process")
     gdb.set_defaults(args=[])  # what stands behind -- is gdb's
@@ -487,7 +494,7 @@ def parser() -> Parser:
         "docs/rewind.md shows how. Needs gdb-multiarch, as `ebb gdb` does.",
     )
     add_run(dap)
-    dap.add_argument("--port", type=int, metavar="N",
+    dap.add_argument("--port", type=port, metavar="N",
                      help="wait for the editor at this port of localhost (0: any)")  # fmt: skip
     core = commands.add_parser(
         "core",
@@ -527,6 +534,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # nobody reads on, as with `ebb doctor | head -1`
         _let_go()
         return 128 + 13
+    except KeyboardInterrupt:
+        return 128 + 2
     except OSError as error:
         from .cli_output import trouble
 

@@ -6,6 +6,7 @@ Exit codes: 0 fine, 3 a tape or an object is damaged, 4 the replay diverged, 5 t
 from __future__ import annotations
 
 import argparse
+import sqlite3
 import sys
 
 from . import assets
@@ -13,6 +14,7 @@ from .cli_output import progress, trouble
 from .errors import EbbError
 from .port import JIT_THRESHOLD
 from .recording import EVENT, ReplayDiverged
+from .rewind.moment import Moment
 from .rewind.output import Chunk
 from .rewind.replay import Replay
 from .rewind.stage import Pages
@@ -34,8 +36,9 @@ class RunRedacted(EbbError):
 
 def run(options: argparse.Namespace) -> int:
     """Run one of the commands; returns the exit code."""
-    store = RunStore(assets.runs_folder())
+    store = None
     try:
+        store = RunStore(assets.runs_folder())
         return _COMMANDS[options.command](store, options)
     except ReplayDiverged as error:
         print(f"ebb: the replay differs from the recording: {error}", file=sys.stderr)
@@ -48,8 +51,12 @@ def run(options: argparse.Namespace) -> int:
     except (EbbError, OSError, argparse.ArgumentTypeError) as error:
         print(f"ebb: {trouble(error)}", file=sys.stderr)
         return EXIT_FAILED
+    except sqlite3.Error as error:
+        print(f"ebb: the runs in {assets.runs_folder()}: {error}", file=sys.stderr)
+        return EXIT_FAILED
     finally:
-        store.close()
+        if store:
+            store.close()
 
 
 def open_replay(run: Run, *, jit: bool = True, once: bool = False) -> Replay:
@@ -85,10 +92,18 @@ def _replay(store: RunStore, options: argparse.Namespace) -> int:
         if not options.quiet:
             replay.on_chunk = write
         if options.goto is not None:
-            replay.seek(replay.place(options.goto))
+            replay.seek(place(replay, options.goto))
             return 0
         replay.run()
     return cut(run)
+
+
+def place(replay: Replay, when: Moment) -> int:
+    """Return the tick of a moment; says so if the run has ended before."""
+    tick = replay.place(when)
+    if tick > replay.end or (when.now_ns is not None and tick == replay.end):
+        print(f"ebb: the run ends before that, at tick {replay.end}", file=sys.stderr)
+    return min(tick, replay.end)
 
 
 def booted(run: Run) -> bool:

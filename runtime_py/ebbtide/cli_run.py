@@ -15,6 +15,7 @@ import os
 import select
 import signal
 import socket
+import sqlite3
 import sys
 import tempfile
 import threading
@@ -23,7 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from . import linux
+from . import assets, linux
 from .chaos import chosen
 from .cli_output import LOST, let_go, trouble
 from .cli_terminal import Screen, printable, raw, window
@@ -34,6 +35,8 @@ from .owner_role import Process
 from .placement import IMAGE, JIT, Mount, Progress
 from .placement_native import NativePlacement
 from .process import GRACE_S, end
+from .rewind.recorder import RunRecorder
+from .rewind.store import RunStore
 from .stream import READ_SIZE, ByteReader, ByteWriter, Pty
 
 T = TypeVar("T")
@@ -66,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
     except JitDiffers as error:
         print(f"ebb: {error}", file=sys.stderr)
         return EXIT_DIFFERS
-    except (EbbError, LookupError, OSError, ValueError) as error:
+    except (EbbError, LookupError, OSError, ValueError, sqlite3.Error) as error:
         print(f"ebb: {trouble(error)}", file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt:
@@ -114,41 +117,66 @@ async def _booted(
         raise EbbError("--core needs a recording: the core is made from it")
     if options.image:
         placement.refuse_other(options.image)
-    machine = await Machine.boot(
-        options.image or IMAGE,
-        placement=placement,
-        harts=options.harts,
-        memory=options.memory,
-        user=options.user,
-        limits={name: getattr(options, name) for name in LIMITS if getattr(options, name)},
-        policy=dict(options.policy) or None,
-        strace=options.strace,
-        time=options.time,
-        record=record,
-        snapshot=options.snapshot,
-        reseed=not options.no_reseed,
-        **chosen(options.chaos, options.seed),
-        about={"args": args, "tty": size},
-        jit=options.jit or JIT,
-        keep_code=not options.no_keep_code,
-        jit_dump=options.jit_dump,
-        mounts=tuple(Mount(*item) for item in options.volume),
-        on_log=partial(_log, everything=options.log),
-        on_progress=_progress(),
-    )
-    recorder = getattr(placement, "recorder", None)
-    options.run_id = machine.run_id
-    if machine.run_id:
-        _say_id(machine.run_id, options)
-    async with machine, contextlib.AsyncExitStack() as servers:
+    async with (
+        _begun(options, placement, record, {"args": args, "tty": size}) as machine,
+        contextlib.AsyncExitStack() as servers,
+    ):
+        options.run_id = machine.run_id
+        if machine.run_id:
+            _say_id(machine.run_id, options)
         for door, guest in doors:
             await servers.enter_async_context(_published(machine, door, guest))
         code = await _program(machine, args, size, options)
-        if recorder is not None:
-            recorder.exit_code = code
+        if isinstance(placement.recorder, RunRecorder):
+            placement.recorder.exit_code = code
         if options.stats:
             print(f"\n{await machine.stats()}", file=sys.stderr)
         return code
+
+
+@contextlib.asynccontextmanager
+async def _begun(
+    options: argparse.Namespace, placement: NativePlacement, record: bool, about: dict[str, Any]
+) -> AsyncIterator[Machine]:
+    """Hold a machine; what fails before a program could be started leaves no run."""
+    ready = False
+    try:
+        async with await Machine.boot(
+            options.image or IMAGE,
+            placement=placement,
+            harts=options.harts,
+            memory=options.memory,
+            user=options.user,
+            limits={name: getattr(options, name) for name in LIMITS if getattr(options, name)},
+            policy=dict(options.policy) or None,
+            strace=options.strace,
+            time=options.time,
+            record=record,
+            snapshot=options.snapshot,
+            reseed=not options.no_reseed,
+            **chosen(options.chaos, options.seed),
+            about=about,
+            jit=options.jit or JIT,
+            keep_code=not options.no_keep_code,
+            jit_dump=options.jit_dump,
+            mounts=tuple(Mount(*item) for item in options.volume),
+            on_log=partial(_log, everything=options.log),
+            on_progress=_progress(),
+        ) as machine:
+            await machine.user(options.user)
+            ready = True
+            yield machine
+    finally:
+        if not ready and isinstance(placement.recorder, RunRecorder):
+            _forget(placement.recorder.id)
+
+
+def _forget(id: str) -> None:
+    with (
+        contextlib.suppress(EbbError, OSError, sqlite3.Error),
+        contextlib.closing(RunStore(assets.runs_folder())) as store,
+    ):
+        store.remove([id])
 
 
 def _say_id(id: str, options: argparse.Namespace) -> None:

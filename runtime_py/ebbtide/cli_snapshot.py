@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from .cli_output import new_file, progress
-from .cli_rewind import open_replay
+from .cli_rewind import open_replay, place
 from .cli_runs import moment
 from .errors import EbbError
 from .events import BlockWanted, Events, HostFs
@@ -39,7 +39,7 @@ def snapshot_of(store: RunStore, run: Run, when: Moment | None = None) -> str:
     replay = open_replay(run, once=True)
     owed = _Owed(replay)
     with progress("going there", replay):
-        replay.seek(replay.end if when is None else replay.place(when))
+        replay.seek(replay.end if when is None else place(replay, when))
     stage = replay.stage
     assert isinstance(stage, WasmtimeStage)
     if replay.ordered:

@@ -18,7 +18,7 @@ from .recording import ReplayDiverged, Written
 from .rewind import damage, sign
 from .rewind.bundle import is_bundle
 from .rewind.check import check_objects, check_signatures
-from .rewind.store import Run, RunMissing, RunStore
+from .rewind.store import LAST, Run, RunMissing, RunStore
 from .rewind.tape import TapeDamaged
 from .wasmtime_kernel import KernelModule
 
@@ -27,6 +27,13 @@ def run(store: RunStore, options: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     try:
         found = store.open(options.run)  # checks framing, checksums, and the chain
+    except RunMissing:
+        path = Path(options.run)
+        if options.run == LAST or not path.is_file():
+            raise
+        what = "does not begin with EBBR" if path.stat().st_size else "is empty"
+        print(f"ebb: {path} is no exported run: it {what}", file=sys.stderr)
+        return EXIT_DAMAGED
     except TapeDamaged as error:
         _complain(error)
         if where := _where(store, options.run, error):

@@ -153,6 +153,14 @@ def test_a_signal_ends_us_though_nobody_reads_our_output() -> None:
         assert running.wait(PATIENCE_S) == 128 + signal.SIGTERM
 
 
+def test_what_fails_before_a_program_could_start_leaves_no_run() -> None:
+    before = ebb("get", "runs").stdout
+    ended = ebb("run", "--user", "nobody-of-that-name", "--", "true")
+    assert ended.returncode == 125
+    assert ended.stderr == b"ebb: the image has no user 'nobody-of-that-name'\n"
+    assert ebb("get", "runs").stdout == before
+
+
 def test_a_port_that_is_taken_leaves_no_run() -> None:
     last = ebb("get", "runs").stdout
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -182,6 +190,20 @@ def test_a_wrong_option_is_named_before_boot(options: str, code: int, said: str)
     ended = ebb("run", *options.format(file=__file__).split(), "--", "true")
     assert (ended.returncode, ended.stdout) == (code, b"")
     assert said in ended.stderr.decode() and b"Traceback" not in ended.stderr
+
+
+def test_a_port_that_cannot_be_is_told_by_every_command() -> None:
+    for command in ("gdb", "dap"):
+        ended = ebb(command, "--port", "99999")
+        assert ended.returncode == 2 and b"'99999' is no port: it is 0 to 65535" in ended.stderr
+
+
+def test_what_cannot_be_served_is_named(tmp_path: Path) -> None:
+    ended = ebb("serve", "--tls", str(tmp_path / "cert"), str(tmp_path / "key"))
+    said = f"ebb serve: {tmp_path / 'cert'}: there is no such file\n"
+    assert (ended.returncode, ended.stderr.decode()) == (1, said)
+    ended = ebb("image", "check", "zzzzzzzz")
+    assert b"there is no image zzzzzzzz; `ebb image ls` lists them" in ended.stderr
 
 
 def test_a_port_that_cannot_be_is_one_line() -> None:
@@ -603,6 +625,7 @@ def test_doctor_says_what_is_installed(tmp_path: Path, monkeypatch: pytest.Monke
     assert found["mirror"]["from"] and {row["use"] for row in found["folders"]} == {
         "cache",
         "images",
+        "runs",
     }
     assert found["kernel"]["runs"] and found["versions"]["wasmtime"].startswith("50.")
     assert "base" in [image["name"] for image in found["images"] if image["built"]]

@@ -254,3 +254,20 @@ def test_a_description_says_how_many_processors_there_were(ebb, harts: int) -> N
     id = ebb("snapshot", "create", "last").stdout.decode().strip()
     ebb("run", "-q", "--snapshot", id, "--harts", str(3 - harts), "--", "true")
     assert json.loads(ebb("describe", "run", "-o", "json").stdout)["harts"] == 3 - harts
+
+
+def test_a_store_that_is_none_is_one_message(ebb, tmp_path) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "runs.db").write_bytes(b"no database" * 100)
+    for words in (("get", "runs"), ("replay",), ("run", "--snapshot", "last", "--", "true")):
+        found = ebb(*words)
+        assert found.returncode == 125 and found.stderr.count(b"\n") == 1, found.stderr
+        assert b"file is not a database" in found.stderr
+    assert b"cannot be read: file is not a database" in ebb("doctor").stderr
+
+
+def test_doctor_says_where_runs_are_and_what_they_take(ebb, tmp_path) -> None:
+    ebb("run", "-q", "--", "true")
+    known = json.loads(ebb("doctor", "-o", "json").stdout)["runs"]
+    assert known["path"] == str(tmp_path / "runs")
+    assert known["count"] == 1 and known["bytes"] > 10_000

@@ -159,6 +159,8 @@ def _named(out: Path, word: str) -> str:
     close = difflib.get_close_matches(word, names, 1)
     if close and word not in known_images():
         raise ImageError(f"there is no image {word}. Did you mean {close[0]}?")
+    if word not in known_images():
+        raise ImageError(f"there is no image {word}; `ebb image ls` lists them")
     return word  # reading it says how to build it
 
 

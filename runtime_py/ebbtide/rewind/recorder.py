@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..abi import Abi
+from ..cli_output import trouble
 from ..recording import END, META, OUTPUT, Entry
 from .output import OutputHash
 from .sign import Signer
@@ -79,7 +80,7 @@ class RunRecorder:
         try:
             self._write()
         except (OSError, sqlite3.Error) as error:
-            self._trouble(f"the recording ends here, the run goes on: {error}")
+            self._trouble(f"the recording ends here, the run goes on: {trouble(error)}")
             while self._queue.get() is not None:
                 pass
 

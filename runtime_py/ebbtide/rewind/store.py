@@ -375,7 +375,7 @@ class RunStore:
             raise RunMissing(f"{name} begins the ids of {len(found)} runs; give more of it")
         if not found:
             raise RunMissing(
-                f"there is no run {name}; `ebb get runs` lists them"
+                f"there is no run {name or repr(name)}; `ebb get runs` lists them"
                 if ids
                 else "nothing has been recorded yet; `ebb run -- PROGRAM` records"
             )
@@ -389,8 +389,7 @@ class RunStore:
             id = self.find(name)
         except RunMissing:
             if name != LAST and path.is_file():
-                what = "does not begin with EBBR" if path.stat().st_size else "is empty"
-                raise TapeDamaged(f"{name} is no exported run: it {what}") from None
+                raise RunMissing(f"{name} is neither a run nor an exported one") from None
             raise
         row = next(row for row in self.rows() if row.id == id)
         try:
