@@ -73,7 +73,17 @@ def _complain(error: EbbError) -> None:
 
 
 def _signatures(run: Run, store: RunStore, key: bytes | None) -> str:
-    last = check_signatures(run, key or sign.public_key(store), sign.check)
+    key = key or sign.public_key(store)
+    who = sorted({one.key.hex() for one in run.signatures})
+    try:
+        last = check_signatures(run, key, sign.check)
+    except TapeDamaged as error:
+        if not who or (key and key.hex() in who):
+            raise
+        raise TapeDamaged(
+            f"{error}. If that is the key of whom the run comes from, as they tell it elsewhere, check with "
+            f"--key {who[0]}"
+        ) from None
     return f"signed by {last.key.hex()}: {last.entries} entries"
 
 

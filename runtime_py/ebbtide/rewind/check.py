@@ -47,12 +47,12 @@ def check_signatures(
     """Check all signed heads, and that the last is that of the whole tape; returns it."""
     leaves = run.reader.leaves
     if key is None:
-        raise TapeDamaged(
-            f"run {run.id} cannot be checked: this store has no key of its own{_named(run)}"
-        )
+        raise TapeDamaged("there is no key to check against: this store has signed nothing")
     ours = [one for one in run.signatures if one.key == key]
     if not ours:
-        raise TapeDamaged(f"run {run.id} is not signed by the key {key.hex()}{_named(run)}")
+        who = {one.key.hex() for one in run.signatures}
+        named = f"; it is signed by {', '.join(sorted(who))}" if who else ""
+        raise TapeDamaged(f"run {run.id} is not signed by the key {key.hex()}{named}")
     for one in ours:
         check(run.id, one)
         if one.leaves > len(leaves):
@@ -70,17 +70,6 @@ def check_signatures(
     if run.end is not None and last.leaves < len(leaves):
         raise TapeDamaged(f"what comes after leaf {last.leaves - 1} is not signed")
     return last
-
-
-def _named(run: Signed) -> str:
-    """Say who signed a run, and what to do with that."""
-    who = sorted({one.key.hex() for one in run.signatures})
-    if not who:
-        return "; nobody has signed it"
-    return (
-        f"; it is signed by {', '.join(who)}: if that is the key of whom it comes from, as they tell it "
-        f"elsewhere, check with --key {who[0]}"
-    )
 
 
 def first_difference(one: list[Written], other: list[Written], skip: set[int]) -> int | None:

@@ -120,7 +120,7 @@ class Timeline:
         if crashed:
             return crashed[-1]
         if not self.starts and self.replay.begin == 0:  # of what was there before, nothing is known
-            raise EbbError("no program was started in this run; `ebb logs` says nothing, either")
+            raise EbbError("no program was started in this run")
         return min(pids)
 
     def seek(self, tick: int) -> None:
