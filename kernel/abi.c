@@ -79,6 +79,7 @@ static const struct line lines[] = {
     O(report, status) O(report, tid) O(report, pid) O(report, nr) O(report, pc) O(report, tick)
     O(report, now_ns) O(report, deadline_ns) O(report, retired) O(report, steps) O(report, seen)
     O(report, call_seq) O(report, outbox) O(report, detail) O(report, moment)
+    O(report, order)
     O(counters, harts_inside) O(counters, harts_inside_max) O(counters, guest_inside)
     O(counters, guest_inside_max) O(counters, outbox_records)
     O(jit_module, id) O(jit_module, bytes) O(jit_module, len) O(jit_module, slot) O(jit_module, count)

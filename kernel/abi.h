@@ -320,6 +320,7 @@ struct report {
     u32 outbox;   // bytes waiting in the outbox
     u32 detail;
     u64 moment;   // where that is in the run: the tick, but for several harts that are recorded or replayed
+    u64 order;    // order_log.head at that moment
 };
 
 // Private counters that tests read (struct host), and pages: is the machine at rest? Never part of a decision.
@@ -355,7 +356,7 @@ struct jit_counters {
     u32 module_bytes;
     u32 refused;   // modules that the host did not take
     u32 evictions; // times that all compiled code was dropped
-    u32 stale;     // regions found to belong to other bytes than are mapped now
+    u32 stale;     // entries of regions found to belong to other bytes than are mapped now
     u32 queued;
     u32 kept_regions, kept_modules; // taken from other runs
     u32 epochs;  // times that all regions were looked at again

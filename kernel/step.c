@@ -385,6 +385,7 @@ static void report_fill(struct hart *hart, u32 status) {
     report->status = status;
     report->tick = kernel->tick;
     report->moment = moment();
+    report->order = host.order.head;
     report->now_ns = host.order.replay ? clock_ns(&kernel->clock, order_tick()) : now_ns();
     report->deadline_ns = timer_next_ns();
     report->outbox = host.outbox_bytes;

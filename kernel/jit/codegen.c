@@ -89,7 +89,7 @@ void where(struct translation *t, const struct block *block, u32 k) {
     const struct jit_insn *row = &t->row[block->first];
     const struct jit_insn *last = &row[block->count - 1];
     i32 off = k < block->count ? row[k].off : last->off + last->insn.len;
-    t->where = (i32)((u32)off << 8 | (t->ahead ? 0 : block->count - k));
+    t->where = (i32)((u32)off << 8 | (t->ahead ? 0 : block->owes + k));
     t->stub = t->stub_at[k];
 }
 
@@ -206,7 +206,8 @@ static u32 stubs_plan(struct translation *t, const struct block *block) {
             t->stub_set[++last] = written;
         t->stub_at[k] = (u8)last;
         insn_registers(insn, &reads, &writes);
-        written |= writes & ~block->dirty;
+        if (!block->eager)
+            written |= writes & ~block->dirty;
     }
     return last;
 }
@@ -263,9 +264,9 @@ void leave_write(struct translation *t) {
     get(t, L_CONTEXT);
     get(t, L_FUEL);
     get(t, LOCALS);
-    const32(t, 255);
+    const32(t, OWES_MOST);
     op(t, W_I32_AND);
-    op(t, W_I32_ADD);
+    op(t, W_I32_SUB);
     get(t, L_DEPTH);
     get(t, L_PC);
     get(t, LOCALS);
@@ -288,6 +289,15 @@ static void if_short(struct translation *t, i32 need) {
     const32(t, need);
     op(t, W_I32_LT_S);
     if_rare(t);
+}
+
+static void pay(struct translation *t, u32 ticks) {
+    if (!ticks)
+        return;
+    get(t, L_FUEL);
+    const32(t, (i32)ticks);
+    op(t, W_I32_SUB);
+    set(t, L_FUEL);
 }
 
 static void refill(struct translation *t) {
@@ -402,6 +412,7 @@ static bool is_target(const struct translation *t, i32 off) {
 }
 
 static void leave_to(struct translation *t, const struct block *block, i32 off) {
+    pay(t, owes_after(block));
     if (dispatches(t) && is_target(t, off)) {
         registers_store(t, block->dirty_out);
         get_pc(t, off);
@@ -513,10 +524,26 @@ static u32 instruction(struct translation *t, const struct block *block, u32 k) 
     return 1;
 }
 
+// Of an eager block: what an instruction writes goes to the context at once, unless it is written again before one may leave.
+static void stores_plan(struct translation *t, const struct block *block) {
+    u64 over = 0, reads, writes;
+    for (u32 k = block->count; k--;) {
+        const struct insn *insn = &t->row[block->first + k].insn;
+        bool link = insn->id == JAL || insn->id == JALR; // written by what ends the block
+        insn_registers(insn, &reads, &writes);
+        t->store_at[k] = link ? 0 : writes & ~over;
+        over |= link ? 0 : writes;
+        if (codegen_leaves(insn))
+            over = 0;
+    }
+}
+
 // ---- Blocks ------------------------------------------------------------------------------------
 static void instructions(struct translation *t, const struct block *block) {
     t->not_nan = t->boxed = 0;
     t->word = block->word;
+    if (block->eager)
+        stores_plan(t, block);
     for (u32 k = 0, next; k < block->count; k = next) {
         u32 role = t->rounds ? t->role[k] : ROLE_PLAIN;
         next = k + 1;
@@ -524,6 +551,8 @@ static void instructions(struct translation *t, const struct block *block) {
             next = k + instruction(t, block, k);
         else if (role == ROLE_WIDE)
             store_wide(t, block, k);
+        for (u32 i = k; i < next && block->eager; i++)
+            registers_store(t, t->store_at[i]);
         for (u32 i = k; i < next; i++)
             t->word = words_after(&t->row[block->first + i].insn, t->word);
     }
@@ -553,12 +582,8 @@ static void body(struct translation *t, const struct block *block) {
         nest_as(t, W_BLOCK, T_NONE, LABEL_DONE);
         stubs = stubs_begin(t, block);
     }
-    get(t, L_FUEL);
-    const32(t, block->count);
-    op(t, W_I32_SUB);
-    set(t, L_FUEL);
     if (block->header)
-        refill_block(t, block, block->need - block->count);
+        refill_block(t, block, block->need);
     bool slow = memory_begin(t, block);
     instructions(t, block);
     if (slow) {
@@ -586,9 +611,14 @@ static bool is_labelled(const struct translation *t, u16 from, u16 to) {
     return to != NO_BLOCK && (backward(t, from, to) || t->block[to].merge);
 }
 
+// Ticks that are paid on the edge: more than none are owed behind it, if less than none.
+static u32 owed_between(const struct translation *t, u16 from, u32 k) {
+    return owes_after(&t->block[from]) - t->block[t->block[from].succ[k]].owes;
+}
+
 // An edge that is just a branch: to a loop's head or to where paths meet, with nothing to write back.
 static bool by_label(const struct translation *t, u16 from, u32 k) {
-    return is_labelled(t, from, t->block[from].succ[k]) && !written_between(t, from, k);
+    return is_labelled(t, from, t->block[from].succ[k]) && !written_between(t, from, k) && !owed_between(t, from, k);
 }
 
 static u32 label_of(const struct translation *t, u16 from, u16 to) {
@@ -600,9 +630,12 @@ static void go(struct translation *t, u16 from, u32 k) {
     const struct block *block = &t->block[from];
     u16 to = block->succ[k];
     registers_store(t, written_between(t, from, k));
-    if (to == NO_BLOCK)
+    if (to == NO_BLOCK) {
         leave_to(t, block, block->exit[k].off);
-    else if (is_labelled(t, from, to))
+        return;
+    }
+    pay(t, owed_between(t, from, k));
+    if (is_labelled(t, from, to))
         op_u(t, W_BR, label_of(t, from, to));
     else
         tree(t, to);
@@ -718,7 +751,8 @@ static void jump(struct translation *t, const struct block *block) {
         get_pc(t, next);
         set_x(t, insn->rd);
     }
-    registers_store(t, block->dirty_out);
+    pay(t, block->owes + block->count);
+    registers_store(t, block->dirty_out | (block->eager && insn->rd ? 1ull << insn->rd : 0));
     if (block->term == TERM_CALL) {
         expect(t, block->exit[0].off);
         if (block->kept)
@@ -919,6 +953,8 @@ static void terminator(struct translation *t, u16 index) {
         if ((insn->id == JAL || insn->id == JALR) && insn->rd) {
             get_pc(t, last->off + insn->len);
             set_x(t, insn->rd);
+            if (block->eager)
+                registers_store(t, 1ull << insn->rd);
         }
         go(t, index, 0);
         break;
@@ -945,6 +981,7 @@ static void terminator(struct translation *t, u16 index) {
                 unnest(t);
             }
         }
+        pay(t, owes_after(block));
         registers_store(t, block->dirty_out);
         return_to(t);
         break;
@@ -997,12 +1034,14 @@ static void terminator(struct translation *t, u16 index) {
 // either; then both are looked at again. Nothing but ways out is left in the loop. When an access crosses pages the block
 // is done once, each access by itself.
 
-// Fuel that was taken for the rounds that are not to come.
-static void give_back(struct translation *t, const struct block *block) {
+// Fuel that was taken for the rounds that are not to come, and for this one, unless it is done.
+static void give_back(struct translation *t, const struct block *block, bool done) {
     get(t, L_FUEL);
     get(t, temp32(t, TEMP_COUNT));
-    const32(t, 1);
-    op(t, W_I32_SUB);
+    if (done) {
+        const32(t, 1);
+        op(t, W_I32_SUB);
+    }
     const32(t, block->count);
     op(t, W_I32_MUL);
     op(t, W_I32_ADD);
@@ -1129,7 +1168,7 @@ static void tight_rounds(struct translation *t, u16 index, bool counted) {
     if (leaves) {
         op_u(t, W_BR, label_depth(t, LABEL_DONE));
         unnest(t);
-        give_back(t, block);
+        give_back(t, block, false);
         stub(t, block);
         unnest(t);
     }
@@ -1148,7 +1187,7 @@ static void tight_rounds(struct translation *t, u16 index, bool counted) {
     op(t, W_I32_EQZ);
     nest(t, W_IF, T_NONE);
     catch_up(t, block);
-    give_back(t, block);
+    give_back(t, block, true);
     bool rounds = t->rounds;
     t->rounds = false;
     u8 role[BLOCK_INSNS]; // of this loop: there may be others behind it
@@ -1191,14 +1230,11 @@ static void tight(struct translation *t, u16 index) {
     set(t, L_FUEL);
     tight_rounds(t, index, counting.step);
     unnest(t);
-    get(t, L_FUEL);
-    const32(t, block->count);
-    op(t, W_I32_SUB);
-    set(t, L_FUEL);
     stubs_plan(t, block); // others have been written meanwhile
     t->slow = true;
     instructions(t, block);
     t->slow = false;
+    pay(t, block->count);
     goes_on(t, index);
     op_u(t, W_BR_IF, label_depth(t, index | LABEL_LOOP));
     leave_to(t, block, block->exit[block->succ[0] == index].off);

@@ -289,11 +289,14 @@ static void jump_set(struct jit *jit, u64 pc, u32 slot) {
 }
 
 u32 jit_slot(struct jit *jit, u32 index, u64 pc) {
-    if (jit_state(jit, index) != REGION_READY || !stands(jit, index, pc) ||
-        misses_nx(jit, &jit->region[index], pc)) {
+    if (jit_state(jit, index) != REGION_READY) // it is being made anew
+        return 0;
+    if (!stands(jit, index, pc)) {
         jit->counters.stale++;
         return 0;
     }
+    if (misses_nx(jit, &jit->region[index], pc))
+        return 0;
     jump_set(jit, pc, jit->region[index].slot); // whoever comes by here will come again
     jit->counters.entries++;
     return jit->region[index].slot;

@@ -517,6 +517,28 @@ static void needs(struct translation *t) {
     }
 }
 
+u32 owes_after(const struct block *block) {
+    return block->tight || block->term == TERM_CALL ? 0 : block->owes + block->count;
+}
+
+// A block begins with what is owed on the first way to it; the other ways pay the difference. At loops' heads, behind calls, and where
+// the dispatch leads, everything is paid.
+static void debts(struct translation *t) {
+    bool found[REGION_BLOCKS] = {false};
+    for (u32 i = 0; i < t->order_count; i++) {
+        struct block *block = &t->block[t->order[i]];
+        if (block->header || block->target || block->owes + block->count > OWES_MOST)
+            block->owes = 0;
+        for (u32 k = 0; k < 2; k++) {
+            u16 to = block->succ[k];
+            if (to == NO_BLOCK || found[to] || t->block[to].order <= block->order)
+                continue;
+            found[to] = true;
+            t->block[to].owes = (u16)owes_after(block);
+        }
+    }
+}
+
 static u32 bases(const struct translation *t) {
     u32 set = 0;
     for (u32 i = 0; i < t->row_count; i++)
@@ -602,13 +624,13 @@ static void dirty(struct translation *t) {
         for (u32 i = 0; i < t->order_count; i++) {
             struct block *block = &t->block[t->order[i]];
             bool call = block->term == TERM_CALL;
-            block->dirty_out = block->dirty | block->def;
+            block->dirty_out = block->eager ? 0 : block->dirty | block->def;
             for (u32 k = 0; k < 2; k++) {
                 if (block->succ[k] == NO_BLOCK)
                     continue;
                 struct block *to = &t->block[block->succ[k]];
                 u64 dirty = to->dirty | (call ? 0 : block->dirty_out & ~to->written);
-                u64 same = to->same | (call ? ~0ull : block->same & ~block->def) | to->written;
+                u64 same = to->same | (call || block->eager ? ~0ull : block->same & ~block->def) | to->written;
                 changed |= dirty != to->dirty || same != to->same;
                 to->dirty = dirty;
                 to->same = same;
@@ -652,6 +674,12 @@ static void registers(struct translation *t) {
     wanted(t);
     if (t->crowded)
         killed(t);
+    for (u32 i = 0; i < t->order_count; i++) {
+        struct block *block = &t->block[t->order[i]];
+        block->eager = !block->round;
+        if (block->eager)
+            block->written = ~0ull;
+    }
     do
         dirty(t);
     while (write_sooner(t));
@@ -765,6 +793,7 @@ bool region_find(struct translation *t) {
     } while (cut(t));
     edges(t);
     needs(t);
+    debts(t);
     t->bases = bases(t);
     registers(t);
     return true;

@@ -8,6 +8,7 @@
 #define PLAIN_INSNS 1000u
 #define PLAIN_BLOCKS 250u
 #define BLOCK_INSNS 200u // so that an index in a block fits 8 bits
+#define OWES_MOST 255u   // so do ticks for which fuel is still to be taken
 
 #define CONTEXTS 60u
 #define HOST_REGISTERS 24 // engines keep few more in registers
@@ -76,6 +77,7 @@ struct block {
     u16 order; // in reverse postorder
     u16 idom;
     u16 preds; // forward edges that lead here
+    u16 owes;  // ticks on the way there for which no fuel has been taken, at the start
     u16 need;  // most instructions until fuel is asked for next: at a loop's head, behind a call
     u64 use, def;   // registers, as bits of the context's numbering: read before written; written
     u64 live;       // needed in locals at the start
@@ -85,6 +87,7 @@ struct block {
     u64 killed;  // written before any way out
     u64 same;    // as in the context, on some way there
     u64 written; // not dirty at the start: those who come with others write them first
+    bool eager;  // what it writes goes to the context at once
     bool round;  // one can come by here again without a call
     u32 unknown; // x registers that differ at the start, by the ways there, in what memory.c knows of them
     u32 word; // x registers that are sign-extended 32-bit values at the start
@@ -171,6 +174,7 @@ struct translation {
     } wide[BLOCK_INSNS];
     u8 stub_at[BLOCK_INSNS];       // codegen.c: which one, by instruction of the block being written
     u64 stub_set[BLOCK_INSNS];     // what is written back by it and those below, but what was dirty
+    u64 store_at[BLOCK_INSNS]; // of an eager block, by instruction: what goes to the context behind it
     u32 stub;  // of the instruction being written
     i32 where; // as in the context, of that
     bool rounds; // writing a tight loop's rounds
@@ -221,6 +225,9 @@ bool translate_module(struct jit *jit); // into jit->module; false: nothing came
 
 // Find the blocks reachable from t->pc and what is known of them. False: nothing worth compiling.
 bool region_find(struct translation *t);
+
+// Ticks for which no fuel has been taken, at the block's end.
+u32 owes_after(const struct block *block);
 
 // Registers to write back on the way to succ[k].
 u64 written_between(const struct translation *t, u16 from, u32 k);

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from .abi import Abi, Status
-from .port import Port
+from .port import Port, Report
 from .recording import EVENT, ORDER, Entry, Order, Recorder, RecordingPort
 
 RING = 1 << 18  # bytes; a hart whose step finds it nearly full comes back
@@ -32,18 +32,17 @@ class OrderLog:
         self._memory = memory
         self._address = address
         self._recorder = recorder
-        self._moment = 0
         self.bytes = 0
 
     def _values(self) -> dict[str, int]:
         return self._layout.integers(self._memory.read(self._address, self._layout.size))
 
-    def _append(self, kind: int, moment: int, data: bytes) -> None:
-        self._moment = max(self._moment, moment)  # harts see theirs at different times
-        self._recorder.append(Entry(kind, self._moment, data))
+    def stepped(self, report: Report) -> None:
+        """Bring to the tape what there was at the end of a step; what others wrote since is for them to bring."""
+        self._move(self._values(), report.order, report.moment)
 
-    def move(self, moment: int) -> None:
-        """Bring to the tape what there is."""
+    def rest(self, moment: int) -> None:
+        """Bring to the tape what there is; no hart is in a step, and none has brought its last."""
         values = self._values()
         self._move(values, values["head"], moment)
 
@@ -51,11 +50,13 @@ class OrderLog:
         """Put an event on the tape, behind the order up to it: it has just been delivered."""
         values = self._values()
         self._move(values, values["delivered"], values["delivered_moment"])
-        self._append(EVENT, values["delivered_moment"], event)
+        self._recorder.append(Entry(EVENT, values["delivered_moment"], event))
 
     def _move(self, values: dict[str, int], head: int, moment: int) -> None:
+        """Bring what there is up to `head`, after which the run was at `moment`: a replay gets to the same."""
         memory, tail, size, data = self._memory, values["tail"], values["size"], values["data"]
-        if not (length := (head - tail) & 0xFFFFFFFF):
+        length = (head - tail) & 0xFFFFFFFF
+        if not 0 < length <= size:  # another hart was here after us, and has brought it
             return
         begin = tail % size
         first = memory.read(data + begin, min(length, size - begin))
@@ -63,7 +64,7 @@ class OrderLog:
         at = self._address + self._layout.fields["tail"].offset
         memory.write(at, head.to_bytes(4, "little"))
         self.bytes += length
-        self._append(ORDER, moment, taken)
+        self._recorder.append(Entry(ORDER, moment, taken))
 
 
 class OrderedRecordingPort(RecordingPort):
@@ -76,7 +77,7 @@ class OrderedRecordingPort(RecordingPort):
     def step(self, budget: int) -> Status:
         status = self._port.step(budget)
         with self._order:
-            self._log.move(self._port.report().moment)
+            self._log.stepped(self._port.report())
         return status
 
     def deliver(self, event: bytes) -> None:

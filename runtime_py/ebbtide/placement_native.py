@@ -465,7 +465,7 @@ class NativePlacement(Placement):
     def _note(self, recorder: Recorder, digest: bytes) -> None:
         noted = self.port.page_hashes() if self._verify else digest
         if self._log is not None:
-            self._log.move(self._moment())
+            self._log.rest(self._moment())
         recorder.append(Entry(DIGEST, self._moment(), noted))
 
     async def close(self) -> None:
@@ -490,7 +490,7 @@ class NativePlacement(Placement):
         if self._compiler is not None:
             self._compiler.close()
         if self._log is not None:
-            self._log.move(self._moment())
+            self._log.rest(self._moment())
         if isinstance(self.recorder, RunRecorder):
             for record in self.port.outbox():
                 self.recorder.output(record)

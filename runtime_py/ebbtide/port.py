@@ -71,6 +71,7 @@ class Report:
     outbox: int = 0
     detail: int = 0
     moment: int = 0
+    order: int = 0
 
     @staticmethod
     def read(abi: Abi, layout: Struct, data: Buffer) -> Report:

@@ -11,12 +11,13 @@ import pytest
 from ebbtide import assets
 from ebbtide.cli_rewind import open_replay
 from ebbtide.errors import EbbError
-from ebbtide.rewind import checkpoints
+from ebbtide.rewind import checkpoints, replay
 from ebbtide.rewind.gdb_command import open_timeline
+from ebbtide.rewind.replay import Replay
 from ebbtide.rewind.snapshots import SnapshotStore
 from ebbtide.rewind.store import Run, RunStore
 from ebbtide.rewind.tape import TapeDamaged
-from ebbtide.rewind.timeline import Timeline
+from ebbtide.rewind.timeline import NEAR, Timeline
 from support.command import ebb, recorded
 
 pytestmark = pytest.mark.native
@@ -33,10 +34,10 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunStore]
 
 
 def opened(store: RunStore, run: Run, often: bool = True) -> tuple[Timeline, int]:
-    replay = open_replay(run)
+    made = open_replay(run)
     if often:
-        replay.checkpoint_s = 0.01
-    return open_timeline(store, run, replay, None)
+        made.checkpoint_s = 0.01
+    return open_timeline(store, run, made, None)
 
 
 def test_the_second_time_a_run_is_not_gone_through_and_is_the_same(
@@ -99,11 +100,54 @@ def test_what_was_dropped_meanwhile_is_said_and_what_is_too_much_is_thinned(
     first, pid = opened(store, run)
     assert store.checkpoints(run.id)[0] == 4
     first.replay.close()
-    replay = open_replay(run)
-    line = Timeline(replay)
+    made = open_replay(run)
+    line = Timeline(made)
     assert checkpoints.KeptCheckpoints(store).take(run, line)
     ebb("rm", "--checkpoints", run.id)
     with pytest.raises(TapeDamaged, match="open it again"):
         line.seek(line.end_of(pid))
-    replay.close()
+    made.close()
     assert issubclass(TapeDamaged, EbbError)
+
+
+def test_a_place_where_a_checkpoint_is_has_others_shortly_before_it(store: RunStore):
+    line, pid = opened(store, store.open("last"), often=False)
+    middle = (line.start_of(pid) + line.end_of(pid)) // 2
+    line.seek(middle)
+    line.replay.checkpoint()
+    line.near(middle)
+    assert middle - line.replay.nearest(middle - 1).tick == NEAR[-1]
+    line.replay.close()
+
+
+def test_checkpoints_take_so_much_memory_and_no_more(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+):
+    def held(made: Replay) -> int:
+        pieces = [piece for one in made.checkpoints for piece in one.pages.pieces.values()]
+        return sum({id(piece): len(piece) for piece in pieces}.values())
+
+    made = open_replay(store.open("last"))
+    for part in range(1, 13):
+        made.seek(made.end * part // 12)
+        made.checkpoint()
+    assert len(made.checkpoints) > 12 and made.bytes == held(made)
+    monkeypatch.setattr(replay, "CHECKPOINT_BYTES", made.bytes // 2)
+    made.checkpoint()
+    assert made.bytes == held(made) <= replay.CHECKPOINT_BYTES
+    assert [made.checkpoints[0].tick, made.checkpoints[-1].tick] == [made.begin, made.end]
+    made.close()
+
+
+def test_of_machines_in_a_store_few_are_in_memory(store: RunStore):
+    run = store.open("last")
+    opened(store, run)[0].replay.close()
+    line, _ = opened(store, run, often=False)
+    kept = [one for one in line.replay.checkpoints if one.pages.stored]
+    assert len(kept) > checkpoints.READ_MOST
+    for one in kept:
+        line.replay.restore(one)
+    assert sum(one.pages.pieces.read for one in kept) == checkpoints.READ_MOST
+    line.replay.restore(kept[0])  # and is read again
+    assert line.replay.tick == kept[0].tick
+    line.replay.close()

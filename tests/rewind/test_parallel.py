@@ -76,6 +76,7 @@ def replay(kernel: KernelModule, tape: Tape) -> int:
     for compiler in (None, Compiler(kernel, threshold=16)):
         again = opened(kernel, tape, compiler)
         again.run()  # compares the machine at each digest
+        assert again.tick == tape.entries[-1].tick
         again.close()
         if compiler:
             compiler.close()

@@ -175,7 +175,7 @@ class BrowserPlacement:
             if self.recorder.ring.try_hold():
                 if self._log:
                     self.recorder.drain()
-                    self._log.move(self._moment())
+                    self._log.rest(self._moment())
                 return True
             await asyncio.sleep(FREEZE_LOOK_S)
         return False

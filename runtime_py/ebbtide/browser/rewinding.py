@@ -34,6 +34,8 @@ from .page_stage import PageStage
 
 BUDGET = 1 << 23  # ticks of one step, so that a slice ends in time
 QUANTUM = 1 << 18  # ticks, at first
+CHECKPOINT_S = 0.5  # between two checkpoints
+CHECKPOINTS = 48  # kept at most: a tab's memory is small
 LEAVES = 32  # of a tape, that are hashed at once
 DRAWN_MOST = 1 << 16  # bytes of what a terminal showed, which whoever goes on is told
 
@@ -96,6 +98,7 @@ class Rewinding:
             on_record=self._record,
         )
         self.replay.budget = BUDGET
+        self.replay.checkpoint_s, self.replay.checkpoints_most = CHECKPOINT_S, CHECKPOINTS
         for one in terminals:
             self._was_there(one)
         for hex in self._start.get("owed", ()):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
     from .store import Run, RunStore
 
 PIECE = BLOCK * PAGE
-KEPT_MOST = 24  # of a run
+KEPT_MOST = 64  # of a run
 KEPT_BYTES = 256 << 20  # of a run, about
+READ_MOST = 8  # machines that are in memory at once
 
 
 class PieceTracker:
@@ -72,10 +74,18 @@ class PieceTracker:
 
 
 class KeptPieces(Mapping[int, bytes]):
-    """A machine's pieces, read when they are first wanted."""
+    """A machine's pieces, read when they are wanted; `read` are those that were last."""
 
-    def __init__(self, snapshots: SnapshotStore, base: int, pages: int, nodes: bytes) -> None:
+    def __init__(
+        self,
+        snapshots: SnapshotStore,
+        base: int,
+        pages: int,
+        nodes: bytes,
+        read: deque[KeptPieces],
+    ) -> None:
         self._snapshots = snapshots
+        self._last = read
         self._base, self._pages, self._nodes = base, pages, nodes
         self._read: dict[int, bytes] | None = None
 
@@ -83,7 +93,15 @@ class KeptPieces(Mapping[int, bytes]):
     def _pieces(self) -> dict[int, bytes]:
         if self._read is None:
             self._read = self._load()
+            self._last.append(self)
+            if len(self._last) > READ_MOST:
+                self._last.popleft()._read = None
         return self._read
+
+    @property
+    def read(self) -> bool:
+        """Whether they are in memory."""
+        return self._read is not None
 
     def _load(self) -> dict[int, bytes]:
         wanted: set[int] = set()
@@ -135,6 +153,7 @@ class KeptCheckpoints:
         timeline.starts = [Start(**one) for one in found["starts"]]
         replay = timeline.replay
         base = replay.abi.const["MACHINE_BASE"]
+        read: deque[KeptPieces] = deque()
         for tick, pages, nodes, about in database.execute(
             "SELECT tick, pages, nodes, about FROM checkpoint WHERE run = ? ORDER BY tick",
             (run.id,),
@@ -144,7 +163,7 @@ class KeptCheckpoints:
                 Checkpoint(
                     tick,
                     known["next"],
-                    Pages(KeptPieces(self._snapshots, base, pages, nodes)),
+                    Pages(KeptPieces(self._snapshots, base, pages, nodes, read), stored=True),
                     OutputHash.unknown(replay.abi, known["records"]),
                     Streams.of(replay.abi, known["streams"]),
                     bytes.fromhex(known["place"]) if "place" in known else None,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,8 +24,10 @@ from .output import Chunk, OutputCheck, OutputHash, Streams
 from .stage import Pages, Stage
 
 SLICE = 1 << 26  # ticks between two looks at the outbox
-CHECKPOINT_S = 0.5  # of replay between two checkpoints
-CHECKPOINTS = 48  # kept at most
+CHECKPOINT_S = 0.125  # of replay between two checkpoints: a step back takes that and little more
+CHECKPOINT_COST = 10  # times what one takes, if that is longer
+CHECKPOINTS = 256  # kept at most
+CHECKPOINT_BYTES = 512 << 20  # and in so much memory
 
 NewStage = Callable[[int, Pages | None], Stage]  # bytes of memory, where to continue
 
@@ -61,8 +64,13 @@ class Replay:
         self.on_slice: Callable[[], None] = lambda: None  # called now and then on long ways
         self.budget = SLICE
         self.checkpoint_s = CHECKPOINT_S
+        self.checkpoints_most = CHECKPOINTS
         self._taps = 0
         self._marked = time.monotonic()  # when the last checkpoint was made or returned to
+        self._took = 0.0  # what it took to make it
+        self._like: Pages | None = None  # its pages: what has not changed since is shared with them
+        self._held: Counter[int] = Counter()  # checkpoints with a piece, by its identity
+        self.bytes = 0  # in these pieces
         begin = _begin(abi, entries)
         self.ram, self.begin = begin.ram, begin.tick
         self.checkpoints: list[Checkpoint] = []
@@ -130,7 +138,8 @@ class Replay:
                 return False
             if self.ordered and driver.next == len(self.entries):
                 break  # it was cut short
-            if time.monotonic() - self._marked > self.checkpoint_s:
+            pause = max(self.checkpoint_s, CHECKPOINT_COST * self._took)
+            if time.monotonic() - self._marked > pause:
                 self.checkpoint()
         return True
 
@@ -145,26 +154,46 @@ class Replay:
             (kept[at + 1].tick - kept[at - 1].tick) / (1 + abs(kept[at].tick - here))
             for at in range(1, len(kept) - 1)
         ]
-        del kept[1 + gaps.index(min(gaps))]
+        self._count(kept.pop(1 + gaps.index(min(gaps))), -1)
+
+    def _count(self, checkpoint: Checkpoint, by: int) -> None:
+        """Count the memory of one that is held, or no more."""
+        pages = checkpoint.pages
+        if not isinstance(pages, Pages) or pages.stored:
+            return
+        for piece in pages.pieces.values():
+            self._held[id(piece)] += by
+            if self._held[id(piece)] == (by > 0):  # the first, or none any more
+                self.bytes += by * len(piece)
+                if by < 0:
+                    del self._held[id(piece)]
 
     def checkpoint(self) -> Checkpoint:
         """Make this moment one to return to."""
         self._drain()
-        like = min(self.checkpoints, key=lambda one: abs(one.tick - self.tick), default=None)
+        begun = time.monotonic()
         made = Checkpoint(
             self.tick,
             self._driver.next,
-            self.stage.pages(like.pages if like else None),
+            self.stage.pages(self._like),
             self._check.hash.copy(),
             self._streams.copy(),
             *self._beside(),
         )
+        self._like = made.pages
+        for one in self.checkpoints:
+            if one.tick == made.tick:
+                self._count(one, -1)
         self.checkpoints = [one for one in self.checkpoints if one.tick != made.tick]
         self.checkpoints.append(made)
         self.checkpoints.sort(key=lambda one: one.tick)
-        if len(self.checkpoints) > CHECKPOINTS:
+        self._count(made, 1)
+        while len(self.checkpoints) > self.checkpoints_most or (
+            self.bytes > CHECKPOINT_BYTES and len(self.checkpoints) > 2
+        ):
             self._thin()
         self._marked = time.monotonic()
+        self._took = self._marked - begun
         return made
 
     def _beside(self) -> tuple[bytes | None, int]:
@@ -210,6 +239,7 @@ class Replay:
         self.stage.host.tap(self._taps)
         self._check.restore(checkpoint.output)
         self._streams, self._seen = checkpoint.streams.copy(), checkpoint.next
+        self._like = checkpoint.pages
         self._driver = self._drive(checkpoint.tick, checkpoint.next, checkpoint.place)
         self._marked = time.monotonic()
 

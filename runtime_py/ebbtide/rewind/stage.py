@@ -23,6 +23,7 @@ class Pages:
     """Machine pages in use, in pieces by address; what is in none is zero."""
 
     pieces: Mapping[int, bytes]
+    stored: bool = False  # they lie in a store, and not in memory
 
 
 class StageHost(Memory, Protocol):

@@ -13,7 +13,7 @@ from ..errors import EbbError
 from .debug_view import DebugView, Note, Registers, Stop, Task
 from .replay import Replay
 
-BUDGET = 1 << 23  # ticks between two looks at the user
+BUDGET = 1 << 22  # ticks between two looks at the user
 NEAR = (1 << 20, 1 << 15)  # ticks before a place from where steps back are made
 JUMP = 1 << 22  # ticks that take longer than to go to a checkpoint
 # Signals that stand for a mistake of the program: where such a process ended is worth looking at.
@@ -191,8 +191,11 @@ class Timeline:
     def near(self, tick: int) -> None:
         """Go to a tick by way of checkpoints from which the next steps back are short."""
         tick = max(self.replay.begin, tick)
+        before = max(
+            self.replay.begin, tick - 1
+        )  # a checkpoint of this moment is none to step back from
         for distance in NEAR:
-            if (at := tick - distance) > self.replay.nearest(tick).tick:
+            if (at := tick - distance) > self.replay.nearest(before).tick:
                 self.seek(at)
                 self.replay.checkpoint()
         self.seek(tick)

@@ -20,6 +20,7 @@ JUMP = i_type(0x67, 0, 5, 0)  # to x5
 CALL = i_type(0x67, 1, 29, 0)  # of x29
 EXIT = addi(10, 0, 0) + addi(17, 0, 93) + ECALL
 PAGE = 4096
+ABSENT_MAX = 64  # of kernel/jit/jit.c: entries that miss a page, until a region is made anew
 
 
 @pytest.fixture(autouse=True)
@@ -90,6 +91,7 @@ def test_a_page_that_a_process_never_touches_stops_no_compiled_code_for_long() -
         before = machine.stats()
         assert machine.run("/program", "once", timeout=300).exit_code == 0
         stats = machine.stats()
-    assert stats.stale - before.stale < 10_000
+    # Each region misses it so often, and no more; calls behind these wait for the compiler, and look at nothing.
+    assert 0 < stats.stale - before.stale <= before.regions * ABSENT_MAX
     ran = stats.instructions - before.instructions
     assert (stats.compiled_instructions - before.compiled_instructions) * 10 > ran * 9
