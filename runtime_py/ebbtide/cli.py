@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from .cli_rewind_options import (
     FORMS,
+    KEPT,
     RUN,
     add_goto,
     add_profile,
@@ -315,7 +316,7 @@ def _add_store(commands: Any) -> None:
         )
     for name in ("pin", "unpin", "rm"):
         command = add(name, COMMANDS[name].capitalize() + ".")
-        command.add_argument("runs", nargs="*" if name == "rm" else "+", metavar="RUN", help=RUN)
+        command.add_argument("runs", nargs="*" if name == "rm" else "+", metavar="RUN", help=KEPT)
     command.add_argument("--older-than", type=age, metavar="TIME",
                          help="all but pinned ones that are older: 12h, 7d")  # fmt: skip
     command.add_argument("-f", "--force", action="store_true", help="pinned ones that are named, too")  # fmt: skip
@@ -527,6 +528,7 @@ def parser() -> Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    _open_standard()
     try:
         code = _command(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
@@ -544,7 +546,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 125
 
 
+def _open_standard() -> None:
+    """Have all three streams, so that no file of ours gets their numbers. What we put out into one that was
+    closed is lost, which is an error; what we read there is at its end.
+    """
+    for fd, name, how in ((0, "stdin", os.O_RDONLY), (1, "stdout", os.O_RDONLY),
+                          (2, "stderr", os.O_WRONLY)):  # fmt: skip
+        if getattr(sys, name) is None and os.open(os.devnull, how) == fd:
+            setattr(sys, name, open(fd, "w" if fd else "r", closefd=False))
+
+
 def _command(words: list[str]) -> int:
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
     if words[:1] == ["image"]:
         from .image.__main__ import main as image_main
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -68,11 +67,13 @@ def _write(run: Run, timeline: Timeline, pid: int, path: Path, folder: str | Non
         if folder:
             names = {one.name for one in view.mappings(pid) if one.name.startswith("/")}
             for name in sorted(names.union(libraries(view, pid))):
-                with suppress(OSError):  # it has no name any more
+                try:
                     data = files.read(name)
-                    there = Path(folder, name.lstrip("/"))
-                    there.parent.mkdir(parents=True, exist_ok=True)
-                    there.write_bytes(data)
+                except OSError:
+                    continue  # it has no name any more
+                there = Path(folder, name.lstrip("/"))
+                there.parent.mkdir(parents=True, exist_ok=True)
+                there.write_bytes(data)
     finally:
         files.close()
 

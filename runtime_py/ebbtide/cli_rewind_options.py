@@ -24,6 +24,7 @@ def when(text: str) -> object:
     return moment(text)
 
 
+KEPT = "a run's id, the beginning of one, or last"
 RUN = "a run's id, the beginning of one, last, or the path of an exported run"
 
 

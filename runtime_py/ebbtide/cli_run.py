@@ -91,8 +91,10 @@ async def _run(options: argparse.Namespace) -> int:
             "-it: the input is no terminal; leave -t out, and the program reads what comes there"
         )
     # What can fail for reasons of the host does so before a run begins.
-    if options.id_file:
+    if options.id_file and options.record is not False:
         Path(options.id_file).touch()
+    if options.core and not (folder := Path(options.core).parent).is_dir():
+        raise EbbError(f"--core: there is no directory {folder}")
     with contextlib.ExitStack() as held:
         doors = [
             (held.enter_context(door), guest)

@@ -36,7 +36,7 @@ def run(store: RunStore, options: argparse.Namespace) -> int:
     ]
     if filters and not put.rows:
         print(f"ebb: nothing in this run matches {' '.join(filters)}", file=sys.stderr)
-    elif options.layer == "process" and not put.rows:
+    elif options.layer == "process" and not (put.rows or options.since or options.to):
         print("ebb: no program was started in this run", file=sys.stderr)
     return cut(found)
 

@@ -113,6 +113,24 @@ def test_output_that_cannot_be_written_is_a_failure() -> None:
             assert (ended.returncode, ended.stderr) == (125, said), one
 
 
+@pytest.mark.parametrize(
+    ("closed", "code", "out", "err"),
+    [
+        ("<&-", 0, b"hi\n", b""),
+        (">&-", 125, b"", b"ebb: the output cannot be written: Bad file descriptor\n"),
+        ("2>&-", 0, b"hi\n", b""),
+        ("<&- 2>&-", 0, b"hi\n", b""),
+    ],
+)
+def test_a_stream_that_was_closed_is_empty_or_a_failure(
+    closed: str, code: int, out: bytes, err: bytes
+) -> None:
+    for words in ("run -q -- echo hi", "logs"):
+        command = f"{' '.join(EBB)} {words} {closed}"
+        ended = subprocess.run(["sh", "-c", command], capture_output=True, timeout=PATIENCE_S)
+        assert (ended.returncode, ended.stdout, ended.stderr) == (code, out, err), words
+
+
 def test_a_reader_that_goes_away_is_no_mistake() -> None:
     assert ebb("run", "-q", "--", "seq", "100000").returncode == 0
     for one in ("logs", "replay", "trace syscalls"):
@@ -602,6 +620,11 @@ def test_a_second_interrupt_ends_the_machine() -> None:
 def test_binary_input_and_output_are_untouched() -> None:
     data = bytes(range(256)) * 500
     assert ebb("run", "--", "cat", stdin=data).stdout == data
+
+
+def test_help_is_a_word_too() -> None:
+    for words in ([], ["run"], ["image"], ["snapshot", "create"]):
+        assert ebb("help", *words).stdout == ebb(*words, "--help").stdout != b""
 
 
 def test_unknown_names_get_a_suggestion() -> None:
