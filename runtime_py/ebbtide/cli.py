@@ -531,7 +531,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     _open_standard()
     try:
         code = _command(list(sys.argv[1:] if argv is None else argv))
-        sys.stdout.flush()
+        try:
+            sys.stdout.flush()
+        except OSError:
+            if not code:
+                raise
+            _let_go()  # it has been said why it failed
         return code
     except BrokenPipeError:  # nobody reads on, as with `ebb doctor | head -1`
         _let_go()
@@ -553,7 +558,7 @@ def _open_standard() -> None:
     for fd, name, how in ((0, "stdin", os.O_RDONLY), (1, "stdout", os.O_RDONLY),
                           (2, "stderr", os.O_WRONLY)):  # fmt: skip
         if getattr(sys, name) is None and os.open(os.devnull, how) == fd:
-            setattr(sys, name, open(fd, "w" if fd else "r", closefd=False))
+            setattr(sys, name, os.fdopen(fd, "w" if fd else "r", closefd=False))
 
 
 def _command(words: list[str]) -> int:
