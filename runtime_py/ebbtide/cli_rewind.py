@@ -140,6 +140,9 @@ def cut(run: Run) -> int:
     """Return the exit code of a run that was gone through, and say if it was cut short."""
     if run.end is not None:
         return 0
+    if run.row and run.row.state == "running":
+        print("ebb: it is still being recorded; this is what there is so far", file=sys.stderr)
+        return EXIT_CUT
     why = run.reader.cut or "the recording was killed, or could write no more"
     if run.row and run.row.ended is not None:  # it was whole when it ended
         why = (

@@ -77,8 +77,8 @@ def _describe(store: RunStore, options: argparse.Namespace) -> int:
         return 0
     kinds = known.pop("kinds")
     for name, value in known.items():
-        shown = ("no", "yes")[value] if isinstance(value, bool) else value
-        print(f"{name.replace('_', ' '):12} {shown}")
+        shown = ("no", "yes")[value] if isinstance(value, bool) else "" if value is None else value
+        print(f"{name.replace('_', ' '):12} {shown}".rstrip())
     print(f"\n{'KIND':10} {'COUNT':>8} {'TAPE BYTES':>12} {'OBJECT BYTES':>13}")
     for name, (count, size, objects) in sorted(kinds.items(), key=lambda item: -item[1][1]):
         print(f"{name:10} {count:>8} {size:>12} {objects:>13}")
@@ -187,6 +187,8 @@ def _export(store: RunStore, options: argparse.Namespace) -> int:
     run = store.open(options.run)
     with new_file(options.file, over=options.force) as file:
         bundle_run(run, file, redacted=options.redact)
+    if run.row and run.row.state == "running":
+        print(f"ebb: {options.file} has what was recorded so far; the run goes on", file=sys.stderr)
     if options.redact:
         print(f"ebb: {options.file} is redacted; it no longer replays", file=sys.stderr)
     return 0

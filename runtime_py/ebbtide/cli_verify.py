@@ -45,7 +45,7 @@ def run(store: RunStore, options: argparse.Namespace) -> int:
         _say(f"{len(found.entries)} entries: {whole}, head {head}")
     checks: list[Callable[[Run], str]] = []
     if options.objects:
-        checks.append(lambda run: f"{check_objects(run.entries)} objects: all have their hashes")
+        checks.append(_objects)
     if options.signatures or options.key:
         checks.append(lambda run: _signatures(run, store, options.key))
     if options.replay:
@@ -70,6 +70,10 @@ def _say(text: str) -> None:
 
 def _complain(error: EbbError) -> None:
     print(f"ebb: {error}", file=sys.stderr)
+
+
+def _objects(run: Run) -> str:
+    return f"{check_objects(run.entries, name=_name)} objects: all have their hashes"
 
 
 def _signatures(run: Run, store: RunStore, key: bytes | None) -> str:

@@ -7,6 +7,8 @@ import json
 import os
 import random
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -163,7 +165,7 @@ def test_a_changed_object_is_found_and_the_entry_named(ebb, recorded, tmp_path) 
     )
     found = ebb("verify", "--objects")
     assert found.returncode == EXIT_DAMAGED
-    assert b"entry " in found.stderr and b"tick " in found.stderr
+    assert re.search(rb"entry \d+ at tick \d+, (BLOCK_IN|BOOT|HOSTFS): object ", found.stderr)
     store.close()
 
 
@@ -271,3 +273,19 @@ def test_doctor_says_where_runs_are_and_what_they_take(ebb, tmp_path) -> None:
     known = json.loads(ebb("doctor", "-o", "json").stdout)["runs"]
     assert known["path"] == str(tmp_path / "runs")
     assert known["count"] == 1 and known["bytes"] > 10_000
+
+
+def test_a_run_that_goes_on_is_said_to(ebb, tmp_path) -> None:
+    command = [sys.executable, "-m", "ebbtide.cli", "run", "-q", "--", "cat"]
+    env = {**os.environ, "EBB_RUNS": str(tmp_path / "runs")}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env=env) as running:
+        while not json.loads(ebb("get", "runs", "-o", "json").stdout):
+            assert running.poll() is None
+        found = ebb("verify")
+        assert found.returncode == EXIT_CUT and b"is still being recorded" in found.stderr
+        exported = ebb("export", "run", "last", str(tmp_path / "a"))
+        assert exported.returncode == 0 and b"the run goes on" in exported.stderr
+        refused = ebb("rm", "last")
+        assert refused.returncode == 125 and b"is still being recorded" in refused.stderr
+        running.communicate(b"")
+    assert running.returncode == 0 and ebb("verify").returncode == 0

@@ -429,7 +429,10 @@ class TapeReader:
     def link(self, head: bytes, leaf: Leaf, hash: bytes) -> bytes:
         """Return the head behind a leaf whose entries have this hash; raises TapeDamaged if it does not fit."""
         if (head := _chain(head, leaf, hash)) != leaf.hash:
-            raise self._damaged(leaf.offset, "it does not continue the chain of hashes", leaf)
+            header = " that the tape's header begins" if leaf.offset == _HEADER.size else ""
+            raise self._damaged(
+                leaf.offset, f"it does not continue the chain of hashes{header}", leaf
+            )
         return head
 
     def head(self) -> bytes:
