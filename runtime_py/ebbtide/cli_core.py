@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from . import assets
-from .cli_output import new_file
+from .cli_output import need_folder, new_file
 from .cli_rewind import cut, open_replay
 from .errors import EbbError
 from .image_store import ImageStore
@@ -23,6 +23,7 @@ from .rewind.timeline import CRASHES, Timeline
 def run(store: RunStore, options: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     found = store.open(options.run)
+    need_folder(options.output or ".")
     replay = open_replay(found)
     try:
         timeline, pid = open_timeline(store, found, replay, options.pid, options.goto)

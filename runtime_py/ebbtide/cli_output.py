@@ -42,6 +42,12 @@ def let_go(stream: IO[str]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
+def need_folder(name: str) -> None:
+    """Raise EbbError if a file cannot be made there: before the long way to what it is to hold."""
+    if not (folder := Path(name).parent).is_dir():
+        raise EbbError(f"{name} cannot be written: there is no directory {folder}")
+
+
 @contextlib.contextmanager
 def new_file(name: str | Path, *, over: bool) -> Iterator[IO[bytes]]:
     """Write a file; `over`: the one that may be there goes, else it is an error that one is."""

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from . import assets
-from .cli_output import new_file, progress
+from .cli_output import need_folder, new_file, progress
 from .cli_rewind import cut, open_replay
 from .errors import EbbError
 from .image_store import ImageStore
@@ -28,9 +28,8 @@ def run(store: RunStore, options: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     found = store.open(options.run)
     period = options.period or PERIOD
-    for _, name in options.export:  # before the long way
-        if not (folder := Path(name).parent).is_dir():
-            raise EbbError(f"--export: there is no directory {folder}")
+    for _, name in options.export:
+        need_folder(name)
     if options.request is not None:
         if options.since or options.to:
             raise EbbError("--request is a time of its own: give no --from and no --to beside it")

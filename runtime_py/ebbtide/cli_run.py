@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 
 from . import assets, linux
 from .chaos import chosen
-from .cli_output import LOST, let_go, trouble
+from .cli_output import LOST, let_go, need_folder, trouble
 from .cli_terminal import Screen, printable, raw, window
 from .errors import EbbError, JitDiffers, MachinePanic
 from .events import Log
@@ -93,8 +93,8 @@ async def _run(options: argparse.Namespace) -> int:
     # What can fail for reasons of the host does so before a run begins.
     if options.id_file and options.record is not False:
         Path(options.id_file).touch()
-    if options.core and not (folder := Path(options.core).parent).is_dir():
-        raise EbbError(f"--core: there is no directory {folder}")
+    if options.core:
+        need_folder(options.core)
     with contextlib.ExitStack() as held:
         doors = [
             (held.enter_context(door), guest)

@@ -105,6 +105,7 @@ def open_timeline(
 
 def serve(options: argparse.Namespace, store: RunStore, run: Run, replay: Replay) -> int:
     """Run the command on an opened replay; returns gdb's exit code."""
+    debugger = _gdb() if options.port is None else ""
     timeline, pid = open_timeline(store, run, replay, options.pid, options.goto)
     images = ImageStore(assets.images_folder())
     files = PastFiles(replay, images.blob, run.mounted)
@@ -123,7 +124,7 @@ def serve(options: argparse.Namespace, store: RunStore, run: Run, replay: Replay
         places = (f'set substitute-path "{guest}" "{host}"\n' for guest, host in run.mounted.places)
         init.write_text(INIT + "".join(places) + CONNECT.format(path=path))
         (plain := Path(folder, "plain")).write_text(CONNECT_PLAINLY.format(path=path))
-        command = [_gdb(), "-q", "-x", str(init), "-x", str(plain), *options.args]
+        command = [debugger, "-q", "-x", str(init), "-x", str(plain), *options.args]
         with subprocess.Popen(command) as gdb:
             before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # of our terminal: it is gdb's
             listener.settimeout(60)

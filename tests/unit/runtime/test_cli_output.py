@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from ebbtide import cli_output
-from ebbtide.cli_output import Progress, new_file, progress, trouble
+from ebbtide.cli_output import Progress, need_folder, new_file, progress, trouble
 from ebbtide.errors import EbbError
 
 
@@ -61,3 +61,10 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     with new_file(path, over=True) as file:
         file.write(b"new")
     assert path.read_bytes() == b"new" and [*tmp_path.iterdir()] == [path]
+
+
+def test_a_file_for_which_there_is_no_place_is_refused_at_once(tmp_path: Path) -> None:
+    need_folder(str(tmp_path / "file"))
+    need_folder("file")
+    with pytest.raises(EbbError, match=f"there is no directory {tmp_path / 'no'}$"):
+        need_folder(str(tmp_path / "no" / "file"))
