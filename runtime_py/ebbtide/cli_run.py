@@ -46,6 +46,7 @@ EXIT_TIMEOUT = 124  # as timeout(1) has it
 EXIT_FAILED = 125  # we, not the program, failed; as container tools have it
 EXIT_OUTPUT = 128 + 25  # as SIGXFSZ, which ends who writes too much to a file
 CTRL_C, ECHO = b"\x03", b"^C"
+NO_IPV6 = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 LIMITS = ("timeout", "pids", "files", "disk")  # max_output is ours to count
 MET = {
     "memory": "--memory: a process was killed, for the machine had no memory left",
@@ -489,17 +490,13 @@ async def _resize(pty: Pty) -> None:
 def _doors(port: int) -> Iterator[socket.socket]:
     """Open a port of the host, in each kind of address that it has."""
     for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
-        door = socket.socket(family, socket.SOCK_STREAM)
         try:
-            door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            door.bind((address, port))
-            door.listen()
+            yield socket.create_server((address, port), family=family)
         except OSError as error:
-            door.close()
-            if family == socket.AF_INET6 and error.errno == errno.EADDRNOTAVAIL:
+            if family == socket.AF_INET6 and error.errno in NO_IPV6:
                 return
-            raise EbbError(f"-p {port}: the port cannot be opened: {error.strerror}") from None
-        yield door
+            reason = os.strerror(error.errno or 0)
+            raise EbbError(f"-p {port}: the port cannot be opened: {reason}") from None
 
 
 @contextlib.asynccontextmanager
