@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import stat
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from itertools import zip_longest
 from .abi import Abi
 from .cli_output import progress
 from .cli_rewind import booted, open_replay
+from .cli_runs import moment
 from .recording import END, EVENT, META, OUTPUT, Written
 from .rewind.check import first_difference
 from .rewind.output import AgentCall, Chunk, agent_call
@@ -108,13 +110,25 @@ def _of_entry(abi: Abi, entry: Written) -> _Parts:
         case "HOSTFS":
             layout, data = abi.structs["event_hostfs"], entry.data
             words = layout.integers(data)
-            value = words["error"], words["value"], data[layout.size :]
-            shown = f"{len(value[2])} bytes {value[2][:_SHOWN]!r}" if value[2] else f"{value[1]:#x}"
-            yield "files", "the host's files answer", value, shown
+            told, shown = of_file(abi, data[layout.size :])
+            value = words["error"], words["value"], told
+            yield "files", "the host's files answer", value, shown or f"{words['value']:#x}"
         case "CALL":
             call = agent_call(abi, entry)
             assert call
             yield from _of_call(abi, call)
+
+
+def of_file(abi: Abi, data: bytes) -> tuple[object, str]:
+    """Read what a file of the host was said to hold, or to be: when it was last read is passed over."""
+    layout = abi.structs["hostfs_attr"]
+    if len(data) == layout.size:
+        words = layout.integers(data)
+        if stat.S_IFMT(words["mode"]) in (stat.S_IFDIR, stat.S_IFREG, stat.S_IFLNK):
+            words.pop("atime_ns")
+            when = moment(words["mtime_ns"] / 1e9)
+            return words, f"{stat.filemode(words['mode'])} {words['size']} bytes of {when}"
+    return data, f"{len(data)} bytes {data[:_SHOWN]!r}" if data else ""
 
 
 def _of_call(abi: Abi, call: AgentCall) -> _Parts:

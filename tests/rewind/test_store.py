@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 
 from ebbtide import Machine
+from ebbtide.cli_diff import of_file
 from ebbtide.cli_rewind import EXIT_CUT, EXIT_DAMAGED
 from ebbtide.rewind.store import RunStore
 from ebbtide.rewind.tape import TapeReader
+from ebbtide.wasmtime_kernel import KernelModule
 
 pytestmark = pytest.mark.native
 
@@ -193,6 +195,30 @@ def test_two_runs_differ_in_what_they_were_told_and_in_their_output(ebb) -> None
     found = ebb("diff", *ids[:2])  # told the same, they drew other numbers
     assert found.returncode == 1 and b"both were told the same" in found.stdout
     assert b"stdout: differs at byte" in found.stdout
+
+
+def test_a_file_of_the_host_that_has_changed_is_where_runs_part(ebb, tmp_path) -> None:
+    (shown := tmp_path / "shown").mkdir()
+    command = "run", "-q", "-v", f"{shown}:/mnt", "--", "cat", "/mnt/file"
+    for text in ("one\n", "two and more\n"):
+        (shown / "file").write_text(text)
+        os.utime(shown / "file", (10**9, 10**9))
+        ebb(*command)
+    changed, first = (row["id"] for row in json.loads(ebb("get", "runs", "-o", "json").stdout))
+    found = ebb("diff", first, changed)
+    assert found.returncode == 1
+    said = re.findall(rb"the host's files answer: -rw\S+ (\d+) bytes of 2001-09-0", found.stdout)
+    assert said == [b"4", b"13"], found.stdout
+
+
+def test_when_a_file_of_the_host_was_last_read_does_not_count(kernel_wasm: Path) -> None:
+    abi = KernelModule(kernel_wasm).abi
+    attr = {"mode": 0o100644, "nlink": 1, "size": 4, "mtime_ns": 10**18}
+    one, other, bigger = (
+        of_file(abi, bytes(abi.structs["hostfs_attr"].pack(**attr, **more)))
+        for more in ({"atime_ns": 1}, {"atime_ns": 2}, {"ino": 3})
+    )
+    assert one == other != bigger and one[1].startswith("-rw-r--r-- 4 bytes of 2001-09-0")
 
 
 def test_nothing_that_is_there_goes_without_being_told(ebb, tmp_path) -> None:
