@@ -206,8 +206,7 @@ static u32 stubs_plan(struct translation *t, const struct block *block) {
             t->stub_set[++last] = written;
         t->stub_at[k] = (u8)last;
         insn_registers(insn, &reads, &writes);
-        if (!block->eager)
-            written |= writes & ~block->dirty;
+        written |= writes & ~block->dirty;
     }
     return last;
 }
@@ -235,8 +234,7 @@ static u32 way_out(const struct translation *t, u64 set, bool stub) {
     return LABEL_NONE;
 }
 
-static void stub_write(struct translation *t, u64 set) {
-    registers_store(t, set);
+static void leave_end(struct translation *t) {
     get(t, L_CONTEXT);
     get(t, temp32(t, TEMP_WHERE));
     mem(t, W_I32_STORE, 2, CONTEXT(where));
@@ -248,9 +246,8 @@ static void stub_write(struct translation *t, u64 set) {
 static void stub(struct translation *t, const struct block *block) {
     u32 shared = way_out(t, block->dirty, true);
     if (shared == LABEL_NONE)
-        stub_write(t, block->dirty);
-    else
-        op_u(t, W_BR, label_depth(t, shared));
+        registers_store(t, block->dirty);
+    op_u(t, W_BR, label_depth(t, shared == LABEL_NONE ? LABEL_LEAVE : shared));
 }
 
 // What all stubs have in common. (A fifth parameter would be one too many for registers.)
@@ -425,10 +422,7 @@ static void leave_to(struct translation *t, const struct block *block, i32 off) 
         registers_store(t, block->dirty_out);
     get_pc(t, off);
     set(t, temp(t, TEMP_A));
-    if (shared == LABEL_NONE)
-        transfer(t, false);
-    else
-        op_u(t, W_BR, label_depth(t, shared));
+    op_u(t, W_BR, label_depth(t, shared == LABEL_NONE ? LABEL_TRANSFER : shared));
 }
 
 static void way_out_note(struct translation *t, u64 set, bool stub) {
@@ -445,6 +439,8 @@ static void way_out_note(struct translation *t, u64 set, bool stub) {
 // Open a block for each that is shared: they are written behind all others.
 static void ways_out_begin(struct translation *t) {
     t->way_out_count = 0;
+    nest_as(t, W_BLOCK, T_NONE, LABEL_LEAVE);
+    nest_as(t, W_BLOCK, T_NONE, LABEL_TRANSFER);
     for (u32 i = 0; i < t->order_count; i++) {
         const struct block *block = &t->block[t->order[i]];
         if (block->leaves || block->header)
@@ -465,13 +461,13 @@ static void ways_out_end(struct translation *t) {
         if (t->way_out[i].users < 2)
             continue;
         unnest(t);
-        if (t->way_out[i].stub) {
-            stub_write(t, t->way_out[i].set);
-        } else {
-            registers_store(t, t->way_out[i].set);
-            transfer(t, false);
-        }
+        registers_store(t, t->way_out[i].set);
+        op_u(t, W_BR, label_depth(t, t->way_out[i].stub ? LABEL_LEAVE : LABEL_TRANSFER));
     }
+    unnest(t);
+    transfer(t, false);
+    unnest(t);
+    leave_end(t);
 }
 
 // ---- Instructions ------------------------------------------------------------------------------
@@ -524,26 +520,10 @@ static u32 instruction(struct translation *t, const struct block *block, u32 k) 
     return 1;
 }
 
-// Of an eager block: what an instruction writes goes to the context at once, unless it is written again before one may leave.
-static void stores_plan(struct translation *t, const struct block *block) {
-    u64 over = 0, reads, writes;
-    for (u32 k = block->count; k--;) {
-        const struct insn *insn = &t->row[block->first + k].insn;
-        bool link = insn->id == JAL || insn->id == JALR; // written by what ends the block
-        insn_registers(insn, &reads, &writes);
-        t->store_at[k] = link ? 0 : writes & ~over;
-        over |= link ? 0 : writes;
-        if (codegen_leaves(insn))
-            over = 0;
-    }
-}
-
 // ---- Blocks ------------------------------------------------------------------------------------
 static void instructions(struct translation *t, const struct block *block) {
     t->not_nan = t->boxed = 0;
     t->word = block->word;
-    if (block->eager)
-        stores_plan(t, block);
     for (u32 k = 0, next; k < block->count; k = next) {
         u32 role = t->rounds ? t->role[k] : ROLE_PLAIN;
         next = k + 1;
@@ -551,8 +531,6 @@ static void instructions(struct translation *t, const struct block *block) {
             next = k + instruction(t, block, k);
         else if (role == ROLE_WIDE)
             store_wide(t, block, k);
-        for (u32 i = k; i < next && block->eager; i++)
-            registers_store(t, t->store_at[i]);
         for (u32 i = k; i < next; i++)
             t->word = words_after(&t->row[block->first + i].insn, t->word);
     }
@@ -752,7 +730,7 @@ static void jump(struct translation *t, const struct block *block) {
         set_x(t, insn->rd);
     }
     pay(t, block->owes + block->count);
-    registers_store(t, block->dirty_out | (block->eager && insn->rd ? 1ull << insn->rd : 0));
+    registers_store(t, block->dirty_out);
     if (block->term == TERM_CALL) {
         expect(t, block->exit[0].off);
         if (block->kept)
@@ -953,8 +931,6 @@ static void terminator(struct translation *t, u16 index) {
         if ((insn->id == JAL || insn->id == JALR) && insn->rd) {
             get_pc(t, last->off + insn->len);
             set_x(t, insn->rd);
-            if (block->eager)
-                registers_store(t, 1ull << insn->rd);
         }
         go(t, index, 0);
         break;

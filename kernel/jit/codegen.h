@@ -82,6 +82,8 @@ enum {
     LABEL_WAY_OUT = 0x4000,
     LABEL_LANDING = 0x2000, // of the dispatch, and a number
     LABEL_MISS = 0xfffb, // it knows nothing of that pc
+    LABEL_LEAVE = 0xfffa, // registers are written back: the end of all stubs
+    LABEL_TRANSFER = 0xfff9, // and of all ways to other regions
     LABEL_LOOP = 0x8000,
 };
 void branch_if(struct translation *t, u32 label);

@@ -624,13 +624,13 @@ static void dirty(struct translation *t) {
         for (u32 i = 0; i < t->order_count; i++) {
             struct block *block = &t->block[t->order[i]];
             bool call = block->term == TERM_CALL;
-            block->dirty_out = block->eager ? 0 : block->dirty | block->def;
+            block->dirty_out = block->dirty | block->def;
             for (u32 k = 0; k < 2; k++) {
                 if (block->succ[k] == NO_BLOCK)
                     continue;
                 struct block *to = &t->block[block->succ[k]];
                 u64 dirty = to->dirty | (call ? 0 : block->dirty_out & ~to->written);
-                u64 same = to->same | (call || block->eager ? ~0ull : block->same & ~block->def) | to->written;
+                u64 same = to->same | (call ? ~0ull : block->same & ~block->def) | to->written;
                 changed |= dirty != to->dirty || same != to->same;
                 to->dirty = dirty;
                 to->same = same;
@@ -646,7 +646,7 @@ static bool write_sooner(struct translation *t) {
     bool any = false;
     for (u32 i = 0; i < t->order_count; i++) {
         struct block *block = &t->block[t->order[i]];
-        u64 good = t->crowded ? ~block->killed : 0;
+        u64 good = ~block->killed;
         if (block->merge || block->header)
             good |= block->same;
         u64 more = block->dirty & ~block->wanted & good;
@@ -672,14 +672,7 @@ static void registers(struct translation *t) {
     t->crowded = __builtin_popcount((u32)t->registers) > HOST_REGISTERS;
     rounds(t);
     wanted(t);
-    if (t->crowded)
-        killed(t);
-    for (u32 i = 0; i < t->order_count; i++) {
-        struct block *block = &t->block[t->order[i]];
-        block->eager = !block->round;
-        if (block->eager)
-            block->written = ~0ull;
-    }
+    killed(t);
     do
         dirty(t);
     while (write_sooner(t));

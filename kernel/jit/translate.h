@@ -87,7 +87,6 @@ struct block {
     u64 killed;  // written before any way out
     u64 same;    // as in the context, on some way there
     u64 written; // not dirty at the start: those who come with others write them first
-    bool eager;  // what it writes goes to the context at once
     bool round;  // one can come by here again without a call
     u32 unknown; // x registers that differ at the start, by the ways there, in what memory.c knows of them
     u32 word; // x registers that are sign-extended 32-bit values at the start
@@ -174,7 +173,6 @@ struct translation {
     } wide[BLOCK_INSNS];
     u8 stub_at[BLOCK_INSNS];       // codegen.c: which one, by instruction of the block being written
     u64 stub_set[BLOCK_INSNS];     // what is written back by it and those below, but what was dirty
-    u64 store_at[BLOCK_INSNS]; // of an eager block, by instruction: what goes to the context behind it
     u32 stub;  // of the instruction being written
     i32 where; // as in the context, of that
     bool rounds; // writing a tight loop's rounds
@@ -183,7 +181,7 @@ struct translation {
     u32 temp, temp_f64, temp_f32, temp_i32; // first of the temporary locals
     u32 word; // as in block, at the instruction
     u64 not_nan, boxed; // registers of which this is known, in the block
-    // Ways out that several blocks have in common: registers to write back.
+    // Ways out that several blocks have in common: registers to write back. What comes behind that is one for all.
     struct way_out {
         u64 set;
         bool stub; // to leave an instruction to the interpreter; else to go on in another region

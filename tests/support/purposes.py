@@ -2,7 +2,7 @@
 
     python tests/support/purposes.py PROGRAM[:ARGUMENT]...
 
-Each PROGRAM is a static riscv64 ELF file. It runs through wasmtime, warm, while `perf` looks where the hart's thread is; the
+Each PROGRAM is a static riscv64 ELF file, or one of the benchmark's rows that run Debian's programs. It runs through wasmtime, warm, while `perf` looks where the hart's thread is; the
 engine's map of addresses says which WebAssembly that came from, and the patterns below what that is for. A sample counts
 for the instruction that waits, so what follows a load that misses the cache has the load's time.
 """
@@ -20,19 +20,23 @@ import tempfile
 import threading
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import wasmtime
 from elftools.elf.elffile import ELFFile
 
 ROOT = Path(__file__).resolve().parents[2]
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT / "runtime_py"))
+    sys.path[:0] = [str(ROOT / "runtime_py"), str(ROOT / "tests" / "bench")]
+
+import workloads  # noqa: E402
 
 from ebbtide import Machine, wasmtime_text  # noqa: E402
 from ebbtide.leb128 import Reader  # noqa: E402
 from ebbtide.wasmtime_kernel import new_engine  # noqa: E402
 
 HZ, WARM, RUNS, NOWHERE = 4000, 4, 6, 0xFFFFFFFF
+WARM_LONG, RUNS_LONG = 16, 3  # of Debian's programs, which have more to compile
 HEAD = 4096  # bytes by which machine code is known again
 FRAME = bytes.fromhex("554889e5"), bytes.fromhex("4889ec5d")  # push, mov; mov, pop
 IF = r"(?:br_)?if[^;]*;"
@@ -206,23 +210,36 @@ def count(samples: list[int], codes: list[Code]) -> collections.Counter[str]:
     return counts
 
 
-async def profile(program: Path, arguments: list[str], folder: Path) -> dict[str, float]:
+async def profile(program: str, arguments: list[str], folder: Path) -> dict[str, float]:
     """Give nanoseconds for a guest instruction by purpose."""
-    machine = await Machine.boot("base", harts=1, jit_dump=str(folder))
-    await machine.fs.write_file("/tmp/program", program.read_bytes(), mode=0o755)
-    for _ in range(WARM):
-        await machine.run("/tmp/program", *arguments)
+    command = workloads.COMMANDS.get(program)
+    options: dict[str, Any] = {"harts": 1, "jit_dump": str(folder)}
+    machine = await Machine.boot("debian" if command else "base", **options)
+    if command:
+        argv = list(command.argv)
+        for path, data in workloads.inputs().items():
+            await machine.fs.write_file(path, data, mode=0o755)
+        if command.setup:
+            await machine.run("bash", "-c", command.setup)
+    else:
+        argv = ["/tmp/program", *arguments]
+        await machine.fs.write_file(argv[0], Path(program).read_bytes(), mode=0o755)
+    for _ in range(WARM_LONG if command else WARM):
+        await machine.run(*argv)
     sampler = Sampler(folder / "perf.data")
     await asyncio.sleep(0.5)  # until it looks
     before, begin = await machine.stats(), sampler.spent_ns()
-    for _ in range(RUNS):
-        await machine.run("/tmp/program", *arguments)
+    for _ in range(RUNS_LONG if command else RUNS):
+        await machine.run(*argv)
     after, end = await machine.stats(), sampler.spent_ns()
     samples, engine = sampler.samples(), new_engine()
     counts = count(samples, [Code(engine, file.read_bytes()) for file in folder.glob("*.wasm")])
     await machine.close()
-    ns = (end - begin) / (after.instructions - before.instructions)
-    return {name: ns * times / counts.total() for name, times in counts.items()} | {"all": ns}
+    instructions = after.instructions - before.instructions
+    ns = (end - begin) / instructions
+    compiled = (after.compiled_instructions - before.compiled_instructions) / instructions
+    rows = {name: ns * times / counts.total() for name, times in counts.items()}
+    return rows | {"all": ns, "compiled, %": 100 * compiled}
 
 
 def main() -> None:
@@ -231,10 +248,10 @@ def main() -> None:
         program, *arguments = argument.split(":")
         with tempfile.TemporaryDirectory() as folder:
             columns[Path(program).name] = asyncio.run(
-                profile(Path(program), arguments, Path(folder))
+                profile(program, arguments, Path(folder))
             )
     names = dict.fromkeys(name for name, _ in PURPOSES)
-    rows = ["guest's work", *names, "engine: frame", "engine: moves", "elsewhere", "all"]
+    rows = ["guest's work", *names, "engine: frame", "engine: moves", "elsewhere", "all", "compiled, %"]
     print(f"{'ns for a guest instruction':28}", *(f"{name:>10}" for name in columns))
     for row in rows:
         cells = (f"{column.get(row, 0):10.3f}" for column in columns.values())
