@@ -121,6 +121,7 @@ struct jit_context {
     maddr led;     // cpu_cache.led
     u32 strays;    // jumps through registers that have left a region, and the last one's entry
     u64 strayed;
+    u64 left; // entry of the region that was left last to have an instruction interpreted
 };
 #define REGISTER(offset) (*(u64 *)((char *)register_file + (offset)))
 

@@ -259,6 +259,9 @@ void leave_write(struct translation *t) {
     set(t, LOCALS);
     reason(t, REASON_INTERPRET);
     get(t, L_CONTEXT);
+    get(t, L_PC);
+    mem(t, W_I64_STORE, 3, CONTEXT(left));
+    get(t, L_CONTEXT);
     get(t, L_FUEL);
     get(t, LOCALS);
     const32(t, OWES_MOST);

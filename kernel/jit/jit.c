@@ -10,6 +10,8 @@
 #include "../lib/heap.h"
 
 #define NX_MISSES_MAX 32
+#define CROSSED_MAX 250u // ways out of a region because a stack frame crosses pages
+#define CROSSED_TIME 26 // within 2 to the power of so many ticks
 #define STRAYS 1000u // times the threshold
 #define ABSENT_MAX 64u // entries of a region one of whose pages this process has not touched
 #define QUEUE_ENOUGH 32u // for a module; fewer wait for more: an engine takes long to begin with one
@@ -344,10 +346,37 @@ static bool begins_again(struct hart *hart, struct jit_context *context, i32 *fu
     return true;
 }
 
+// The region whose entry is mapped at pc was left because a stack frame crosses pages, or was not in the TLB. If that is often so it is
+// compiled anew.
+static void crosses(struct jit *jit, u64 pc) {
+    const struct code_page *page = code_page_known(jit->hart, jit->cache, pc);
+    u32 index = page ? jit_find(jit, page->frame, pc & PAGE_MASK, page->generation) : 0;
+    struct region *region = &jit->region[index];
+    if (!index || region->crossing || region->state != REGION_READY)
+        return;
+    u8 now = (u8)(jit->ticks >> CROSSED_TIME);
+    if (region->crossed_at != now)
+        region->crossed = 0;
+    region->crossed_at = now;
+    if (region->crossed < CROSSED_MAX)
+        region->crossed++;
+    if (region->crossed < CROSSED_MAX || jit->queue_count == JIT_QUEUE || !jit_can_pay(jit))
+        return;
+    region->crossing = true;
+    region->kept = 0;
+    region->state = REGION_NONE;
+    jit_hot(jit, pc, 0);
+    if (region->state == REGION_READY) // kept code was at hand
+        jit_forget(jit);
+}
+
 // The function under way goes on where there is no compiled code.
 __attribute__((export_name("j_continue"))) i32 j_continue(struct jit_context *context, i32 fuel,
                                                           i32 depth, u64 pc) {
     struct hart *hart = hart_of(context);
+    if (pc & 1) // WHERE_CROSSES
+        crosses(hart->cpu->jit, context->left);
+    pc &= ~1ull;
     if (context->reason == REASON_FUEL && begins_again(hart, context, &fuel, pc))
         return fuel;
     return interpret_for(hart->cpu, fuel, pc, context->expect[depth + 1], 0, true);
@@ -412,11 +441,11 @@ __attribute__((export_name("k_jit_done"))) u32 k_jit_done(u32 id, u32 number, u3
         struct region *region = &jit->region[index];
         region->slot = jit->module.slot + i;
         region->state = ok ? REGION_READY : REGION_REFUSED;
-        if (ok && region->instead) {
-            enter(jit, region);
-            region->instead = 0;
+        if (ok && (region->instead || region->crossed))
             jit_forget(jit); // who jumps there knows the other
-        }
+        if (ok && region->instead)
+            enter(jit, region);
+        region->instead = ok ? 0 : region->instead;
         if (ok)
             code_compiled(jit->cache, region->frame, region->offset, region->generation, index);
     }

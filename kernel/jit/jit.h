@@ -46,6 +46,8 @@ struct region {
     u8 page_count;
     bool loop; // holds nothing else
     bool careful; // is, or is to be, right while fcsr.NX is clear, too
+    bool crossing; // is, or is to be, as in translation
+    u8 crossed, crossed_at; // if not: how often it was left for that, since when
     u8 misses;    // of one that is not: entries with NX clear
     u8 asked;     // how often it was hot while the compiler had enough to do
     u8 renewals; // how often it was made anew, with more targets

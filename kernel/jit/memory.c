@@ -6,10 +6,11 @@
 // that a region does can make a check untrue, but calls. Where the address is known when the block begins, and the block
 // is in a loop or has several of the group, it is checked there: in loops against the page that was found last, which
 // needs no look at the TLB. A group can fail only because it crosses pages: then another version of the block has each
-// access checked by itself.
+// access checked by itself. Stack frames, and what lies between two multiples of 16, hardly ever do: so there is no such version
+// for them, until their region has been left for that reason often and is made anew.
 #include "codegen.h"
 
-enum { NO_GROUP = 0xffff, GROUP_SPAN = 512 };
+enum { NO_GROUP = 0xffff, GROUP_SPAN = 512, OBJECT = 16 };
 // Roots of values (see below): what instructions have left in registers, what was in them when a block began, pages that
 // addresses made of constants lie in.
 enum { ROOT_BLOCKS = 8192, ROOT_FIXED = ROOT_BLOCKS + REGION_BLOCKS * REG_F };
@@ -84,12 +85,22 @@ static void loop_find(struct translation *t, u16 head) {
 static bool has_group(const u64 *set, u32 number) { return set[number / 64] >> number % 64 & 1; }
 static void add_group(u64 *set, u32 number) { set[number / 64] |= 1ull << number % 64; }
 
+static bool is_stack(const struct translation *t, const struct group *group) {
+    return t->row[group->first].insn.rs1 == REG_SP;
+}
+
+// Would it be taken to lie in one page? Most objects begin at multiples of 16; what loops go through may not.
+static bool is_together(const struct translation *t, const struct group *group, i32 low, i32 high) {
+    return !t->crossing && (is_stack(t, group) || (!t->block[group->home].in_loop &&
+                                                   (low & -OBJECT) == ((high - 1) & -OBJECT)));
+}
+
 // May the check at its home ask for more, on behalf of a block behind it? Not for a right that may never be needed there,
 // but on the stack.
-static bool may_grow(const struct group *group, bool write) {
-    if (is_fixed(group->root) && (!write || group->write))
-        return true;
-    return group->base && !group->strides && (!write || group->write || group->base == REG_SP);
+static bool may_grow(const struct translation *t, const struct group *group, i32 low, i32 high, bool write) {
+    if (group->strides || (write && !group->write && !is_stack(t, group)))
+        return false;
+    return is_fixed(group->root) || group->base || is_together(t, group, low, high);
 }
 
 // The group that instruction `row`, an access in this block, joins.
@@ -105,12 +116,12 @@ static u16 group_join(struct translation *t, u16 index, u32 row, u32 root, i32 o
             continue;
         i32 low = min(group->low, off), high = max(group->high, end);
         bool grows = low < group->low || high > group->high || (write && !group->write);
-        if ((high - low > GROUP_SPAN && !is_fixed(root)) || (!home && grows && !may_grow(group, write)))
+        if ((high - low > GROUP_SPAN && !is_fixed(root)) || (!home && grows && !may_grow(t, group, low, high, write)))
             continue;
         group->low = low;
         group->high = high;
         group->write |= write;
-        group->crosses |= high - low > group->size && !is_fixed(root);
+        group->crosses |= high - low > group->size && !is_fixed(root) && !is_together(t, group, low, high);
         group->shared = true;
         return (u16)i;
     }
@@ -444,6 +455,15 @@ static void translate_alone(struct translation *t, const struct block *block, u3
     host_address(t, write);
 }
 
+static u32 span_of(const struct group *group) { return (u32)(group->high - group->low); }
+
+// Where the check of a group leaves from. It says so if that may be because the group crosses pages.
+static void where_checked(struct translation *t, const struct block *block, u32 k, const struct group *group) {
+    where(t, block, k);
+    if (span_of(group) > group->size)
+        t->where |= WHERE_CROSSES;
+}
+
 static u32 group_local(const struct translation *t, const struct group *group) {
     return t->temp_i32 + TEMPS_I32 + group->local - 1;
 }
@@ -477,7 +497,7 @@ static void fail_if(struct translation *t, const struct group *group) {
 
 // TEMP_A is the group's lowest address.
 static void check_last(struct translation *t, const struct group *group) {
-    u32 span = (u32)(group->high - group->low);
+    u32 span = span_of(group);
     get(t, temp(t, TEMP_A));
     get(t, last_page(t, group->last));
     op(t, W_I64_SUB);
@@ -504,12 +524,11 @@ static void check_last(struct translation *t, const struct group *group) {
 }
 
 static void check(struct translation *t, const struct block *block, const struct group *group) {
-    u32 span = (u32)(group->high - group->low);
     if (!group->crosses)
-        where(t, block, 0);
+        where_checked(t, block, 0, group);
     address(t, group->base, (i64)group->low - group->base_off);
     if (!group->last) {
-        probe(t, span, group->write);
+        probe(t, span_of(group), group->write);
         fail_if(t, group);
         host_address(t, group->write);
         set(t, group_local(t, group));
@@ -668,21 +687,20 @@ u32 translate(struct translation *t, const struct block *block, u32 k, const str
         return offset;
     }
     if (group->last && !group->base) {
-        where(t, block, k);
-        address(t, insn->rs1, insn->imm);
+        where_checked(t, block, k, group);
+        address(t, insn->rs1, (i64)insn->imm - offset);
         check_last(t, group);
         get(t, group_local(t, group));
-        return 0;
+        return offset;
     }
     if (!group->crosses && !group->strides) {
-        translate_alone(t, block, k, insn->imm, size, group->write);
-        if (!group->local)
-            return 0;
-        if (offset) {
-            const32(t, (i32)offset);
-            op(t, W_I32_SUB);
-        }
-        tee(t, group_local(t, group));
+        where_checked(t, block, k, group);
+        address(t, insn->rs1, (i64)insn->imm - offset);
+        probe(t, span_of(group), group->write);
+        leave_if(t);
+        host_address(t, group->write);
+        if (group->local)
+            tee(t, group_local(t, group));
         return offset;
     }
     if (t->slow) {
@@ -696,7 +714,7 @@ u32 translate(struct translation *t, const struct block *block, u32 k, const str
         get(t, group_local(t, group));
     } else {
         address(t, insn->rs1, (i64)insn->imm - offset);
-        probe(t, (u32)(group->high - group->low), group->write);
+        probe(t, span_of(group), group->write);
         op(t, W_I32_EQZ);
         hint(t, true);
         nest(t, W_IF, T_I32);

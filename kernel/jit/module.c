@@ -169,6 +169,7 @@ static bool member_write(struct translation *t, u32 index) {
     t->instead = region->instead;
     if (!region_find(t) || (t->instead && !dispatches(t)))
         return false;
+    t->crossing = region->crossing || dispatches(t);
     t->careful = region->careful || !jit->cache->run.nx_near || dispatches(t);
     u8 *length = length_begin(&t->code);
     u32 hints = t->hint_count, self_calls = t->self_call_count, listed = jit->listing_len;
@@ -183,6 +184,7 @@ static bool member_write(struct translation *t, u32 index) {
     }
     length_end(&t->code, length);
     region->careful = t->careful || !t->floats;
+    region->crossing = t->crossing;
     region->loop = t->loop;
     region->whole = dispatches(t) ? (u16)index : 0;
     jit->counters.region_instructions += t->row_count;
@@ -224,6 +226,7 @@ static void targets_write(struct translation *t, u32 index, u32 member) {
         region->kept = 0;
         region->renewals = RENEWALS;
         region->careful = whole->careful;
+        region->crossing = whole->crossing;
         region->loop = false;
         region->whole = (u16)index;
         region->state = REGION_WAITING;

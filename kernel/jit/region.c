@@ -639,9 +639,8 @@ static void dirty(struct translation *t) {
     }
 }
 
-// Where ways meet on some of which a register is as in the context, and nobody reads it: it is written back before, so that the
-// others need not load it. In a crowded region anywhere, if it is what will be written back in the end. Not where that might be done
-// again and again.
+// Where ways meet on some of which a register is as in the context, and nobody reads it: it is written back before, so that the others
+// need not load it; anywhere, if that is what will be written back in the end. Not where it might be done again and again.
 static bool write_sooner(struct translation *t) {
     bool any = false;
     for (u32 i = 0; i < t->order_count; i++) {

@@ -130,6 +130,7 @@ struct translation {
     u32 instead;   // of this region: with what jumps through registers lead to
     bool loop;     // begins with one, and ends with it
     bool careful;  // right while fcsr.NX is clear, too
+    bool crossing; // what hardly ever crosses pages does here: blocks have another version for that, too
     // codegen.c
     struct code code;
     u8 local[64]; // of a register
@@ -151,7 +152,7 @@ struct translation {
         i16 low_imm;   // of its accesses
         u8 last;       // number of the last page to look at first; 0: none
         bool write, shared;
-        bool crosses;  // perhaps a page: the local is 0 if it does
+        bool crosses;  // perhaps a page, and the local is 0 if it does; else the region is left
     } groups[GROUPS];
     u32 group_count, group_locals, last_count;
     struct value {

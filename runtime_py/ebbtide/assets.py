@@ -50,6 +50,11 @@ def runs_folder() -> Path:
     return named or _user("XDG_DATA_HOME", ".local/share", "Application Support") / "runs"
 
 
+def snapshots_folder() -> Path:
+    """The store whose snapshots machines go on from: that of the runs, but for who keeps runs elsewhere."""
+    return _folder("EBB_SNAPSHOTS") or runs_folder()
+
+
 def _folder(variable: str) -> Path | None:
     named = os.environ.get(variable)
     return Path(named).absolute() if named else None

@@ -170,7 +170,7 @@ def chaos(text: str) -> object:
 UNKNOWN = "unrecognized arguments: "
 MISSING = "the following arguments are required: "
 # Options of `ebb run` that many runs, which nobody sees, cannot have.
-OF_ONE_RUN = ("--snapshot", "--no-reseed", "-p", "--publish", "-i", "--interactive", "-T", "--no-tty", "--seed",
+OF_ONE_RUN = ("--no-reseed", "-p", "--publish", "-i", "--interactive", "-T", "--no-tty", "--seed",
               "--jit-dump", "--record", "--no-record", "--core", "--id-file", "-q", "--quiet")  # fmt: skip
 
 

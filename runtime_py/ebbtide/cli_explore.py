@@ -137,7 +137,11 @@ class _Search:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                env={**os.environ, "EBB_RUNS": str(folder / "runs")},
+                env={
+                    **os.environ,
+                    "EBB_RUNS": str(folder / "runs"),
+                    "EBB_SNAPSHOTS": str(assets.runs_folder()),
+                },
             )
             try:
                 code = await process.wait()

@@ -99,8 +99,14 @@ def engine_features() -> dict[str, bool]:
     return found
 
 
-_madvise = ctypes.CDLL(None).madvise
-_madvise.argtypes = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
+_mmap = ctypes.CDLL(None).mmap
+_mmap.argtypes = (
+    *(ctypes.c_void_p, ctypes.c_size_t),
+    *(ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_int64),
+)
+_mmap.restype = ctypes.c_void_p
+_MAP_FIXED = 0x10  # which the module mmap does not name
+_MAP_FAILED = ctypes.c_void_p(-1).value
 
 
 def step_back() -> None:
@@ -210,10 +216,15 @@ class SharedMemory(MemoryBytes):
         super().__init__(view.cast("B"))
         self._address = address
 
-    def large(self, begin: int, length: int) -> None:
-        """Ask for large pages where nearly all is about to be written: a third of the time. What is refused costs nothing."""
-        if advice := getattr(mmap, "MADV_HUGEPAGE", 0):
-            _madvise(self._address + begin, length, advice)
+    def place(self, begin: int, length: int, file: int, offset: int) -> bool:
+        """Have a part of a file here from now on, as whole pages that are read when they are wanted and copied
+        when they are written; False: this system does not. Nobody may change that part of the file.
+        """
+        at = self._address + begin
+        if sys.platform != "linux" or (at | length | offset) % mmap.PAGESIZE:
+            return False
+        access, kind = mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | _MAP_FIXED
+        return bool(_mmap(at, length, access, kind, file, offset) != _MAP_FAILED)
 
 
 class Instance:

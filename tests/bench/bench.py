@@ -418,7 +418,7 @@ def main() -> int:
         if wanted(name, command.group, "debian")
     ]
     harts = [name for name in workloads.HARTS if wanted(f"harts-{name}", "harts")]
-    of_pages = ("prompt", "sdk-run", "tab", "idle", "page")
+    of_pages = ("prompt", "sdk-run", "tab", "idle", "echo", "page")
     with_pages = not options.only or any(one.startswith(of_pages) for one in options.only)
 
     start = time.monotonic()

@@ -23,6 +23,8 @@ IMAGES = ("base", "debian")
 # 20 Mbit/s and 40 ms there and back.
 LINK = {"offline": False, "latency": 40, "downloadThroughput": 2.5e6, "uploadThroughput": 2.5e6}
 SETTLE_S = 10  # memory is read so long after the prompt
+BUSY = {"base": "ls -lR /usr", "debian": "python3 -c 'print(1)'"}
+KEYS, BETWEEN_MS = 60, 100
 
 RUN = """async ([command, args]) => {
   const start = performance.now();
@@ -67,7 +69,11 @@ def to_prompt(page: Page, url: str, image: str) -> float:
 def measure(
     play: Playwright, url: str, packed_url: str, image: str, runs: int
 ) -> dict[str, list[float]]:
-    """Give the samples of one image, by row; `packed_url` compresses, as a server on a network does."""
+    """Give the samples of one image, by row; `packed_url` compresses, as a server on a network does.
+
+    "Echo-busy" is the longest wait of a session for a typed character, while programs start in the
+    background that are being compiled.
+    """
     rows: dict[str, list[float]] = {}
 
     def add(name: str, value: float) -> None:
@@ -85,9 +91,26 @@ def measure(
                     time.sleep(SETTLE_S)
                     add("tab-memory", renderer_mib(profile))
                     add("idle-steps", idle_steps(page))
+        with tempfile.TemporaryDirectory() as other, visit(play, other, link=False) as page:
+            to_prompt(page, url, image)
+            add("echo-busy", max(echoes_ms(page, BUSY[image])))
     with tempfile.TemporaryDirectory() as profile, visit(play, profile, link=True) as page:
         add("prompt-20mbit", to_prompt(page, packed_url, image))
     return rows
+
+
+def echoes_ms(page: Page, command: str) -> list[float]:
+    """How long each of some characters takes to be echoed, while a command runs again and again."""
+    page.keyboard.press("Backspace")  # the one that to_prompt typed
+    page.keyboard.type(f"while :; do {command} > /dev/null; done &\n")
+    waits = []
+    for count in range(1, KEYS + 1):
+        page.wait_for_timeout(BETWEEN_MS)
+        start = time.perf_counter()
+        page.keyboard.type("z")
+        page.wait_for_function(f"() => window.screenText().includes({'z' * count!r})", polling=2)
+        waits.append((time.perf_counter() - start) * 1000)
+    return waits
 
 
 def idle_steps(page: Page) -> float:

@@ -60,6 +60,26 @@ def test_without_chaos_nothing_is_found(ebb, programs) -> None:
     assert json.loads(ebb("get", "runs", "-o", "json").stdout) == []
 
 
+def test_seeds_are_explored_from_a_moment(ebb, programs) -> None:
+    """What was made before it is there for each seed, and nothing of what another seed did."""
+    begun = ebb("run", "-q", *programs, "--", "sh", "-c", "cp /g/chaos /tmp; echo 1 > /tmp/kept")
+    assert begun.returncode == 0, begun.stderr
+    snapshot = ebb("snapshot", "create", "last").stdout.decode().strip()
+    ebb("rm", json.loads(ebb("get", "runs", "-o", "json").stdout)[0]["id"])
+    script = "[ $(wc -l < /tmp/kept) = 1 ] && echo 2 >> /tmp/kept && /tmp/chaos race"
+    command = "--snapshot", snapshot, "--time", "virtual", "--", "sh", "-c", script
+    tried = ebb("explore", "--seeds", "1..2", *command)
+    assert (tried.returncode, tried.stdout) == (0, b""), tried.stderr
+    found = ebb("explore", "--seeds", "1..200", "--chaos", "sched", *command)
+    assert found.returncode == 1, found.stderr
+    *said, id = found.stdout.decode().splitlines()
+    about = described(ebb)
+    assert (about["id"], about["goes_on_from"]) == (id, snapshot)
+    assert injected(ebb)["sched"] > 0
+    assert ebb("replay", id).stdout.decode().splitlines() == said
+    assert ebb("verify", id, "--objects", "--replay").returncode == 0
+
+
 def test_what_is_looked_for_can_be_chosen(ebb) -> None:
     script = "--", "sh", "-c", "kill -9 $$"
     assert ebb("explore", "--seeds", "5..9", "--until-exit", "3", *script).returncode == 0
@@ -73,7 +93,7 @@ def test_what_is_looked_for_can_be_chosen(ebb) -> None:
     "option",
     [
         "--seed=4",
-        "--snapshot=last",
+        "--no-reseed",
         "-p8099:80",
         "-q",
         "--id-file=x",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
+import mmap
 import random
 import time
 from pathlib import Path
@@ -14,9 +16,10 @@ import pytest
 from ebbtide import Machine
 from ebbtide.image.build import build_from
 from ebbtide.rewind.bundle import Bundle
-from ebbtide.rewind.snapshots import NODE, PAGE, Extent, Snapshot, SnapshotStore, Tracker
+from ebbtide.rewind.snapshots import NODE, PAGE, PLACED, Extent, Snapshot, SnapshotStore, Tracker
 from ebbtide.rewind.store import RunStore
 from ebbtide.rewind.tape import TapeDamaged
+from ebbtide.wasmtime_kernel import SharedMemory
 
 pytestmark = pytest.mark.native
 
@@ -83,31 +86,52 @@ def test_what_changes_is_kept_and_the_rest_is_shared(store) -> None:
     assert [count.fetchone() for count in counts] == [(0,), (0,)]
 
 
-def test_where_most_pages_come_is_told_before_they_do(store) -> None:
+def test_rows_of_pages_are_placed_and_stay_as_long_as_who_has_them(store) -> None:
     chance = random.Random(4)
     memory = bytearray(BASE + PAGES * PAGE)
-    full = range(
-        NODE, 3 * NODE
-    )  # two nodes; of the one before a single page, of the one behind every fourth
-    for page in (1, *full, *range(3 * NODE, 4 * NODE, 4)):
+    for page in (1, *range(NODE - 20, 2 * NODE), *range(2 * NODE, 3 * NODE, 4)):
         memory[BASE + page * PAGE : BASE + (page + 1) * PAGE] = chance.randbytes(PAGE)
-    snapshots = SnapshotStore(store)
-    tracker = Tracker(SimpleNamespace(bytes=memoryview(memory)), BASE, PAGES)
-    whole = Extent(PAGES, PAGES, PAGES)
-    tracker.look(whole)
-    one = snapshots.create(tracker, whole, KERNEL, 1, {})
-    back, told, come = bytearray(len(memory)), [], []
+    snapshots, whole = SnapshotStore(store), Extent(PAGES, PAGES, PAGES)
+
+    def taken() -> Snapshot:
+        tracker = Tracker(SimpleNamespace(bytes=memoryview(memory)), BASE, PAGES)
+        tracker.look(whole)
+        return snapshots.create(tracker, whole, KERNEL, 1, {})
+
+    one, back = taken(), mmap.mmap(-1, BASE + PAGES * PAGE)
+    view, rows = memoryview(back), []
+    holder = SharedMemory.__new__(SharedMemory)  # of another memory
+    at = ctypes.c_ubyte.from_buffer(back)
+    holder._address = ctypes.addressof(at)
+    del at
+
+    def place(page: int, number: int, file: int, offset: int) -> bool:
+        rows.append((page, number))
+        return holder.place(BASE + page * PAGE, number * PAGE, file, offset)
 
     def room(page: int, number: int) -> memoryview:
-        come.append(page)
-        return memoryview(back)[BASE + page * PAGE : BASE + (page + number) * PAGE]
+        assert number < PLACED
+        return view[BASE + page * PAGE : BASE + (page + number) * PAGE]
 
-    def dense(first: int, number: int) -> None:
-        assert not come
-        told.append((first, number))
-
-    snapshots.restore(one, room, dense)
-    assert told == [(NODE, 2 * NODE)] and back == memory
+    old = bytes(memory)
+    snapshots.restore(one, room, place)
+    assert rows == [(NODE - 20, 20), (NODE, NODE)]
+    back[BASE + NODE * PAGE] ^= 1  # is its own
+    snapshots.remove([one.id])
+    for page in range(NODE - 20, 2 * NODE):
+        memory[BASE + page * PAGE : BASE + (page + 1) * PAGE] = chance.randbytes(PAGE)
+    size = (store.root / "pages").stat().st_size
+    two = taken()  # in other places than those that came free
+    assert (store.root / "pages").stat().st_size > size
+    back[BASE + NODE * PAGE] ^= 1
+    assert back[:] == old
+    size = (store.root / "pages").stat().st_size
+    view.release()
+    back.close()  # which nobody has any more
+    assert restored(snapshots, two) == memory
+    memory[BASE + NODE * PAGE] ^= 1
+    assert restored(snapshots, taken()) == memory
+    assert (store.root / "pages").stat().st_size == size
 
 
 def test_a_damaged_page_is_found(store) -> None:

@@ -247,11 +247,17 @@ def main() -> None:
     for argument in sys.argv[1:]:
         program, *arguments = argument.split(":")
         with tempfile.TemporaryDirectory() as folder:
-            columns[Path(program).name] = asyncio.run(
-                profile(program, arguments, Path(folder))
-            )
+            columns[Path(program).name] = asyncio.run(profile(program, arguments, Path(folder)))
     names = dict.fromkeys(name for name, _ in PURPOSES)
-    rows = ["guest's work", *names, "engine: frame", "engine: moves", "elsewhere", "all", "compiled, %"]
+    rows = [
+        "guest's work",
+        *names,
+        "engine: frame",
+        "engine: moves",
+        "elsewhere",
+        "all",
+        "compiled, %",
+    ]
     print(f"{'ns for a guest instruction':28}", *(f"{name:>10}" for name in columns))
     for row in rows:
         cells = (f"{column.get(row, 0):10.3f}" for column in columns.values())

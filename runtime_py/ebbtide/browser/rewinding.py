@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import itertools
 import json
 import time
 import uuid
@@ -352,21 +353,29 @@ def _verdict(cut: bool, checks: list[Callable[[], str]]) -> dict[str, Any]:
 
 
 async def verify_tape(
-    tape: Any, objects: Any, kernel: str, deep: bool, sha256: Callable[[Any], Any], told: Any
+    tape: Any, objects: Any, kernel: str, deep: bool, sha256: Callable[..., Any], told: Any
 ) -> dict[str, Any]:
     """Check a tape, and if `deep` all objects that it names; `kernel` is the hash of the kernel we have.
-    `sha256` hashes many at once: the browser's own is ten times as fast as Python's here.
+    `sha256` begins to hash pieces of some bytes, each up to an end: the browser's own is ten times as fast as
+    Python's here, and another thread's.
     """
     teller = _teller(told)
     said: list[str] = []
     try:
         reader = TapeReader(tape.to_bytes(), MapObjects(objects))
         head = reader.header.genesis()
-        for first in range(0, len(reader.leaves), LEAVES):
-            leaves = reader.leaves[first : first + LEAVES]
-            hashes = await sha256(to_js([reader.raw(leaf) for leaf in leaves]))
-            for leaf, hash in zip(leaves, hashes, strict=True):
-                head = reader.link(head, leaf, hash.to_bytes())
+        parts = [reader.leaves[at : at + LEAVES] for at in range(0, len(reader.leaves), LEAVES)]
+        begun: list[Any] = []
+        for number in range(len(parts) + 1):
+            if number < len(parts):  # while those of the part before are hashed
+                raw = [reader.raw(leaf) for leaf in parts[number]]
+                ends = list(itertools.accumulate(map(len, raw)))
+                begun.append(sha256(b"".join(raw), to_js(ends)))
+            if not number:
+                continue
+            hashes = (await begun[number - 1]).to_bytes()
+            for at, leaf in enumerate(leaves := parts[number - 1]):
+                head = reader.link(head, leaf, hashes[at * 32 : at * 32 + 32])
             teller(leaves[-1].last_tick / max(reader.leaves[-1].last_tick, 1), [])
         said.append(looking.chain_is_whole(reader, head))
         if reader.leaves and reader.header.kernel.hex() != kernel:

@@ -47,7 +47,7 @@ class Snapshots:
     """Takes snapshots of one machine, and finds those of the user's store."""
 
     def __init__(self, store: RunStore | None = None) -> None:
-        self.store = store or RunStore(assets.runs_folder())
+        self.store = store or RunStore(assets.snapshots_folder())
         self._kept = SnapshotStore(self.store)
         self._tracker: Tracker | None = None
 
@@ -80,16 +80,18 @@ class Snapshots:
         return KernelModule(self.store.kernel_path(snapshot.kernel))
 
     def restore(self, snapshot: Snapshot, memory: SharedMemory, base: int, page: int) -> None:
-        """Write a machine's pages into a memory whose machine has none yet."""
+        """Bring a machine's pages to a memory whose machine has none yet: most of them as parts of the store's
+        file, which come when they are wanted.
+        """
         view = memory.bytes
 
         def room(first: int, number: int) -> memoryview:
             return view[base + first * page : base + (first + number) * page]
 
-        def dense(first: int, number: int) -> None:
-            memory.large(base + first * page, number * page)
+        def place(first: int, number: int, file: int, offset: int) -> bool:
+            return memory.place(base + first * page, number * page, file, offset)
 
-        self._kept.restore(snapshot, room, dense)
+        self._kept.restore(snapshot, room, place)
 
     def check(self, snapshot: Snapshot) -> int:
         """Hash every page of one."""

@@ -6,7 +6,7 @@
                     scanned, checkpoint: rewind/checkpoints.py
 
 A snapshot's id is the hash over its kernel, its extent and its nodes' hashes: two levels, so machines
-that differ little share nearly all. Pages are copied, not hashed, on the way back;
+that differ little share nearly all. Pages are copied or mapped, not hashed, on the way back;
 `SnapshotStore.check` hashes them.
 """
 
@@ -23,7 +23,7 @@ import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from ..errors import EbbError
 from .tape import TapeDamaged
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 PAGE = 4096
 NODE = 512  # pages
 BLOCK = 16  # pages that are compared at once
+PLACED = 16  # pages in a row: fewer are read at once
 ZERO = hashlib.sha256(bytes(PAGE)).digest()
 _NO_NODE = bytes(32)  # 512 pages of zeros
 _ROOT = struct.Struct("<8s32sIIIQ")
@@ -54,6 +55,11 @@ CREATE TABLE IF NOT EXISTS checkpoint (
     bytes INTEGER NOT NULL, about TEXT NOT NULL, PRIMARY KEY (run, tick)
 );
 """
+
+
+Room = Callable[[int, int], memoryview]  # place for so many pages from a number on
+# Whether so many pages from a number on are had from a part of a file: its descriptor, and where that begins.
+Place = Callable[[int, int, int, int], bool]
 
 
 class SnapshotMissing(EbbError, LookupError):
@@ -222,11 +228,9 @@ class SnapshotStore:
         """Write pages where there is room, and say where; before whoever names them is committed."""
         if not fresh:
             return {}
-        holes = [place for (place,) in self._database.execute("SELECT place FROM hole LIMIT ?",
-                                                              (len(fresh),))]  # fmt: skip
-        self._database.executemany("DELETE FROM hole WHERE place = ?", ((one,) for one in holes))
         places: dict[bytes, int] = {}
-        with self._path.open("a+b"), self._path.open("r+b") as file:
+        with self._path.open("a+b") as lock, self._path.open("r+b") as file:
+            holes = self._holes(lock, len(fresh))
             end = max(1, file.seek(0, 2) // PAGE)
             for (hash, number), place in zip(
                 fresh.items(), (*holes, *range(end, end + len(fresh) - len(holes))), strict=True
@@ -236,6 +240,16 @@ class SnapshotStore:
                 places[hash] = place
         self._database.executemany("INSERT INTO page VALUES (?, ?)", places.items())
         return places
+
+    def _holes(self, file: IO[bytes], most: int) -> list[int]:
+        """Take places that are free again, if nobody reads: he may have them from one that was dropped since."""
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return []
+        found = self._database.execute("SELECT place FROM hole LIMIT ?", (most,)).fetchall()
+        self._database.executemany("DELETE FROM hole WHERE place = ?", found)
+        return [place for (place,) in found]
 
     # ---- Reading ---------------------------------------------------------------------------------
 
@@ -259,42 +273,29 @@ class SnapshotStore:
             raise SnapshotMissing(f"{why}; `ebb snapshot list` lists them")
         return found[0]
 
-    def restore(
-        self,
-        snapshot: Snapshot,
-        room: Callable[[int, int], memoryview],
-        dense: Callable[[int, int], None] = lambda first, number: None,
-    ) -> None:
-        """Read all pages that are not zero; `room` gives place for so many from a number on. `dense` is told
-        before of so many pages from a number on, most of which come.
-        """
+    def restore(self, snapshot: Snapshot, room: Room, place: Place | None = None) -> None:
+        """Read all pages that are not zero, or have them placed."""
         nodes: bytes = self._first("SELECT nodes FROM snapshot WHERE id = ?", snapshot.id)
         if _root(snapshot.kernel, snapshot.extent, snapshot.tick, nodes) != snapshot.id:
             raise TapeDamaged(f"snapshot {snapshot.id} does not have its hash")
-        self.copy_nodes(nodes, room, dense)
+        self.copy_nodes(nodes, room, place)
 
-    def copy_nodes(
-        self,
-        nodes: bytes,
-        room: Callable[[int, int], memoryview],
-        dense: Callable[[int, int], None] = lambda first, number: None,
-    ) -> None:
-        """Read all pages of some nodes that are not zero."""
+    def copy_nodes(self, nodes: bytes, room: Room, place: Place | None = None) -> None:
+        """Do the same with all pages of some nodes."""
         with self._path.open("a+b") as file:
-            fcntl.flock(file, fcntl.LOCK_SH)  # nobody may reuse a place meanwhile
-            found = {
-                number: self._places(hash)
-                for number in range(len(nodes) // 32)
-                if (hash := nodes[number * 32 : number * 32 + 32]) != _NO_NODE
-            }
-            for first, behind in _neighbours(
-                number for number, places in found.items() if places.count(0) < NODE // 4
-            ):
-                dense(first * NODE, (behind - first) * NODE)
-            for number, places in found.items():
-                for page, begin, end in _runs(number * NODE, places):
-                    target = room(page, end - begin)
-                    if os.preadv(file.fileno(), [target], begin * PAGE) != len(target):
+            # Nobody may reuse a place meanwhile: nor while it is mapped, for a mapping keeps the lock of its file.
+            fcntl.flock(file, fcntl.LOCK_SH)
+            end = os.fstat(file.fileno()).st_size // PAGE
+            for number in range(len(nodes) // 32):
+                if (hash := nodes[number * 32 : number * 32 + 32]) == _NO_NODE:
+                    continue
+                for page, first, behind in _runs(number * NODE, self._places(hash)):
+                    part = page, behind - first, file.fileno(), first * PAGE
+                    row = behind - first >= PLACED and behind <= end
+                    if place and row and place(*part):
+                        continue
+                    target = room(page, behind - first)
+                    if os.preadv(file.fileno(), [target], first * PAGE) != len(target):
                         raise TapeDamaged(f"page {page} of a snapshot is missing")
 
     def _places(self, node: bytes) -> array[int]:
@@ -331,16 +332,12 @@ class SnapshotStore:
 
     def remove(self, ids: Iterable[str], runs: Iterable[str] = ()) -> None:
         """Drop snapshots, checkpoints of runs, and the pages that only they have."""
-        with self._path.open("a+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # nobody may be reading a place that comes free
-            with self._store.transaction():
-                self._database.executemany(
-                    "DELETE FROM snapshot WHERE id = ?", ((id,) for id in ids)
-                )
-                for run in runs:
-                    self._database.execute("DELETE FROM checkpoint WHERE run = ?", (run,))
-                    self._database.execute("DELETE FROM scanned WHERE run = ?", (run,))
-                self._collect()
+        with self._store.transaction():
+            self._database.executemany("DELETE FROM snapshot WHERE id = ?", ((id,) for id in ids))
+            for run in runs:
+                self._database.execute("DELETE FROM checkpoint WHERE run = ?", (run,))
+                self._database.execute("DELETE FROM scanned WHERE run = ?", (run,))
+            self._collect()
 
     def _collect(self) -> None:
         live: set[bytes] = set()
@@ -365,19 +362,6 @@ def _root(kernel: str, extent: Extent, tick: int, nodes: bytes) -> str:
         b"ebb-snap", bytes.fromhex(kernel), extent.heap, extent.low, extent.pages, tick
     )
     return hashlib.sha256(head + nodes).hexdigest()
-
-
-def _neighbours(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Yield the first number, and the one behind the last, of each row of rising numbers without a gap."""
-    begin = end = -1
-    for number in numbers:
-        if number != end:
-            if begin >= 0:
-                yield begin, end
-            begin = number
-        end = number + 1
-    if begin >= 0:
-        yield begin, end
 
 
 def _runs(first: int, places: array[int]) -> Iterator[tuple[int, int, int]]:

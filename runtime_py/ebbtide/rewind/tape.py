@@ -298,6 +298,7 @@ class TapeReader:
         self.leaves: list[Leaf] = []
         self.cut: str | None = None
         self.data = data
+        self._view = memoryview(data)  # whose parts are no copies
         self.objects = objects
         if len(data) < _HEADER.size and data[:4] == MAGIC[: len(data)]:
             self.cut = f"the tape breaks off at byte {len(data)}, before anything was recorded"
@@ -331,7 +332,7 @@ class TapeReader:
         if leaf.end > len(data):
             return None
         (crc,) = _CRC.unpack_from(data, leaf.end - _CRC.size)
-        if zlib.crc32(data[leaf.begin : leaf.end - _CRC.size]) != crc:
+        if zlib.crc32(self._view[leaf.begin : leaf.end - _CRC.size]) != crc:
             if not data[leaf.begin :].strip(b"\0"):
                 return None
             framed = self._damaged(at, "the leaf's entries do not have their checksum", leaf)
@@ -363,7 +364,8 @@ class TapeReader:
         """Return a leaf's entries as bytes."""
         inflate = zlib.decompressobj()
         try:
-            raw = inflate.decompress(self.data[leaf.begin : leaf.begin + leaf.stored], leaf.raw + 1)
+            stored = self._view[leaf.begin : leaf.begin + leaf.stored]
+            raw = inflate.decompress(stored, leaf.raw + 1)
         except zlib.error as error:
             raise self._damaged(leaf.offset, f"its entries do not unpack: {error}", leaf) from None
         if len(raw) != leaf.raw or not inflate.eof:

@@ -38,7 +38,7 @@ type Told = (part: number, rows: readonly TraceRow[]) => void;
 
 interface Module {
   Rewinding(tape: Uint8Array, objects: unknown, makeMemory: (ram: number) => StageMemory): Rewinding;
-  verify_tape(tape: Uint8Array, objects: unknown, kernel: string, deep: boolean, sha256: (all: readonly Uint8Array<ArrayBuffer>[]) => Promise<Uint8Array[]>, told: Told): Promise<PyProxy>;
+  verify_tape(tape: Uint8Array, objects: unknown, kernel: string, deep: boolean, sha256: typeof hashPieces, told: Told): Promise<PyProxy>;
   read_abi_text(text: string): PyProxy;
   export_run(info: string, kernel: Uint8Array, tape: Uint8Array, objects: unknown, hashes: readonly string[]): PyProxy;
   import_run(file: Uint8Array): PyProxy;
@@ -94,8 +94,17 @@ const plain = (proxy: PyProxy): unknown => {
   return value;
 };
 
-const hashAll = (all: readonly Uint8Array<ArrayBuffer>[]): Promise<Uint8Array[]> =>
-  Promise.all(all.map(sha256));
+/** The hashes, one behind the other, of pieces of Python's bytes, each up to an end. They are copied before this returns. */
+function hashPieces(bytes: PyProxy, ends: readonly number[]): Promise<Uint8Array> {
+  const buffer = (bytes as unknown as { getBuffer(type: "u8"): { data: Uint8Array<ArrayBuffer>; release(): void } }).getBuffer("u8");
+  const begun = ends.map((end, at) => sha256(buffer.data.subarray(ends[at - 1] ?? 0, end)));
+  buffer.release();
+  return Promise.all(begun).then((hashes) => {
+    const all = new Uint8Array(hashes.length * 32);
+    hashes.forEach((hash, at) => all.set(hash, at * 32));
+    return all;
+  });
+}
 
 const told: Told = (part, rows) => scope.postMessage({ part, rows });
 
@@ -156,7 +165,7 @@ servePort(scope, {
   async verify(id: string, levels: VerifyLevels): Promise<Verdict> {
     const run = await (await store).open(id);
     const kernel = await nameOf(run.kernel);
-    const found = plain(await module().verify_tape(run.tape, run.objects, kernel, levels.objects ?? false, hashAll, told)) as Omit<Verdict, "signedBy">;
+    const found = plain(await module().verify_tape(run.tape, run.objects, kernel, levels.objects ?? false, hashPieces, told)) as Omit<Verdict, "signedBy">;
     const said = [...found.said];
     const right = (): boolean => found.state === "whole" || found.state === "cut";
     let signedBy: string | null = null;

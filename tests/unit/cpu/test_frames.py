@@ -1,0 +1,55 @@
+"""Compiled code takes a stack frame to lie in one page. Where it often does not, the region is made anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ebbtide import blocking, wasmtime_jit
+
+from .generate import CODE, addi, b_type, elf, i_type, ld, load_address, s_type, u32
+
+pytestmark = pytest.mark.native
+ECALL, RETURN, ADD = u32(0x73), u32(0x8067), u32(0x00950533)  # add x10, x10, x9
+CALL = i_type(0x67, 1, 29, 0)  # of x29
+EXIT = addi(17, 0, 93) + ECALL
+PAGE, CALLS = 4096, 30_000
+
+
+def sd(base: int, value: int, imm: int) -> bytes:
+    return s_type(0x3023, base, value, imm)
+
+
+def bne(a: int, b: int, offset: int) -> bytes:
+    return b_type(0x1063, a, b, offset)
+
+
+@pytest.mark.parametrize("reach", [-16, -8, 0, 1, 7, 8, 9, 16, 23, 24, 40])
+def test_a_frame(reach: int, kernel_wasm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The frame's 24 bytes reach so many bytes into the upper one of two pages.
+    monkeypatch.setenv("EBB_KERNEL", str(kernel_wasm))
+    code = wasmtime_jit.CompiledCode
+    monkeypatch.setattr(code, "install_ready", code.install_all)
+    function = addi(2, 2, -32) + sd(2, 9, 24) + sd(2, 8, 16) + addi(8, 7, 1)
+    function += bne(7, 0, 8) + RETURN + sd(2, 8, 8) + ld(9, 2, 8) + ADD
+    function += ld(8, 2, 16) + ld(9, 2, 24) + addi(2, 2, 32) + RETURN
+    program = addi(10, 0, 0) + load_address(11, 2 * PAGE) + addi(12, 0, 3) + addi(13, 0, 0x22)
+    program += addi(14, 0, -1) + addi(15, 0, 0) + addi(17, 0, 222) + ECALL
+    program += load_address(5, PAGE + reach) + u32(0x00550133)  # add x2, x10, x5
+    program += addi(8, 0, 111) + addi(9, 0, 222) + addi(10, 0, 0) + load_address(29, CODE + PAGE)
+    program += load_address(7, CALLS) + CALL + addi(7, 7, -1) + bne(7, 0, -8)
+    program += load_address(5, CALLS * (CALLS + 3) // 2) + addi(6, 0, 111) + addi(7, 0, 222)
+    good = addi(10, 0, 0) + EXIT
+    program += bne(10, 5, 12 + len(good)) + bne(8, 6, 8 + len(good)) + bne(9, 7, 4 + len(good))
+    program += good + addi(10, 0, 1) + EXIT
+    image = elf(program.ljust(PAGE, b"\0") + function, b"")
+    options = {"jit": "on", "jit_threshold": 16, "keep_code": False, "harts": 1}
+    with blocking.Machine.boot(None, memory=128 << 20, budget=20_000, **options) as machine:
+        machine.fs.write_file("/program", image, mode=0o755)
+        assert machine.run("/program", timeout=300).exit_code == 0
+        stats = machine.stats()
+    if (
+        reach % 8 == 0
+    ):  # else one access crosses them by itself, which is always left to the interpreter
+        assert stats.compiled_instructions * 10 > stats.instructions * 9
