@@ -24,7 +24,7 @@ from .output import Chunk, OutputCheck, OutputHash, Streams
 from .stage import Pages, Stage
 
 SLICE = 1 << 26  # ticks between two looks at the outbox
-CHECKPOINT_S = 0.125  # of replay between two checkpoints: a step back takes that and little more
+CHECKPOINT_S = 0.08  # of replay between two checkpoints: a step back takes that and little more
 CHECKPOINT_COST = 10  # times what one takes, if that is longer
 CHECKPOINTS = 256  # kept at most
 CHECKPOINT_BYTES = 512 << 20  # and in so much memory
