@@ -13,7 +13,17 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
-from .cli_rewind_options import FORMS, RUN, add_goto, add_profile, add_run, add_trace, when
+from .cli_rewind_options import (
+    FORMS,
+    KEPT,
+    RUN,
+    add_goto,
+    add_profile,
+    add_run,
+    add_trace,
+    count,
+    when,
+)
 
 COMMANDS = {
     "run": "run a program in a machine",
@@ -89,13 +99,6 @@ def assignment(text: str) -> tuple[str, str]:
     return name, value
 
 
-def count(text: str) -> int:
-    """Read a number from 1 on."""
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
-    return int(text)
-
-
 def number(text: str) -> int:
     """Read a number from 0 on."""
     if not text.isdecimal() or int(text) >> 64:
@@ -147,6 +150,13 @@ def ports(text: str) -> tuple[int, int]:
     return host, guest
 
 
+def port(text: str) -> int:
+    """Read a port's number; 0: any."""
+    if not text.isdecimal() or int(text) >> 16:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: it is 0 to 65535")
+    return int(text)
+
+
 def chaos(text: str) -> object:
     """Read what is to go wrong."""
     from .chaos import chaos as read
@@ -162,6 +172,12 @@ MISSING = "the following arguments are required: "
 # Options of `ebb run` that many runs, which nobody sees, cannot have.
 OF_ONE_RUN = ("--no-reseed", "-p", "--publish", "-i", "--interactive", "-T", "--no-tty", "--seed",
               "--jit-dump", "--record", "--no-record", "--core", "--id-file", "-q", "--quiet")  # fmt: skip
+
+
+def _let_go() -> None:
+    from .cli_output import let_go
+
+    let_go(sys.stdout)
 
 
 class _Version(argparse.Action):
@@ -251,18 +267,20 @@ def _add_store(commands: Any) -> None:
     )
     verify.add_argument("--objects", action="store_true", help="hash each object it names")
     verify.add_argument("--replay", action="store_true", help="run it again and compare")
-    diff = add("diff", "Say in which event two runs first differ, and in which output. Exit code 1 if "
-               "they do.")  # fmt: skip
+    diff = add("diff", "Say where two runs part: in what they were told (programs, input, files of the "
+               "host), and in their output. Clock, random seed and ticks, in which all runs differ, do not "
+               "count. Exit code 1 if they part.")  # fmt: skip
     for which in ("run", "other"):
         diff.add_argument(which, metavar="RUN", help=RUN)
     export = add("export", "Write a run to one file, with all it takes to replay it elsewhere.",
-                 "ebb export run RUN FILE [--redact]")  # fmt: skip
+                 "ebb export run RUN FILE [--redact] [--force]")  # fmt: skip
     export.add_argument("what", choices=("run",), metavar="run")
     export.add_argument("run", metavar="RUN", help=RUN)
     export.add_argument("file", metavar="FILE")
     export.add_argument("--redact", action="store_true",
                         help="without typed input, environments, and data of the host's directories; "
                         "such a file no longer replays")  # fmt: skip
+    _add_force(export)
     taken = add("import", "Take a run from a file that `ebb export` or a page has written.")
     taken.add_argument("file", metavar="FILE")
     snapshot = add("snapshot", "Keep machines as they were at a moment of a run, and go on from there.")  # fmt: skip
@@ -287,6 +305,7 @@ def _add_store(commands: Any) -> None:
     )
     exported.add_argument("id", metavar="ID")
     exported.add_argument("file", metavar="FILE")
+    _add_force(exported)
     actions.add_parser("import", help="take a snapshot from a file").add_argument(
         "file", metavar="FILE"
     )
@@ -297,11 +316,16 @@ def _add_store(commands: Any) -> None:
         )
     for name in ("pin", "unpin", "rm"):
         command = add(name, COMMANDS[name].capitalize() + ".")
-        command.add_argument("runs", nargs="*" if name == "rm" else "+", metavar="RUN", help=RUN)
+        command.add_argument("runs", nargs="*" if name == "rm" else "+", metavar="RUN", help=KEPT)
     command.add_argument("--older-than", type=age, metavar="TIME",
                          help="all but pinned ones that are older: 12h, 7d")  # fmt: skip
+    command.add_argument("-f", "--force", action="store_true", help="pinned ones that are named, too")  # fmt: skip
     command.add_argument("--checkpoints", action="store_true", help="only what opening them in a "
                          "debugger has left, which the next time makes again")  # fmt: skip
+
+
+def _add_force(command: argparse.ArgumentParser) -> None:
+    command.add_argument("-f", "--force", action="store_true", help="replace a file that is there")
 
 
 def _add_run_options(run: argparse.ArgumentParser, but: Iterable[str] = ()) -> None:
@@ -311,7 +335,7 @@ def _add_run_options(run: argparse.ArgumentParser, but: Iterable[str] = ()) -> N
         if not set(names).intersection(but):
             run.add_argument(*names, **options)
 
-    add("--image", default="base", metavar="NAME", help="image to boot (base)")
+    add("--image", metavar="NAME", help="image to boot (base)")
     add("--snapshot", metavar="ID", help="go on from a snapshot instead of booting an "
                      "image")  # fmt: skip
     add("--no-reseed", action="store_true", help="go on with the snapshot's random "
@@ -325,7 +349,12 @@ def _add_run_options(run: argparse.ArgumentParser, but: Iterable[str] = ()) -> N
                      metavar="HOST:GUEST", help="open a guest's TCP port on the host")  # fmt: skip
     add("-u", "--user", default="root", help="user name or number (root)")
     add("-i", "--interactive", action="store_true", help="pass input on (it always is)")
-    add("-t", "--tty", action="store_true", help="give it a terminal, even if we have none")
+    add(
+        "-t",
+        "--tty",
+        action="store_true",
+        help="give it a terminal, even if we have none (but not with -i)",
+    )
     add("-T", "--no-tty", action="store_true", help="give it no terminal, even if we have one")
     add("--log", action="store_true", help="write the kernel's log to stderr")
     add("--strace", action="store_true", help="write every system call to stderr")
@@ -454,7 +483,7 @@ def parser() -> Parser:
     add_run(gdb)
     gdb.add_argument("--pid", metavar="PID|NAME", help="the process, or its program's name (what "
                      "crashed last, else the first)")  # fmt: skip
-    gdb.add_argument("--port", type=int, metavar="N",
+    gdb.add_argument("--port", type=port, metavar="N",
                      help="start no gdb, wait for one at this port of localhost (0: any)")  # fmt: skip
     add_goto(gdb, "begin at this moment of the process")
     gdb.set_defaults(args=[])  # what stands behind -- is gdb's
@@ -466,7 +495,7 @@ def parser() -> Parser:
         "docs/rewind.md shows how. Needs gdb-multiarch, as `ebb gdb` does.",
     )
     add_run(dap)
-    dap.add_argument("--port", type=int, metavar="N",
+    dap.add_argument("--port", type=port, metavar="N",
                      help="wait for the editor at this port of localhost (0: any)")  # fmt: skip
     core = commands.add_parser(
         "core",
@@ -499,16 +528,42 @@ def parser() -> Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    _open_standard()
     try:
         code = _command(list(sys.argv[1:] if argv is None else argv))
-        sys.stdout.flush()
+        try:
+            sys.stdout.flush()
+        except OSError:
+            if not code:
+                raise
+            _let_go()  # it has been said why it failed
         return code
     except BrokenPipeError:  # nobody reads on, as with `ebb doctor | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go()
         return 128 + 13
+    except KeyboardInterrupt:
+        return 128 + 2
+    except OSError as error:
+        from .cli_output import trouble
+
+        print(f"ebb: {trouble(error)}", file=sys.stderr)
+        _let_go()
+        return 125
+
+
+def _open_standard() -> None:
+    """Have all three streams, so that no file of ours gets their numbers. What we put out into one that was
+    closed is lost, which is an error; what we read there is at its end.
+    """
+    for fd, name, how in ((0, "stdin", os.O_RDONLY), (1, "stdout", os.O_RDONLY),
+                          (2, "stderr", os.O_WRONLY)):  # fmt: skip
+        if getattr(sys, name) is None and os.open(os.devnull, how) == fd:
+            setattr(sys, name, os.fdopen(fd, "w" if fd else "r", closefd=False))
 
 
 def _command(words: list[str]) -> int:
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
     if words[:1] == ["image"]:
         from .image.__main__ import main as image_main
 

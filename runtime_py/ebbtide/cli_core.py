@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from . import assets
+from .cli_output import need_folder, new_file
 from .cli_rewind import cut, open_replay
 from .errors import EbbError
 from .image_store import ImageStore
@@ -23,6 +23,7 @@ from .rewind.timeline import CRASHES, Timeline
 def run(store: RunStore, options: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     found = store.open(options.run)
+    need_folder(options.output or ".")
     replay = open_replay(found)
     try:
         timeline, pid = open_timeline(store, found, replay, options.pid, options.goto)
@@ -62,16 +63,18 @@ def _write(run: Run, timeline: Timeline, pid: int, path: Path, folder: str | Non
     view = timeline.view
     files = PastFiles(timeline.replay, ImageStore(assets.images_folder()).blob, run.mounted)
     try:
-        with path.open("wb") as file:
+        with new_file(path, over=True) as file:
             write_core(file, view, pid, tid, signal, partial(page_at, view, files, pid))
         if folder:
             names = {one.name for one in view.mappings(pid) if one.name.startswith("/")}
             for name in sorted(names.union(libraries(view, pid))):
-                with suppress(OSError):  # it has no name any more
+                try:
                     data = files.read(name)
-                    there = Path(folder, name.lstrip("/"))
-                    there.parent.mkdir(parents=True, exist_ok=True)
-                    there.write_bytes(data)
+                except OSError:
+                    continue  # it has no name any more
+                there = Path(folder, name.lstrip("/"))
+                there.parent.mkdir(parents=True, exist_ok=True)
+                there.write_bytes(data)
     finally:
         files.close()
 

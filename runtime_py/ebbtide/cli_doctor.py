@@ -6,17 +6,20 @@ Everything is found out anew, nothing is changed; a problem is one sentence with
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import importlib.metadata
 import json
 import os
 import platform
 import shutil
+import sqlite3
 import sys
 from pathlib import Path
 from typing import Any
 
 from . import assets
+from .cli_output import trouble
 
 DISK_LEAST = 500_000_000
 
@@ -31,6 +34,7 @@ def run(options: argparse.Namespace) -> int:
         "page": _page(problems),
         "mirror": _mirror(),
         "folders": _folders(problems),
+        "runs": _runs(problems),
         "images": _images(problems),
         "problems": problems,
     }
@@ -103,7 +107,8 @@ def _mirror() -> dict[str, Any]:
 
 def _folders(problems: list[str]) -> list[dict[str, Any]]:
     rows = []
-    for use, folder in (("cache", assets.cache_folder()), ("images", assets.images_folder())):
+    places = assets.cache_folder(), assets.images_folder(), assets.runs_folder()
+    for use, folder in zip(("cache", "images", "runs"), places, strict=True):
         place = folder
         while not place.exists():
             place = place.parent
@@ -115,6 +120,21 @@ def _folders(problems: list[str]) -> list[dict[str, Any]]:
             problems.append(f"{folder} has {free / 1e6:.0f} MB left; set EBB_HOME to another disk")
         rows.append({"use": use, "path": str(folder), "free": free, "writable": writable})
     return rows
+
+
+def _runs(problems: list[str]) -> dict[str, Any]:
+    """Count recorded runs and what they take; the store is not made for it."""
+    folder = assets.runs_folder()
+    found = {"path": str(folder), "count": 0, "bytes": 0}
+    if (folder / "runs.db").is_file():
+        from .rewind.store import RunStore
+
+        try:
+            with contextlib.closing(RunStore(folder)) as store:
+                found |= {"count": len(store.rows()), "bytes": store.size()}
+        except (OSError, sqlite3.Error) as error:
+            problems.append(f"the runs in {folder} cannot be read: {trouble(error)}")
+    return found
 
 
 def _images(problems: list[str]) -> list[dict[str, Any]]:
@@ -139,8 +159,11 @@ def _print(found: dict[str, Any]) -> None:
     print(f"{'page':10} {page['path']}{'' if page['there'] else ' (missing)'}")
     mirror = found["mirror"]
     print(f"{'mirror':10} {' '.join(mirror['urls']) or 'none'} (from {mirror['from']})")
+    runs = found["runs"]
+    taken = {"runs": f"{runs['count']} runs, {runs['bytes'] / 1e6:.1f} MB; "}
     for row in found["folders"]:
-        print(f"{row['use']:10} {row['path']} ({row['free'] / 1e9:.1f} GB free)")
+        free = f"{row['free'] / 1e9:.1f} GB free"
+        print(f"{row['use']:10} {row['path']} ({taken.get(row['use'], '')}{free})")
     for row in found["images"]:
         print(f"{'image':10} {row['name']} {row['id'][:16] if row['built'] else 'not built'}")
     for problem in found["problems"]:

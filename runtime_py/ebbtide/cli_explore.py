@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import assets
+from .cli_output import trouble
 from .cli_runs import bundle_run
 from .errors import EbbError
 from .rewind.bundle import Bundle
@@ -56,8 +57,10 @@ def run(options: argparse.Namespace, words: list[str]) -> int:
         try:
             found = asyncio.run(search.run(options.seeds, options.jobs or os.cpu_count() or 1))
             return _said(search, found)
-        except EbbError as error:
-            print(f"ebb: {error}", file=sys.stderr)
+        except (EbbError, OSError) as error:
+            if isinstance(error, BrokenPipeError):
+                raise
+            print(f"ebb: {trouble(error)}", file=sys.stderr)
             return EXIT_FAILED
         except KeyboardInterrupt:
             return 128 + 2

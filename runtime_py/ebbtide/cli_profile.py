@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from . import assets
+from .cli_output import need_folder, new_file, progress
 from .cli_rewind import cut, open_replay
 from .errors import EbbError
 from .image_store import ImageStore
@@ -27,6 +28,8 @@ def run(store: RunStore, options: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     found = store.open(options.run)
     period = options.period or PERIOD
+    for _, name in options.export:
+        need_folder(name)
     if options.request is not None:
         if options.since or options.to:
             raise EbbError("--request is a time of its own: give no --from and no --to beside it")
@@ -42,15 +45,20 @@ def run(store: RunStore, options: argparse.Namespace) -> int:
         )
         profiler = Profiler(replay, files.read, since=since, until=until, pids=options.pid)
         try:
-            made = profiler.cpu(period) if kind == "cpu" else profiler.offcpu()
+            with progress("profiling", replay):
+                made = profiler.cpu(period) if kind == "cpu" else profiler.offcpu()
         finally:
             files.close()
             replay.close()
+        if not (made.samples or options.pid or options.since or options.to):
+            print(f"ebb: nothing was met in {replay.end} ticks; --period says how often to look",
+                  file=sys.stderr)  # fmt: skip
         for _, path in (one for one in wanted if one[0] == kind):
             if path is None:
                 sys.stdout.write(_text(made, options.output, found.id))
             else:
-                Path(path).write_bytes(_file(made, Path(path).suffix, found.id))
+                with new_file(path, over=True) as file:
+                    file.write(_file(made, Path(path).suffix, found.id))
     return cut(found)
 
 
@@ -58,7 +66,8 @@ def _lasting(run: Run, number: int) -> tuple[Moment, Moment]:
     """Return when an HTTP exchange began and ended; one without an answer lasts to the end."""
     replay, view = open_replay(run, once=True), Connections()
     try:
-        watch(replay, NETWORK_TAPS, view.see)
+        with progress("looking for requests", replay):
+            watch(replay, NETWORK_TAPS, view.see)
     finally:
         replay.close()
     known = numbered(view.all)

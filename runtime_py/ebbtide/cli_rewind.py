@@ -6,12 +6,15 @@ Exit codes: 0 fine, 3 a tape or an object is damaged, 4 the replay diverged, 5 t
 from __future__ import annotations
 
 import argparse
+import sqlite3
 import sys
 
 from . import assets
+from .cli_output import progress, trouble
 from .errors import EbbError
 from .port import JIT_THRESHOLD
 from .recording import EVENT, ReplayDiverged
+from .rewind.moment import Moment
 from .rewind.output import Chunk
 from .rewind.replay import Replay
 from .rewind.stage import Pages
@@ -33,8 +36,9 @@ class RunRedacted(EbbError):
 
 def run(options: argparse.Namespace) -> int:
     """Run one of the commands; returns the exit code."""
-    store = RunStore(assets.runs_folder())
+    store = None
     try:
+        store = RunStore(assets.runs_folder())
         return _COMMANDS[options.command](store, options)
     except ReplayDiverged as error:
         print(f"ebb: the replay differs from the recording: {error}", file=sys.stderr)
@@ -45,10 +49,14 @@ def run(options: argparse.Namespace) -> int:
     except BrokenPipeError:
         raise
     except (EbbError, OSError, argparse.ArgumentTypeError) as error:
-        print(f"ebb: {error}", file=sys.stderr)
+        print(f"ebb: {trouble(error)}", file=sys.stderr)
+        return EXIT_FAILED
+    except sqlite3.Error as error:
+        print(f"ebb: the runs in {assets.runs_folder()}: {error}", file=sys.stderr)
         return EXIT_FAILED
     finally:
-        store.close()
+        if store:
+            store.close()
 
 
 def open_replay(run: Run, *, jit: bool = True, once: bool = False) -> Replay:
@@ -75,13 +83,27 @@ def _replay(store: RunStore, options: argparse.Namespace) -> int:
     if not booted(run):
         return cut(run)
     replay = open_replay(run, once=True)
-    if not options.quiet:
-        replay.on_chunk = _write
-    if options.goto is not None:
-        replay.seek(replay.place(options.goto))
-        return 0
-    replay.run()
+    with progress("replaying", replay) as line:
+
+        def write(chunk: Chunk) -> None:
+            line.clear()
+            _write(chunk)
+
+        if not options.quiet:
+            replay.on_chunk = write
+        if options.goto is not None:
+            replay.seek(place(replay, options.goto))
+            return 0
+        replay.run()
     return cut(run)
+
+
+def place(replay: Replay, when: Moment) -> int:
+    """Return the tick of a moment; says so if the run has ended before."""
+    tick = replay.place(when)
+    if tick > replay.end or (when.now_ns is not None and tick == replay.end):
+        print(f"ebb: the run ends before that, at tick {replay.end}", file=sys.stderr)
+    return min(tick, replay.end)
 
 
 def booted(run: Run) -> bool:
@@ -118,8 +140,20 @@ def cut(run: Run) -> int:
     """Return the exit code of a run that was gone through, and say if it was cut short."""
     if run.end is not None:
         return 0
+    if run.row and run.row.state == "running":
+        print("ebb: it is still being recorded; this is what there is so far", file=sys.stderr)
+        return EXIT_CUT
     why = run.reader.cut or "the recording was killed, or could write no more"
-    print(f"ebb: cut short: {why}; all before is right", file=sys.stderr)
+    if run.row and run.row.ended is not None:  # it was whole when it ended
+        why = (
+            f"the tape had {run.row.bytes} bytes when the run ended, and has {len(run.reader.data)}"
+        )
+    if run.entries:
+        last = f"entry {len(run.entries) - 1} at tick {run.entries[-1].tick}"
+        why += f"; all up to {last} is right, and nothing is left of what came behind"
+    else:
+        why += "; no entry is left"
+    print(f"ebb: cut short: {why}", file=sys.stderr)
     return EXIT_CUT
 
 
@@ -148,9 +182,15 @@ def _profile(store: RunStore, options: argparse.Namespace) -> int:
 
 
 def _verify(store: RunStore, options: argparse.Namespace) -> int:
-    from . import cli_verify
+    from .cli_verify import run as verify
 
-    return cli_verify.COMMANDS[options.command](store, options)
+    return verify(store, options)
+
+
+def _diff(store: RunStore, options: argparse.Namespace) -> int:
+    from .cli_diff import run as diff
+
+    return diff(store, options)
 
 
 def _snapshot(store: RunStore, options: argparse.Namespace) -> int:
@@ -169,5 +209,6 @@ _COMMANDS = {
     "gdb": _gdb,
     "dap": _dap,
     "core": _core,
-    **dict.fromkeys(("verify", "diff"), _verify),
+    "verify": _verify,
+    "diff": _diff,
 }

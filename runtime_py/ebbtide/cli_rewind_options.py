@@ -24,7 +24,15 @@ def when(text: str) -> object:
     return moment(text)
 
 
+KEPT = "a run's id, the beginning of one, or last"
 RUN = "a run's id, the beginning of one, last, or the path of an exported run"
+
+
+def count(text: str) -> int:
+    """Read a number from 1 on."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
 
 
 def add_run(command: argparse.ArgumentParser) -> None:
@@ -96,7 +104,7 @@ def add_profile(command: argparse.ArgumentParser) -> None:
                          help="cpu: what ran (the default); offcpu: what was waited for")  # fmt: skip
     command.add_argument("--request", type=int, metavar="N", help="only while this HTTP exchange "
                          "lasted; `ebb trace request` shows the numbers")  # fmt: skip
-    command.add_argument("--period", type=int, metavar="TICKS",
+    command.add_argument("--period", type=count, metavar="TICKS",
                          help="look every so many ticks (99991; for --request, so many that there "
                          "are 1000 samples)")  # fmt: skip
     command.add_argument("-p", "--pid", type=int, action="append", default=[], metavar="PID",

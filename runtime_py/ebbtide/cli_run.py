@@ -14,24 +14,29 @@ import json
 import os
 import select
 import signal
+import socket
+import sqlite3
 import sys
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from . import linux
+from . import assets, linux
 from .chaos import chosen
+from .cli_output import LOST, let_go, need_folder, trouble
 from .cli_terminal import Screen, printable, raw, window
 from .errors import EbbError, JitDiffers, MachinePanic
 from .events import Log
 from .machine import Machine
 from .owner_role import Process
-from .placement import JIT, Mount, Progress
+from .placement import IMAGE, JIT, Mount, Progress
 from .placement_native import NativePlacement
-from .process import end
+from .process import GRACE_S, end
+from .rewind.recorder import RunRecorder
+from .rewind.store import RunStore
 from .stream import READ_SIZE, ByteReader, ByteWriter, Pty
 
 T = TypeVar("T")
@@ -41,6 +46,7 @@ EXIT_TIMEOUT = 124  # as timeout(1) has it
 EXIT_FAILED = 125  # we, not the program, failed; as container tools have it
 EXIT_OUTPUT = 128 + 25  # as SIGXFSZ, which ends who writes too much to a file
 CTRL_C, ECHO = b"\x03", b"^C"
+NO_IPV6 = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 LIMITS = ("timeout", "pids", "files", "disk")  # max_output is ours to count
 MET = {
     "memory": "--memory: a process was killed, for the machine had no memory left",
@@ -64,8 +70,8 @@ def run(options: argparse.Namespace) -> int:
     except JitDiffers as error:
         print(f"ebb: {error}", file=sys.stderr)
         return EXIT_DIFFERS
-    except (EbbError, LookupError, OSError, ValueError) as error:
-        print(f"ebb: {error}", file=sys.stderr)
+    except (EbbError, LookupError, OSError, ValueError, sqlite3.Error) as error:
+        print(f"ebb: {trouble(error)}", file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt:
         return 128 + linux.SIGINT
@@ -81,7 +87,30 @@ def _save(panic: MachinePanic) -> str:
 
 async def _run(options: argparse.Namespace) -> int:
     tty = not options.no_tty and (options.tty or (sys.stdin.isatty() and sys.stdout.isatty()))
-    rows, cols = window() if tty else (0, 0)
+    if tty and options.interactive and not sys.stdin.isatty():  # whose keys would it wait for?
+        raise EbbError(
+            "-it: the input is no terminal; leave -t out, and the program reads what comes there"
+        )
+    # What can fail for reasons of the host does so before a run begins.
+    if options.id_file and options.record is not False:
+        Path(options.id_file).touch()
+    if options.core:
+        need_folder(options.core)
+    with contextlib.ExitStack() as held:
+        doors = [
+            (held.enter_context(door), guest)
+            for host, guest in options.publish
+            for door in _doors(host)
+        ]
+        return await _booted(options, window() if tty else None, doors)
+
+
+async def _booted(
+    options: argparse.Namespace,
+    size: tuple[int, int] | None,
+    doors: list[tuple[socket.socket, int]],
+) -> int:
+    """Boot a machine and run the program in it, on a terminal of this size if there is one."""
     args = tuple(options.args)
     record = options.record
     placement = NativePlacement.beginning(options.snapshot)
@@ -89,39 +118,68 @@ async def _run(options: argparse.Namespace) -> int:
         record = options.jit != "verify"
     if options.core and not record:
         raise EbbError("--core needs a recording: the core is made from it")
-    machine = await Machine.boot(
-        options.image,
-        placement=placement,
-        harts=options.harts,
-        memory=options.memory,
-        user=options.user,
-        limits={name: getattr(options, name) for name in LIMITS if getattr(options, name)},
-        policy=dict(options.policy) or None,
-        strace=options.strace,
-        time=options.time,
-        record=record,
-        snapshot=options.snapshot,
-        reseed=not options.no_reseed,
-        **chosen(options.chaos, options.seed),
-        about={"args": args, "tty": (rows, cols) if tty else None},
-        jit=options.jit or JIT,
-        keep_code=not options.no_keep_code,
-        jit_dump=options.jit_dump,
-        mounts=tuple(Mount(*item) for item in options.volume),
-        on_log=partial(_log, everything=options.log),
-        on_progress=_progress(),
-    )
-    recorder = getattr(placement, "recorder", None)
-    options.run_id = machine.run_id
-    if machine.run_id:
-        _say_id(machine.run_id, options)
-    async with machine:
-        code = await _program(machine, args, tty, (rows, cols), options)
-        if recorder is not None:
-            recorder.exit_code = code
+    if options.image:
+        placement.refuse_other(options.image)
+    async with (
+        _begun(options, placement, record, {"args": args, "tty": size}) as machine,
+        contextlib.AsyncExitStack() as servers,
+    ):
+        options.run_id = machine.run_id
+        if machine.run_id:
+            _say_id(machine.run_id, options)
+        for door, guest in doors:
+            await servers.enter_async_context(_published(machine, door, guest))
+        code = await _program(machine, args, size, options)
+        if isinstance(placement.recorder, RunRecorder):
+            placement.recorder.exit_code = code
         if options.stats:
             print(f"\n{await machine.stats()}", file=sys.stderr)
         return code
+
+
+@contextlib.asynccontextmanager
+async def _begun(
+    options: argparse.Namespace, placement: NativePlacement, record: bool, about: dict[str, Any]
+) -> AsyncIterator[Machine]:
+    """Hold a machine; what fails before a program could be started leaves no run."""
+    ready = False
+    try:
+        async with await Machine.boot(
+            options.image or IMAGE,
+            placement=placement,
+            harts=options.harts,
+            memory=options.memory,
+            user=options.user,
+            limits={name: getattr(options, name) for name in LIMITS if getattr(options, name)},
+            policy=dict(options.policy) or None,
+            strace=options.strace,
+            time=options.time,
+            record=record,
+            snapshot=options.snapshot,
+            reseed=not options.no_reseed,
+            **chosen(options.chaos, options.seed),
+            about=about,
+            jit=options.jit or JIT,
+            keep_code=not options.no_keep_code,
+            jit_dump=options.jit_dump,
+            mounts=tuple(Mount(*item) for item in options.volume),
+            on_log=partial(_log, everything=options.log),
+            on_progress=_progress(),
+        ) as machine:
+            await machine.user(options.user)
+            ready = True
+            yield machine
+    finally:
+        if not ready and isinstance(placement.recorder, RunRecorder):
+            _forget(placement.recorder.id)
+
+
+def _forget(id: str) -> None:
+    with (
+        contextlib.suppress(EbbError, OSError, sqlite3.Error),
+        contextlib.closing(RunStore(assets.runs_folder())) as store,
+    ):
+        store.remove([id])
 
 
 def _say_id(id: str, options: argparse.Namespace) -> None:
@@ -134,30 +192,26 @@ def _say_id(id: str, options: argparse.Namespace) -> None:
 async def _program(
     machine: Machine,
     args: tuple[str, ...],
-    tty: bool,
-    size: tuple[int, int],
+    size: tuple[int, int] | None,
     options: argparse.Namespace,
 ) -> int:
-    async with contextlib.AsyncExitStack() as servers:
-        for host, guest in options.publish:
-            await servers.enter_async_context(_published(machine, host, guest))
-        try:
-            process = await machine.spawn(
-                *args,
-                env=dict(filter(None, options.env)),
-                cwd=options.workdir,
-                pty=size if tty else None,
-            )
-        except OSError as error:
-            code, message = await machine.not_started(args, options.workdir, error)
-            print(message, file=sys.stderr)
-            return code
-        with raw() if tty else contextlib.nullcontext():
-            code, said = await _attached(process, options)
-        met = [text for name, text in MET.items() if name in machine.limits_met]
-        for text in [said, *met] if said else met:
-            print(f"ebb: {text}", file=sys.stderr)
+    try:
+        process = await machine.spawn(
+            *args,
+            env=dict(filter(None, options.env)),
+            cwd=options.workdir,
+            pty=size,
+        )
+    except OSError as error:
+        code, message = await machine.not_started(args, options.workdir, error)
+        print(message, file=sys.stderr)
         return code
+    with raw() if size else contextlib.nullcontext():
+        code, said = await _attached(process, options)
+    met = [text for name, text in MET.items() if name in machine.limits_met]
+    for text in [*said, *met]:
+        print(f"ebb: {text}", file=sys.stderr)
+    return code
 
 
 def _progress() -> Progress:
@@ -180,48 +234,52 @@ def _log(record: Log, *, everything: bool) -> None:
     try:
         print(lines if record.level == "STRACE" else f"ebb: {lines}", file=sys.stderr, end=end)
     except BrokenPipeError:  # nobody reads on; the program does not know of it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+        let_go(sys.stderr)
 
 
-async def _attached(process: Process, options: argparse.Namespace) -> tuple[int, str]:
+async def _attached(process: Process, options: argparse.Namespace) -> tuple[int, list[str]]:
     """Pass streams through until the program has ended; give the exit code and what to say."""
     signals = _Signals()
-    enough: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    twice = _Twice(enough)
+    enough: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
+    interrupts = _Interrupts(enough)
     budget = _Budget(options.max_output)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signals.on(number, partial(twice.signalled, process, int(number)))
+        signals.on(number, partial(interrupts.signalled, process, number))
     readers: list[tuple[ByteReader | Pty, int]]
     if process.pty:
         pty = process.pty
         readers = [(pty, 1)]
-        feed = asyncio.ensure_future(_feed_pty(pty, twice))
+        feed = asyncio.ensure_future(_feed_pty(pty, interrupts))
         signals.on(signal.SIGWINCH, lambda: _resize(pty))
     else:
         assert process.stdin and process.stdout and process.stderr
         readers = [(process.stdout, 1), (process.stderr, 2)]
         feed = asyncio.ensure_future(_feed(process.stdin))
     outputs = [
-        asyncio.ensure_future(_copy(reader, fd, budget, twice.wrote)) for reader, fd in readers
+        asyncio.ensure_future(_copy(reader, fd, budget, interrupts.wrote)) for reader, fd in readers
     ]
     name = process.args[0]
     try:
         exit = await _first(process.wait(), enough, budget.spent)
         if enough.done():
-            return 128 + enough.result(), "interrupted twice; the machine is ended"
+            code, why = enough.result()
+            return code, [f"{why}; the machine is ended"]
         if exit is None:
             await end(process)
         # A background job may hold the streams open: take what is there, then go.
         for reader, _ in readers:
             with contextlib.suppress(OSError):
                 await reader.stop_waiting()
-        await asyncio.gather(*outputs)
+        await _first(asyncio.wait(outputs), enough)
+        lost = [text for one in outputs if one.done() and (text := one.result())]
         if budget.spent.done():
-            return EXIT_OUTPUT, f"--max-output: {name} wrote more than {options.max_output} bytes"
+            text = f"--max-output: {name} wrote more than {options.max_output} bytes"
+            return EXIT_OUTPUT, [text]
         if process.limit == "timeout":
-            return EXIT_TIMEOUT, f"--timeout: {name} did not end within {options.timeout:g} s"
+            text = f"--timeout: {name} did not end within {options.timeout:g} s"
+            return EXIT_TIMEOUT, [text]
         assert exit
-        return exit.exit_code, ""
+        return exit.exit_code or (EXIT_FAILED if lost else 0), lost
     finally:
         for task in [feed, *outputs]:
             task.cancel()
@@ -256,25 +314,35 @@ class _Budget:
         return taken
 
 
-class _Twice:
-    """Interrupts: the first is the guest's, a second one ends the machine.
+class _Interrupts:
+    """What ends the machine before its program has ended.
+
+    A signal to us is first the guest's. A second one of its kind ends the machine, and so does TERM or
+    HUP by itself after a while: who sends it wants an end, whatever the program makes of it.
 
     On a terminal Ctrl-C is a key of the guest's, which a shell takes any number of times; there the
     second one counts if the guest has shown nothing but the echo of the first.
     """
 
-    def __init__(self, enough: asyncio.Future[int]) -> None:
+    def __init__(self, enough: asyncio.Future[tuple[int, str]]) -> None:
         self._enough = enough
-        self._seen: set[int] = set()
+        self._seen: set[signal.Signals] = set()
         self._shown: bytes | None = None  # since a Ctrl-C that nothing has answered
 
-    async def signalled(self, process: Process, number: int) -> None:
+    def _end(self, number: signal.Signals, why: str) -> None:
+        if not self._enough.done():
+            self._enough.set_result((128 + number, why))
+
+    async def signalled(self, process: Process, number: signal.Signals) -> None:
         """A signal has come: pass it on to the guest's foreground, or end the machine."""
-        if number not in self._seen:
-            self._seen.add(number)
-            await process.kill(number, tree=True)
-        elif not self._enough.done():
-            self._enough.set_result(number)
+        if number in self._seen:
+            self._end(number, "interrupted twice")
+            return
+        self._seen.add(number)
+        await process.kill(int(number), tree=True)
+        if number != signal.SIGINT:
+            await asyncio.sleep(GRACE_S)
+            self._end(number, f"{process.args[0]} goes on after {number.name}")
 
     def typed(self, keys: bytes) -> None:
         """Keys are on their way to the guest's terminal."""
@@ -282,8 +350,8 @@ class _Twice:
             self._shown = None
         elif self._shown is None:
             self._shown = b""
-        elif not self._enough.done():
-            self._enough.set_result(linux.SIGINT)
+        else:
+            self._end(signal.SIGINT, "interrupted twice")
 
     def wrote(self, data: bytes) -> None:
         """The guest's terminal has shown something."""
@@ -313,26 +381,46 @@ class _Signals:
 
 async def _copy(
     reader: ByteReader | Pty, fd: int, budget: _Budget, wrote: Callable[[bytes], None]
-) -> None:
+) -> str:
+    """Pass a stream on to its end; returns what to say if not all of it could be."""
     screen = Screen() if os.isatty(fd) else None
     try:
         while data := budget.take(await reader.read(READ_SIZE)):
             wrote(data)
-            await asyncio.to_thread(_write_all, fd, screen.let(data) if screen else data)
+            await _write_all(fd, screen.let(data) if screen else data)
     except OSError as error:
         await reader.close()  # the guest's writer gets SIGPIPE
         if error.errno not in (errno.EPIPE, errno.EIO):  # nobody reads us any more
-            print(f"ebb: the output cannot be written: {error.strerror}", file=sys.stderr)
+            return f"{LOST}: {error.strerror}"
     finally:
         if screen and (back := screen.reset()):
-            with contextlib.suppress(OSError):
-                _write_all(fd, back)
+            with contextlib.suppress(OSError, TimeoutError):
+                await asyncio.wait_for(_write_all(fd, back), GRACE_S)
+    return ""
 
 
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
+async def _write_all(fd: int, data: bytes) -> None:
+    """Write in a thread that nobody waits for at our end: its reader may never read on."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def settle(error: OSError | None) -> None:
+        if done.cancelled():
+            return
+        done.set_exception(error) if error else done.set_result(None)
+
+    def write() -> None:
+        view, failed = memoryview(data), None
+        try:
+            while view:
+                view = view[os.write(fd, view) :]
+        except OSError as error:
+            failed = error
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(settle, failed)
+
+    threading.Thread(target=write, name="ebb-output", daemon=True).start()
+    await done
 
 
 async def _host_input(chunk: Callable[[bytes], object]) -> None:
@@ -384,9 +472,9 @@ async def _feed(stdin: ByteWriter) -> None:
             await asyncio.shield(closing)
 
 
-async def _feed_pty(pty: Pty, twice: _Twice) -> None:
+async def _feed_pty(pty: Pty, interrupts: _Interrupts) -> None:
     async def typed(keys: bytes) -> None:
-        twice.typed(keys)
+        interrupts.typed(keys)
         await pty.write(keys)
 
     with contextlib.suppress(OSError):
@@ -399,9 +487,21 @@ async def _resize(pty: Pty) -> None:
         await pty.resize(*window())
 
 
+def _doors(port: int) -> Iterator[socket.socket]:
+    """Open a port of the host, in each kind of address that it has."""
+    for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        try:
+            yield socket.create_server((address, port), family=family)
+        except OSError as error:
+            if family == socket.AF_INET6 and error.errno in NO_IPV6:
+                return
+            reason = os.strerror(error.errno or 0)
+            raise EbbError(f"-p {port}: the port cannot be opened: {reason}") from None
+
+
 @contextlib.asynccontextmanager
-async def _published(machine: Machine, host: int, guest: int) -> AsyncIterator[None]:
-    """Hold a port of the host open; each connection becomes one to the guest."""
+async def _published(machine: Machine, door: socket.socket, guest: int) -> AsyncIterator[None]:
+    """Make each connection at a port of the host one to the guest."""
     clients: set[asyncio.Task[None]] = set()
 
     def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -436,10 +536,7 @@ async def _published(machine: Machine, host: int, guest: int) -> AsyncIterator[N
                 await stream.close()
             writer.close()
 
-    try:
-        server = await asyncio.start_server(begin, ("127.0.0.1", "::1"), host)
-    except OSError as error:
-        raise EbbError(f"port {host} cannot be opened: {error.strerror or error}") from None
+    server = await asyncio.start_server(begin, sock=door)
     try:
         yield
     finally:

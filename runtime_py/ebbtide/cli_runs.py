@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
 import sys
-import tempfile
 import time
 from collections import Counter
 from dataclasses import asdict
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from .abi import Abi
+from .cli_output import new_file
 from .errors import EbbError
 from .recording import DIGEST, END, EVENT, META, ORDER, OUTPUT, PAGES, Written
 from .rewind.bundle import Bundle, write_bundle
@@ -50,8 +49,9 @@ def _get(store: RunStore, options: argparse.Namespace) -> int:
 
 
 def command(about: dict[str, Any]) -> str:
-    """Return what was run, as a shell takes it."""
-    return shlex.join(about.get("args", ()))
+    """Return what was run, as a shell takes it; of a machine that ran several, the first."""
+    more = about.get("programs", 1) - 1
+    return shlex.join(about.get("args", ())) + (f" (and {more} more)" if more > 0 else "")
 
 
 def _row(row: RunRow) -> dict[str, Any]:
@@ -77,8 +77,8 @@ def _describe(store: RunStore, options: argparse.Namespace) -> int:
         return 0
     kinds = known.pop("kinds")
     for name, value in known.items():
-        shown = ("no", "yes")[value] if isinstance(value, bool) else value
-        print(f"{name.replace('_', ' '):12} {shown}")
+        shown = ("no", "yes")[value] if isinstance(value, bool) else "" if value is None else value
+        print(f"{name.replace('_', ' '):12} {shown}".rstrip())
     print(f"\n{'KIND':10} {'COUNT':>8} {'TAPE BYTES':>12} {'OBJECT BYTES':>13}")
     for name, (count, size, objects) in sorted(kinds.items(), key=lambda item: -item[1][1]):
         print(f"{name:10} {count:>8} {size:>12} {objects:>13}")
@@ -102,10 +102,11 @@ def describe(run: Run, abi: Abi, checkpoints: int = 0, kept: int = 0) -> dict[st
         sizes[name] += size
         objects[name] += beside
     about, leaves = run.about, run.reader.leaves
+    shown = run.row.about if run.row else about
     state = "ended" if run.end else "running" if run.row and run.row.state == "running" else "cut"
     return {
         "id": run.id,
-        "command": command(about),
+        "command": command(shown),
         "state": state + (f": {run.reader.cut}" if run.reader.cut and state == "cut" else ""),
         "exit_code": run.row.exit_code if run.row else None,
         "started": moment(about["started"]) if "started" in about else None,
@@ -115,6 +116,7 @@ def describe(run: Run, abi: Abi, checkpoints: int = 0, kept: int = 0) -> dict[st
         **_chaos(about, run.end),
         "image": f"{about.get('image')} {about.get('image_hash') or ''}".strip(),
         "kernel": run.reader.header.kernel.hex(),
+        "harts": _harts(run, abi),
         "entries": len(run.entries),
         "ticks": run.entries[-1].tick if run.entries else 0,
         "bytes": leaves[-1].end if leaves else 0,
@@ -124,6 +126,16 @@ def describe(run: Run, abi: Abi, checkpoints: int = 0, kept: int = 0) -> dict[st
         "checkpoints": f"{checkpoints} ({kept} bytes)",
         "kinds": {name: (counts[name], sizes[name], objects[name]) for name in counts},
     }
+
+
+def _harts(run: Run, abi: Abi) -> int | None:
+    """Return how many processors ran it; None if it was killed before it began."""
+    if known := run.about.get("harts"):
+        return int(known)
+    for entry in run.entries:
+        if entry.kind == EVENT and abi.event_name(entry.head) == "BOOT":
+            return abi.structs["event_boot"].integer(entry.head, "harts")
+    return None
 
 
 def _before(start: dict[str, Any]) -> str:
@@ -173,13 +185,12 @@ def bundle_run(run: Run, file: IO[bytes], *, redacted: bool = False) -> None:
 
 def _export(store: RunStore, options: argparse.Namespace) -> int:
     run = store.open(options.run)
-    path = Path(options.file)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+    with new_file(options.file, over=options.force) as file:
         bundle_run(run, file, redacted=options.redact)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
+    if run.row and run.row.state == "running":
+        print(f"ebb: {options.file} has what was recorded so far; the run goes on", file=sys.stderr)
     if options.redact:
-        print(f"ebb: {path} is redacted; it no longer replays", file=sys.stderr)
+        print(f"ebb: {options.file} is redacted; it no longer replays", file=sys.stderr)
     return 0
 
 
@@ -196,6 +207,12 @@ def _pin(store: RunStore, options: argparse.Namespace) -> int:
 
 def _remove(store: RunStore, options: argparse.Namespace) -> int:
     ids = {store.find(name) for name in options.runs}
+    pinned = [row.id for row in store.rows() if row.pinned and row.id in ids]
+    if pinned and not options.force and not options.checkpoints:
+        raise EbbError(
+            f"{', '.join(pinned)} is pinned, and nothing was removed; `ebb unpin` lets it go, "
+            "--force removes it as it is"
+        )
     if options.older_than is not None:
         before = time.time() - options.older_than
         ids |= {

@@ -7,7 +7,8 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from .cli_rewind import open_replay
+from .cli_output import new_file, progress
+from .cli_rewind import open_replay, place
 from .cli_runs import moment
 from .errors import EbbError
 from .events import BlockWanted, Events, HostFs
@@ -37,7 +38,8 @@ def snapshot_of(store: RunStore, run: Run, when: Moment | None = None) -> str:
     """Replay a run to a moment and keep the machine; returns the snapshot's id."""
     replay = open_replay(run, once=True)
     owed = _Owed(replay)
-    replay.seek(replay.end if when is None else replay.place(when))
+    with progress("going there", replay):
+        replay.seek(replay.end if when is None else place(replay, when))
     stage = replay.stage
     assert isinstance(stage, WasmtimeStage)
     if replay.ordered:
@@ -146,7 +148,7 @@ def _remove(store: RunStore, options: argparse.Namespace) -> int:
 
 def _export(store: RunStore, options: argparse.Namespace) -> int:
     snapshots = Snapshots(store)
-    with open(options.file, "wb") as file:
+    with new_file(options.file, over=options.force) as file:
         snapshots.save(snapshots.find(options.id), file)
     return 0
 

@@ -6,11 +6,12 @@ import argparse
 import json
 import sys
 
+from .cli_output import Progress, progress
 from .cli_rewind import cut, open_replay
 from .rewind.http_show import Style
 from .rewind.replay import Replay
 from .rewind.store import RunStore
-from .rewind.trace import LAYERS, Put, Requests, Row, Wish
+from .rewind.trace import LAYERS, Requests, Row, Wish
 
 
 def run(store: RunStore, options: argparse.Namespace) -> int:
@@ -20,12 +21,14 @@ def run(store: RunStore, options: argparse.Namespace) -> int:
     for name in ("since", "to"):
         if when := getattr(options, name):
             setattr(options, name, when.known(replay.abi, found.entries))
-    wish, put = _wish(options), _Printer(options.output)
+    wish = _wish(options)
     try:
-        if options.layer == "request":
-            _request(replay, wish, put, options.output)
-        else:
-            LAYERS[options.layer](replay, wish, put)
+        with progress("going through the run", replay) as line:
+            put = _Printer(options.output, line)
+            if options.layer == "request":
+                _request(replay, wish, put, options.output)
+            else:
+                LAYERS[options.layer](replay, wish, put)
     finally:
         replay.close()
     filters = [f"-e {call}" for call in sorted(wish.calls)] + [
@@ -33,6 +36,8 @@ def run(store: RunStore, options: argparse.Namespace) -> int:
     ]
     if filters and not put.rows:
         print(f"ebb: nothing in this run matches {' '.join(filters)}", file=sys.stderr)
+    elif options.layer == "process" and not (put.rows or options.since or options.to):
+        print("ebb: no program was started in this run", file=sys.stderr)
     return cut(found)
 
 
@@ -50,22 +55,29 @@ def _wish(options: argparse.Namespace) -> Wish:
 class _Printer:
     """Prints rows as text or JSON, and counts those that say something."""
 
-    def __init__(self, output: str) -> None:
+    def __init__(self, output: str, line: Progress) -> None:
         self._output = output
+        self._line = line
         self.rows = 0
+
+    def clear(self) -> None:
+        """Take the line of progress away."""
+        self._line.clear()
 
     def __call__(self, row: Row) -> None:
         said = row.text if self._output == "text" else row.data and json.dumps(row.data)
         if said is not None:
+            self._line.clear()
             print(said)
             self.rows += row.tick > 0  # not a table's head
 
 
-def _request(replay: Replay, wish: Wish, put: Put, output: str) -> None:
+def _request(replay: Replay, wish: Wish, put: _Printer, output: str) -> None:
     requests = Requests()
     try:
         requests.watch(replay, wish)
     finally:
+        put.clear()
         if output == "har":
             print(json.dumps(requests.har(wish, _version()), indent=1))
         else:

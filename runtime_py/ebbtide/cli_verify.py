@@ -1,40 +1,66 @@
-"""`ebb verify` and `ebb diff`: is this run what was recorded, and where do two runs part."""
+"""`ebb verify`: is this run what was recorded?
+
+Every check that was asked for is made, whatever the ones before have found.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
 
-from .abi import Abi
-from .cli_rewind import booted, cut, open_replay
+from .cli_output import progress
+from .cli_rewind import EXIT_DAMAGED, EXIT_DIVERGED, booted, cut, open_replay
 from .cli_runs import kind_name
-from .recording import END, EVENT, META, OUTPUT, Written
-from .rewind.check import check_objects, check_signatures, first_difference
-from .rewind.output import Chunk
-from .rewind.store import Run, RunStore
-from .rewind.tape import StoredEntry
+from .errors import EbbError
+from .recording import ReplayDiverged, Written
+from .rewind import damage, sign
+from .rewind.bundle import is_bundle
+from .rewind.check import check_objects, check_signatures
+from .rewind.store import LAST, Run, RunMissing, RunStore
+from .rewind.tape import TapeDamaged
 from .wasmtime_kernel import KernelModule
 
-_NOT_INPUT = {META, OUTPUT, END}  # they may differ where the machines do not
 
-
-def _verify(store: RunStore, options: argparse.Namespace) -> int:
-    run = store.open(options.run)  # checks framing, checksums, and the chain
-    _say(f"{len(run.entries)} entries: chain whole, head {run.reader.head().hex()}")
+def run(store: RunStore, options: argparse.Namespace) -> int:
+    """Run the command; returns the exit code."""
+    try:
+        found = store.open(options.run)  # checks framing, checksums, and the chain
+    except RunMissing:
+        path = Path(options.run)
+        if options.run == LAST or not path.is_file():
+            raise
+        what = "does not begin with EBBR" if path.stat().st_size else "is empty"
+        print(f"ebb: {path} is no exported run: it {what}", file=sys.stderr)
+        return EXIT_DAMAGED
+    except TapeDamaged as error:
+        _complain(error)
+        if where := _where(store, options.run, error):
+            print(f"ebb: {where}", file=sys.stderr)
+        return EXIT_DAMAGED
+    if found.entries:
+        head = found.reader.head().hex()
+        whole = "chain whole" if found.end is not None else "chain whole up to there"
+        _say(f"{len(found.entries)} entries: {whole}, head {head}")
+    checks: list[Callable[[Run], str]] = []
     if options.objects:
-        _say(f"{check_objects(run.entries)} objects: all have their hashes")
+        checks.append(_objects)
     if options.signatures or options.key:
-        from .rewind import sign
-
-        key = options.key or sign.public_key(store)
-        last = check_signatures(run, key, sign.check)
-        _say(f"signed by {last.key.hex()}: {last.entries} entries")
-    if options.replay and booted(run):
-        replay = open_replay(run, once=True)
-        replay.run()
-        _say(f"replayed {replay.tick} ticks: the same")
-    return cut(run)
+        checks.append(lambda run: _signatures(run, store, options.key))
+    if options.replay:
+        checks.append(_replay)
+    code = 0
+    for check in checks:
+        try:
+            _say(check(found))
+        except TapeDamaged as error:
+            _complain(error)
+            code = code or EXIT_DAMAGED
+        except ReplayDiverged as error:
+            print(f"ebb: the replay differs from the recording: {error}", file=sys.stderr)
+            code = code or EXIT_DIVERGED
+    return code or cut(found)
 
 
 def _say(text: str) -> None:
@@ -42,59 +68,51 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-def _diff(store: RunStore, options: argparse.Namespace) -> int:
-    runs = [store.open(name) for name in (options.run, options.other)]
-    one, other = runs
-    abi = KernelModule(one.kernel).abi
-    if one.kernel != other.kernel:
-        _say("the kernels differ")
-    number = first_difference(one.entries, other.entries, _NOT_INPUT)
-    if number is None:
-        if one.kernel == other.kernel:
-            _say("the same events at the same ticks, so the same output")
-        return int(one.kernel != other.kernel)
-    for run in runs:
-        events = [entry for entry in run.entries if entry.kind not in _NOT_INPUT]
-        what = _entry(abi, events[number]) if number < len(events) else "the tape has no more"
-        _say(f"event {number} of {run.id}: {what}")
-    outputs = [_output(run) for run in runs]
-    for name in sorted({*outputs[0], *outputs[1]}):
-        _say(f"{name}: {_bytes_differ(outputs[0][name], outputs[1][name])}")
-    return 1
+def _complain(error: EbbError) -> None:
+    print(f"ebb: {error}", file=sys.stderr)
 
 
-def _entry(abi: Abi, entry: Written) -> str:
-    data = entry.data
-    name = kind_name(abi, entry)
-    beside = " (an object)" if isinstance(entry, StoredEntry) else ""
-    if entry.kind == EVENT and name == "CALL":
-        words = abi.structs["event_call"].integers(data)
-        name += f" {words['id']} nr {words['nr']}"
-    return f"{name} at tick {entry.tick}, {len(data)} bytes{beside}: {data[8:40].hex()}"
+def _objects(run: Run) -> str:
+    return f"{check_objects(run.entries, name=_name)} objects: all have their hashes"
 
 
-def _output(run: Run) -> dict[str, bytes]:
-    streams: dict[str, bytearray] = defaultdict(bytearray)
-
-    def note(chunk: Chunk) -> None:
-        streams[chunk.stream] += chunk.data
-
-    if booted(run):
-        replay = open_replay(run, once=True)
-        replay.on_chunk = note
-        replay.run()
-    return defaultdict(bytes, {name: bytes(data) for name, data in streams.items()})
-
-
-def _bytes_differ(one: bytes, other: bytes) -> str:
-    if one == other:
-        return f"the same {len(one)} bytes"
-    same = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b),
-                min(len(one), len(other)))  # fmt: skip
-    line = one[:same].count(b"\n") + 1
-    begin = one[:same].rfind(b"\n") + 1
-    lines = [text[begin:].partition(b"\n")[0][:200] for text in (one, other)]
-    return f"differs at byte {same}, line {line}: {lines[0]!r} and {lines[1]!r}"
+def _signatures(run: Run, store: RunStore, key: bytes | None) -> str:
+    key = key or sign.public_key(store)
+    who = sorted({one.key.hex() for one in run.signatures})
+    try:
+        last = check_signatures(run, key, sign.check)
+    except TapeDamaged as error:
+        if not who or (key and key.hex() in who):
+            raise
+        raise TapeDamaged(
+            f"{error}. If that is the key of whom the run comes from, as they tell it elsewhere, check with "
+            f"--key {who[0]}"
+        ) from None
+    return f"signed by {last.key.hex()}: {last.entries} entries"
 
 
-COMMANDS = {"verify": _verify, "diff": _diff}
+def _replay(run: Run) -> str:
+    if not booted(run):
+        return "nothing to replay: the recording ends before the machine was booted"
+    replay = open_replay(run, once=True)
+    try:
+        with progress("replaying", replay):
+            replay.run()
+        return f"replayed {replay.tick} ticks: the same"
+    finally:
+        replay.close()
+
+
+def _where(store: RunStore, name: str, error: TapeDamaged) -> str:
+    """Say which byte of which entry is damaged, as far as can be known."""
+    path = Path(name)
+    if is_bundle(path):
+        return damage.of_export(path.read_bytes(), error, _name)
+    try:
+        return damage.of_tape(store.tape_path(store.find(name)).read_bytes(), error, _name)
+    except (OSError, RunMissing):
+        return ""
+
+
+def _name(entry: Written) -> str:
+    return kind_name(KernelModule().abi, entry)

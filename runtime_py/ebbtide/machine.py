@@ -256,6 +256,9 @@ class Machine(http.Client):
             raise
         process.limit = self._met.pop(process.pid, None)
         self._spawned[process.pid] = process
+        recorder = getattr(self.placement, "recorder", None)
+        if (programs := getattr(recorder, "programs", None)) is not None:
+            programs.append(args)
         return process
 
     async def not_started(

@@ -19,6 +19,7 @@ from .recording import Recorder
 from .stats import Stats
 
 Progress: TypeAlias = Callable[[str, int, int], None]
+IMAGE = "base"  # unless another is named
 MEMORY = 1 << 30
 MEMORY_LEAST = 256 << 20  # of what a host refuses, half is asked for, down to this
 MEMORY_MIN = 16 << 20  # less holds no image
@@ -78,7 +79,7 @@ def size(value: int | str) -> int:
 class Options:
     """How a machine is booted; the same names everywhere."""
 
-    image: str | None = "base"
+    image: str | None = IMAGE
     harts: int | None = None
     cpus: int | None = None
     memory: int = MEMORY

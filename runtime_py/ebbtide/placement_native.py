@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -31,7 +32,7 @@ from .image import images_with
 from .image_store import Image, ImageStore, empty_index
 from .kernel_role import KernelRole, Listener
 from .order import RECORD, RING, SETTLE, OrderedRecordingPort, OrderLog
-from .placement import MEMORY_LEAST, Options, Placement, about_chaos
+from .placement import IMAGE, MEMORY_LEAST, Options, Placement, about_chaos
 from .policy import Rules, asked_kinds
 from .port import JIT_THRESHOLD, JIT_THRESHOLD_KEPT, Control, Port, Seat
 from .recording import DIGEST, META, PAGES, Entry, Landmarks, Recorder, RecordingPort, Tape
@@ -108,6 +109,20 @@ class NativePlacement(Placement):
         placement._snapshots, placement._begun = snapshots, found
         return placement
 
+    def refuse_other(self, image: str) -> None:
+        """Raise ValueError if the snapshot that is gone on from is of another image than this one."""
+        if self._begun is None:
+            return
+        own = Beside.of(self._begun).image
+        store = ImageStore(self._images or assets.images_folder())
+        if image != own and (own is None or store.load(image).hash != store.load(own).hash):
+            raise ValueError(f"the snapshot is of image {own}, not of {image}; leave the image out")
+
+    def _image_begun(self, asked: str | None, beside: Beside) -> str | None:
+        if asked not in (None, IMAGE):  # which is what is given if none is
+            self.refuse_other(asked)
+        return beside.image
+
     def left_over(self) -> tuple[int, tuple[int, ...]]:
         assert self._begun
         beside = Beside.of(self._begun)
@@ -117,8 +132,10 @@ class NativePlacement(Placement):
         sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL_S))
         self._loop = asyncio.get_running_loop()
         self._listener = listener
-        image = await self._image(options)
         beside = self._beside(options)
+        if beside:
+            options = replace(options, image=self._image_begun(options.image, beside))
+        image = await self._image(options)
         cores = beside.harts if beside else os.cpu_count() or 1
         harts = options.harts_wanted(cores)
         self.memory, ram = self._memory(beside.ram if beside else options.memory)
@@ -131,7 +148,7 @@ class NativePlacement(Placement):
             self._mounts = HostDirectories(self.abi, options.mounts, options.limits.disk)
             self._mounts.on_full = partial(listener.limit, "disk")
         self._verify = options.jit == "verify"
-        self.recorder = self._recorder(options, image)
+        self.recorder = self._recorder(options, image, harts)
         self._role = KernelRole(self.port, listener, self._store, self._mounts, self._seen())
         self._seats = [self.port.seat(hart) for hart in range(harts)]
         host = HostTime(begin_ns=beside.now_ns if beside else 0)
@@ -160,7 +177,7 @@ class NativePlacement(Placement):
             clock: Timekeeper = Clock(host) if options.time == "host" else VirtualClock()
             self._hart(seat, clock, options)
 
-    def _recorder(self, options: Options, image: Image | None) -> Recorder | None:
+    def _recorder(self, options: Options, image: Image | None, harts: int) -> Recorder | None:
         if self._verify:
             if options.record:
                 raise ValueError('jit="verify" keeps a recording of its own; ask for one of them')
@@ -168,10 +185,11 @@ class NativePlacement(Placement):
         if options.record is not True:
             return options.record or None
         about = {
-            "image": options.image,
+            "image": image.name if image else None,
             "image_hash": image.hash if image else None,
             "started": time.time(),
             "platform": "native",
+            "harts": harts,
             **self._started(),
             **about_chaos(options),
             **options.about,
@@ -325,16 +343,17 @@ class NativePlacement(Placement):
         thread.start()
 
     async def _image(self, options: Options) -> Image | None:
-        self._image_name = options.image
         if options.image is None:
             return None
         self._store = ImageStore(self._images or assets.images_folder())
         try:
-            return self._store.load(options.image)
+            image = self._store.load(options.image)
         except ImageMissing:
             if not await asyncio.to_thread(_build_known, options.image, self._store, options):
                 raise
-            return self._store.load(options.image)
+            image = self._store.load(options.image)
+        self._image_name = image.name
+        return image
 
     def _memory(self, wanted: int) -> tuple[SharedMemory, int]:
         base = self.abi.const["MACHINE_BASE"]

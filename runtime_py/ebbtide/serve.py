@@ -25,6 +25,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from .cli_output import trouble
+
 PORT_FIRST = 8080
 PORT_LAST = 8180
 
@@ -338,6 +340,9 @@ def serve(options: argparse.Namespace, mounts: Sequence[Mount]) -> int:
     if options.port is not None and not 0 <= options.port < 1 << 16:
         print(f"ebb serve: {options.port} is no port: it is 0 to 65535", file=sys.stderr)
         return 2
+    if missing := [str(path) for path in options.tls or () if not path.is_file()]:
+        print(f"ebb serve: {missing[0]}: there is no such file", file=sys.stderr)
+        return 1
     try:
         server = Server(
             mounts,
@@ -348,7 +353,8 @@ def serve(options: argparse.Namespace, mounts: Sequence[Mount]) -> int:
             quiet=not options.verbose,
         )
     except (PortTaken, OSError) as error:
-        print(f"ebb serve: {error}", file=sys.stderr)
+        where = f"{options.host}: " if options.host else ""
+        print(f"ebb serve: {where}{trouble(error)}", file=sys.stderr)
         return 1
     with server:
         print(f"Ebb is at {server.url}   (Ctrl-C ends)", flush=True)

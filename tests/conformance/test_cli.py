@@ -100,6 +100,94 @@ def test_output_that_cannot_be_written_ends_the_writer() -> None:
     assert ended.stderr == b"ebb: the output cannot be written: No space left on device\n"
 
 
+def test_output_that_cannot_be_written_is_a_failure() -> None:
+    """Whoever asks for output and gets none must not think that all is well."""
+    said = b"ebb: the output cannot be written: No space left on device\n"
+    words = (["run", "-q", "--", "echo", "x"], ["logs"], ["replay"], ["trace", "syscalls"],
+             ["get", "runs"], ["doctor"])  # fmt: skip
+    with open("/dev/full", "wb") as full:
+        for one in words:
+            ended = subprocess.run(
+                [*EBB, *one], stdout=full, stderr=subprocess.PIPE, timeout=PATIENCE_S
+            )
+            assert (ended.returncode, ended.stderr) == (125, said), one
+
+
+@pytest.mark.parametrize(
+    ("closed", "code", "out", "err"),
+    [
+        ("<&-", 0, b"hi\n", b""),
+        (">&-", 125, b"", b"ebb: the output cannot be written: Bad file descriptor\n"),
+        ("2>&-", 0, b"hi\n", b""),
+        ("<&- 2>&-", 0, b"hi\n", b""),
+    ],
+)
+def test_a_stream_that_was_closed_is_empty_or_a_failure(
+    closed: str, code: int, out: bytes, err: bytes
+) -> None:
+    for words in ("run -q -- echo hi", "logs"):
+        command = f"{' '.join(EBB)} {words} {closed}"
+        ended = subprocess.run(["sh", "-c", command], capture_output=True, timeout=PATIENCE_S)
+        assert (ended.returncode, ended.stdout, ended.stderr) == (code, out, err), words
+
+
+def test_a_reader_that_goes_away_is_no_mistake() -> None:
+    assert ebb("run", "-q", "--", "seq", "100000").returncode == 0
+    for one in ("logs", "replay", "trace syscalls"):
+        command = f"{' '.join(EBB)} {one} | head -1"
+        ended = subprocess.run(["sh", "-c", command], capture_output=True, timeout=PATIENCE_S)
+        assert ended.stdout.count(b"\n") == 1 and ended.stderr == b"", one
+
+
+def test_a_terminal_for_input_that_is_none_is_refused() -> None:
+    ended = ebb("run", "-it", "--", "bash")
+    assert ended.returncode == 125 and b"the input is no terminal" in ended.stderr
+    assert ebb("run", "-q", "-t", "--", "tty").stdout == b"/dev/pts/0\r\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_program_that_ignores_a_signal_to_us_is_ended(number: signal.Signals) -> None:
+    script = "trap '' TERM HUP; echo ready; while :; do sleep 1000 & wait; done"
+    with subprocess.Popen(
+        [*EBB, "run", "-q", "--", "bash", "-c", script], stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as running:  # fmt: skip
+        assert running.stdout
+        running.stdout.readline()
+        running.send_signal(number)
+        _, errors = running.communicate(timeout=PATIENCE_S)
+    assert running.returncode == 128 + number
+    assert errors.decode() == f"ebb: bash goes on after {number.name}; the machine is ended\n"
+
+
+def test_a_signal_ends_us_though_nobody_reads_our_output() -> None:
+    """The pipe is full, and its reader reads no more of it but does not go."""
+    with subprocess.Popen(
+        [*EBB, "run", "-q", "--", "yes"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as running:
+        assert running.stdout
+        running.stdout.read(1)
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(PATIENCE_S) == 128 + signal.SIGTERM
+
+
+def test_what_fails_before_a_program_could_start_leaves_no_run() -> None:
+    before = ebb("get", "runs").stdout
+    ended = ebb("run", "--user", "nobody-of-that-name", "--", "true")
+    assert ended.returncode == 125
+    assert ended.stderr == b"ebb: the image has no user 'nobody-of-that-name'\n"
+    assert ebb("get", "runs").stdout == before
+
+
+def test_a_port_that_is_taken_leaves_no_run() -> None:
+    last = ebb("get", "runs").stdout
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = ebb("run", "-p", f"{port}:80", "--", "true")
+    assert ended.returncode == 125 and f"-p {port}: " in ended.stderr.decode()
+    assert ebb("get", "runs").stdout == last
+
+
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [
@@ -120,6 +208,20 @@ def test_a_wrong_option_is_named_before_boot(options: str, code: int, said: str)
     ended = ebb("run", *options.format(file=__file__).split(), "--", "true")
     assert (ended.returncode, ended.stdout) == (code, b"")
     assert said in ended.stderr.decode() and b"Traceback" not in ended.stderr
+
+
+def test_a_port_that_cannot_be_is_told_by_every_command() -> None:
+    for command in ("gdb", "dap"):
+        ended = ebb(command, "--port", "99999")
+        assert ended.returncode == 2 and b"'99999' is no port: it is 0 to 65535" in ended.stderr
+
+
+def test_what_cannot_be_served_is_named(tmp_path: Path) -> None:
+    ended = ebb("serve", "--tls", str(tmp_path / "cert"), str(tmp_path / "key"))
+    said = f"ebb serve: {tmp_path / 'cert'}: there is no such file\n"
+    assert (ended.returncode, ended.stderr.decode()) == (1, said)
+    ended = ebb("image", "check", "zzzzzzzz")
+    assert b"there is no image zzzzzzzz; `ebb image ls` lists them" in ended.stderr
 
 
 def test_a_port_that_cannot_be_is_one_line() -> None:
@@ -452,7 +554,7 @@ def test_the_terminal_is_restored_after_a_failure_of_ours(
     (tmp_path / "sitecustomize.py").write_text(
         "import ebbtide.cli_run as run\n"
         "def broken(*_): raise RuntimeError('broken on purpose')\n"
-        "run._Twice.wrote = broken\n"
+        "run._Interrupts.wrote = broken\n"
     )
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ['PYTHONPATH']}")
     at = seat("-it", "--", "sh", "-c", "echo ready; exit 3")
@@ -520,6 +622,11 @@ def test_binary_input_and_output_are_untouched() -> None:
     assert ebb("run", "--", "cat", stdin=data).stdout == data
 
 
+def test_help_is_a_word_too() -> None:
+    for words in ([], ["run"], ["image"], ["snapshot", "create"]):
+        assert ebb("help", *words).stdout == ebb(*words, "--help").stdout != b""
+
+
 def test_unknown_names_get_a_suggestion() -> None:
     for words, meant in (
         (["rnu"], b"did you mean run?"),
@@ -541,6 +648,7 @@ def test_doctor_says_what_is_installed(tmp_path: Path, monkeypatch: pytest.Monke
     assert found["mirror"]["from"] and {row["use"] for row in found["folders"]} == {
         "cache",
         "images",
+        "runs",
     }
     assert found["kernel"]["runs"] and found["versions"]["wasmtime"].startswith("50.")
     assert "base" in [image["name"] for image in found["images"] if image["built"]]

@@ -229,3 +229,42 @@ def test_steps_back_are_exact_and_end_where_the_program_begins(runs: RunStore, c
     line.seek(start)
     assert not line.step_back(pid, start)
     line.replay.close()
+
+
+def test_a_session_begins_quietly_and_a_wrong_word_is_one_line(crash: str):
+    if not shutil.which("gdb-multiarch"):
+        pytest.skip("no gdb-multiarch on PATH (Debian package gdb-multiarch)")
+    words = (
+        "restart 7",
+        "restart x",
+        "restart",
+        "nonsense",
+        "seek nowhere",
+        "seek 1",
+        "seek 1000000m",
+    )
+    asked = [part for word in words for part in ("-ex", f"monitor {word}")]
+    done = ebb("gdb", crash, "--", "-batch", *asked)
+    assert "Reading " not in done.stdout and "warning" not in done.stdout + done.stderr
+    said = done.stderr.splitlines()
+    assert said[:2] == [
+        "There is no checkpoint 7; `monitor info checkpoints` lists them",
+        "There is no checkpoint x; `monitor info checkpoints` lists them",
+    ]
+    assert said[2:4] == [
+        "monitor restart takes other words; see `monitor help`",
+        "monitor nonsense is not known; see `monitor help`",
+    ]
+    assert said[4].startswith("'nowhere' is no tick")
+    assert said[5].startswith("Tick 1 is before the program begins: at tick ")
+    assert "is behind its end: at tick " in said[7]
+    done = ebb("gdb", crash, "--goto", "1", "--", "-batch")
+    assert done.stderr.startswith("ebb: Tick 1 is before the program begins: at tick ")
+
+
+@pytest.mark.parametrize("command", ["gdb", "core"])
+def test_a_run_whose_program_was_not_found_has_nothing_to_debug(command: str, tmp_path: Path):
+    id = recorded(tmp_path, "--", "no-such-program", code=127)
+    done = ebb(command, id)
+    assert done.returncode == 125 and "no program was started in this run" in done.stderr
+    assert "no program was started" in ebb("trace", "process", id).stderr

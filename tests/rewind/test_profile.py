@@ -51,6 +51,11 @@ def test_the_same_run_gives_the_same_bytes(run_id: str, tmp_path: Path) -> None:
     assert one == other and len(one) > 1000
 
 
+def test_a_period_of_nothing_is_refused(run_id: str) -> None:
+    done = ebb("profile", "--period", "0", run_id)
+    assert done.returncode == 2 and "'0' is no number from 1 on" in done.stderr
+
+
 def test_what_ran_has_whole_stacks(run_id: str) -> None:
     found = stacks(profile("-o", "collapsed", run_id))
     total = sum(found.values())

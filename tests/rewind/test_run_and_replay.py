@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import signal
+import subprocess
+import sys
 import uuid
 
 import pytest
@@ -11,6 +15,7 @@ import pytest
 from ebbtide import cli_rewind
 from ebbtide.recording import ReplayDiverged
 from ebbtide.rewind.store import RunStore
+from support.command import recorded
 
 pytestmark = pytest.mark.native
 
@@ -85,3 +90,29 @@ def test_a_run_has_all_processors_but_where_a_seed_is_to_choose(ebb):
 def test_the_id_goes_where_it_is_wanted(ebb, tmp_path):
     ran = ebb("run", "--id-file", str(tmp_path / "id"), "--", "true")
     assert ran.stderr == b"" and uuid.UUID((tmp_path / "id").read_text().strip())
+
+
+def test_a_moment_behind_the_end_is_said_to_be_there(ebb):
+    assert ebb("run", "-q", "--", "echo", "hi").returncode == 0
+    end = json.loads(ebb("describe", "run", "-o", "json").stdout)["ticks"]
+    for when in (str(end + 1), "10000s"):
+        for command in (("replay", "-q", "--goto", when), ("snapshot", "create", f"last@{when}")):
+            done = ebb(*command)
+            assert done.returncode == 0
+            assert done.stderr.decode() == f"ebb: the run ends before that, at tick {end}\n"
+    assert ebb("replay", "-q", "--goto", "100").stderr == b""
+
+
+def test_an_interrupt_ends_a_command_without_a_word(tmp_path):
+    """Its output waits for a reader who takes the first line alone."""
+    loop = "i=0; while [ $i -lt 6000 ]; do echo $i; i=$((i+1)); done"
+    command = [sys.executable, "-m", "ebbtide.cli", "trace", "syscalls"]
+    command.append(recorded(tmp_path, "--", "sh", "-c", loop))
+    said = subprocess.run(command, capture_output=True, timeout=300).stdout
+    assert len(said) > 1 << 17  # more than a pipe and our buffer hold
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stdout
+        running.stdout.readline()
+        running.send_signal(signal.SIGINT)
+        _, errors = running.communicate(timeout=300)
+    assert (running.returncode, errors) == (130, b"")

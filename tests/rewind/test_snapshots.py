@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from ebbtide import Machine
+from ebbtide.image.build import build_from
 from ebbtide.rewind.bundle import Bundle
 from ebbtide.rewind.snapshots import NODE, PAGE, PLACED, Extent, Snapshot, SnapshotStore, Tracker
 from ebbtide.rewind.store import RunStore
@@ -235,3 +236,24 @@ def test_restored_a_machine_draws_the_numbers_it_would_have_drawn(ebb) -> None:
     one, two = (ebb("snapshot", "restore", id, *draw).stdout for _ in range(2))
     other = ebb("snapshot", "fork", id, *draw).stdout
     assert one == two != other and len(other) == 16
+
+
+def test_a_machine_that_is_gone_on_with_has_its_own_image(ebb, tmp_path) -> None:
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "one").write_text("1")
+    images = tmp_path / "images"
+    build_from(tmp_path / "files", "small", images)
+    build_from(tmp_path / "files", "same", images)
+    (tmp_path / "files" / "one").write_text("2")
+    build_from(tmp_path / "files", "other", images)
+    env = {"EBB_RUNS": str(tmp_path / "runs"), "EBB_IMAGES": str(images)}
+    ran = ebb("run", "-q", "--image", "small", "--", "nothing", env=env)
+    assert ran.returncode == 127, ran.stderr
+    id = ebb("snapshot", "create", "last").stdout.decode().strip()
+    assert ebb("run", "-q", "--snapshot", id, "--", "nothing", env=env).returncode == 127
+    known = json.loads(ebb("describe", "run", "-o", "json").stdout)
+    assert known["image"].startswith("small ")
+    for image, code in (("same", 127), ("small", 127), ("other", 125)):
+        ran = ebb("run", "-q", "--snapshot", id, "--image", image, "--", "nothing", env=env)
+        assert ran.returncode == code, ran.stderr
+    assert b"the snapshot is of image small, not of other" in ran.stderr

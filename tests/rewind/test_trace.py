@@ -134,6 +134,15 @@ def test_processes_as_a_tree(run_id: str) -> None:
     assert all(one["end"]["tick"] > one["start"]["tick"] for one in root["children"] if one["end"])
 
 
+def test_what_still_runs_at_the_end_has_no_count_of_ticks_yet(tmp_path: Path) -> None:
+    id = recorded(tmp_path, "--", "sh", "-c", "sleep 1000 & exit 0")
+    (root,) = values("process", id)
+    (child,) = root["children"]
+    assert root["cpu_ticks"] > 0 and child["ended"] == "running" and child["cpu_ticks"] is None
+    line = trace("process", id).splitlines()[2]
+    assert line.split()[2:] == ["running", "└─", "sleep", "1000"]
+
+
 def test_files(run_id: str) -> None:
     text = trace("files", run_id)
     assert "open O_WRONLY|O_CREAT|O_TRUNC /tmp/out" in text

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..assets import images_folder
 from ..cli import Parser
+from ..cli_output import trouble
 from .build import (
     build_from,
     build_image,
@@ -158,6 +159,8 @@ def _named(out: Path, word: str) -> str:
     close = difflib.get_close_matches(word, names, 1)
     if close and word not in known_images():
         raise ImageError(f"there is no image {word}. Did you mean {close[0]}?")
+    if word not in known_images():
+        raise ImageError(f"there is no image {word}; `ebb image ls` lists them")
     return word  # reading it says how to build it
 
 
@@ -212,7 +215,7 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         raise  # nobody reads on: `ebb` ends
     except (ImageError, OSError) as error:
-        print(f"ebb image: {error}", file=sys.stderr)
+        print(f"ebb image: {trouble(error)}", file=sys.stderr)
         return 1
     return 0
 

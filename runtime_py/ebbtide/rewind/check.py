@@ -26,9 +26,13 @@ class Signed(Protocol):
 
 
 def check_objects(
-    entries: Sequence[Written], seen_at: Callable[[int], None] = lambda tick: None
+    entries: Sequence[Written],
+    seen_at: Callable[[int], None] = lambda tick: None,
+    name: Callable[[Written], str] | None = None,
 ) -> int:
-    """Hash each object that the tape names; returns how many. `seen_at` is told how far it is."""
+    """Hash each object that the tape names; returns how many. `seen_at` is told how far it is; `name` says
+    what an entry is.
+    """
     seen: set[bytes] = set()
     for number, entry in enumerate(entries):
         if isinstance(entry, StoredEntry) and entry.hash not in seen:
@@ -37,7 +41,8 @@ def check_objects(
             try:
                 entry.tail()
             except TapeDamaged as error:
-                raise TapeDamaged(f"entry {number} at tick {entry.tick}: {error}") from None
+                what = f", {name(entry)}" if name else ""
+                raise TapeDamaged(f"entry {number} at tick {entry.tick}{what}: {error}") from None
     return len(seen)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import IO
 
 from .debug_view import DebugView, Mapping, Registers, Status, Task
 
@@ -43,7 +43,7 @@ class Signal:
 
 
 def write_core(
-    file: BinaryIO,
+    file: IO[bytes],
     view: DebugView,
     pid: int,
     first: int,

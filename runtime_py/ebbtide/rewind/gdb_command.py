@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 from .. import assets
+from ..cli_output import progress
 from ..errors import EbbError
 from ..image_store import ImageStore
 from .checkpoints import KeptCheckpoints
@@ -25,7 +26,11 @@ from .timeline import Timeline
 
 GDBS = ("gdb-multiarch", "gdb")
 # After a jump gdb's copies of registers, memory and threads are old.
-INIT = """set sysroot target:
+# What gdb says of each file of the past that it reads, and of the vDSO before a program has begun.
+NOISE = ("Reading ", "warning: File transfers from remote targets",
+         "Failed to read a valid object file image from memory")  # fmt: skip
+INIT = """set $ebb_there = 0
+set sysroot target:
 set pagination off
 set confirm off
 set remotetimeout 600
@@ -46,6 +51,9 @@ define back
 monitor back
 ebb-moved
 end
+document ebb-moved
+Have gdb look again, after a monitor command that went elsewhere.
+end
 document when
 Print where in the recorded run we are.
 end
@@ -54,6 +62,21 @@ Go to a moment of the recorded run: a tick, a time since boot such as 1.5s, or b
 end
 document back
 Go where we were before the last seek.
+end
+"""
+# gdb tells of each file that it reads, and gives advice about it. Without Python it may.
+CONNECT = f"""python
+gdb.execute("set $ebb_there = 1")
+try:
+    for line in gdb.execute("target remote {{path}}", to_string=True).splitlines():
+        if not line.startswith({NOISE!r}):
+            print(line)
+except gdb.error as error:
+    print(error)
+end
+"""
+CONNECT_PLAINLY = """if $ebb_there == 0
+target remote {path}
 end
 """
 
@@ -68,20 +91,21 @@ def open_timeline(
     timeline.view.nothing()  # says at once if the kernel is too old
     kept = KeptCheckpoints(store)
     known = kept.take(run, timeline)
-    if not known:
-        timeline.scan()
-    pid = timeline.choose(name)
-    timeline.near(timeline.end_of(pid))
+    with progress("going through the run", replay):
+        if not known:
+            timeline.scan()
+        pid = timeline.choose(name)
+        timeline.near(timeline.end_of(pid))
     if not known:
         kept.keep(run, timeline)
-    if goto is not None:
-        tick = replay.place(goto)
-        timeline.near(min(max(tick, timeline.start_of(pid)), timeline.end_of(pid)))
+    if goto is not None and (said := timeline.within(pid, replay.place(goto))):
+        print(f"ebb: {said}", end="", file=sys.stderr)
     return timeline, pid
 
 
 def serve(options: argparse.Namespace, store: RunStore, run: Run, replay: Replay) -> int:
     """Run the command on an opened replay; returns gdb's exit code."""
+    debugger = _gdb() if options.port is None else ""
     timeline, pid = open_timeline(store, run, replay, options.pid, options.goto)
     images = ImageStore(assets.images_folder())
     files = PastFiles(replay, images.blob, run.mounted)
@@ -98,8 +122,9 @@ def serve(options: argparse.Namespace, store: RunStore, run: Run, replay: Replay
         listener.listen(1)
         init = Path(folder, "init")
         places = (f'set substitute-path "{guest}" "{host}"\n' for guest, host in run.mounted.places)
-        init.write_text(INIT + "".join(places) + f"target remote {path}\n")
-        command = [_gdb(), "-q", "-x", str(init), *options.args]
+        init.write_text(INIT + "".join(places) + CONNECT.format(path=path))
+        (plain := Path(folder, "plain")).write_text(CONNECT_PLAINLY.format(path=path))
+        command = [debugger, "-q", "-x", str(init), "-x", str(plain), *options.args]
         with subprocess.Popen(command) as gdb:
             before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # of our terminal: it is gdb's
             listener.settimeout(60)

@@ -17,6 +17,7 @@ restart N            go to checkpoint N
 end                  go to the process's end
 elapsed-time         virtual seconds since the machine booted
 """
+KNOWN = {line.split()[0] for line in HELP.splitlines()} | {"help"}
 
 
 class Monitor:
@@ -55,19 +56,29 @@ class Monitor:
                 case ["info", "checkpoints"]:
                     rows = [f"{n} at tick {tick}\n" for n, tick in enumerate(self._marks, 1)]
                     return "".join(rows) or "No checkpoints.\n"
-                case ["restart", number] if 0 < int(number) <= len(self._marks):
-                    return self._go(self._marks[int(number) - 1])
-                case _:
+                case ["restart", number]:
+                    return self._restart(number)
+                case ["help"] | []:
                     return HELP
+                case [word, *_]:
+                    wrong = "takes other words" if word in KNOWN else "is not known"
+                    return f"monitor {word} {wrong}; see `monitor help`\n"
+            raise AssertionError  # all words are taken
         except Interrupted:
             return "Interrupted.\n"
         except (EbbError, ValueError, ArgumentTypeError) as error:
             return f"{error}\n"
 
+    def _restart(self, number: str) -> str:
+        made = len(self._marks)
+        if not number.isdecimal() or not 0 < int(number) <= made:
+            return f"There is no checkpoint {number}; `monitor info checkpoints` lists them\n"
+        return self._go(self._marks[int(number) - 1])
+
     def _go(self, tick: int) -> str:
         self._last = self._timeline.tick
-        self._timeline.near(min(max(tick, self.begin()), self._timeline.end_of(self._pid)))
-        return self._when()
+        said = self._timeline.within(self._pid, tick)
+        return said + self._when()
 
     def _when(self) -> str:
         tasks = self._timeline.tasks(self._pid)

@@ -33,7 +33,8 @@ class Process:
     real_ns: int
     ran: list[Ran] = field(default_factory=list)
     threads: int = 1  # that it ever had
-    cpu_ticks: int = 0
+    cpu_ticks: int | None = None  # of all its tasks; known when it has ended
+    spent: int = 0  # ticks, of its tasks that have ended
     end_tick: int | None = None
     end_ns: int | None = None
     status: int | None = None  # as of wait(2)
@@ -74,8 +75,9 @@ class Processes:
             path, *args = strings(tap.data)
             process.ran.append(Ran(tap.tick, tap.now_ns, path, args))
         elif tap.what == "EXIT" and (ending := self._now.get(tap.pid)):
-            ending.cpu_ticks += tap.args[2]
+            ending.spent += tap.args[2]
             if tap.args[1]:
+                ending.cpu_ticks = ending.spent
                 ending.status = tap.args[0]
                 ending.end_tick, ending.end_ns = tap.tick, tap.now_ns
                 del self._now[tap.pid]

@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..abi import Abi
+from ..cli_output import trouble
 from ..recording import END, META, OUTPUT, Entry
 from .output import OutputHash
 from .sign import Signer
@@ -44,6 +45,7 @@ class RunRecorder:
     ) -> None:
         self.id = new_id()
         self.exit_code: int | None = None
+        self.programs: list[tuple[str, ...]] = []  # that the host has started
         self._root = root
         self._abi = abi
         self._kernel = kernel
@@ -52,6 +54,7 @@ class RunRecorder:
         self._output = OutputHash(abi)
         self._output_lock = threading.Lock()
         self._noted = 0  # records, in the last OUTPUT entry
+        self._named = 0  # programs that the store knows
         self._queue: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
         self._queue.put(Entry(META, 0, json.dumps(about).encode()))
         self._thread = threading.Thread(target=self._run, name="ebb-recorder", daemon=True)
@@ -77,7 +80,7 @@ class RunRecorder:
         try:
             self._write()
         except (OSError, sqlite3.Error) as error:
-            self._trouble(f"the recording ends here, the run goes on: {error}")
+            self._trouble(f"the recording ends here, the run goes on: {trouble(error)}")
             while self._queue.get() is not None:
                 pass
 
@@ -92,10 +95,18 @@ class RunRecorder:
                 done = False
                 while not done:
                     done = self._leaves(store, writer)
+                    self._name(store)
                     if signer is not None and (done or signer.due()):
                         store.sign(self.id, signer.sign(self.id, writer))
                 store.finish(self.id, self.exit_code, writer.bytes)
             store.retain()
+
+    def _name(self, store: RunStore) -> None:
+        """Tell the store what was run, if whoever booted the machine has not said it."""
+        if "args" not in self._about and len(self.programs) > self._named:
+            self._named = len(self.programs)
+            ran = {"args": self.programs[0], "programs": self._named}
+            store.describe(self.id, {**self._about, **ran})
 
     def _leaves(self, store: RunStore, writer: TapeWriter) -> bool:
         """Write what comes within FLUSH_S; True when there is no more."""

@@ -186,6 +186,10 @@ class RunStore:
         fcntl.flock(file, fcntl.LOCK_EX)
         return file
 
+    def describe(self, id: str, about: dict[str, Any]) -> None:
+        """Keep what is known of a run by now."""
+        self.database.execute("UPDATE run SET about = ? WHERE id = ?", (json.dumps(about), id))
+
     def finish(self, id: str, exit_code: int | None, size: int) -> None:
         """Note how a run ended, and the bytes of its tape."""
         self.database.execute(
@@ -371,7 +375,7 @@ class RunStore:
             raise RunMissing(f"{name} begins the ids of {len(found)} runs; give more of it")
         if not found:
             raise RunMissing(
-                f"there is no run {name}; `ebb get runs` lists them"
+                f"there is no run {name or repr(name)}; `ebb get runs` lists them"
                 if ids
                 else "nothing has been recorded yet; `ebb run -- PROGRAM` records"
             )

@@ -42,7 +42,13 @@ _MUL_STEP = 14  # bits; clock.py makes rates that are multiples of this
 
 
 class TapeDamaged(EbbError):
-    """A tape's bytes are not what was written, or an object it names is missing."""
+    """A tape's bytes are not what was written, or an object it names is missing. `frame`: where bytes
+    begin and end that do not have their checksum, and that; if this is what is wrong.
+    """
+
+    def __init__(self, message: str, frame: tuple[int, int, int] | None = None) -> None:
+        super().__init__(message)
+        self.frame = frame
 
 
 class Objects(Protocol):
@@ -320,14 +326,18 @@ class TapeReader:
         if zlib.crc32(frame[: _LEAF.size]) != crc or frame[:4] != _LEAF_MAGIC + bytes(2):
             if not data[at:].strip(b"\0"):
                 return None  # room that the file system gave, and a crash kept from being filled
-            raise self._damaged(at, "the leaf's header does not have its checksum")
+            framed = self._damaged(at, "the leaf's header does not have its checksum")
+            framed.frame = at, at + _LEAF.size, crc
+            raise framed
         if leaf.end > len(data):
             return None
         (crc,) = _CRC.unpack_from(data, leaf.end - _CRC.size)
         if zlib.crc32(self._view[leaf.begin : leaf.end - _CRC.size]) != crc:
             if not data[leaf.begin :].strip(b"\0"):
                 return None
-            raise self._damaged(at, "the leaf's entries do not have their checksum", leaf)
+            framed = self._damaged(at, "the leaf's entries do not have their checksum", leaf)
+            framed.frame = leaf.begin, leaf.end - _CRC.size, crc
+            raise framed
         if leaf.first_seq != (
             self.leaves[-1].first_seq + self.leaves[-1].count if self.leaves else 0
         ):
@@ -421,7 +431,10 @@ class TapeReader:
     def link(self, head: bytes, leaf: Leaf, hash: bytes) -> bytes:
         """Return the head behind a leaf whose entries have this hash; raises TapeDamaged if it does not fit."""
         if (head := _chain(head, leaf, hash)) != leaf.hash:
-            raise self._damaged(leaf.offset, "it does not continue the chain of hashes", leaf)
+            header = " that the tape's header begins" if leaf.offset == _HEADER.size else ""
+            raise self._damaged(
+                leaf.offset, f"it does not continue the chain of hashes{header}", leaf
+            )
         return head
 
     def head(self) -> bytes:

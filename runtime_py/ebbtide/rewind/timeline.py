@@ -119,8 +119,8 @@ class Timeline:
         crashed = [one.pid for one in self.endings if one.signal in CRASHES]
         if crashed:
             return crashed[-1]
-        if not pids:
-            raise EbbError("no program was run")
+        if not self.starts and self.replay.begin == 0:  # of what was there before, nothing is known
+            raise EbbError("no program was started in this run")
         return min(pids)
 
     def seek(self, tick: int) -> None:
@@ -135,6 +135,15 @@ class Timeline:
         """Return the tick before which a process is there."""
         ends = [ending.tick for ending in self.endings if ending.pid == pid]
         return ends[0] if ends else self.replay.end
+
+    def within(self, pid: int, tick: int) -> str:
+        """Go to a tick of a process, or to the nearest at which it is there; returns what to say."""
+        first, last = self.start_of(pid), self.end_of(pid)
+        self.near(min(max(tick, first), last))
+        if first <= tick <= last:
+            return ""
+        where = "before the program begins" if tick < first else "behind its end"
+        return f"Tick {tick} is {where}: at tick {self.tick} instead (of {first} to {last}).\n"
 
     def forward(self, limit: int) -> Note | None:
         """Continue to the next stop, or to a tick."""

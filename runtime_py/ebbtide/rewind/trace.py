@@ -109,11 +109,12 @@ def _lasts(process: Process, since: Moment | None) -> bool:
 
 def _tree(process: Process, indent: str, branch: str, wish: Wish) -> Iterator[Row]:
     took = "" if process.end_ns is None else f"{(process.end_ns - process.now_ns) / 1e9:.6f}"
+    ticks = "" if process.cpu_ticks is None else process.cpu_ticks
     command = " ".join(_word(word) for word in process.command) or "(fork)"
     if not wish.pids or process.pid in wish.pids:
         said = (
             f"{process.pid:>5}  {seconds(process.now_ns):>12}  {took:>10}  "
-            f"{process.cpu_ticks:>13}  {process.ended():10}  {indent}{branch}{command}"
+            f"{ticks:>13}  {process.ended():10}  {indent}{branch}{command}"
         )
         yield Row(process.tick, said, None)
     below = indent + {"": "", "├─ ": "│  ", "└─ ": "   "}[branch]
@@ -162,7 +163,9 @@ def chaos(replay: Replay, wish: Wish, put: Put) -> None:
             "errno": f"{call} fails: {replay.abi.errno_name(value)}",
             "short": f"{call} ends after {value} bytes",
             "clock": f"a clock jumps by {value / 1e9:.6f} s" if value else "time runs otherwise",
-            "sched": f"is next, before {value} others" if value else "is preempted",
+            "sched": f"is next, before {value} other{'s' * (value > 1)}"
+            if value
+            else "is preempted",
         }[kind]
         call = call if kind in ("errno", "short") else ""
         data = {"kind": kind, "call": call, "value": value}
