@@ -3,7 +3,7 @@
 import type { Client } from "./client.js";
 import { LinuxError } from "./errors.js";
 import type { StatShape } from "./messages.js";
-import { copyBuffer } from "./streams.js";
+import { copyBuffer, type Input } from "./streams.js";
 
 /** What `stat` tells of a file. Times are milliseconds since 1970. */
 export type Stat = StatShape;
@@ -14,7 +14,7 @@ export interface Files {
   readFile(path: string): Promise<Uint8Array>;
   readFile(path: string, encoding: "utf8"): Promise<string>;
   /** Create or replace a file. `mode` holds for a new file; 0o644 unless given. */
-  writeFile(path: string, data: string | Uint8Array, options?: { mode?: number }): Promise<void>;
+  writeFile(path: string, data: Input, options?: { mode?: number }): Promise<void>;
   /** Make a directory; `parents` makes what is missing above it and takes an existing one, as `mkdir -p` does. */
   mkdir(path: string, options?: { parents?: boolean; mode?: number }): Promise<void>;
   /** Names in a directory, sorted, without `.` and `..`. */
@@ -32,9 +32,9 @@ export interface Files {
   /** Many files in one message. */
   readFiles(paths: readonly string[]): Promise<Map<string, Uint8Array>>;
   /** Many files in one message; missing directories are made. */
-  writeFiles(files: Readonly<Record<string, string | Uint8Array>>): Promise<void>;
+  writeFiles(files: Readonly<Record<string, Input>>): Promise<void>;
   /** Unpack an uncompressed tar into a directory. */
-  unpack(path: string, tar: Uint8Array): Promise<void>;
+  unpack(path: string, tar: Input): Promise<void>;
   /** A directory as an uncompressed tar. */
   pack(path: string): Promise<Uint8Array>;
 }
@@ -50,7 +50,7 @@ export function openFiles(client: Client): Files {
   return {
     readFile,
     async writeFile(path, content, { mode } = {}) {
-      const data = copyBuffer(content);
+      const data = copyBuffer(content instanceof Blob ? await content.arrayBuffer() : content);
       await client.request("writeFile", { path, data, mode: mode ?? null }, { transfer: [data] });
     },
     async mkdir(path, { parents = false, mode = 0o755 } = {}) {
@@ -87,11 +87,15 @@ export function openFiles(client: Client): Files {
       return new Map(paths.map((path, index) => [path, new Uint8Array(contents[index] ?? new ArrayBuffer(0))]));
     },
     async writeFiles(contents) {
-      const files = Object.entries(contents).map(([path, content]) => ({ path, data: copyBuffer(content) }));
+      const copied = Object.entries(contents).map(async ([path, content]) => ({
+        path,
+        data: copyBuffer(content instanceof Blob ? await content.arrayBuffer() : content),
+      }));
+      const files = await Promise.all(copied);
       await client.request("writeFiles", { files }, { transfer: files.map(({ data }) => data) });
     },
     async unpack(path, content) {
-      const tar = copyBuffer(content);
+      const tar = copyBuffer(content instanceof Blob ? await content.arrayBuffer() : content);
       await client.request("unpack", { path, tar }, { transfer: [tar] });
     },
     async pack(path) {

@@ -25,5 +25,6 @@ export type { Connection } from "./net.js";
 export type { Process } from "./process.js";
 export type { Branch, ProfileOptions, Recording, Rewind, RunEvent, Runs, TraceLayer, TraceOptions, VerifyOptions, When } from "./runs.js";
 export type { SnapshotInfo, Snapshots } from "./snapshots.js";
+export type { Input } from "./streams.js";
 export { openScreen, preloadTerminal } from "./terminal.js";
 export type { AttachOptions, Attachment, Found, Screen, ScreenOptions, TerminalKey, TerminalSettings } from "./terminal.js";

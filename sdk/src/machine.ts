@@ -10,7 +10,7 @@ import { openProcess, type Process } from "./process.js";
 import { openRuns, type Recording, type Runs } from "./runs.js";
 import { openSnapshots, takeSnapshot, type Held, type Snapshots } from "./snapshots.js";
 import { saveState } from "./state.js";
-import { copyBuffer } from "./streams.js";
+import { copyBuffer, type Input } from "./streams.js";
 import { attachTerminal, type AttachOptions, type Attachment } from "./terminal.js";
 import type { Cluster } from "./workers.js";
 
@@ -25,7 +25,7 @@ export interface CommandOptions {
 
 export interface RunOptions extends CommandOptions {
   /** What the command reads; end of file at once unless given. */
-  stdin?: string | Uint8Array;
+  stdin?: Input;
   /** Milliseconds; then TERM, then KILL to its whole process group, and the promise rejects with a RunError. */
   timeout?: number;
   /** Aborting has the effect of a timeout. */
@@ -143,7 +143,7 @@ export function openMachine(client: Client, cluster: Cluster, parts: Parts): Ope
   ): Promise<RunResult<string> | RunResult<Uint8Array>> {
     refuseUnknown("run", options, RUN_OPTIONS);
     const { stdin, timeout, signal, encoding = "utf8", maxOutput = null } = options;
-    const input = stdin === undefined ? null : copyBuffer(stdin);
+    const input = stdin === undefined ? null : copyBuffer(stdin instanceof Blob ? await stdin.arrayBuffer() : stdin);
     const result = await client.request(
       "run",
       { ...params(command, args, options), stdin: input, timeoutMs: timeout ?? null, maxOutput },

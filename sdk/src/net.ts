@@ -2,12 +2,12 @@
 
 import type { Client } from "./client.js";
 import { EbbError } from "./errors.js";
-import { openReadable, openWritable } from "./streams.js";
+import { openReadable, openWritable, type Input } from "./streams.js";
 
 /** A TCP connection to a guest's port. Closing `writable` is half-close: the guest may still answer. */
 export interface Connection {
   readonly readable: ReadableStream<Uint8Array>;
-  readonly writable: WritableStream<Uint8Array>;
+  readonly writable: WritableStream<Input>;
 }
 
 export async function connect(client: Client, port: number): Promise<Connection> {

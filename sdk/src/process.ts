@@ -2,14 +2,14 @@
 
 import type { Client } from "./client.js";
 import type { ExitStatus, Methods, Size } from "./messages.js";
-import { openReadable, openWritable } from "./streams.js";
+import { openReadable, openWritable, type Input } from "./streams.js";
 
 /** A running program. */
 export interface Process {
   /** Its process id in the guest. */
   readonly pid: number;
   /** What it reads; close it to let it see end of file. With a pty: what is typed. */
-  readonly stdin: WritableStream<Uint8Array>;
+  readonly stdin: WritableStream<Input>;
   /** What it writes. With a pty: all that the terminal shows. */
   readonly stdout: ReadableStream<Uint8Array>;
   /** Its error output; empty with a pty, whose only output is `stdout`. */

@@ -8,6 +8,7 @@ import { Terminal, type ITerminalOptions, type ITheme } from "@xterm/xterm";
 import css from "@xterm/xterm/css/xterm.css";
 import type { ExitStatus } from "./messages.js";
 import type { Process } from "./process.js";
+import type { Input } from "./streams.js";
 import type { AttachOptions, Attachment, Found, TerminalKey, TerminalSettings } from "./terminal.js";
 
 const FONT = 'ui-monospace, "SF Mono", "Cascadia Mono", "JetBrains Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace';
@@ -114,7 +115,7 @@ export async function openTerminal(element: HTMLElement, first: Process, options
 
   const encoder = new TextEncoder();
   const { onInput = (text: string) => text, onKey } = options;
-  let shown: { process: Process; writer: WritableStreamDefaultWriter<Uint8Array>; reader: ReadableStreamDefaultReader<Uint8Array> };
+  let shown: { process: Process; writer: WritableStreamDefaultWriter<Input>; reader: ReadableStreamDefaultReader<Uint8Array> };
   const send = (bytes: Uint8Array): void => {
     if (bytes.length > 0) void shown.writer.write(bytes).catch(gone);
   };

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from e2e.machines import MachinePage
 
 
@@ -23,6 +25,63 @@ def test_large_file_keeps_every_byte(machine: MachinePage) -> None:
         return back.length === data.length && back.every((byte, i) => byte === data[i]);"""
     )
     assert same is True
+
+
+# What a page may have its bytes in; each is the four bytes 1, 2, 3, 0.
+KINDS = """const four = new Uint8Array([9, 1, 2, 3, 0, 9]).subarray(1, 5);
+    const whole = four.slice().buffer;
+    const kinds = { string: "\\x01\\x02\\x03\\0", view: four, buffer: whole, data: new DataView(four.buffer, 1, 4),
+        words: new Uint16Array([0x0201, 3]), one: new Uint32Array([0x00030201]), clamped: new Uint8ClampedArray(four),
+        shared: (() => { const made = new SharedArrayBuffer(4); new Uint8Array(made).set(four); return made; })(),
+        blob: new Blob([four]) };
+    const hex = (bytes) => [...bytes].map((byte) => byte.toString(16)).join();"""
+
+
+def test_bytes_of_every_kind_arrive_as_they_are(machine: MachinePage) -> None:
+    seen = machine.js(
+        KINDS
+        + """const seen = {};
+        for (const [kind, data] of Object.entries(kinds)) {
+            await sdk.fs.writeFile("/tmp/one", data);
+            await sdk.fs.writeFiles({ "/tmp/many": data });
+            const ran = await sdk.run("cat", [], { stdin: data, encoding: "bytes" });
+            const cat = await sdk.spawn("cat");
+            const writer = cat.stdin.getWriter();
+            await writer.write(data);
+            await writer.close();
+            const written = new Uint8Array(await new Response(cat.stdout).arrayBuffer());
+            const read = [await sdk.fs.readFile("/tmp/one"), await sdk.fs.readFile("/tmp/many")];
+            seen[kind] = [...read, ran.stdout, written].map(hex);
+        }
+        return [seen, whole.byteLength];"""
+    )
+    assert set(seen[0]) >= {"blob", "data", "buffer", "words"}
+    assert {kind: each for kind, each in seen[0].items() if each != ["1,2,3,0"] * 4} == {}
+    assert seen[1] == 4  # the caller still has them
+
+
+def test_a_tar_may_be_a_blob(machine: MachinePage) -> None:
+    assert (
+        machine.js(
+            """await sdk.fs.writeFiles({ "/tmp/blob/x": "X" });
+            await sdk.fs.mkdir("/tmp/unblob");
+            await sdk.fs.unpack("/tmp/unblob", new Blob([await sdk.fs.pack("/tmp/blob")]));
+            return sdk.fs.readFile("/tmp/unblob/x", "utf8");"""
+        )
+        == "X"
+    )
+
+
+@pytest.mark.parametrize("data", ["[1, 2]", "7", "null", "undefined", "{ length: 3 }"])
+def test_what_is_not_bytes_is_refused(machine: MachinePage, data: str) -> None:
+    for call in (
+        f'sdk.fs.writeFile("/tmp/no", {data})',
+        f'sdk.fs.writeFiles({{ "/tmp/no": {data} }})',
+        f'(await sdk.spawn("cat")).stdin.getWriter().write({data})',
+    ):
+        error = machine.error(f"await {call}")
+        assert error["name"] == "TypeError" and "a Blob; got" in error["message"], call
+    assert machine.js('return sdk.fs.exists("/tmp/no")') is False
 
 
 def test_directories_links_and_removal(machine: MachinePage) -> None:
