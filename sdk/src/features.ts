@@ -110,6 +110,6 @@ async function isolationAdvice(): Promise<string> {
   const named = (missing.length > 0 ? missing : HEADERS).map(([name, [value]]) => `${name}: ${value}`);
   return (
     "This page is not isolated, so the browser withholds shared memory. The server must send " +
-    `${named.join(" and ")} with the page; ${SERVE}.`
+    `${named.join(" and ")} with the page; ${SERVE}. Where headers cannot be set (static hosting), have the page call \`isolate()\` of isolate.js first.`
   );
 }

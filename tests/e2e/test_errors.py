@@ -59,7 +59,7 @@ def test_page_without_isolation_names_the_missing_header(
     other = COEP if missing == COOP else COOP
     assert code == "not-isolated"
     assert missing in message.lower() and other not in message.lower()
-    assert "ebb serve" in message
+    assert "ebb serve" in message and "isolate()" in message
 
 
 def test_page_at_an_insecure_address_says_where_to_open_it(fresh_page: Page, base_url: str) -> None:
