@@ -12,6 +12,9 @@ import { settings } from "./settings.js";
 /** A silence is shown as this long at most, in ms. */
 const SILENCE_MOST = 1500;
 const STEPS = 400; // of the slider, by arrow keys
+/** The screen of what ran without a terminal, which is no process's. */
+const TEXT = 0;
+const TEXT_SIZE = { rows: 24, cols: 80 };
 
 interface Moment {
   /** Where on the slider, in ms. */
@@ -30,6 +33,17 @@ export interface RewindView {
 export interface Branched {
   readonly branch: Branch;
   readonly drawn: ReadonlyMap<number, string>;
+}
+
+/** What no terminal has seen, for one: a line feed begins a line. */
+function withReturns(data: Uint8Array): Uint8Array {
+  const made = new Uint8Array(data.length * 2);
+  let end = 0;
+  for (const byte of data) {
+    if (byte === 10) made[end++] = 13;
+    made[end++] = byte;
+  }
+  return made.subarray(0, end);
 }
 
 /** Show a run until it is closed; `left` gives the keyboard back. */
@@ -52,7 +66,8 @@ export async function openRewind(runs: Runs, id: string, left: () => void, branc
   let rewind: Rewind | null = null;
   let look: LookPanel | null = null;
   let open = true;
-  let pid = -1;
+  const plain = new Map<number, readonly string[]>(); // programs without a terminal
+  let pid = -1; // whose screen is shown
   let drawn = 0; // moments on the screen
   let now = -1; // of the slider
   let total = 0;
@@ -67,16 +82,35 @@ export async function openRewind(runs: Runs, id: string, left: () => void, branc
       if (moments.length > 0) total += Math.min(Math.max(event.ms - last, 0), SILENCE_MOST);
       last = event.ms;
       moments.push({ at: total, event });
-      if (event.type === "start" && event.rows > 0) offer(event.pid, event.args);
+      if (event.type !== "start") continue;
+      if (event.rows > 0) offer(event.pid, event.args);
+      else plain.set(event.pid, event.args);
     }
+    if (plain.size > 0) offerText();
   }
 
+  let terminals = 0;
+
   function offer(started: number, args: readonly string[]): void {
-    const number = program.options.length + 1;
-    program.append(make("option", { value: String(started), textContent: `Terminal ${number}: ${args.join(" ")}` }));
-    program.hidden = number < 2;
-    if (pid === -1) pid = started;
+    program.append(make("option", { value: String(started), textContent: `Terminal ${++terminals}: ${args.join(" ")}` }));
+    program.hidden = program.options.length < 2;
+    if (terminals > 1) return;
+    pid = started;
+    program.value = String(pid);
   }
+
+  /** Offer, as one screen, what all programs without a terminal have put out. */
+  function offerText(): void {
+    let option = program.querySelector<HTMLOptionElement>(`option[value="${TEXT}"]`);
+    if (option === null) program.append((option = make("option", { value: String(TEXT) })));
+    const [first = []] = plain.values();
+    option.textContent = `Without a terminal: ${plain.size > 1 ? `${plain.size} programs` : first.join(" ")}`;
+    program.hidden = program.options.length < 2;
+    if (terminals === 0) pid = TEXT;
+  }
+
+  /** On which screen an event shows. */
+  const screenOf = (event: RunEvent): number => (plain.has(event.pid) ? TEXT : event.pid);
 
   // ---- Drawing ---------------------------------------------------------------------------------------------------
 
@@ -89,8 +123,9 @@ export async function openRewind(runs: Runs, id: string, left: () => void, branc
     }
     while (end < moments.length && (moments[end]?.at ?? Infinity) <= now) end++;
     for (const { event } of moments.slice(drawn, end)) {
-      if (event.pid !== pid) continue;
-      if (event.type === "output") screen.draw(event.data);
+      if (screenOf(event) !== pid) continue;
+      if (event.type === "output") screen.draw(pid === TEXT ? withReturns(event.data) : event.data);
+      else if (pid === TEXT) screen.resize(TEXT_SIZE.rows, TEXT_SIZE.cols);
       else if (event.type !== "exit" && event.rows > 0) screen.resize(event.rows, event.cols);
     }
     drawn = end;
@@ -113,7 +148,7 @@ export async function openRewind(runs: Runs, id: string, left: () => void, branc
   /** Step to where something is put out next, or was before. */
   function step(by: 1 | -1): void {
     pause();
-    const shown = moments.filter(({ event }) => event.pid === pid && event.type === "output");
+    const shown = moments.filter(({ event }) => screenOf(event) === pid && event.type === "output");
     const found = by > 0 ? shown.find(({ at }) => at > now) : shown.findLast(({ at }) => at < now);
     show(found?.at ?? (by > 0 ? total : 0));
   }

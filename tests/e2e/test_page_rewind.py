@@ -139,6 +139,29 @@ def test_an_imported_file_opens(rewound: MachinePage, tmp_path: Path) -> None:
     page.click("#rewind-close")
 
 
+def test_programs_without_a_terminal_show_as_text(rewound: MachinePage) -> None:
+    page = rewound.page
+    rewound.js(
+        """const { boot } = await import("./ebbtide.js");
+        const other = await boot({ record: true, memory: "128M" });
+        await other.run("sh", ["-c", "echo first; echo on stderr >&2"]);
+        await other.run("seq", ["2"]);
+        await other.saveRun();
+        await other.close();"""
+    )
+    choose(page, "Runs and snapshots")
+    page.locator("#kept li", has_text="sh -c").locator(".entry").click()
+    ready(rewound)
+    shows(rewound, "2")
+    lines: list[str] = page.evaluate("window.screenText()").splitlines()
+    assert sorted(line for line in lines if line) == ["1", "2", "first", "on stderr"]
+    assert page.locator("#rewind-program option").all_inner_texts() == [
+        "Without a terminal: 2 programs"
+    ]
+    assert "1" not in step(rewound, "#rewind-back", "first")[-1].splitlines()
+    page.click("#rewind-close")
+
+
 def test_a_live_machine_goes_on_from_a_moment(rewound: MachinePage) -> None:
     page = rewound.page
     rewound.clear()
