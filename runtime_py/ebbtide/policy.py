@@ -100,6 +100,8 @@ def policy_from(
 def _rule(what: str, form: str | Mapping[str, Any]) -> Rule:
     if isinstance(form, str):
         return Rule(None if form == ADMIT else form)
+    if not isinstance(form, Mapping):
+        raise TypeError(f"{what} is 'admit', an errno's name or a mapping, not {form!r}")
     _known(what, form, [field.name for field in fields(Rule)])
     rule = Rule(**form)
     _count(f"{what}: after", rule.after)

@@ -1,5 +1,6 @@
 /** `boot()`: from options to a running machine. */
 
+import { checkArguments } from "./arguments.js";
 import { fetchAssets } from "./assets.js";
 import { connectClient } from "./client.js";
 import { openCodeStore } from "./code_store.js";
@@ -73,6 +74,8 @@ const LIMITS = { timeout: 0, memory: 0, pids: 0, files: 0, disk: 0, maxOutput: 0
 /** Boot a machine. Rejects with a typed error that says what is wrong and what mends it. */
 export async function boot(options: BootOptions = {}): Promise<Sdk> {
   refuseUnknown("boot", options, OPTIONS);
+  const { env = {}, user = "root", image = null, seed = null, policy = null } = options;
+  checkArguments({ env, user, seed, policy, ...(image !== null && { image }) });
   await requireBrowser();
   const base = new URL(options.baseURL ?? ".", options.baseURL === undefined ? import.meta.url : location.href);
   if (options.branch && options.snapshot !== undefined) throw new TypeError("a machine goes on from a branch or from a snapshot");
@@ -96,13 +99,13 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
     });
   }
   const config: MachineConfig = {
-    image: options.image ?? branch?.image ?? "base",
+    image: image ?? branch?.image ?? "base",
     imagesURL: new URL("images/", base).href,
     kernelURL: new URL("kernel.wasm", base).href,
     commandsURL: new URL("commands.json", base).href,
     cpus: harts,
-    env: options.env ?? {},
-    user: options.user ?? "root",
+    env,
+    user,
     limits: {
       timeout: (limits.timeout ?? 0) / 1000,
       pids: limits.pids ?? 0,
@@ -110,11 +113,11 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
       disk: parseBytes(limits.disk ?? 0),
       max_output: parseBytes(limits.maxOutput ?? 0),
     },
-    policy: options.policy ?? null,
+    policy,
     record,
     branch: branch?.known ?? null,
     chaos: options.chaos === undefined ? null : String(options.chaos),
-    seed: options.seed ?? null,
+    seed,
     jit: jitMode(options.jit),
   };
 
@@ -180,8 +183,8 @@ function jitMode(asked: string | undefined): JitMode | null {
   throw new RangeError(`jit must be "on" or "off"; got ${JSON.stringify(asked)}`);
 }
 
-function startError(error: unknown): EbbError {
-  if (error instanceof EbbError) return error;
+function startError(error: unknown): Error {
+  if (error instanceof EbbError || error instanceof RangeError) return error; // the machine knows some wrong arguments
   if (error instanceof WebAssembly.CompileError) {
     return new BrowserError("too-old", `This browser is too old: it does not accept kernel.wasm.`, String(error));
   }

@@ -3,7 +3,8 @@
  * When the machine ends, by `close` or by a fault, everything outstanding is rejected with the same error.
  */
 
-import { EbbError, errorFrom } from "./errors.js";
+import { checkArguments } from "./arguments.js";
+import { errorFrom, type EbbError } from "./errors.js";
 import type { Data, End, FromKernel, Id, Method, Methods, Request, ToKernel } from "./messages.js";
 
 /** What takes the messages of one stream. */
@@ -31,7 +32,7 @@ export interface Client {
 
 interface Waiting {
   resolve(value: unknown): void;
-  reject(error: EbbError): void;
+  reject(error: Error): void;
 }
 
 export function connectClient(worker: Worker): Client {
@@ -61,6 +62,11 @@ export function connectClient(worker: Worker): Client {
       options: { transfer?: Transferable[]; signal?: AbortSignal | undefined } = {},
     ): Promise<Methods[M]["value"]> {
       if (ended !== null) return Promise.reject(ended);
+      try {
+        checkArguments(params);
+      } catch (error) {
+        return Promise.reject(error as Error);
+      }
       const id = next++;
       const { signal } = options;
       const cancel = (): void => send({ type: "cancel", id });

@@ -75,8 +75,12 @@ export class PanicError extends EbbError {
 }
 
 /** Make the error a message describes. */
-export function errorFrom(shape: ErrorShape): EbbError {
+export function errorFrom(shape: ErrorShape): EbbError | TypeError | RangeError {
   switch (shape.code) {
+    case "TypeError":
+      return new TypeError(shape.message);
+    case "RangeError":
+      return new RangeError(shape.message);
     case "linux":
       return new LinuxError(shape.message, shape.errno ?? "EIO", shape.path);
     case "timeout":

@@ -1,5 +1,6 @@
 /** The machine in a page's hands: what `boot()` returns. Owner of the workers and the memory until `close`. */
 
+import { wordsOf } from "./arguments.js";
 import type { Client } from "./client.js";
 import { EbbError } from "./errors.js";
 import { openFiles, type Files } from "./fs.js";
@@ -124,7 +125,7 @@ export interface Opened {
 
 export function openMachine(client: Client, cluster: Cluster, parts: Parts): Opened {
   const params = (command: string, args: readonly string[], options: CommandOptions): CommandParams => ({
-    argv: [command, ...args],
+    argv: wordsOf(command, args),
     env: options.env ?? {},
     cwd: options.cwd ?? null,
     user: options.user ?? null,

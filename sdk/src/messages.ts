@@ -320,7 +320,8 @@ export type FromThread = Alive | Started | Failed | Panicked | Compiled | Warm;
 
 /** An error as it crosses. Which fields are set depends on `code`: see errors.ts. */
 export interface ErrorShape {
-  readonly code: ErrorCode;
+  /** Besides the codes: what only the machine knows to be a wrong argument. */
+  readonly code: ErrorCode | "TypeError" | "RangeError";
   readonly message: string;
   readonly details?: string;
   /** Name of a Linux error ("ENOENT") and the path it is about. */

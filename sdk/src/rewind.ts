@@ -1,6 +1,8 @@
 /** The page's end of the worker that replays runs; loaded, like the worker itself, when it is first needed. */
 
+import { checkArguments, checkOneOf } from "./arguments.js";
 import { callPort } from "./calls.js";
+import { EbbError, errorFrom } from "./errors.js";
 import { reserveMemory } from "./memory.js";
 import type { Extent, RunInfo, TraceRow, Verdict, VerifyLevels } from "./messages.js";
 import { refuseUnknown } from "./options.js";
@@ -15,7 +17,11 @@ export type RunEvent = { readonly tick: number; readonly ms: number; readonly pi
 );
 
 /** What of a run can be traced; docs/rewind.md says what each shows. */
-export type TraceLayer = "syscalls" | "process" | "files" | "signals" | "chaos" | "network" | "request";
+export type TraceLayer = (typeof LAYERS)[number];
+const LAYERS = ["syscalls", "process", "files", "signals", "chaos", "network", "request"] as const;
+const OUTPUTS = ["text", "json", "har"];
+const TYPES = ["cpu", "offcpu"];
+const FORMATS = ["speedscope", "pprof", "collapsed", "text"];
 
 /** A tick, or a time since boot such as `"1.5s"`. */
 export type When = number | string;
@@ -120,7 +126,7 @@ export function openRewinder(base: URL): Rewinder {
   const call = callPort(worker, (message) => {
     const { part, rows } = message as { part: number; rows?: readonly TraceRow[] }; // or compiled code, which nobody keeps
     if (rows !== undefined) told(part, rows);
-  });
+  }, errorFrom);
   const images = new URL("images/", base).href;
   const ready = prefetchRuntime(new URL("pyodide/", base).href).then((assets) => call("start", [assets, images]));
   const ask = async <T>(method: string, ...params: unknown[]): Promise<T> => {
@@ -139,6 +145,8 @@ export function openRewinder(base: URL): Rewinder {
   }
   async function trace(layer: TraceLayer, options: TraceOptions = {}): Promise<string> {
     refuseUnknown("trace", options, TRACE_OPTIONS);
+    checkOneOf("layer", layer, LAYERS);
+    checkOneOf("output", options.output ?? "text", OUTPUTS);
     const { onProgress, ...wish } = options;
     const lines: string[] = [];
     const heard: Told = (part, rows) => {
@@ -152,6 +160,8 @@ export function openRewinder(base: URL): Rewinder {
   function profile(options?: ProfileOptions): Promise<string>;
   async function profile(options: ProfileOptions = {}): Promise<Uint8Array | string> {
     refuseUnknown("profile", options, PROFILE_OPTIONS);
+    checkOneOf("type", options.type ?? "cpu", TYPES);
+    checkOneOf("format", options.format ?? "speedscope", FORMATS);
     const { onProgress, ...wish } = options;
     return look(onProgress ?? (() => undefined), "profile", wish);
   }
@@ -159,13 +169,17 @@ export function openRewinder(base: URL): Rewinder {
     open: async (id) => ({
       ...(await ask<Pick<Rewind, "info" | "end" | "cut">>("open", id)),
       advance: () => ask("advance"),
-      seek: (tick) => ask("seek", tick),
+      async seek(tick) {
+        checkArguments({ tick });
+        return ask("seek", tick);
+      },
       trace,
       profile,
       async branch(tick) {
+        checkArguments({ tick });
         const ram = await ask<number>("ram");
         const { memory, ramBytes } = reserveMemory(ram);
-        if (ramBytes < ram) throw new Error(`the browser gives no ${ram >> 20} MiB for this machine`);
+        if (ramBytes < ram) throw new EbbError("no-memory", `the browser gives no ${ram >> 20} MiB for this machine`);
         const made = await ask<Pick<Branch, "known" | "module" | "kernel" | "image">>("branch", tick, memory);
         const { now_ns, extent } = JSON.parse(made.known) as { now_ns: number; extent: Extent };
         return { ...made, memory, ramBytes, extent, ms: now_ns / 1e6 };

@@ -4,6 +4,7 @@
  */
 
 import { callPort, type Caller } from "./calls.js";
+import { errorFrom } from "./errors.js";
 import type { Extent, Recorded, RunInfo, Verdict } from "./messages.js";
 import type { ProfileOptions, Rewind, Rewinder, TraceLayer, TraceOptions, VerifyOptions } from "./rewind.js";
 
@@ -49,7 +50,7 @@ const workers = new Map<string, Caller>();
 export function runKeeper(base: URL): Caller {
   const url = new URL("runs.js", base);
   let call = workers.get(url.href);
-  if (call === undefined) workers.set(url.href, (call = callPort(new Worker(url, { type: "module", name: "ebb runs" }))));
+  if (call === undefined) workers.set(url.href, (call = callPort(new Worker(url, { type: "module", name: "ebb runs" }), undefined, errorFrom)));
   return call;
 }
 

@@ -4,7 +4,7 @@
  */
 
 import { callPort, type Caller } from "./calls.js";
-import { EbbError } from "./errors.js";
+import { EbbError, errorFrom } from "./errors.js";
 import { reserveMemory } from "./memory.js";
 import type { Extent } from "./messages.js";
 import type { Branch } from "./rewind.js";
@@ -51,7 +51,7 @@ const workers = new Map<string, Caller>();
 function keeper(base: URL): Caller {
   const url = new URL("snapshots.js", base);
   let call = workers.get(url.href);
-  if (call === undefined) workers.set(url.href, (call = callPort(new Worker(url, { type: "module", name: "ebb snapshots" }))));
+  if (call === undefined) workers.set(url.href, (call = callPort(new Worker(url, { type: "module", name: "ebb snapshots" }), undefined, errorFrom)));
   return call;
 }
 

@@ -39,7 +39,7 @@ export function openCluster(workerURL: URL, harts: number, config: MachineConfig
   let joined: Promise<readonly Joined[]> = Promise.resolve([]);
   let settled = false;
   let succeed: () => void;
-  let reject: (error: EbbError) => void;
+  let reject: (error: Error) => void;
   const booted = new Promise<void>((resolve, refuse) => ([succeed, reject] = [resolve, refuse]));
   booted.catch(() => undefined); // a worker may fail before anybody waits
 
@@ -50,9 +50,9 @@ export function openCluster(workerURL: URL, harts: number, config: MachineConfig
       fail(new EbbError("worker-lost", `The browser ended the worker "${name}", without which the machine cannot go on.`));
     });
   };
-  const fail = (error: EbbError): void => {
+  const fail = (error: Error): void => {
     if (!settled) reject(error);
-    else events.fail(error);
+    else if (error instanceof EbbError) events.fail(error);
     settled = true;
   };
   const oneStarted = (): void => {

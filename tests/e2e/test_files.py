@@ -43,14 +43,14 @@ def test_bytes_of_every_kind_arrive_as_they_are(machine: MachinePage) -> None:
         + """const seen = {};
         for (const [kind, data] of Object.entries(kinds)) {
             await sdk.fs.writeFile("/tmp/one", data);
-            await sdk.fs.writeFiles({ "/tmp/many": data });
+            await sdk.fs.writeFiles({ "/tmp/each": data });
             const ran = await sdk.run("cat", [], { stdin: data, encoding: "bytes" });
             const cat = await sdk.spawn("cat");
             const writer = cat.stdin.getWriter();
             await writer.write(data);
             await writer.close();
             const written = new Uint8Array(await new Response(cat.stdout).arrayBuffer());
-            const read = [await sdk.fs.readFile("/tmp/one"), await sdk.fs.readFile("/tmp/many")];
+            const read = [await sdk.fs.readFile("/tmp/one"), await sdk.fs.readFile("/tmp/each")];
             seen[kind] = [...read, ran.stdout, written].map(hex);
         }
         return [seen, whole.byteLength];"""

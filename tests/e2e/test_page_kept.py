@@ -153,6 +153,8 @@ def test_what_is_no_run_is_refused(machine: MachinePage, tmp_path: Path) -> None
         page.click("#kept-import")
     chooser.value.set_files(tmp_path / "x.ebbrun")
     expect(page.locator("#notice")).to_contain_text("x.ebbrun could not be opened.")
+    said = page.inner_text("#notice")
+    assert "this is no exported run" in said and "Traceback" not in said
     page.click("#notice button:has-text('Dismiss')")
     page.click("#kept-close")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from e2e.machines import MachinePage
 
 
@@ -171,3 +173,66 @@ def test_nothing_is_unhandled_when_a_machine_with_a_terminal_is_closed(
         return unhandled;"""
     )
     assert unhandled == []
+
+
+WRONG = [
+    ('sdk.run(["ls", "-l"])', "TypeError", 'run("ls", ["-l"])'),
+    ('sdk.run("ls", "-l")', "TypeError", 'run("ls", ["-l"])'),
+    ("sdk.run()", "TypeError", "undefined"),
+    ("sdk.spawn()", "TypeError", "undefined"),
+    ('sdk.run("echo", [1])', "TypeError", "got 1"),
+    ('sdk.run("echo", ["a\\0b"])', "RangeError", "NUL"),
+    ('sdk.run("true", [], { timeout: -1 })', "RangeError", "timeout"),
+    ('sdk.run("true", [], { timeout: "1" })', "TypeError", "timeout"),
+    ('sdk.run("true", [], { maxOutput: 1.5 })', "RangeError", "maxOutput"),
+    ('sdk.run("true", [], { env: { A: 1 } })', "TypeError", '"A"'),
+    ('sdk.run("true", [], { env: "A=1" })', "TypeError", "env"),
+    ('sdk.run("true", [], { env: { "A=B": "1" } })', "RangeError", "A=B"),
+    ('sdk.run("true", [], { cwd: 7 })', "TypeError", "cwd"),
+    ('sdk.spawn("true", [], { pty: true })', "TypeError", "rows"),
+    ('sdk.spawn("true", [], { pty: { rows: 24, cols: -1 } })', "RangeError", "cols"),
+    ('(await sdk.spawn("cat")).kill("SIGFOO")', "RangeError", "SIGFOO"),
+    ('(await sdk.spawn("cat")).kill(null)', "TypeError", "signal"),
+    ("sdk.connect(800000)", "RangeError", "65535"),
+    ('sdk.connect("80")', "TypeError", "port"),
+    ("sdk.fs.readFile()", "TypeError", "path"),
+    ('sdk.fs.readFiles("/etc/passwd")', "TypeError", "paths"),
+    ('sdk.fs.rename("/tmp/a")', "TypeError", "to must be"),
+    ('sdk.fs.chmod("/tmp", 0o777777)', "RangeError", "mode"),
+    ('sdk.fs.writeFiles({ "/tmp/a\\0b": "" })', "RangeError", "NUL"),
+]
+
+
+@pytest.mark.parametrize(("call", "name", "part"), WRONG)
+def test_wrong_arguments_are_the_callers(
+    machine: MachinePage, call: str, name: str, part: str
+) -> None:
+    error = machine.error(f"await {call}")
+    assert error["name"] == name and part in error["message"], error
+    assert "Ebb itself" not in error["message"]
+
+
+BOOTS = [
+    ('{ policy: { clone: "ENOSUCH" } }', "RangeError", "ENOSUCH"),
+    ('{ policy: { fork: "EAGAIN" } }', "RangeError", "fork"),
+    ("{ policy: { clone: { error: 1, after: -1 } } }", "RangeError", "after"),
+    ("{ policy: { clone: 7 } }", "TypeError", "policy"),
+    ('{ chaos: "earthquake" }', "RangeError", "earthquake"),
+    ("{ chaos: 7 }", "RangeError", "rate"),
+    ('{ seed: "x" }', "TypeError", "seed"),
+    ("{ seed: 1.5 }", "RangeError", "seed"),
+    ("{ env: { A: 1 } }", "TypeError", '"A"'),
+    ("{ user: 0 }", "TypeError", "user"),
+    ("{ limits: { pids: -1 } }", "RangeError", "pids"),
+]
+
+
+@pytest.mark.parametrize(("options", "name", "part"), BOOTS)
+def test_wrong_options_of_boot_are_the_callers(
+    machine: MachinePage, options: str, name: str, part: str
+) -> None:
+    error = machine.error(
+        f"""const {{ boot }} = await import("./ebbtide.js");
+        await boot({{ memory: "64M", harts: 1, ...{options} }});"""
+    )
+    assert error["name"] == name and part in error["message"], error

@@ -118,3 +118,29 @@ def test_a_denied_store_ends_the_recording_with_a_word_and_the_run_goes_on(
     assert "the machine goes on" in denied.inner_text("#notice")
     assert denied.locator("#recording").is_hidden()
     assert denied.evaluate("sdk.run('echo', ['on']).then(({ stdout }) => stdout)") == "on\n"
+
+
+FAILURES = [
+    ('sdk.runs.open("nope")', "EbbError", "not-found", "there is no run nope in this browser"),
+    ('sdk.runs.import(new Blob(["nothing of ours"]))', "EbbError", "damaged", "this is no exported run"),
+    ('sdk.snapshots.import(new Blob(["nothing"]))', "EbbError", "damaged", "this is no whole snapshot"),
+    ('boot({ snapshot: "deadbeef" })', "EbbError", "not-found", "there is no snapshot deadbeef"),
+    ('sdk.runs.trace(id, "foo")', "RangeError", None, "layer must be one of syscalls"),
+    ('sdk.runs.trace(id, "process", { from: "soon" })', "RangeError", None, "'soon' is no tick"),
+    ('sdk.runs.profile(id, { format: "svg" })', "RangeError", None, "format must be one of"),
+    ('(await sdk.runs.open(id)).seek("x")', "TypeError", None, "tick must be a number"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "name", "code", "part"), FAILURES)
+def test_failures_have_a_code_and_one_sentence(
+    machine: MachinePage, call: str, name: str, code: str | None, part: str
+) -> None:
+    error = machine.error(
+        f"""const {{ boot }} = await import("./ebbtide.js");
+        await sdk.saveRun();
+        const id = sdk.recording.id;
+        await {call};"""
+    )
+    assert (error["name"], error["code"]) == (name, code)
+    assert error["message"].startswith(part) and "\n" not in error["message"], error

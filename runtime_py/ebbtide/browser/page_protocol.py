@@ -11,7 +11,8 @@ import asyncio
 import errno
 import json
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -30,9 +31,31 @@ Send = Callable[[dict[str, Any]], None]
 CHUNK = 64 * 1024
 
 
+class WrongArgument(Exception):
+    """The page has asked for what cannot be; `kind` is JavaScript's error."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+@contextmanager
+def arguments() -> Iterator[None]:
+    """Stand around the reading of what a page has given, and nothing else: what that raises is the page's mistake.
+    What needs no knowledge of the machine is checked before it is sent (sdk/src/arguments.ts).
+    """
+    try:
+        yield
+    except (TypeError, ValueError, OverflowError) as error:
+        kind = "TypeError" if isinstance(error, TypeError) else "RangeError"
+        raise WrongArgument(kind, str(error)) from error
+
+
 def _code(error: BaseException) -> str:
     """What the page calls an error (sdk/src/errors.json)."""
     match error:
+        case WrongArgument():
+            return error.kind
         case errors.EbbError():
             return error.code
         case asyncio.CancelledError():
@@ -320,7 +343,9 @@ class PageProtocol:
         return _ended(end, self._processes[process].limit)
 
     async def _on_kill(self, process: int, signal: str | int) -> None:
-        await self._processes[process].kill(signal)
+        with arguments():
+            number = linux.signal_number(signal)
+        await self._processes[process].kill(number)
 
     async def _on_resize(self, process: int, rows: int, cols: int) -> None:
         pty = self._processes[process].pty

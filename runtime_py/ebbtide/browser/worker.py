@@ -19,11 +19,11 @@ from ..events import Log
 from ..loop import Loop
 from ..machine import Machine
 from ..placement import JIT
-from ..policy import Rules, policy_from
+from ..policy import Rules, limits_from, policy_from
 from ..port import JIT_THRESHOLD_TIERED, Port, Report, Seat
 from .event_loop import BatchLoop
 from .host_time import SharedTime
-from .page_protocol import PageProtocol, error_shape
+from .page_protocol import PageProtocol, arguments, error_shape
 from .placement import BrowserPlacement
 from .pyodide_port import PyodidePort
 from .tape_ring import OrderedRingPort, RingPort
@@ -111,6 +111,10 @@ async def _boot(host: Any, send: Send) -> PageProtocol | None:
     placement = BrowserPlacement(host, send, branch)
     send({"type": "progress", "stage": "boot", "done": 0, "total": 1, "unit": "steps"})
     try:
+        with arguments():
+            limits = limits_from(config["limits"])
+            policy = policy_from(config["policy"], placement.abi.errno)
+            drawn = chosen(config["chaos"], config["seed"])
         machine = await Machine.boot(
             config["image"],
             placement=placement,
@@ -118,10 +122,10 @@ async def _boot(host: Any, send: Send) -> PageProtocol | None:
             cpus=config["cpus"],
             env=config["env"],
             user=config["user"],
-            limits=config["limits"],
-            policy=config["policy"],
+            limits=limits,
+            policy=policy,
             record=config["record"],
-            **chosen(config["chaos"], config["seed"]),
+            **drawn,
             jit=config["jit"] or JIT,
         )
     except Exception as error:  # the top of a worker: becomes a message

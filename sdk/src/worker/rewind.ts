@@ -4,7 +4,7 @@
  */
 
 import type { PyProxy } from "pyodide/ffi";
-import { servePort } from "../calls.js";
+import { CallError, servePort } from "../calls.js";
 import { nameOf, sha256 } from "../hash.js";
 import type { RunInfo, TraceRow, Verdict, VerifyLevels } from "../messages.js";
 import type { Branch } from "../rewind.js";
@@ -122,7 +122,7 @@ async function checkSigned({ info, tape }: WholeRun, key: string): Promise<Omit<
 }
 
 async function openRun(run: WholeRun): Promise<NonNullable<typeof opened>> {
-  if (run.info.redacted) throw new Error(`run ${run.info.id} was exported with --redact; such a run no longer replays`);
+  if (run.info.redacted) throw new CallError("redacted", `run ${run.info.id} was exported with --redact; such a run no longer replays`);
   const kernel = await WebAssembly.compile(run.kernel);
   const rewinding = module().Rewinding(run.tape, run.objects, (ram) => stageMemory(kernel, ram));
   rewinding.open(module().read_abi_text(abiText(kernel)));

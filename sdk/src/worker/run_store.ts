@@ -7,6 +7,7 @@
  *     kernels/HASH   kernel.wasm
  */
 
+import { CallError } from "../calls.js";
 import { KEPT_MOST } from "../limits.js";
 import type { RunInfo } from "../messages.js";
 import type { RunFiles } from "./run_files.js";
@@ -66,7 +67,7 @@ export class RunStore {
       if (tape.length > 0) await this.files.append(`tapes/${id}`, tape);
       this.total += tape.length;
       if (this.total > BYTES_MOST) await this.makeRoom(id);
-      if (this.total > BYTES_MOST) throw new Error(`this browser keeps ${BYTES_MOST / 1e6} MB of recordings, and they are full`);
+      if (this.total > BYTES_MOST) throw new CallError("storage", `this browser keeps ${BYTES_MOST / 1e6} MB of recordings, and they are full`);
     });
   }
 
@@ -134,9 +135,9 @@ export class RunStore {
     return locked(async () => {
       const info = (await this.all()).find((run) => run.id === id);
       const tape = await this.files.read(`tapes/${id}`);
-      if (info === undefined || tape === null) throw new Error(`there is no run ${id} in this browser`);
+      if (info === undefined || tape === null) throw new CallError("not-found", `there is no run ${id} in this browser`);
       const kernel = await this.files.read(`kernels/${info.kernel}`);
-      if (kernel === null) throw new Error(`the kernel of run ${id} is missing`);
+      if (kernel === null) throw new CallError("damaged", `the kernel of run ${id} is missing`);
       const objects = new Map<string, Uint8Array<ArrayBuffer>>();
       for (const hash of await this.uses(id)) {
         const data = await this.files.read(`objects/${hash}`);

@@ -1,5 +1,6 @@
 /** A snapshot as one file, the same natively: ebbtide/rewind/snapshot_file.py has the format. */
 
+import { CallError } from "../calls.js";
 import { hex, nameOf, sha256 } from "../hash.js";
 
 export const PAGE = 4096;
@@ -83,7 +84,7 @@ export async function writeSnapshot({ head, kernel, nodes }: SnapshotFile): Prom
   return new Blob(parts);
 }
 
-const broken = (why: string): Error => new Error(`this is no whole snapshot: ${why}`);
+const broken = (why: string): Error => new CallError("damaged", `this is no whole snapshot: ${why}`);
 
 /** Read a file; every part must have its hash. Whether the pages are those of its id is the caller's to check. */
 export async function readSnapshot(file: Uint8Array<ArrayBuffer>): Promise<SnapshotFile> {

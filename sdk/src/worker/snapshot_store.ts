@@ -11,6 +11,7 @@
  * The oldest snapshots that nobody has pinned make room for new ones.
  */
 
+import { CallError } from "../calls.js";
 import { KEPT_MOST } from "../limits.js";
 import { hex, nameOf, sha256 } from "../hash.js";
 import { privateFiles, privateFolder, type RunFiles } from "./run_files.js";
@@ -52,7 +53,7 @@ export class SnapshotStore {
 
   static async open(): Promise<SnapshotStore> {
     const folder = await privateFolder("ebb-snapshots");
-    if (folder === null) throw new Error("this browser keeps no files for a page, so it keeps no snapshots");
+    if (folder === null) throw new CallError("storage", "this browser keeps no files for a page, so it keeps no snapshots");
     return new SnapshotStore(privateFiles(folder), folder);
   }
 
@@ -97,7 +98,7 @@ export class SnapshotStore {
         for (const [page, hash] of names) fresh.set(hex(hash), node.get(page)!);
       }
       const id = await rootOf(head, hashes);
-      if (expected !== undefined && id !== expected) throw new Error(`the file's snapshot is ${id} and not ${expected}`);
+      if (expected !== undefined && id !== expected) throw new CallError("damaged", `the file's snapshot is ${id} and not ${expected}`);
       const before = (await this.all()).find((one) => one.id === id);
       await this.makeRoom(id, new Set(fresh.keys()));
       const known = await this.places(await this.all());
@@ -134,7 +135,7 @@ export class SnapshotStore {
       await this.withPages(async (file) => {
         const places = await this.files.read(`places/${head.id}`);
         const words = new Uint32Array(places?.buffer ?? new ArrayBuffer());
-        if (words.length !== nodes.length * (1 + NODE)) throw new Error(`snapshot ${id} is damaged`);
+        if (words.length !== nodes.length * (1 + NODE)) throw new CallError("damaged", `snapshot ${id} is damaged`);
         for (let begin = 0; begin < words.length; begin += 1 + NODE) {
           const first = (words[begin] ?? 0) * NODE;
           const row = words.subarray(begin + 1, begin + 1 + NODE);
@@ -146,7 +147,7 @@ export class SnapshotStore {
               const at = base + (first + page) * PAGE;
               const wanted = (end - page) * PAGE;
               const got = file.read(target.subarray(at, at + wanted), { at: place * PAGE });
-              if (got !== wanted) throw new Error(`page ${first + page} of snapshot ${id} is missing`);
+              if (got !== wanted) throw new CallError("damaged", `page ${first + page} of snapshot ${id} is missing`);
             }
             page = end;
           }
@@ -169,7 +170,7 @@ export class SnapshotStore {
             if (place === 0) continue;
             const bytes = new Uint8Array(PAGE);
             file.read(bytes, { at: place * PAGE });
-            if ((await nameOf(bytes)) !== hex(new Uint8Array(rows.buffer, page * ROW, 32))) throw new Error(`page ${number * NODE + page} of snapshot ${id} is damaged`);
+            if ((await nameOf(bytes)) !== hex(new Uint8Array(rows.buffer, page * ROW, 32))) throw new CallError("damaged", `page ${number * NODE + page} of snapshot ${id} is damaged`);
             pages.set(page, bytes);
           }
           found.set(number, pages);
@@ -218,19 +219,19 @@ export class SnapshotStore {
   /** By its id or the beginning of it. */
   private async find(id: string): Promise<Kept> {
     const found = (await this.all()).filter((one) => id !== "" && one.id.startsWith(id));
-    if (found.length !== 1) throw new Error(found.length ? `${id} begins ${found.length} ids` : `there is no snapshot ${id} in this browser`);
+    if (found.length !== 1) throw new CallError("not-found", found.length ? `${id} begins ${found.length} ids` : `there is no snapshot ${id} in this browser`);
     return found[0]!;
   }
 
   private async kernel(hash: string): Promise<Uint8Array<ArrayBuffer>> {
     const bytes = await this.files.read(`kernels/${hash}`);
-    if (bytes === null || (await nameOf(bytes)) !== hash) throw new Error(`the kernel ${hash} of the snapshot is missing or damaged`);
+    if (bytes === null || (await nameOf(bytes)) !== hash) throw new CallError("damaged", `the kernel ${hash} of the snapshot is missing or damaged`);
     return bytes;
   }
 
   private async rows(hash: string): Promise<DataView> {
     const bytes = await this.files.read(`nodes/${hash}`);
-    if (bytes?.length !== NODE * ROW) throw new Error(`node ${hash} of the snapshot is missing or damaged`);
+    if (bytes?.length !== NODE * ROW) throw new CallError("damaged", `node ${hash} of the snapshot is missing or damaged`);
     return new DataView(bytes.buffer);
   }
 
@@ -261,7 +262,7 @@ export class SnapshotStore {
     let left = others;
     for (let drop = 0; !(await fits(left)); ) {
       const oldest = old[drop++];
-      if (oldest === undefined) throw new Error(`this browser keeps ${COUNT_MOST} snapshots and ${BYTES_MOST / 1e6} MB of their pages, and they are full`);
+      if (oldest === undefined) throw new CallError("storage", `this browser keeps ${COUNT_MOST} snapshots and ${BYTES_MOST / 1e6} MB of their pages, and they are full`);
       left = left.filter((one) => one !== oldest);
     }
     await this.drop(others.filter((one) => !left.includes(one)).map((one) => one.id));
@@ -290,7 +291,7 @@ export class SnapshotStore {
       let [place, first, count] = [1, 0, 0];
       const put = (): void => {
         const joined = block.subarray(0, count * PAGE);
-        if (file.write(joined, { at: first * PAGE }) < joined.length) throw new Error("the browser keeps no more for this page");
+        if (file.write(joined, { at: first * PAGE }) < joined.length) throw new CallError("storage", "the browser keeps no more for this page");
         count = 0;
       };
       for (const [name, bytes] of fresh) {

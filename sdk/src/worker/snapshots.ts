@@ -1,6 +1,6 @@
 /** Entry of the worker that keeps snapshots: it copies a machine's pages out of shared memory, and back into another. */
 
-import { servePort } from "../calls.js";
+import { CallError, servePort } from "../calls.js";
 import { nameOf, sha256 } from "../hash.js";
 import { NODE, PAGE, readSnapshot, rootOf, writeSnapshot, type SnapshotFile, type SnapshotHead } from "./snapshot_file.js";
 import { SnapshotStore, type Copied } from "./snapshot_store.js";
@@ -53,7 +53,7 @@ async function check({ head, nodes }: SnapshotFile): Promise<void> {
     return sha256(list);
   }));
   const id = await rootOf(head, hashes);
-  if (id !== head.id) throw new Error(`the file's snapshot is ${id} and not ${head.id}`);
+  if (id !== head.id) throw new CallError("damaged", `the file's snapshot is ${id} and not ${head.id}`);
 }
 
 servePort(scope, {

@@ -3,6 +3,7 @@
  * changed since the copy before; a page of zeros takes nothing.
  */
 
+import { CallError } from "../calls.js";
 import { reserveMemory } from "../memory.js";
 import { attachKernel, seatKernel, type Kernel } from "./kernel.js";
 
@@ -31,7 +32,7 @@ export interface StageMemory {
 
 export function stageMemory(module: WebAssembly.Module, ramBytes: number): StageMemory {
   const reserved = reserveMemory(ramBytes);
-  if (reserved.ramBytes < ramBytes) throw new Error(`the browser gives no ${ramBytes >> 20} MiB for this run's machine`);
+  if (reserved.ramBytes < ramBytes) throw new CallError("no-memory", `the browser gives no ${ramBytes >> 20} MiB for this run's machine`);
   const { memory } = reserved;
   const base = memory.buffer.byteLength - ramBytes;
   const words = new Int32Array(memory.buffer);
