@@ -74,6 +74,7 @@ class Agent:
         self._pending: dict[int, Call] = {}
         self._next_id = 0
         self._failure: EbbError | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None  # that of the first call
 
     def skip(self, id: int) -> None:
         """Use no id up to this one: calls of an earlier agent may still be answered."""
@@ -83,6 +84,7 @@ class Agent:
         """Post a call."""
         if self._failure:
             raise self._failure
+        self._refuse_other_loop()
         self._next_id = self._next_id % 0x7FFFFFFF + 1
         path = next((arg for arg in args if isinstance(arg, str)), "")
         event = self._encode(self._next_id, name, args)
@@ -134,6 +136,8 @@ class Agent:
         """End all calls, and every later one, with `failure`: the machine is gone."""
         self._failure = self._failure or failure
         pending, self._pending = self._pending, {}
+        if self._loop is None or self._loop.is_closed():
+            return  # nobody can wait any more
         for call in pending.values():
             if not call.future.done():
                 _refuse(call, failure)
@@ -143,6 +147,16 @@ class Agent:
         if self._failure is None:
             self._next_id = self._next_id % 0x7FFFFFFF + 1
             self._post(self._encode(self._next_id, "close", (fd,)))
+
+    def _refuse_other_loop(self) -> None:
+        """Answers come in one loop, and would wake nobody in another."""
+        loop = asyncio.get_running_loop()
+        self._loop = self._loop or loop
+        if loop is not self._loop:
+            raise RuntimeError(
+                "this machine belongs to another event loop; use it within the one asyncio.run() "
+                "that booted it, or use ebbtide.blocking.Machine, which works from everywhere"
+            )
 
     def _encode(self, id: int, name: str, args: tuple[Arg, ...]) -> bytes:
         if len(args) > 6:

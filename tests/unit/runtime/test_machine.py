@@ -272,6 +272,25 @@ def test_closing_the_machine_ends_what_waits() -> None:
     asyncio.run(run())
 
 
+def test_another_event_loop_is_refused_at_once() -> None:
+    fake = guest()
+
+    async def boot() -> Machine:
+        machine = await Machine.boot(placement=fake)
+        await machine.spawn("hang")  # whose end is waited for in this loop
+        return machine
+
+    machine = asyncio.run(boot())
+    refused = "belongs to another event loop; .*ebbtide.blocking"
+    with pytest.raises(RuntimeError, match=refused):
+        asyncio.run(machine.run("cat"))
+    with pytest.raises(RuntimeError, match=refused):
+        asyncio.run(machine.fs.exists("/etc"))
+    asyncio.run(machine.close())  # gives back all that it has, from wherever
+    with pytest.raises(MachineClosed):
+        asyncio.run(machine.run("cat"))
+
+
 @pytest.mark.parametrize(
     ("options", "error", "said"),
     [
