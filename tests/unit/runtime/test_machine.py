@@ -9,6 +9,7 @@ import pytest
 from fake_guest import FakeGuest
 
 import ebbtide
+import ebbtide.blocking
 from ebbtide import (
     CommandFailed,
     Machine,
@@ -270,6 +271,39 @@ def test_closing_the_machine_ends_what_waits() -> None:
             await machine.run("cat")
 
     asyncio.run(run())
+
+
+def test_a_closed_blocking_machine_says_so() -> None:
+    with ebbtide.blocking.Machine.boot(placement=guest()) as machine:
+        process = machine.spawn("cat")
+    for call in (lambda: machine.run("cat"), process.wait, lambda: list(process.stdout)):
+        with pytest.raises(MachineClosed, match="the machine is closed"):
+            call()
+    machine.close()
+
+
+def test_a_run_that_is_given_up_ends_as_such_though_the_machine_is_closed_at_once() -> None:
+    """As an interrupt in `ebbtide.run` does: nobody asks any more how the run has ended."""
+    told: list[dict] = []
+
+    async def run() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
+        fake = guest()
+        machine = await Machine.boot(placement=fake)
+        running = asyncio.ensure_future(machine.run("hang"))
+        while not fake.spawned:
+            await asyncio.sleep(0)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        running.cancel()
+        await machine.close()
+        await asyncio.wait([running])
+        assert running.cancelled()
+        del running, machine
+
+    asyncio.run(run())
+    gc.collect()
+    assert told == []
 
 
 def test_another_event_loop_is_refused_at_once() -> None:
