@@ -8,6 +8,7 @@ The kernel runs it as that very system call, so it may wait; errors are OSError.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -41,6 +42,20 @@ def path_bytes(path: str | bytes) -> bytes:
     if b"\0" in data:
         raise ValueError("embedded null byte")
     return data + b"\0"
+
+
+_used_in: int | None = None  # the process that has machines
+
+
+def refuse_forked() -> None:
+    """A fork copies no threads, and without them nothing of ours would ever answer."""
+    global _used_in
+    _used_in = _used_in or os.getpid()
+    if _used_in != os.getpid():
+        raise RuntimeError(
+            "this process was forked from one that has used ebbtide, and machines do not survive a "
+            'fork; start it anew: multiprocessing.get_context("spawn")'
+        )
 
 
 class Call:
@@ -84,6 +99,7 @@ class Agent:
         """Post a call."""
         if self._failure:
             raise self._failure
+        refuse_forked()
         self._refuse_other_loop()
         self._next_id = self._next_id % 0x7FFFFFFF + 1
         path = next((arg for arg in args if isinstance(arg, str)), "")

@@ -16,7 +16,7 @@ from typing import Any, Self
 from weakref import WeakValueDictionary
 
 from . import http, linux
-from .agent import Agent
+from .agent import Agent, refuse_forked
 from .chaos import chaos_from, chosen
 from .errors import EbbError, MachineClosed, UserUnknown
 from .events import CallEnded, Events, Log, Notice
@@ -73,6 +73,7 @@ class Machine(http.Client):
         """Boot a machine; `help(ebbtide.Options)` lists what can be given."""
         known = {field.name for field in fields(Options)} | {"placement", "on_log"}
         refuse_unknown("Machine.boot", options, known)
+        refuse_forked()
         if placement is None:
             from .placement_native import NativePlacement
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import signal
+import warnings
 
 import pytest
 from fake_guest import FakeGuest
@@ -304,6 +307,39 @@ def test_a_run_that_is_given_up_ends_as_such_though_the_machine_is_closed_at_onc
     asyncio.run(run())
     gc.collect()
     assert told == []
+
+
+def in_a_fork(work) -> str:
+    """Return what `work` raises in a child process."""
+    reader, writer = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads: as is meant
+        pid = os.fork()
+    if pid == 0:
+        signal.alarm(60)  # it ends in any case
+        try:
+            work()
+        except BaseException as error:
+            os.write(writer, f"{type(error).__name__}: {error}".encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with open(reader) as said:
+        text = said.read()
+    os.waitpid(pid, 0)
+    return text
+
+
+def test_a_forked_process_is_told_to_be_spawned() -> None:
+    with ebbtide.blocking.Machine.boot(placement=guest()) as machine:
+        for work in (
+            lambda: machine.run("cat"),
+            lambda: ebbtide.blocking.Machine.boot(placement=guest()),
+            lambda: asyncio.run(Machine.boot(placement=guest())),
+        ):
+            said = in_a_fork(work)
+            assert said.startswith("RuntimeError: this process was forked") and "spawn" in said
+        assert machine.run("cat", stdin="on").stdout == "on"
 
 
 def test_another_event_loop_is_refused_at_once() -> None:
