@@ -370,10 +370,18 @@ def test_another_event_loop_is_refused_at_once() -> None:
         ({"memory": 64}, ValueError, "did you mean 64M"),
         ({"memory": "much"}, ValueError, "'much' is no size; write 512M or 1G"),
         ({"memory": "1M"}, ValueError, "at least 16M"),
+        ({"memory": "8G"}, ValueError, "memory is at most 3968M, not 8589934592 bytes"),
+        ({"memory": "infG"}, ValueError, "'infG' is no size"),
         ({"mounts": ["/tmp:/mnt"]}, TypeError, r"mounts has Mount\(host, guest"),
         ({"mounts": {"/mnt": "/tmp"}}, TypeError, r"mounts has Mount\(host, guest"),
         ({"env": ["A=b"]}, TypeError, "env is a mapping"),
+        ({"env": {"A=": "b"}}, ValueError, "env: no variable can be 'A='"),
+        ({"env": {"": "b"}}, ValueError, "env: no variable can be ''"),
+        ({"env": {"A": "b\0"}}, ValueError, r"env: .* with the value 'b\\x00'"),
         ({"seed": "7"}, TypeError, "seed is a whole number, not '7'"),
+        ({"seed": -1}, ValueError, r"seed is a whole number from 0 to 2\*\*64 - 1, not -1"),
+        ({"seed": 2**64}, ValueError, r"seed .* to 2\*\*64 - 1, not 18446744073709551616"),
+        ({"limits": {"disk": "much"}}, ValueError, "'much' is no size; write 512M or 1G"),
     ],
 )
 def test_boot_refuses_what_cannot_be(options, error, said) -> None:
@@ -391,6 +399,8 @@ async def _unknown_keywords(machine, fake) -> None:
         await machine.run(["ls"])
     with pytest.raises(TypeError, match=r"env is a mapping of names to values, not \['A=1'\]"):
         await machine.run("cat", env=["A=1"])
+    with pytest.raises(ValueError, match="env: no variable can be 'A='"):
+        await machine.run("cat", env={"A=": "1"})
     with pytest.raises(ValueError, match="timeout is a number of seconds, not '1'"):
         await machine.run("cat", timeout="1")
     with pytest.raises(TypeError, match="a port is a number from 1 to 65535, not 'http"):
