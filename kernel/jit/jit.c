@@ -10,8 +10,8 @@
 #include "../lib/heap.h"
 
 #define NX_MISSES_MAX 32
-#define CROSSED_MAX 250u // ways out of a region because a stack frame crosses pages
-#define CROSSED_TIME 26 // within 2 to the power of so many ticks
+#define CROSSED_MAX 250u // ways out of a region because what hardly ever crosses pages does
+#define CROSSED_TIME 30 // within 2 to the power of so many ticks
 #define STRAYS 1000u // times the threshold
 #define ABSENT_MAX 64u // entries of a region one of whose pages this process has not touched
 #define QUEUE_ENOUGH 32u // for a module; fewer wait for more: an engine takes long to begin with one
@@ -346,7 +346,7 @@ static bool begins_again(struct hart *hart, struct jit_context *context, i32 *fu
     return true;
 }
 
-// The region whose entry is mapped at pc was left because a stack frame crosses pages, or was not in the TLB. If that is often so it is
+// The region whose entry is mapped at pc was left because several accesses cross pages, or miss the TLB. If that is often so it is
 // compiled anew.
 static void crosses(struct jit *jit, u64 pc) {
     const struct code_page *page = code_page_known(jit->hart, jit->cache, pc);
