@@ -8,6 +8,7 @@ The kernel runs it as that very system call, so it may wait; errors are OSError.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -43,6 +44,20 @@ def path_bytes(path: str | bytes) -> bytes:
     return data + b"\0"
 
 
+_used_in: int | None = None  # the process that has machines
+
+
+def refuse_forked() -> None:
+    """A fork copies no threads, and without them nothing of ours would ever answer."""
+    global _used_in
+    _used_in = _used_in or os.getpid()
+    if _used_in != os.getpid():
+        raise RuntimeError(
+            "this process was forked from one that has used ebbtide, and machines do not survive a "
+            'fork; start it anew: multiprocessing.get_context("spawn")'
+        )
+
+
 class Call:
     """An agent call under way."""
 
@@ -74,6 +89,7 @@ class Agent:
         self._pending: dict[int, Call] = {}
         self._next_id = 0
         self._failure: EbbError | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None  # that of the first call
 
     def skip(self, id: int) -> None:
         """Use no id up to this one: calls of an earlier agent may still be answered."""
@@ -83,6 +99,8 @@ class Agent:
         """Post a call."""
         if self._failure:
             raise self._failure
+        refuse_forked()
+        self._refuse_other_loop()
         self._next_id = self._next_id % 0x7FFFFFFF + 1
         path = next((arg for arg in args if isinstance(arg, str)), "")
         event = self._encode(self._next_id, name, args)
@@ -134,6 +152,8 @@ class Agent:
         """End all calls, and every later one, with `failure`: the machine is gone."""
         self._failure = self._failure or failure
         pending, self._pending = self._pending, {}
+        if self._loop is None or self._loop.is_closed():
+            return  # nobody can wait any more
         for call in pending.values():
             if not call.future.done():
                 _refuse(call, failure)
@@ -143,6 +163,16 @@ class Agent:
         if self._failure is None:
             self._next_id = self._next_id % 0x7FFFFFFF + 1
             self._post(self._encode(self._next_id, "close", (fd,)))
+
+    def _refuse_other_loop(self) -> None:
+        """Answers come in one loop, and would wake nobody in another."""
+        loop = asyncio.get_running_loop()
+        self._loop = self._loop or loop
+        if loop is not self._loop:
+            raise RuntimeError(
+                "this machine belongs to another event loop; use it within the one asyncio.run() "
+                "that booted it, or use ebbtide.blocking.Machine, which works from everywhere"
+            )
 
     def _encode(self, id: int, name: str, args: tuple[Arg, ...]) -> bytes:
         if len(args) > 6:

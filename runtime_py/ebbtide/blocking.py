@@ -18,6 +18,8 @@ from dataclasses import fields
 from typing import Any, Self, TypeVar
 
 from . import machine as asynchronous
+from .agent import refuse_forked
+from .errors import MachineClosed
 from .meant import refuse_unknown
 from .placement import Options
 
@@ -34,6 +36,13 @@ class _Loop:
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine there and wait for it; an interrupt cancels it."""
+        try:
+            refuse_forked()
+            if self.loop.is_closed():
+                raise MachineClosed("the machine is closed")
+        except BaseException:
+            work.close()
+            raise
         future = asyncio.run_coroutine_threadsafe(work, self.loop)
         try:
             return future.result()

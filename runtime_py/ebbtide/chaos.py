@@ -68,10 +68,17 @@ def _rate(text: str) -> float:
     return rate
 
 
+def check_seed(seed: object) -> None:
+    """Refuse what is no number of 64 bits: only those are kept apart."""
+    if type(seed) is not int or not 0 <= seed < 1 << 64:
+        raise ValueError(f"seed is a whole number from 0 to 2**64 - 1, not {seed!r}")
+
+
 def chosen(what: Chaos | str | None, seed: int | None) -> dict[str, Any]:
     """Return the options to boot with: what is to go wrong, drawn from a seed, as random numbers are."""
     options: dict[str, Any] = {}
     if seed is not None:
+        check_seed(seed)
         options["seed"] = hashlib.sha256(b"ebb-seed %d" % seed).digest()
     if what:
         drawn = secrets.randbits(32) if seed is None else seed

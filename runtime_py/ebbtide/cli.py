@@ -54,7 +54,7 @@ COMMANDS = {
 
 def size(text: str) -> int:
     """Read a size such as 512M or 1G."""
-    from .placement import size
+    from .policy import size
 
     try:
         return size(text)
@@ -100,10 +100,14 @@ def assignment(text: str) -> tuple[str, str]:
 
 
 def number(text: str) -> int:
-    """Read a number from 0 on."""
-    if not text.isdecimal() or int(text) >> 64:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 on")
-    return int(text)
+    """Read a seed."""
+    from .chaos import check_seed
+
+    with contextlib.suppress(ValueError):
+        if text.isdecimal():
+            check_seed(int(text))
+            return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to 2**64 - 1")
 
 
 def seeds(text: str) -> range:

@@ -17,6 +17,7 @@ from .port import Control, Report, Wake
 def fake_abi_text() -> str:
     """Return a border with every name that the runtime uses and numbers of its own."""
     lines = ["const.ABI_VERSION 1", "const.CALL_WINDOW 327680", "const.HART_MAX 5"]
+    lines += ["const.MACHINE_BASE 134217728"]
     lines += [f"status.{status.name} {number}" for number, status in enumerate(Status, 101)]
     tables = {
         "event": "BOOT CLOCK CALL CANCEL ADMIT LIMITS BLOCK_IN HOSTFS RESEED",

@@ -16,15 +16,15 @@ from typing import Any, Self
 from weakref import WeakValueDictionary
 
 from . import http, linux
-from .agent import Agent
+from .agent import Agent, refuse_forked
 from .chaos import chaos_from, chosen
 from .errors import EbbError, MachineClosed, UserUnknown
 from .events import CallEnded, Events, Log, Notice
 from .filesystem import FileSystem
 from .meant import keywords, refuse_unknown
 from .owner_role import ROOT, OwnerRole, Process, User, environment
-from .placement import MEMORY, Options, Placement, SnapshotPlacement, check_env, size
-from .policy import limits_from, policy_from, seconds
+from .placement import MEMORY, Options, Placement, SnapshotPlacement, check_env
+from .policy import limits_from, policy_from, seconds, size
 from .process import MAX_OUTPUT, CompletedProcess, complete, end
 from .stats import Stats
 from .stream import Descriptor, SocketStream
@@ -73,6 +73,7 @@ class Machine(http.Client):
         """Boot a machine; `help(ebbtide.Options)` lists what can be given."""
         known = {field.name for field in fields(Options)} | {"placement", "on_log"}
         refuse_unknown("Machine.boot", options, known)
+        refuse_forked()
         if placement is None:
             from .placement_native import NativePlacement
 
@@ -83,7 +84,9 @@ class Machine(http.Client):
         if type(seed := options.get("seed")) is int:
             options |= chosen(options["chaos"], seed)
         options["policy"] = policy_from(options.get("policy"), placement.abi.errno)
-        wanted = Options(image=image, **options).checked(placement.abi.const["HART_MAX"])
+        const = placement.abi.const
+        memory_most = (1 << 32) - const["MACHINE_BASE"]
+        wanted = Options(image=image, **options).checked(const["HART_MAX"], memory_most)
         machine = cls(placement, wanted)
         machine.on_log = on_log
         branch = getattr(placement, "branch", None)
@@ -96,6 +99,7 @@ class Machine(http.Client):
             await machine.agent.call("getpid")
             if branch and "snapshot" in branch:
                 await machine._close_left_over([one["fd"] for one in branch["terminals"]])
+            await machine.user(wanted.user)
             await machine._mount_host_directories()
         except BaseException:
             await machine.close()

@@ -53,26 +53,16 @@ class Mount:
         return replace(self, host=host)
 
 
-SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-
-
 def check_env(env: object) -> None:
-    """Refuse variables that are no mapping."""
+    """Refuse what is no mapping, and variables that a program would read as others."""
     if not isinstance(env, Mapping):
         raise TypeError(f"env is a mapping of names to values, not {env!r}")
-
-
-def size(value: int | str) -> int:
-    """Return a size that may be text such as 512M or 1G, or raise ValueError."""
-    if type(value) is int:
-        return value
-    text = str(value)
-    number = text.lower().removesuffix("b").removesuffix("i")
-    unit = number[-1:] if number[-1:] in SIZES else ""
-    try:
-        return int(float(number.removesuffix(unit)) * SIZES[unit])
-    except ValueError:
-        raise ValueError(f"{text!r} is no size; write 512M or 1G") from None
+    for name, value in env.items():
+        if not name or "=" in str(name) or "\0" in f"{name}{value}":
+            raise ValueError(
+                f"env: no variable can be {name!r} with the value {value!r}: a name is not empty "
+                "and has no =, and neither has a NUL"
+            )
 
 
 @dataclass(frozen=True)
@@ -104,7 +94,7 @@ class Options:
     jit_dump: str | None = None  # folder for compiled code as text; natively
     on_progress: Progress | None = None
 
-    def checked(self, harts_most: int) -> Self:
+    def checked(self, harts_most: int, memory_most: int) -> Self:
         """Return the options with paths made absolute, or raise ValueError."""
         harts = self.harts
         if harts is not None and (type(harts) is not int or not 1 <= harts <= harts_most):
@@ -124,6 +114,8 @@ class Options:
                     else ""
                 )
             )
+        if memory > memory_most:
+            raise ValueError(f"memory is at most {memory_most >> 20}M, not {memory} bytes")
         for mount in self.mounts:
             if not isinstance(mount, Mount):
                 raise TypeError(f"mounts has Mount(host, guest, read_only=False), not {mount!r}")

@@ -37,6 +37,22 @@ class Policy(Protocol):
         """Return None to admit, or the name of the errno the caller gets."""
 
 
+SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+def size(value: int | str) -> int:
+    """Return a size that may be text such as 512M or 1G, or raise ValueError."""
+    if type(value) is int:
+        return value
+    text = str(value)
+    number = text.lower().removesuffix("b").removesuffix("i")
+    unit = number[-1:] if number[-1:] in SIZES else ""
+    try:
+        return int(float(number.removesuffix(unit)) * SIZES[unit])
+    except (ValueError, OverflowError):
+        raise ValueError(f"{text!r} is no size; write 512M or 1G") from None
+
+
 @dataclass(frozen=True)
 class Limits:
     """What a machine may use at most; 0: no limit but the default. The same names everywhere."""
@@ -47,6 +63,9 @@ class Limits:
     files: int = 0  # open files of a process (EMFILE)
     disk: int = 0  # bytes of files beyond the image's, and so many in mounts (ENOSPC)
     max_output: int = 0  # bytes of both outputs of a run
+
+
+BYTES = {"memory", "disk", "max_output"}  # of the limits
 
 
 @dataclass(frozen=True)
@@ -111,11 +130,12 @@ def _rule(what: str, form: str | Mapping[str, Any]) -> Rule:
 
 
 def limits_from(asked: Limits | Mapping[str, Any] | None) -> Limits:
-    """Return the limits that plain data describes."""
-    if isinstance(asked, Limits):
-        return asked
-    form = asked or {}
+    """Return the limits that plain data describes; what is bytes may be text such as 512M."""
+    form = dict(vars(asked) if isinstance(asked, Limits) else asked or {})
     _known("limits", form, [field.name for field in fields(Limits)])
+    for name in BYTES & form.keys():
+        if isinstance(form[name], str):
+            form[name] = size(form[name])
     for name, value in form.items():
         if name == "timeout":
             seconds(f"limits: {name}", value)

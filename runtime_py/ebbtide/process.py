@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from . import linux
-from .errors import CommandFailed, OutputLimit, ProcessAborted, ProcessError, ProcessTimeout
+from .errors import (
+    CommandFailed,
+    MachineClosed,
+    OutputLimit,
+    ProcessAborted,
+    ProcessError,
+    ProcessTimeout,
+)
 from .owner_role import Exit, Process
 from .stream import ByteReader, ByteWriter
 
@@ -139,13 +146,15 @@ async def complete(
             stderr=collector.output(1),
         )
     except asyncio.CancelledError:
-        await process.kill(linux.SIGKILL, tree=True)
+        with contextlib.suppress(MachineClosed):  # and the process is gone with it
+            await process.kill(linux.SIGKILL, tree=True)
         raise
     finally:
         for task in (work, full, aborted):
             task.cancel()
         await asyncio.gather(work, full, aborted, return_exceptions=True)
-        await process.close()
+        with contextlib.suppress(MachineClosed):
+            await process.close()
 
 
 async def _work(process: Process, collector: Collector, stdin: bytes) -> Exit:

@@ -196,6 +196,8 @@ def test_a_port_that_is_taken_leaves_no_run() -> None:
         ("--harts 99", 125, "from 1 to"),
         ("--memory 64", 125, "did you mean 64M?"),
         ("--memory 1M", 125, "at least 16M"),
+        ("--memory 8G", 125, "at most 3968M"),
+        ("--seed 18446744073709551616", 2, "is no number from 0 to 2**64 - 1"),
         ("-v /no/such/place:/x", 125, "no such directory"),
         ("-v {file}:/x", 125, "only a directory can be shown"),
         ("-v /:x", 125, "must begin with /"),

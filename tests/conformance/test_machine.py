@@ -107,6 +107,8 @@ def test_environment_user_and_directory() -> None:
             await m.run("true", user="nobody-at-all")
 
     in_machine(work)
+    with pytest.raises(ebbtide.UserUnknown, match="nobody-at-all"):
+        in_machine(work, user="nobody-at-all")
 
 
 def test_names_that_cannot_be_run() -> None:

@@ -7,6 +7,8 @@ server sends them as headers. text is a picture or a layout and is only looked a
 
 from __future__ import annotations
 
+import ast
+import codeop
 import os
 import re
 import subprocess
@@ -115,6 +117,20 @@ def session(command: list[str], blocks: list[Block], folder: Path, env: dict[str
 def test_python(page: str, tmp_path: Path, empty: dict[str, str]) -> None:
     blocks = of("python")[page]
     session([sys.executable, "-c", SESSION, *(b.text for b in blocks)], blocks, tmp_path, empty)
+
+
+@pytest.mark.parametrize("page", of("python"))
+def test_python_can_be_pasted(page: str) -> None:
+    """Line by line, as at `python -m asyncio`, where a blank line ends what is indented."""
+    for block in of("python")[page]:
+        compiler = codeop.CommandCompiler()
+        compiler.compiler.flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        lines: list[str] = []
+        for line in [*block.text.splitlines(), ""]:
+            lines.append(line)
+            if compiler("\n".join(lines), symbol="single"):
+                lines = []
+        assert not lines, block
 
 
 @pytest.mark.parametrize("page", of("sh"))

@@ -153,6 +153,16 @@ def test_sizes_that_cannot_be_are_refused(machine: MachinePage) -> None:
         assert error["name"] == "RangeError" and said in error["message"], error
 
 
+def test_users_and_seeds_that_cannot_be_are_refused_at_boot(machine: MachinePage) -> None:
+    boot = 'const { boot } = await import("./ebbtide.js"); await boot({ harts: 1, memory: "64M", %s });'
+    for option, said in {
+        'user: "nobody-at-all"': "nobody-at-all",
+        "seed: -1": "seed is a whole number from 0",
+        "seed: 1.5": "seed is a whole number from 0",
+    }.items():
+        assert said in machine.error(boot % option)["message"]
+
+
 def test_nothing_is_unhandled_when_a_machine_with_a_terminal_is_closed(
     machine: MachinePage,
 ) -> None:

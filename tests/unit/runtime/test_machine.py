@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import signal
+import warnings
 
 import pytest
 from fake_guest import FakeGuest
 
 import ebbtide
+import ebbtide.blocking
 from ebbtide import (
     CommandFailed,
     Machine,
@@ -272,6 +276,91 @@ def test_closing_the_machine_ends_what_waits() -> None:
     asyncio.run(run())
 
 
+def test_a_closed_blocking_machine_says_so() -> None:
+    with ebbtide.blocking.Machine.boot(placement=guest()) as machine:
+        process = machine.spawn("cat")
+    for call in (lambda: machine.run("cat"), process.wait, lambda: list(process.stdout)):
+        with pytest.raises(MachineClosed, match="the machine is closed"):
+            call()
+    machine.close()
+
+
+def test_a_run_that_is_given_up_ends_as_such_though_the_machine_is_closed_at_once() -> None:
+    """As an interrupt in `ebbtide.run` does: nobody asks any more how the run has ended."""
+    told: list[dict] = []
+
+    async def run() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
+        fake = guest()
+        machine = await Machine.boot(placement=fake)
+        running = asyncio.ensure_future(machine.run("hang"))
+        while not fake.spawned:
+            await asyncio.sleep(0)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        running.cancel()
+        await machine.close()
+        await asyncio.wait([running])
+        assert running.cancelled()
+        del running, machine
+
+    asyncio.run(run())
+    gc.collect()
+    assert told == []
+
+
+def in_a_fork(work) -> str:
+    """Return what `work` raises in a child process."""
+    reader, writer = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads: as is meant
+        pid = os.fork()
+    if pid == 0:
+        signal.alarm(60)  # it ends in any case
+        try:
+            work()
+        except BaseException as error:
+            os.write(writer, f"{type(error).__name__}: {error}".encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with open(reader) as said:
+        text = said.read()
+    os.waitpid(pid, 0)
+    return text
+
+
+def test_a_forked_process_is_told_to_be_spawned() -> None:
+    with ebbtide.blocking.Machine.boot(placement=guest()) as machine:
+        for work in (
+            lambda: machine.run("cat"),
+            lambda: ebbtide.blocking.Machine.boot(placement=guest()),
+            lambda: asyncio.run(Machine.boot(placement=guest())),
+        ):
+            said = in_a_fork(work)
+            assert said.startswith("RuntimeError: this process was forked") and "spawn" in said
+        assert machine.run("cat", stdin="on").stdout == "on"
+
+
+def test_another_event_loop_is_refused_at_once() -> None:
+    fake = guest()
+
+    async def boot() -> Machine:
+        machine = await Machine.boot(placement=fake)
+        await machine.spawn("hang")  # whose end is waited for in this loop
+        return machine
+
+    machine = asyncio.run(boot())
+    refused = "belongs to another event loop; .*ebbtide.blocking"
+    with pytest.raises(RuntimeError, match=refused):
+        asyncio.run(machine.run("cat"))
+    with pytest.raises(RuntimeError, match=refused):
+        asyncio.run(machine.fs.exists("/etc"))
+    asyncio.run(machine.close())  # gives back all that it has, from wherever
+    with pytest.raises(MachineClosed):
+        asyncio.run(machine.run("cat"))
+
+
 @pytest.mark.parametrize(
     ("options", "error", "said"),
     [
@@ -281,10 +370,18 @@ def test_closing_the_machine_ends_what_waits() -> None:
         ({"memory": 64}, ValueError, "did you mean 64M"),
         ({"memory": "much"}, ValueError, "'much' is no size; write 512M or 1G"),
         ({"memory": "1M"}, ValueError, "at least 16M"),
+        ({"memory": "8G"}, ValueError, "memory is at most 3968M, not 8589934592 bytes"),
+        ({"memory": "infG"}, ValueError, "'infG' is no size"),
         ({"mounts": ["/tmp:/mnt"]}, TypeError, r"mounts has Mount\(host, guest"),
         ({"mounts": {"/mnt": "/tmp"}}, TypeError, r"mounts has Mount\(host, guest"),
         ({"env": ["A=b"]}, TypeError, "env is a mapping"),
+        ({"env": {"A=": "b"}}, ValueError, "env: no variable can be 'A='"),
+        ({"env": {"": "b"}}, ValueError, "env: no variable can be ''"),
+        ({"env": {"A": "b\0"}}, ValueError, r"env: .* with the value 'b\\x00'"),
         ({"seed": "7"}, TypeError, "seed is a whole number, not '7'"),
+        ({"seed": -1}, ValueError, r"seed is a whole number from 0 to 2\*\*64 - 1, not -1"),
+        ({"seed": 2**64}, ValueError, r"seed .* to 2\*\*64 - 1, not 18446744073709551616"),
+        ({"limits": {"disk": "much"}}, ValueError, "'much' is no size; write 512M or 1G"),
     ],
 )
 def test_boot_refuses_what_cannot_be(options, error, said) -> None:
@@ -302,6 +399,8 @@ async def _unknown_keywords(machine, fake) -> None:
         await machine.run(["ls"])
     with pytest.raises(TypeError, match=r"env is a mapping of names to values, not \['A=1'\]"):
         await machine.run("cat", env=["A=1"])
+    with pytest.raises(ValueError, match="env: no variable can be 'A='"):
+        await machine.run("cat", env={"A=": "1"})
     with pytest.raises(ValueError, match="timeout is a number of seconds, not '1'"):
         await machine.run("cat", timeout="1")
     with pytest.raises(TypeError, match="a port is a number from 1 to 65535, not 'http"):

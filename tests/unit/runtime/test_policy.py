@@ -41,6 +41,7 @@ def test_only_what_is_named_is_asked_about() -> None:
 def test_limits_are_plain_data_too() -> None:
     assert limits_from(None) == limits_from({}) == Limits()
     assert limits_from({"pids": 7}) == Limits(pids=7)
+    assert limits_from({"disk": "1M", "max_output": "2k"}) == Limits(disk=1 << 20, max_output=2048)
     assert limits_from(Limits(files=9)) == Limits(files=9)
 
 
