@@ -135,7 +135,10 @@ def limits_from(asked: Limits | Mapping[str, Any] | None) -> Limits:
     _known("limits", form, [field.name for field in fields(Limits)])
     for name in BYTES & form.keys():
         if isinstance(form[name], str):
-            form[name] = size(form[name])
+            try:
+                form[name] = size(form[name])
+            except ValueError as error:
+                raise ValueError(f"limits: {name}: {error}") from None
     for name, value in form.items():
         if name == "timeout":
             seconds(f"limits: {name}", value)

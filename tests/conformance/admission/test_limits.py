@@ -157,7 +157,8 @@ def test_files_bounds_root_too(limited: Callable[..., None]) -> None:
         ({"tasks": 1}, "'tasks' is not known"),
         ({"max_ouput": 1}, "did you mean max_output?"),
         ({"timeout": -1}, "timeout is a number of seconds"),
-        ({"disk": "1M"}, "disk is a whole number"),
+        ({"disk": -1}, "disk is a whole number"),
+        ({"disk": "much"}, "disk: 'much' is no size"),
         ({"memory": 1000}, "at least 16M"),
     ],
 )
