@@ -158,7 +158,7 @@ def test_users_and_seeds_that_cannot_be_are_refused_at_boot(machine: MachinePage
     for option, said in {
         'user: "nobody-at-all"': "nobody-at-all",
         "seed: -1": "seed is a whole number from 0",
-        "seed: 1.5": "seed is a whole number from 0",
+        "seed: 1.5": "seed must be a whole number",
     }.items():
         assert said in machine.error(boot % option)["message"]
 
