@@ -441,13 +441,14 @@ __attribute__((export_name("k_jit_done"))) u32 k_jit_done(u32 id, u32 number, u3
         struct region *region = &jit->region[index];
         region->slot = jit->module.slot + i;
         region->state = ok ? REGION_READY : REGION_REFUSED;
-        if (ok && (region->instead || region->crossed))
+        if (!ok)
+            continue;
+        if (region->instead || region->crossed)
             jit_forget(jit); // who jumps there knows the other
-        if (ok && region->instead)
+        if (region->instead)
             enter(jit, region);
-        region->instead = ok ? 0 : region->instead;
-        if (ok)
-            code_compiled(jit->cache, region->frame, region->offset, region->generation, index);
+        region->instead = 0;
+        code_compiled(jit->cache, region->frame, region->offset, region->generation, index);
     }
     return 0;
 }
