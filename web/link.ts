@@ -7,7 +7,7 @@ export interface Link {
   readonly image: string;
   readonly cwd: string | undefined;
   readonly command: string | undefined;
-  /** One if the session is recorded, unless given. */
+  /** As many as there are processors, at most four, unless given. */
   readonly harts: number | undefined;
   /** The address of a snapshot to go on from. */
   readonly snapshot: string | undefined;

@@ -45,7 +45,7 @@ async function turn(restart: () => void): Promise<void> {
   settings.setRecord(!settings.record);
   if (!settings.record) {
     await window.sdk?.endRecording();
-    return notify("Nothing more is recorded. The next machine will have more harts.");
+    return notify("Nothing more is recorded.");
   }
   find("ask-title").textContent = "Record from now on?";
   find("ask-text").textContent = "A recording begins with the machine: it starts anew, and its files and programs are lost.";

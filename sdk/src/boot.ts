@@ -16,13 +16,16 @@ import type { JitMode, Limits, Log, MachineConfig, Policy, Progress } from "./me
 import { refuseUnknown } from "./options.js";
 import { makeClock } from "./worker/clock.js";
 import { makeTapeRing } from "./worker/tape_ring.js";
-import { openCluster } from "./workers.js";
+import { openCluster, type Cluster } from "./workers.js";
 
 /** All optional. The same names hold for `Machine.boot` in Python and for `ebb run`. */
 export interface BootOptions {
   /** Name of the root file system; `"base"` unless given. */
   image?: string;
-  /** Workers that run guest code: the number of cores, at least 2, at most 4, unless given; 1 with `record`. */
+  /**
+   * Workers that run guest code: the number of cores, at most 4, unless given; 1 with `seed` or `chaos`. What nobody has
+   * asked for comes when the machine rests.
+   */
   harts?: number;
   /** Guest memory, `"512M"`, `"1G"` or bytes; 1 GiB unless given. Reserved, not used, until the guest touches it. */
   memory?: number | string;
@@ -38,7 +41,7 @@ export interface BootOptions {
   branch?: Branch;
   /** Go on from a snapshot: an id of `sdk.snapshot()`, a file, or the address of one. It has as many harts as it had. */
   snapshot?: string | URL | Blob;
-  /** Record the run, on one hart unless `harts` says more; the tape stays in this browser (`sdk.runs`). Off unless given. */
+  /** Record the run; the tape stays in this browser (`sdk.runs`). Off unless given. */
   record?: boolean;
   /** Let go wrong what rarely does: a rate such as `0.01`, or kinds as in `"errno=0.01,short,clock,sched"`. */
   chaos?: number | string;
@@ -63,6 +66,7 @@ export interface BootOptions {
 }
 
 const HARTS_MOST = 6; // HART_MAX of the kernel's abi.h
+const HARTS_UNASKED = 4; // HARTS_MOST of ebbtide/placement.py
 
 const OPTIONS = {
   image: 0, harts: 0, memory: 0, env: 0, user: 0, limits: 0, policy: 0, branch: 0, snapshot: 0, record: 0, chaos: 0, seed: 0, jit: 0, keepCode: 0, onProgress: 0, onLog: 0, onPanic: 0,
@@ -82,7 +86,8 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
   const kept = options.snapshot === undefined ? undefined : await branchOf(base, options.snapshot);
   const branch = options.branch ?? kept;
   const record = options.record ?? false;
-  const harts = kept?.harts ?? options.harts ?? (record || branch ? 1 : Math.min(Math.max(navigator.hardwareConcurrency, 2), 4));
+  const one = branch !== undefined || seed !== null || options.chaos !== undefined; // what a seed draws comes out the same each time
+  const harts = kept?.harts ?? options.harts ?? (one ? 1 : Math.min(navigator.hardwareConcurrency, HARTS_UNASKED));
   if (!Number.isInteger(harts) || harts < 1 || harts > HARTS_MOST) {
     throw new RangeError(`harts must be a whole number from 1 to ${HARTS_MOST}; got ${harts}`);
   }
@@ -121,7 +126,7 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
     jit: jitMode(options.jit),
   };
 
-  const cluster = openCluster(new URL("worker.js", base), harts, config, {
+  const cluster = openCluster(new URL("worker.js", base), config, {
     progress: onProgress,
     message(message) {
       if (message.type === "log") options.onLog?.(message);
@@ -156,7 +161,7 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
     const { module: ours, python } = await fetchAssets(base, onProgress, cluster.prepare);
     const module = (await kept?.filled) ?? options.branch?.module ?? ours;
     const { kept: code } = await store;
-    const tape = record ? makeTapeRing() : null;
+    const tape = record ? makeTapeRing(harts) : null;
     const warmed = new Int32Array(new SharedArrayBuffer(4 * harts));
     const { port1, port2 } = new MessageChannel();
     const begun = branch && { memory, base: memory.buffer.byteLength - ramBytes, kernel: branch.kernel };
@@ -173,7 +178,22 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
     await (await store).flush();
   };
   machine = openMachine(client, cluster, { image: config.image, harts, memory, ramBytes, save, base });
+  const rest = async (): Promise<unknown> => options.harts === undefined && client.request("rest", {});
+  void joinOthers(cluster, harts, rest).catch(() => undefined); // it has ended before
   return machine.sdk;
+}
+
+/** Bring the harts beside the first, one at a time: each has a Python to start, in the way of what runs then. */
+async function joinOthers(cluster: Cluster, harts: number, rest: () => Promise<unknown>): Promise<void> {
+  for (let hart = 1; hart < harts; hart++) {
+    await rest();
+    try {
+      await cluster.join(hart);
+    } catch (error) {
+      console.warn(`The machine goes on with ${hart} of ${harts} harts, another one could not start:`, error);
+      return;
+    }
+  }
 }
 
 function jitMode(asked: string | undefined): JitMode | null {

@@ -493,6 +493,8 @@ export interface Methods {
   /** Hold the machine still, and say in JSON what its pages do not; let it go on. */
   snapshotBegin: { params: Record<string, never>; value: string };
   snapshotEnd: { params: Record<string, never>; value: null };
+  /** Answered when the harts have had nothing to do for a moment, or much for long: then another one may start. */
+  rest: { params: Record<string, never>; value: null };
   /** Freeze all harts; afterwards no worker is inside a step and all may be ended. */
   close: { params: Record<string, never>; value: null };
 }

@@ -1,7 +1,7 @@
 /**
  * The workers of one machine: one for the kernel and owner roles, one per hart, one that compiles. They load their script while the
  * page still downloads what they need. The kernel worker and the first hart start Python side by side; the other harts
- * join when the machine has booted, for on few cores they would only delay it. Owner of all Worker objects.
+ * join a machine that has booted, for they would only delay it. Owner of all Worker objects.
  */
 
 import { EbbError, errorFrom } from "./errors.js";
@@ -12,6 +12,8 @@ export interface Cluster {
   readonly kernel: Worker;
   /** Hand out what the workers share. Settles when the machine answers; rejects with the first fault of any worker. */
   start(shared: Shared, joined: Promise<readonly Joined[]>, runs?: MessagePort | null): Promise<void>;
+  /** Start one more hart of a machine that has booted. Settles when it runs Python; rejects if it cannot, and the machine goes on without. */
+  join(hart: number): Promise<void>;
   /** Let every worker import scripts that it will need. */
   prepare(scripts: readonly string[]): void;
   /** End all workers at once. Only when no hart is inside a step, or nothing matters any more. */
@@ -33,7 +35,7 @@ const ALL = 0x7fffffff;
 /** Workers that booting needs: the kernel worker and one hart. */
 const FIRST = 2;
 
-export function openCluster(workerURL: URL, harts: number, config: MachineConfig, events: ClusterEvents): Cluster {
+export function openCluster(workerURL: URL, config: MachineConfig, events: ClusterEvents): Cluster {
   let started = 0;
   let seats: readonly Seat[] = [];
   let joined: Promise<readonly Joined[]> = Promise.resolve([]);
@@ -44,10 +46,10 @@ export function openCluster(workerURL: URL, harts: number, config: MachineConfig
   booted.catch(() => undefined); // a worker may fail before anybody waits
 
   const watching = new AbortController();
-  const watch = (name: string, life: string | null): void => {
+  const watch = (name: string, life: string | null, failed: (error: Error) => void): void => {
     if (life === null) return;
     watchLife(life, watching.signal, () => {
-      fail(new EbbError("worker-lost", `The browser ended the worker "${name}", without which the machine cannot go on.`));
+      failed(new EbbError("worker-lost", `The browser ended the worker "${name}", without which the machine cannot go on.`));
     });
   };
   const fail = (error: Error): void => {
@@ -58,43 +60,56 @@ export function openCluster(workerURL: URL, harts: number, config: MachineConfig
   const oneStarted = (): void => {
     if (started < FIRST) events.progress({ type: "progress", stage: "workers", done: ++started, total: FIRST, unit: "workers" });
   };
-  const open = (name: string): Worker => {
+  const open = (name: string, failed: (error: Error) => void): Worker => {
     const worker = new Worker(workerURL, { type: "module", name });
     worker.onerror = (event) => {
       event.preventDefault();
-      fail(new EbbError("internal", `The worker "${name}" could not run: ${event.message || "its script did not load"}.`));
+      failed(new EbbError("internal", `The worker "${name}" could not run: ${event.message || "its script did not load"}.`));
     };
     return worker;
   };
 
   let warmer: Worker | null = null;
-  const kernel = open("ebb kernel");
-  const threads = Array.from({ length: harts }, (_, hart) => open(`ebb hart ${hart}`));
-  const seat = (hart: number): void => {
-    const message = seats[hart];
-    if (message === undefined) return;
-    void joined.then((code) => threads[hart]?.postMessage({ type: "go", seat: message, joined: code } satisfies ToThread));
-  };
-  let startOthers: () => void = () => undefined;
+  let begin: ToThread | null = null;
   let toWarm: (task: Warm) => void = () => undefined;
+  const kernel = open("ebb kernel", fail);
+  const threads: Worker[] = [];
+  const openHart = (hart: number, runs: () => void, failed: (error: Error) => void): Worker => {
+    const name = `ebb hart ${hart}`;
+    const thread = open(name, failed);
+    threads.push(thread);
+    thread.onmessage = ({ data }: MessageEvent<FromThread>) => {
+      if (data.type === "alive") watch(name, data.life, failed);
+      else if (data.type === "started") runs();
+      else if (data.type === "panic") events.panic(data);
+      else if (data.type === "compiled") events.compiled(data);
+      else if (data.type === "warm") toWarm(data);
+      else failed(errorFrom(data.error));
+    };
+    return thread;
+  };
+  const seat = async (thread: Worker, hart: number): Promise<void> => {
+    const message = seats[hart];
+    if (message !== undefined) thread.postMessage({ type: "go", seat: message, joined: await joined } satisfies ToThread);
+  };
+  const first = openHart(0, oneStarted, fail);
   kernel.postMessage({ type: "open", config } satisfies ToKernel);
 
   kernel.onmessage = ({ data }: MessageEvent<FromKernel>) => {
     switch (data.type) {
       case "alive":
-        watch("ebb kernel", data.life);
+        watch("ebb kernel", data.life, fail);
         break;
       case "started":
         oneStarted();
         break;
       case "attached":
         seats = data.seats;
-        seat(0);
+        void seat(first, 0);
         break;
       case "booted":
         settled = true;
         succeed();
-        startOthers();
         break;
       case "progress":
         events.progress(data);
@@ -109,16 +124,6 @@ export function openCluster(workerURL: URL, harts: number, config: MachineConfig
         events.message(data);
     }
   };
-  for (const [hart, thread] of threads.entries()) {
-    thread.onmessage = ({ data }: MessageEvent<FromThread>) => {
-      if (data.type === "alive") watch(`ebb hart ${hart}`, data.life);
-      else if (data.type === "started") oneStarted();
-      else if (data.type === "panic") events.panic(data);
-      else if (data.type === "compiled") events.compiled(data);
-      else if (data.type === "warm") toWarm(data);
-      else fail(errorFrom(data.error));
-    };
-  }
 
   return {
     kernel,
@@ -128,19 +133,27 @@ export function openCluster(workerURL: URL, harts: number, config: MachineConfig
         warmer ??= openWarmer(new URL("warm.js", workerURL), shared);
         warmer.postMessage(task, typeof task.module === "number" ? [] : [task.module]);
       };
-      const begin: ToThread = { type: "start", role: "thread", shared, policy: config.policy, jit: config.jit };
-      const startHart = (hart: number): void => threads[hart]?.postMessage(begin);
+      begin = { type: "start", role: "thread", shared, policy: config.policy, jit: config.jit };
       events.progress({ type: "progress", stage: "workers", done: 0, total: FIRST, unit: "workers" });
       kernel.postMessage({ type: "start", role: "kernel", shared, runs } satisfies ToKernel, runs === null ? [] : [runs]);
-      startHart(0);
-      startOthers = () => {
-        for (let hart = 1; hart < harts; hart++) {
-          startHart(hart);
-          seat(hart);
-        }
-      };
+      first.postMessage(begin);
       return booted;
     },
+    join: (hart) =>
+      new Promise((resolve, refuse) => {
+        if (watching.signal.aborted) return; // the machine is closed
+        let failed = (error: Error): void => {
+          thread.terminate(); // it has not stepped yet
+          refuse(error);
+        };
+        const runs = (): void => {
+          failed = fail;
+          resolve();
+        };
+        const thread = openHart(hart, runs, (error) => failed(error));
+        thread.postMessage(begin);
+        void seat(thread, hart);
+      }),
     prepare(scripts) {
       const message: ToKernel & ToThread = { type: "prepare", scripts };
       for (const worker of [kernel, ...threads]) worker.postMessage(message);

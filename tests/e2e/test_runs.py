@@ -57,7 +57,7 @@ RECORD = """
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["one", "two"])
 def recorded(machine: MachinePage, request: pytest.FixtureRequest) -> dict[str, Any]:
-    options = {} if request.param == 1 else {"harts": request.param}
+    options = {"harts": request.param}
     found: dict[str, Any] = machine.js(RECORD, {"script": SCRIPT, "options": options})
     assert found["harts"] == request.param
     assert found["exitCode"] == 0, found

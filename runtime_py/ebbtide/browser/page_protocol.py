@@ -120,6 +120,7 @@ class Machinery(Protocol):
     branch: dict[str, Any] | None
 
     def counters(self) -> dict[str, Any]: ...
+    async def rest(self) -> None: ...
     async def save_run(self) -> None: ...
     def started(self, args: list[str]) -> None: ...
     def end_recording(self) -> None: ...
@@ -426,6 +427,9 @@ class PageProtocol:
 
     async def _on_counters(self) -> dict[str, Any]:
         return {**self._machinery.counters(), "messages": self.messages}
+
+    async def _on_rest(self) -> None:
+        await self._machinery.rest()
 
     async def _on_stats(self) -> dict[str, Any]:
         stats = await self._machine.stats()

@@ -33,6 +33,9 @@ from .pyodide_port import PyodideHostPort
 PATIENCE_S = 60.0  # with a hart that is to leave its step; when all ends anyway:
 CLOSE_PATIENCE_S = 2.0
 FREEZE_LOOK_S = 0.001
+REST_S = 0.5  # without a step: then another hart may start
+BUSY_S = 3.0  # and in a machine that never rests, then
+REST_LOOK_S = 0.1
 
 Send = Callable[[dict[str, Any]], None]
 
@@ -136,16 +139,29 @@ class BrowserPlacement:
         lists: dict[str, list[str]] = json.loads(await self._host.fetchCommands())
         return next((image for image, names in lists.items() if command in names), None)
 
+    def _reports(self, name: str) -> list[int]:
+        """Return a field of each hart's report, which is that of its last step; 0 of one that has not come yet."""
+        layout = self.abi.structs["report"]
+        raw = (self._port.read(seat.report, layout.size) for seat in self._seats)
+        return [layout.integer(one, name) for one in raw]
+
+    async def rest(self) -> None:
+        """Wait until the harts have had nothing to do for a moment, or have been busy for long."""
+        now = time.monotonic()
+        rested, end = now + REST_S, now + BUSY_S
+        steps = self._reports("steps")
+        while now < min(rested, end):
+            await asyncio.sleep(REST_LOOK_S)
+            now, before, steps = time.monotonic(), steps, self._reports("steps")
+            if steps != before:
+                rested = now + REST_S
+
     def counters(self) -> dict[str, Any]:
         """Return what the harts have done: their reports, and the kernel's own counters."""
-        layout = self.abi.structs["report"]
-        reports = [  # plain numbers: a hart that has not come yet has no status
-            layout.integers(self._port.read(seat.report, layout.size)) for seat in self._seats
-        ]
         inside = self._port.counters()
         return {
-            "steps": [report["steps"] for report in reports],
-            "retired": [report["retired"] for report in reports],
+            "steps": self._reports("steps"),
+            "retired": self._reports("retired"),
             "hartsInsideMax": inside["harts_inside_max"],
             "guestInsideMax": inside["guest_inside_max"],
         }
@@ -213,13 +229,11 @@ class BrowserPlacement:
                 break
             await held.aclose()
         self._held = held
-        layout = self.abi.structs["report"]
-        report = self._port.read(self._seats[0].report, layout.size)
         heap, low, pages = self._port.span()
         about = {
             "ram": int(self._host.ramBytes),
             "harts": len(self._seats),
-            "now_ns": layout.integer(report, "now_ns"),
+            "now_ns": max(self._reports("now_ns")),
             "realtime_ns": time.time_ns(),
             "image": self._image_name,
             "last_call": last,
@@ -227,7 +241,13 @@ class BrowserPlacement:
             "owed": (),
             "run": self.recorder.id if self.recorder else None,
         }
-        return {"heap": heap, "low": low, "pages": pages, "tick": self._tick(), "about": about}
+        return {
+            "heap": heap,
+            "low": low,
+            "pages": pages,
+            "tick": max(self._reports("tick")),
+            "about": about,
+        }
 
     async def snapshot_end(self) -> None:
         """Let the machine go on."""
@@ -260,15 +280,9 @@ class BrowserPlacement:
         if self.recorder:
             self.recorder.stop("it was turned off")
 
-    def _tick(self) -> int:
-        layout = self.abi.structs["report"]
-        return layout.integer(self._port.read(self._seats[0].report, layout.size), "tick")
-
     def _moment(self) -> int:
-        """Where the run is; a hart's report is that of its last step."""
-        layout = self.abi.structs["report"]
-        raw = (self._port.read(seat.report, layout.size) for seat in self._seats)
-        return max(layout.integer(one, "moment") for one in raw)
+        """Where the run is."""
+        return max(self._reports("moment"))
 
     async def close(self) -> None:
         """Bring all harts out of the kernel and end their loops; then no worker minds being ended."""
