@@ -313,7 +313,7 @@ class PageProtocol:
         id = self._id()
         self._processes[id] = process
         value = {"process": id, "pid": process.pid, "stderr": None}
-        if process.pty is not None:
+        if process.pty:
             value["stdin"] = self._open_incoming(process.pty.write, process.pty.close)
             value["stdout"] = self._open_outgoing(process.pty)
         else:
@@ -349,7 +349,7 @@ class PageProtocol:
 
     async def _on_resize(self, process: int, rows: int, cols: int) -> None:
         pty = self._processes[process].pty
-        if pty is None:
+        if not pty:
             raise OSError(errno.ENOTTY, "the process does not run on a terminal")
         await pty.resize(rows, cols)
 
@@ -445,7 +445,7 @@ class PageProtocol:
         found["about"]["terminals"] = [
             {"pid": one.pid, "fd": one.pty.fd, "args": one.args}
             for one in self._processes.values()
-            if one.pty is not None and not one.pty.closed
+            if one.pty and not one.pty.closed
         ]
         return json.dumps(found)
 
