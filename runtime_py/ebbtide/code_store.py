@@ -80,6 +80,7 @@ def _write(folder: Path, modules: Iterable[tuple[bytes, bytes]]) -> None:
             file.write(head)
             for code in codes:
                 file.write(code)
+            file.flush()
         except OSError:
             os.unlink(file.name)
             raise
