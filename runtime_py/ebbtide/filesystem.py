@@ -330,6 +330,9 @@ class FileSystem:
         )
         try:
             yield ended.result
+        except OSError as error:
+            error.filename = error.filename or path
+            raise
         finally:
             self._agent.close_later(ended.result)
 
