@@ -120,7 +120,7 @@ export function makeKept(host: KeptHost): KeptPanel {
     const start = run.about["start"] as { snapshot?: string; terminals?: readonly { args: readonly string[] }[] } | undefined;
     const args = (run.about["args"] as readonly string[] | undefined) ?? [];
     const command = args.length > 0 ? args : (start?.terminals?.[0]?.args ?? []);
-    const until = run.ended ?? run.last;
+    const until = run.ended ?? run.last; // a tab that was closed noted no end
     const length = live ? "recording" : until === null ? "" : clock(until - run.started);
     const cut = !live && run.ended === null ? "cut short" : "";
     const from = start === undefined ? "" : start.snapshot === undefined ? "branch" : "from snapshot";
@@ -149,7 +149,7 @@ export function makeKept(host: KeptHost): KeptPanel {
       live: false,
       name: terminals[0]?.args.join(" ") || id.slice(0, 12),
       size: amount(one.bytes),
-      about: [date(one.created * 1000), String(one.about["image"] ?? "")].filter(Boolean).join(" · "),
+      about: [date(one.created), String(one.about["image"] ?? "")].filter(Boolean).join(" · "),
       file: `${id.slice(0, 12)}.ebbsnap`,
       hint: "Go on from it",
       open: () => host.goOn(id),

@@ -134,6 +134,11 @@ export function openMachine(client: Client, cluster: Cluster, parts: Parts): Ope
   let kept: Parts | null = parts;
   let closing: Promise<void> | null = null;
   let recording: Recording | null = null;
+  const left = new AbortController();
+  const saveRun = async (): Promise<void> => void (await client.request("saveRun", {}));
+  let saving: Promise<void> | null = null;
+  /** The page may be gone before this has an answer. */
+  const hurry = (): void => void (saving ??= saveRun().catch(() => undefined).finally(() => (saving = null)));
 
   async function run(command: string, args?: readonly string[], options?: RunOptions & { encoding?: TextEncoding }): Promise<RunResult<string>>;
   async function run(command: string, args: readonly string[], options: RunOptions & { encoding: "bytes" }): Promise<RunResult<Uint8Array>>;
@@ -160,6 +165,7 @@ export function openMachine(client: Client, cluster: Cluster, parts: Parts): Ope
   }
 
   async function close(): Promise<void> {
+    left.abort();
     const timer = new Promise<null>((resolve) => setTimeout(resolve, CLOSE_MS, null));
     await Promise.race([client.request("close", {}).catch(() => null), timer]);
     client.end(new EbbError("closed", "The machine has been closed."));
@@ -190,7 +196,7 @@ export function openMachine(client: Client, cluster: Cluster, parts: Parts): Ope
     get recording() {
       return recording;
     },
-    saveRun: async () => void (await client.request("saveRun", {})),
+    saveRun,
     endRecording: async () => void (await client.request("endRecording", {})),
     async snapshot() {
       if (kept === null) throw new EbbError("closed", "The machine has been closed.");
@@ -205,5 +211,20 @@ export function openMachine(client: Client, cluster: Cluster, parts: Parts): Ope
     },
     close: () => (closing ??= close()),
   };
-  return { sdk, recorded: (now) => void (recording = now) };
+  return {
+    sdk,
+    recorded(now) {
+      if (recording === null) whenLeft(hurry, left.signal);
+      recording = now;
+    },
+  };
+}
+
+/** Call `save` when the page is hidden or left, of which the browser may give no other word before it ends our workers. */
+function whenLeft(save: () => void, until: AbortSignal): void {
+  const hidden = (): void => {
+    if (document.visibilityState === "hidden") save();
+  };
+  globalThis.document?.addEventListener("visibilitychange", hidden, { signal: until });
+  for (const event of ["beforeunload", "pagehide"]) addEventListener(event, save, { signal: until });
 }
