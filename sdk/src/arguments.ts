@@ -59,7 +59,7 @@ export function checkBlob(value: unknown): asserts value is Blob {
 
 /** An AbortSignal may be another frame's. */
 export function checkAbortSignal(value: unknown): void {
-  if (value === undefined || Object.prototype.toString.call(value) === "[object AbortSignal]") return;
+  if (value === undefined || value === null || Object.prototype.toString.call(value) === "[object AbortSignal]") return;
   throw new TypeError(`signal must be an AbortSignal; got ${shown(value)}`);
 }
 

@@ -227,6 +227,7 @@ WRONG = [
     ('sdk.fs.readFile("/etc/passwd", null)', "TypeError", "options of readFile"),
     ('sdk.fs.readFile("/etc/passwd", { encodign: "utf8" })', "TypeError", '"encoding"?'),
     ('sdk.fs.mkdir("/tmp/a", { recursive: true })', "TypeError", "it takes parents, mode"),
+    ('sdk.fs.unpack("/tmp/untarred", "no tar")', "RangeError", "no tar archive"),
     ('sdk.fs.readFiles("/etc/passwd")', "TypeError", "paths"),
     ('sdk.fs.rename("/tmp/a")', "TypeError", "to must be"),
     ('sdk.fs.chmod("/tmp", 0o777777)', "RangeError", "mode"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import tarfile
 import traceback
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -419,7 +420,10 @@ class PageProtocol:
         await self._machine.fs.write_files({file["path"]: file["data"] for file in files})
 
     async def _on_unpack(self, path: str, tar: bytes) -> None:
-        await self._machine.fs.unpack(path, tar)
+        try:
+            await self._machine.fs.unpack(path, tar)
+        except tarfile.ReadError as error:
+            raise WrongArgument("RangeError", "what is to be unpacked is no tar archive") from error
 
     async def _on_pack(self, path: str) -> bytes:
         return await self._machine.fs.pack(path)
