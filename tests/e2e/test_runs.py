@@ -354,13 +354,46 @@ def test_a_machine_of_several_harts_goes_on_recorded(
     machine.js("await sdk.runs.remove(arg)", found["id"])
 
 
+@pytest.mark.parametrize("event", ["visibilitychange", "pagehide", "beforeunload"])
+def test_a_page_that_is_left_keeps_what_there_is(machine: MachinePage, event: str) -> None:
+    asked = machine.js(
+        """await sdk.saveRun(); // it is recorded
+        const asked = [];
+        const { postMessage } = Worker.prototype;
+        Worker.prototype.postMessage = function (message, ...rest) {
+            asked.push(message.method);
+            return postMessage.call(this, message, ...rest);
+        };
+        const hidden = arg === "visibilitychange";
+        if (hidden) Object.defineProperty(document, "visibilityState", { value: "hidden", configurable: true });
+        (hidden ? document : window).dispatchEvent(new Event(arg));
+        Worker.prototype.postMessage = postMessage;
+        delete document.visibilityState;
+        return asked;""",
+        event,
+    )
+    assert asked == ["saveRun"]
+
+
 def test_a_tab_that_is_closed_leaves_a_run_that_replays(machine: MachinePage) -> None:
     page = machine.page.context.new_page()
     page.goto("/")
     page.wait_for_function("document.body.dataset.state === 'ready'")
-    id = page.evaluate("sdk.saveRun().then(() => sdk.recording.id)")
+    id, ready, before = page.evaluate(
+        """async () => {
+            const ready = Date.now();
+            await sdk.saveRun();
+            while (Date.now() === ready) ;
+            const before = Date.now();
+            await sdk.run("true");
+            await sdk.saveRun();
+            return [sdk.recording.id, ready, before];
+        }"""
+    )
     page.close()
     machine.until("return !(await sdk.runs.list()).find((run) => run.id === arg).live", id)
+    run = next(run for run in machine.js("return sdk.runs.list()") if run["id"] == id)
+    assert run["ended"] is None and run["started"] < ready and before <= run["last"]
     found = machine.js(
         """const rewind = await sdk.runs.open(arg);
         const shown = outputOf(await eventsOf(rewind));
