@@ -47,11 +47,17 @@ class MachinePage:
         return saved.value.path().read_bytes()
 
     def until(self, body: str, arg: Any = None) -> None:
-        """Run the body of an async function in the page again and again until it gives something true."""
-        self.page.wait_for_function(
-            f"async (arg) => {{ const sdk = window.sdk; {_HELPERS} {body} }}",
-            arg=arg,
-            timeout=SEE_MS,
+        """Run the body of an async function in the page again and again until it gives something true.
+
+        (Playwright's own wait takes the promise of an async function for something true.)
+        """
+        self.js(
+            f"""const end = performance.now() + {SEE_MS};
+            while (!(await (async () => {{ {body} }})())) {{
+                if (performance.now() > end) throw new Error("this never came true");
+                await new Promise((later) => setTimeout(later, 20));
+            }}""",
+            arg,
         )
 
     def error(self, body: str, arg: Any = None) -> dict[str, Any]:

@@ -256,9 +256,11 @@ def test_reload_while_booting_boots_anew(alone: BrowserContext) -> None:
     has_machine(page)
     assert uncaught == []
     page.wait_for_function("sdk.recording")
-    page.wait_for_function(
-        "sdk.counters().then(({ steps }) => steps.every(Boolean))"
-    )  # all have come
+    page.evaluate(  # all have come
+        """async () => {
+            while (!(await sdk.counters()).steps.every(Boolean)) await new Promise(requestAnimationFrame);
+        }"""
+    )
     wait_for_workers(page, 1 + page.evaluate("sdk.harts"))
 
 

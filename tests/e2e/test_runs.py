@@ -375,6 +375,22 @@ def test_a_page_that_is_left_keeps_what_there_is(machine: MachinePage, event: st
     assert asked == ["saveRun"]
 
 
+def test_a_program_of_nothing_but_system_calls_is_recorded(machine: MachinePage) -> None:
+    """Several harts write a byte for each; the kernel worker comes for them once a second."""
+    found = machine.js(
+        """const { boot } = await import("./ebbtide.js");
+        const other = await boot({ record: true, harts: 2, memory: "128M" });
+        const calls = ["if=/dev/zero", "of=/dev/null", "bs=1", "count=1500000"];
+        const { exitCode } = await other.run("dd", calls);
+        await other.saveRun();
+        const { id, ended } = other.recording;
+        await other.close();
+        await sdk.runs.remove(id);
+        return [exitCode, ended];"""
+    )
+    assert found == [0, None]
+
+
 def test_a_tab_that_is_closed_leaves_a_run_that_replays(machine: MachinePage) -> None:
     page = machine.page.context.new_page()
     page.goto("/")

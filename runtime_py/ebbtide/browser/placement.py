@@ -213,13 +213,11 @@ class BrowserPlacement:
                 break
             await held.aclose()
         self._held = held
-        layout = self.abi.structs["report"]
-        report = self._port.read(self._seats[0].report, layout.size)
         heap, low, pages = self._port.span()
         about = {
             "ram": int(self._host.ramBytes),
             "harts": len(self._seats),
-            "now_ns": layout.integer(report, "now_ns"),
+            "now_ns": self._furthest("now_ns"),
             "realtime_ns": time.time_ns(),
             "image": self._image_name,
             "last_call": last,
@@ -227,7 +225,8 @@ class BrowserPlacement:
             "owed": (),
             "run": self.recorder.id if self.recorder else None,
         }
-        return {"heap": heap, "low": low, "pages": pages, "tick": self._tick(), "about": about}
+        tick = self._furthest("tick")
+        return {"heap": heap, "low": low, "pages": pages, "tick": tick, "about": about}
 
     async def snapshot_end(self) -> None:
         """Let the machine go on."""
@@ -260,15 +259,15 @@ class BrowserPlacement:
         if self.recorder:
             self.recorder.stop("it was turned off")
 
-    def _tick(self) -> int:
-        layout = self.abi.structs["report"]
-        return layout.integer(self._port.read(self._seats[0].report, layout.size), "tick")
-
-    def _moment(self) -> int:
-        """Where the run is; a hart's report is that of its last step."""
+    def _furthest(self, name: str) -> int:
+        """Return a field of the hart that is furthest; a hart's report is that of its last step."""
         layout = self.abi.structs["report"]
         raw = (self._port.read(seat.report, layout.size) for seat in self._seats)
-        return max(layout.integer(one, "moment") for one in raw)
+        return max(layout.integer(one, name) for one in raw)
+
+    def _moment(self) -> int:
+        """Where the run is."""
+        return self._furthest("moment")
 
     async def close(self) -> None:
         """Bring all harts out of the kernel and end their loops; then no worker minds being ended."""

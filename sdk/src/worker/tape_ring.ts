@@ -8,8 +8,12 @@
  *     entry    f64 tick, u32 length or FROM_INBOX, u32 kind, bytes padded to 8
  */
 
-/** Bytes of entries: minutes of a busy machine; the kernel worker takes them every second. */
-const ROOM = 1 << 20;
+/**
+ * Bytes of entries, which the kernel worker takes every second: minutes of a busy machine. Of several harts there is a byte for
+ * each system call, too: seconds of a program that makes nothing else.
+ */
+const ROOM_ONE = 1 << 20;
+const ROOM_SEVERAL = 8 << 20;
 const HEADER = 16;
 const ENTRY = 16;
 const OWN_MOST = 1024;
@@ -34,11 +38,12 @@ export interface TapeRing {
   release(): void;
 }
 
-export const makeTapeRing = (): SharedArrayBuffer => new SharedArrayBuffer(HEADER + ROOM);
+export const makeTapeRing = (harts: number): SharedArrayBuffer => new SharedArrayBuffer(HEADER + (harts > 1 ? ROOM_SEVERAL : ROOM_ONE));
 
 export function openTapeRing(buffer: SharedArrayBuffer): TapeRing {
   const words = new Int32Array(buffer, 0, HEADER / 4);
   const room = new Uint8Array(buffer, HEADER);
+  const most = room.length;
   const own = new Uint8Array(OWN_MOST);
   const entry = new Uint8Array(ENTRY + OWN_MOST);
   const fields = new DataView(entry.buffer);
@@ -47,7 +52,7 @@ export function openTapeRing(buffer: SharedArrayBuffer): TapeRing {
     const head = Atomics.load(words, HEAD) >>> 0;
     const used = (head - Atomics.load(words, TAIL)) >>> 0;
     const size = ENTRY + ((bytes + 7) & ~7);
-    if (size > ROOM - used || Atomics.load(words, LOST) !== 0) {
+    if (size > most - used || Atomics.load(words, LOST) !== 0) {
       Atomics.store(words, LOST, 1);
       return;
     }
@@ -55,8 +60,8 @@ export function openTapeRing(buffer: SharedArrayBuffer): TapeRing {
     fields.setUint32(8, length, true);
     fields.setUint32(12, kind, true);
     entry.set(own.subarray(0, bytes), ENTRY);
-    const at = head % ROOM;
-    const first = Math.min(size, ROOM - at);
+    const at = head % most;
+    const first = Math.min(size, most - at);
     room.set(entry.subarray(0, first), at);
     room.set(entry.subarray(first, size), 0);
     Atomics.store(words, HEAD, (head + size) | 0);
@@ -70,8 +75,8 @@ export function openTapeRing(buffer: SharedArrayBuffer): TapeRing {
       const head = Atomics.load(words, HEAD) >>> 0;
       const tail = Atomics.load(words, TAIL) >>> 0;
       const taken = new Uint8Array((head - tail) >>> 0);
-      const at = tail % ROOM;
-      const first = Math.min(taken.length, ROOM - at);
+      const at = tail % most;
+      const first = Math.min(taken.length, most - at);
       taken.set(room.subarray(at, at + first), 0);
       taken.set(room.subarray(0, taken.length - first), first);
       Atomics.store(words, TAIL, head | 0);
