@@ -35,7 +35,10 @@ export function amount(bytes: number): string {
 }
 
 /** "2:05.3": times as this page shows them. */
-export const clock = (ms: number): string => `${Math.floor(ms / 60_000)}:${(ms / 1000 % 60).toFixed(1).padStart(4, "0")}`;
+export function clock(ms: number): string {
+  const tenths = Math.round(ms / 100);
+  return `${Math.floor(tenths / 600)}:${((tenths % 600) / 10).toFixed(1).padStart(4, "0")}`;
+}
 
 export type State = "starting" | "ready" | "failed" | "ended";
 

@@ -7,17 +7,23 @@ import { EbbError, ERROR_CODES, type Sdk } from "ebbtide";
 import { find, make, save, setState } from "./dom.js";
 
 const AGAIN = "Try again; if it happens again, please report it with the details.";
+/** What boot says of numbers: all that it gets from somebody else stands in the address. */
+const ADDRESS = {
+  title: "The address asks for what there is not.",
+  advice: "Check what follows “?” in the address, or open the page without it.",
+};
 
 /** Take the screen with an error that leaves no machine. */
 export function showFailure(error: unknown, again: () => void, sdk?: Sdk): void {
   const code = error instanceof EbbError ? error.code : "internal";
-  const { title = "The machine could not go on.", advice = AGAIN } = ERROR_CODES[code];
+  const asked = error instanceof RangeError && sdk === undefined;
+  const { title = "The machine could not go on.", advice = AGAIN } = asked ? ADDRESS : ERROR_CODES[code];
   const message = messageOf(error);
   setState("failed", "stopped");
   for (const id of ["boot", "terminal", "tabs", "files", "search", "notice"]) find(id).hidden = true;
   const screen = find("failure");
   screen.hidden = false;
-  screen.dataset["code"] = code;
+  screen.dataset["code"] = asked ? "arguments" : code;
   find("failure-title").textContent = title;
   find("failure-message").textContent = message;
   find("failure-advice").textContent = advice;
@@ -78,6 +84,11 @@ let expiry: ReturnType<typeof setTimeout> | undefined;
 export function notify(text: string): void {
   showNotice(text);
   expiry = setTimeout(hideNotice, NOTICE_MS);
+}
+
+/** Say what is under way, until there is something else to say. */
+export function say(text: string): void {
+  showNotice(text);
 }
 
 /** Say what failed; it stays until it is dismissed. */

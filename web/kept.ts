@@ -5,7 +5,7 @@
 
 import { KEPT_MOST, type RunInfo, type Sdk, type SnapshotInfo } from "ebbtide";
 import { amount, ask, clock, find, make, megabytes, save } from "./dom.js";
-import { notify, notifyError } from "./failure.js";
+import { hideNotice, notify, notifyError, say } from "./failure.js";
 
 export interface KeptHost {
   sdk(): Sdk | undefined;
@@ -95,7 +95,7 @@ export function makeKept(host: KeptHost): KeptPanel {
     open.dataset["key"] = `open ${id}`;
     open.onclick = entry.open;
     const act = (text: string, what: () => Promise<unknown>, key = text): HTMLButtonElement => {
-      const made = button(text, () => void what().then(show, (error: unknown) => notifyError(`${name} stays as it was.`, error)), { className: "plain" }, `${text} ${name}, ${entry.about}`);
+      const made = button(text, () => void what().catch((error: unknown) => notifyError(`${name} stays as it was.`, error)).then(show), { className: "plain" }, `${text} ${name}, ${entry.about}`);
       made.dataset["key"] = `${key} ${id}`;
       return made;
     };
@@ -120,7 +120,7 @@ export function makeKept(host: KeptHost): KeptPanel {
     const start = run.about["start"] as { snapshot?: string; terminals?: readonly { args: readonly string[] }[] } | undefined;
     const args = (run.about["args"] as readonly string[] | undefined) ?? [];
     const command = args.length > 0 ? args : (start?.terminals?.[0]?.args ?? []);
-    const until = run.ended ?? run.last;
+    const until = run.ended ?? run.last; // a tab that was closed noted no end
     const length = live ? "recording" : until === null ? "" : clock(until - run.started);
     const cut = !live && run.ended === null ? "cut short" : "";
     const from = start === undefined ? "" : start.snapshot === undefined ? "branch" : "from snapshot";
@@ -149,7 +149,7 @@ export function makeKept(host: KeptHost): KeptPanel {
       live: false,
       name: terminals[0]?.args.join(" ") || id.slice(0, 12),
       size: amount(one.bytes),
-      about: [date(one.created * 1000), String(one.about["image"] ?? "")].filter(Boolean).join(" · "),
+      about: [date(one.created), String(one.about["image"] ?? "")].filter(Boolean).join(" · "),
       file: `${id.slice(0, 12)}.ebbsnap`,
       hint: "Go on from it",
       open: () => host.goOn(id),
@@ -170,15 +170,22 @@ export function makeKept(host: KeptHost): KeptPanel {
     field.click();
   }
 
+  /** Show the run of a file; a snapshot is only listed, for the machine of now would end. */
   async function take(file: File): Promise<void> {
     const sdk = host.sdk();
     if (sdk === undefined) return;
     try {
-      const isSnapshot = (await file.slice(0, 4).text()) === "EBBS";
-      const id = await (isSnapshot ? sdk.snapshots : sdk.runs).import(file);
-      await show();
-      const key = `open ${id}`;
-      [...panel.querySelectorAll<HTMLElement>("[data-key]")].find(({ dataset }) => dataset["key"] === key)?.focus();
+      say(`${file.name} is being read.`);
+      if ((await file.slice(0, 4).text()) === "EBBS") {
+        const key = `open ${await sdk.snapshots.import(file)}`;
+        await show();
+        [...panel.querySelectorAll<HTMLElement>("[data-key]")].find(({ dataset }) => dataset["key"] === key)?.focus();
+      } else {
+        const id = await sdk.runs.import(file);
+        close();
+        host.openRun(id);
+      }
+      hideNotice();
     } catch (error) {
       notifyError(`${file.name} could not be opened.`, error);
     }

@@ -7,9 +7,10 @@
 import type { Sdk } from "ebbtide";
 
 const WAITS_MS = [1000, 4000, 15_000, 60_000] as const;
-const LEAST_NEW = (since: number): string[] => [
+/** Changed in the last so many ms: the machine's own clock may show another time than ours. */
+const LEAST_NEW = (ms: number): string[] => [
   "/", "-xdev", "(", "-path", "/usr/lib", "-o", "-path", "/usr/share", ")", "-prune",
-  "-o", "!", "-type", "d", "!", "-name", ".*_history", "-newerct", `@${since / 1000}`, "-print", "-quit",
+  "-o", "!", "-type", "d", "!", "-name", ".*_history", "-cmin", `-${(ms / 60_000).toFixed(4)}`, "-print", "-quit",
 ];
 
 const refuse = (event: BeforeUnloadEvent): void => event.preventDefault();
@@ -43,7 +44,7 @@ export function watchLeaving(): Leaving {
     if (dirty || wait === undefined) return;
     timer = setTimeout(async () => {
       const asked = machine;
-      const found = await asked?.run("find", LEAST_NEW(since)).catch(() => undefined);
+      const found = await asked?.run("find", LEAST_NEW(Date.now() - since)).catch(() => undefined);
       if (asked !== machine || dirty) return;
       if (found !== undefined && (found.stdout !== "" || found.exitCode === 127)) written();
       else look(round + 1);

@@ -19,7 +19,8 @@ const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u20
 export function readLink(): Link {
   const query = new URLSearchParams(location.search);
   const command = query.get("cmd")?.replace(CONTROL, "");
-  return { image: query.get("image") || "base", cwd: query.get("cwd") || undefined, command: command || undefined, harts: Number(query.get("harts")) || undefined, snapshot: query.get("snapshot") || undefined };
+  const harts = query.get("harts");
+  return { image: query.get("image") || "base", cwd: query.get("cwd") || undefined, command: command || undefined, harts: harts ? Number(harts) : undefined /* boot says what it may be */, snapshot: query.get("snapshot") || undefined };
 }
 
 function linkTo({ image, cwd, command, harts, snapshot }: Link): string {

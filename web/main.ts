@@ -168,7 +168,7 @@ async function openRun(run: () => Promise<string>): Promise<void> {
   rewinding?.close();
   try {
     const { openRewind } = await import("./rewind.js");
-    rewinding = await openRewind(sdk.runs, await run(), toTerminal, (from) => void goOn(from));
+    rewinding = await openRewind(sdk.runs, await run(), { left: toTerminal, mayEnd, goOn: (from) => void start(from) });
   } catch (error) {
     notifyError("The run could not be opened.", error);
   }
@@ -183,7 +183,7 @@ async function openKept(): Promise<void> {
     kept ??= makeKept({
       sdk: () => window.sdk,
       openRun: (id) => void openRun(async () => (id === window.sdk?.recording?.id ? thisRun() : id)),
-      goOn: (snapshot) => void goOn({ snapshot }),
+      goOn: (snapshot) => void goOn(snapshot),
       left: toTerminal,
     });
     find("files").hidden = true;
@@ -196,15 +196,19 @@ async function openKept(): Promise<void> {
 /** What a machine goes on from: a moment of a run, or a snapshot. */
 type From = Branched | { readonly snapshot: string };
 
-/** Leave the machine of now for one that goes on from elsewhere. */
-async function goOn(from: From): Promise<void> {
-  if (leaving.dirty) {
-    find("ask-title").textContent = "Go on from there?";
-    find("ask-text").textContent = "The machine of now ends, with its files and programs.";
-    find("ask-yes").textContent = "Go on from there";
-    if (!(await ask("ask"))) return toTerminal();
-  }
-  await start(from);
+/** Whether the machine of now may end for one that goes on from elsewhere: asks if something would be lost. */
+async function mayEnd(): Promise<boolean> {
+  if (!leaving.dirty) return true;
+  find("ask-title").textContent = "Go on from there?";
+  find("ask-text").textContent = "The machine of now ends, with its files and programs.";
+  find("ask-yes").textContent = "Go on from there";
+  return ask("ask");
+}
+
+/** Leave the machine of now for that of a snapshot. */
+async function goOn(snapshot: string): Promise<void> {
+  if (await mayEnd()) await start({ snapshot });
+  else toTerminal();
 }
 
 // ---- The machine ---------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@
 
 import { openScreen, type Branch, type Rewind, type RunEvent, type Runs, type Screen } from "ebbtide";
 import { clock, find, make, save } from "./dom.js";
-import { notifyError } from "./failure.js";
+import { hideNotice, notifyError, say } from "./failure.js";
 import { openLook, type LookPanel } from "./look.js";
 import { settings } from "./settings.js";
 
@@ -35,6 +35,14 @@ export interface Branched {
   readonly drawn: ReadonlyMap<number, string>;
 }
 
+export interface RewindHost {
+  /** The view has closed: who had the keyboard gets it back. */
+  left(): void;
+  /** Whether the machine of now may end; may ask. */
+  mayEnd(): Promise<boolean>;
+  goOn(from: Branched): void;
+}
+
 /** What no terminal has seen, for one: a line feed begins a line. */
 function withReturns(data: Uint8Array): Uint8Array {
   const made = new Uint8Array(data.length * 2);
@@ -46,8 +54,8 @@ function withReturns(data: Uint8Array): Uint8Array {
   return made.subarray(0, end);
 }
 
-/** Show a run until it is closed; `left` gives the keyboard back. */
-export async function openRewind(runs: Runs, id: string, left: () => void, branched: (from: Branched) => void): Promise<RewindView> {
+/** Show a run until it is closed. */
+export async function openRewind(runs: Runs, id: string, host: RewindHost): Promise<RewindView> {
   const section = find("rewind");
   const [slider, time] = [find<HTMLInputElement>("rewind-slider"), find<HTMLOutputElement>("rewind-time")];
   const [play, program] = [find<HTMLButtonElement>("rewind-play"), find<HTMLSelectElement>("rewind-program")];
@@ -59,7 +67,7 @@ export async function openRewind(runs: Runs, id: string, left: () => void, branc
   slider.value = slider.max = "0";
   time.textContent = "reading";
   slider.disabled = true;
-  slider.focus();
+  section.focus(); // for Esc
 
   const moments: Moment[] = [];
   let screen: Screen | null = null;
@@ -179,13 +187,17 @@ export async function openRewind(runs: Runs, id: string, left: () => void, branc
     playing = requestAnimationFrame(frame);
   }
 
-  /** What is shown, as a machine of its own. */
+  let branching = false;
+
+  /** What is shown, as a machine of its own. The question comes first, when nobody types at a terminal. */
   async function branch(): Promise<void> {
     pause();
     const shown = moments.slice(0, drawn);
     const last = shown.at(-1);
-    if (rewind === null || last === undefined) return;
-    find<HTMLButtonElement>("rewind-branch").disabled = true;
+    if (branching || rewind === null || last === undefined) return;
+    if (!(await host.mayEnd()) || !open) return;
+    branching = true;
+    say(`A machine of ${clock(last.at)} is being made.`);
     try {
       const made = await rewind.branch(last.event.tick);
       const decoders = new Map<number, TextDecoder>();
@@ -197,11 +209,11 @@ export async function openRewind(runs: Runs, id: string, left: () => void, branc
         texts.set(event.pid, (texts.get(event.pid) ?? "") + decoder.decode(event.data, { stream: true }));
       }
       close();
-      branched({ branch: made, drawn: texts });
+      host.goOn({ branch: made, drawn: texts });
     } catch (error) {
-      notifyError("No machine could go on from here.", error);
+      if (open) notifyError("No machine could go on from here.", error);
     } finally {
-      find<HTMLButtonElement>("rewind-branch").disabled = false;
+      branching = false;
     }
   }
 
@@ -211,12 +223,13 @@ export async function openRewind(runs: Runs, id: string, left: () => void, branc
     if (!open) return;
     open = false;
     pause();
+    if (branching) hideNotice();
     look?.close();
     rewind?.close();
     screen?.dispose();
     section.hidden = true;
     find("terminal").hidden = false;
-    left();
+    host.left();
   }
 
   slider.oninput = () => {
@@ -253,19 +266,20 @@ export async function openRewind(runs: Runs, id: string, left: () => void, branc
       whole = part.whole;
       if (!whole && rewind.end > 0) time.textContent = `reading ${Math.floor((part.tick / rewind.end) * 100)} %`;
     }
-    const stride = Math.max(1, Math.round(total / STEPS));
-    slider.step = String(stride);
-    slider.max = String(Math.ceil(total / stride) * stride); // what is no whole step cannot be reached
-    slider.disabled = false;
-    if (open) {
+    if (!open) rewind.close(); // it has opened too late
+    else {
+      const stride = Math.max(1, Math.round(total / STEPS));
+      slider.step = String(stride);
+      slider.max = String(Math.ceil(total / stride) * stride); // what is no whole step cannot be reached
+      slider.disabled = false;
       section.dataset["state"] = "ready";
       look = openLook(runs, rewind, id, showTick);
       slider.focus();
       show(total);
     }
   } catch (error) {
+    if (open) notifyError("The run could not be replayed.", error);
     close();
-    notifyError("The run could not be replayed.", error);
   }
   return {
     get isOpen() {

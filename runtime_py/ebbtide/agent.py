@@ -11,7 +11,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 from .abi import Abi
 from .errors import EbbError
@@ -58,6 +58,13 @@ def refuse_forked() -> None:
         )
 
 
+class Living:
+    """What is in this process alone."""
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a machine, and what belongs to it, can be neither pickled nor copied")
+
+
 class Call:
     """An agent call under way."""
 
@@ -78,7 +85,7 @@ def _refuse(call: Call, error: Exception) -> None:
     call.future.exception()  # seen: of a read that nobody waits for any more, nobody need be told
 
 
-class Agent:
+class Agent(Living):
     """The client of agent calls for one machine; belongs to one event loop."""
 
     def __init__(self, abi: Abi, post: Callable[[bytes], None]) -> None:

@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import subprocess
 import threading
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Self, TypeVar
 
 from . import machine as asynchronous
-from .agent import refuse_forked
+from .agent import Living, refuse_forked
 from .errors import MachineClosed
 from .meant import refuse_unknown
 from .placement import Options
+from .process import INSTEAD, CompletedProcess
 
 T = TypeVar("T")
 
@@ -57,7 +57,7 @@ class _Loop:
         self.loop.close()
 
 
-class Blocking:
+class Blocking(Living):
     """Any object of the asynchronous API, its coroutine methods waiting instead."""
 
     def __init__(self, inner: Any, loop: _Loop) -> None:
@@ -134,15 +134,14 @@ def run(
     check: bool = False,
     env: Mapping[str, str] | None = None,
     cwd: str | None = None,
-    user: str | None = None,
+    user: str | int | None = None,
     text: bool = True,
     max_output: int | None = None,
     **options: Any,
-) -> subprocess.CompletedProcess[Any]:
-    """Boot a machine, run one program in it, return a `subprocess.CompletedProcess`.
+) -> CompletedProcess:
+    """Boot a machine, run one program in it, and return how it ended, as `Machine.run` does.
 
-    As `subprocess.run` does, `check` raises `subprocess.CalledProcessError`. Further options are
-    those of `Machine.boot`.
+    Further options are those of `Machine.boot`.
     """
     if isinstance(args, (str, bytes)):
         raise TypeError(
@@ -151,9 +150,13 @@ def run(
         )
     own = inspect.signature(run).parameters
     known = {*own, *(field.name for field in fields(Options)), "on_log", "placement"}
-    refuse_unknown("run", options, known - {"args", "options"})
+    instead = INSTEAD | {
+        "stdin": "input is what the program reads",
+        "encoding": "it is UTF-8; text=False gives bytes",
+    }
+    refuse_unknown("run", options, known - {"args", "options"}, instead)
     with Machine.boot(**options) as machine:
-        result = machine.run(
+        return machine.run(  # type: ignore[no-any-return]
             *args,
             stdin=input,
             timeout=timeout,
@@ -162,9 +165,5 @@ def run(
             user=user,
             encoding="utf-8" if text else "bytes",
             max_output=max_output,
+            check=check,
         )
-    code = -result.signal if result.signal else result.exit_code
-    completed = subprocess.CompletedProcess[Any](list(args), code, result.stdout, result.stderr)
-    if check:
-        completed.check_returncode()
-    return completed

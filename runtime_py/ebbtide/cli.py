@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import os
 import re
 import sys
@@ -60,6 +61,13 @@ def size(text: str) -> int:
         return size(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def room(text: str) -> int:
+    """Read a size that is not 0, which would be no limit."""
+    if not (found := size(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 512M or 1G")
+    return found
 
 
 def seconds(text: str) -> float:
@@ -376,7 +384,7 @@ def _add_run_options(run: argparse.ArgumentParser, but: Iterable[str] = ()) -> N
                      help="processes and threads at most; more is EAGAIN")  # fmt: skip
     add("--files", type=count, metavar="N",
                      help="open files of a process at most; more is EMFILE")  # fmt: skip
-    add("--disk", type=size, metavar="SIZE",
+    add("--disk", type=room, metavar="SIZE",
                      help="bytes to write to files at most, and so many in volumes; more is ENOSPC")  # fmt: skip
     add("--max-output", type=size, metavar="SIZE",
                      help="end it when it has written more (exit code 153)")  # fmt: skip
@@ -563,6 +571,23 @@ def _open_standard() -> None:
                           (2, "stderr", os.O_WRONLY)):  # fmt: skip
         if getattr(sys, name) is None and os.open(os.devnull, how) == fd:
             setattr(sys, name, os.fdopen(fd, "w" if fd else "r", closefd=False))
+    if (plain := sys.__stderr__) and sys.stderr is plain:
+        sys.stderr = io.TextIOWrapper(
+            io.BufferedWriter(_Said(2, "w", closefd=False)),
+            plain.encoding,
+            "backslashreplace",
+            line_buffering=True,
+        )
+
+
+class _Said(io.FileIO):
+    """Standard error: what cannot be said changes nothing, least of all how a program has ended."""
+
+    def write(self, data: Any, /) -> int:
+        written = None
+        with contextlib.suppress(OSError):
+            written = super().write(data)
+        return memoryview(data).nbytes if written is None else written
 
 
 def _command(words: list[str]) -> int:

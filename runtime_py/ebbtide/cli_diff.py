@@ -18,13 +18,14 @@ from itertools import zip_longest
 
 from .abi import Abi
 from .cli_output import progress
-from .cli_rewind import booted, open_replay
+from .cli_rewind import booted, cut, open_replay
 from .cli_runs import moment
 from .recording import END, EVENT, META, OUTPUT, Written
 from .rewind.check import first_difference
 from .rewind.output import AgentCall, Chunk, agent_call
 from .rewind.replay import started_from
 from .rewind.store import Run, RunStore
+from .rewind.writer import writer_of
 from .wasmtime_kernel import KernelModule
 
 _NOT_INPUT = {META, OUTPUT, END}  # they may differ where the machines do not
@@ -63,12 +64,20 @@ def run(store: RunStore, options: argparse.Namespace) -> int:
         print("both were told the same")
     print("(passed over: wall clock, random seed, and at which ticks events came)")
     sys.stdout.flush()
+    for run in (one, other):
+        if run.going:
+            cut(run)
     outputs = [_output(run) for run in (one, other)]
     differ = False
     for name in sorted({*outputs[0], *outputs[1]}):
-        sides = [one.get(name, _Stream()) for one in outputs]
-        differ |= sides[0].data != sides[1].data
+        sides = [side.get(name, _Stream()) for side in outputs]
         print(f"{name}: {_bytes_differ(*sides)}")
+        if (at := sides[0].parts_from(sides[1])) is not None:
+            differ = True
+            sys.stdout.flush()
+            for run, side in zip((one, other), sides, strict=True):
+                if said := _writer(run, name, side, at):
+                    print(f"{run.id}: {said}")
     return int(bool(parting) or differ or one.kernel != other.kernel)
 
 
@@ -231,13 +240,13 @@ class _Stream:
         shorter = min(len(a), len(b))
         return next((at for at in range(shorter) if a[at] != b[at]), shorter)
 
-    def tick(self, at: int) -> str:
-        """Say when a byte came."""
+    def tick(self, at: int) -> int | None:
+        """Return when a byte came; None: it ends before."""
         for tick, data in self.pieces:
             if at < len(data):
-                return f"tick {tick}"
+                return tick
             at -= len(data)
-        return "its end"
+        return None
 
 
 def _output(run: Run) -> dict[str, _Stream]:
@@ -262,7 +271,20 @@ def _bytes_differ(one: _Stream, other: _Stream) -> str:
     before = one.data[:at]
     line, begin = before.count(b"\n") + 1, before.rfind(b"\n") + 1
     lines = [side.data[begin:].partition(b"\n")[0][:200] for side in (one, other)]
-    return (
-        f"differs at byte {at}, line {line}: {lines[0]!r} at {one.tick(at)}, "
-        f"and {lines[1]!r} at {other.tick(at)}"
-    )
+    ticks = [
+        f"tick {tick}" if (tick := side.tick(at)) is not None else "its end"
+        for side in (one, other)
+    ]
+    return f"differs at byte {at}, line {line}: {lines[0]!r} at {ticks[0]}, and {lines[1]!r} at {ticks[1]}"
+
+
+def _writer(run: Run, name: str, stream: _Stream, at: int) -> str:
+    """Say who put out a byte of a stream, if that is seen."""
+    if (tick := stream.tick(at)) is None:
+        return ""
+    replay = open_replay(run, once=True)
+    try:
+        with progress(f"looking for who wrote it in {run.id[:8]}", replay):
+            return writer_of(replay, stream.data, at, tick, tty=name == "tty")
+    finally:
+        replay.close()

@@ -160,7 +160,8 @@ def _print(found: dict[str, Any]) -> None:
     mirror = found["mirror"]
     print(f"{'mirror':10} {' '.join(mirror['urls']) or 'none'} (from {mirror['from']})")
     runs = found["runs"]
-    taken = {"runs": f"{runs['count']} runs, {runs['bytes'] / 1e6:.1f} MB; "}
+    count = f"{runs['count']} run{'s' * (runs['count'] != 1)}"
+    taken = {"runs": f"{count}, {runs['bytes'] / 1e6:.1f} MB; "}
     for row in found["folders"]:
         free = f"{row['free'] / 1e9:.1f} GB free"
         print(f"{row['use']:10} {row['path']} ({taken.get(row['use'], '')}{free})")

@@ -12,6 +12,7 @@ import contextlib
 import os
 import shutil
 import signal
+import sqlite3
 import sys
 import tempfile
 import time
@@ -61,6 +62,9 @@ def run(options: argparse.Namespace, words: list[str]) -> int:
             if isinstance(error, BrokenPipeError):
                 raise
             print(f"ebb: {trouble(error)}", file=sys.stderr)
+            return EXIT_FAILED
+        except sqlite3.Error as error:
+            print(f"ebb: the runs in {assets.runs_folder()}: {error}", file=sys.stderr)
             return EXIT_FAILED
         except KeyboardInterrupt:
             return 128 + 2

@@ -1,6 +1,7 @@
 """The commands about recorded runs; here `ebb replay` and `ebb logs`, the others in modules of their own.
 
-Exit codes: 0 fine, 3 a tape or an object is damaged, 4 the replay diverged, 5 the tape was cut short.
+Exit codes: 0 fine (a run may still go on), 3 a tape or an object is damaged, 4 the replay diverged, 5 the
+tape was cut short.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from .rewind.moment import Moment
 from .rewind.output import Chunk
 from .rewind.replay import Replay
 from .rewind.stage import Pages
-from .rewind.store import Run, RunStore
+from .rewind.store import Run, RunBusy, RunStore
 from .rewind.tape import TapeDamaged
 from .rewind.wasmtime_stage import WasmtimeStage
 from .wasmtime_jit import Compiler
@@ -60,11 +61,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def open_replay(run: Run, *, jit: bool = True, once: bool = False) -> Replay:
-    """Make a replay of a run at its beginning; raises RunRedacted if it lacks what that takes. `once`: it
-    only goes on, so it needs no checkpoints.
+    """Make a replay of a run at its beginning; raises RunRedacted or RunBusy if it lacks what that takes.
+    `once`: it only goes on, so it needs no checkpoints.
     """
     if run.about.get("redacted"):
         raise RunRedacted(f"run {run.id} was exported with --redact; such a run no longer replays")
+    if run.going and not booted(run):
+        raise RunBusy(f"run {run.id} has only just begun; nothing of it is written yet")
     kernel = KernelModule(run.kernel)
     # No kept code: a compiler's records lie in one memory, and a replay goes through several.
     compiler = Compiler(kernel, threshold=JIT_THRESHOLD) if jit else None
@@ -92,17 +95,20 @@ def _replay(store: RunStore, options: argparse.Namespace) -> int:
         if not options.quiet:
             replay.on_chunk = write
         if options.goto is not None:
-            replay.seek(place(replay, options.goto))
+            replay.seek(place(run, replay, options.goto))
             return 0
         replay.run()
     return cut(run)
 
 
-def place(replay: Replay, when: Moment) -> int:
+def place(run: Run, replay: Replay, when: Moment) -> int:
     """Return the tick of a moment; says so if the run has ended before."""
     tick = replay.place(when)
     if tick > replay.end or (when.now_ns is not None and tick == replay.end):
-        print(f"ebb: the run ends before that, at tick {replay.end}", file=sys.stderr)
+        if run.going:
+            cut(run)
+        else:
+            print(f"ebb: the run ends before that, at tick {replay.end}", file=sys.stderr)
     return min(tick, replay.end)
 
 
@@ -116,6 +122,8 @@ def _gdb(store: RunStore, options: argparse.Namespace) -> int:
 
     run = store.open(options.run)
     replay = open_replay(run)
+    if run.going:
+        cut(run)
     try:
         return serve(options, store, run, replay)
     finally:
@@ -137,13 +145,17 @@ def _core(store: RunStore, options: argparse.Namespace) -> int:
 
 
 def cut(run: Run) -> int:
-    """Return the exit code of a run that was gone through, and say if it was cut short."""
+    """Return the exit code of a run that was gone through, and say if it is not whole."""
     if run.end is not None:
         return 0
-    if run.row and run.row.state == "running":
-        print("ebb: it is still being recorded; this is what there is so far", file=sys.stderr)
-        return EXIT_CUT
-    why = run.reader.cut or "the recording was killed, or could write no more"
+    if run.going:
+        tick = run.entries[-1].tick if run.entries else 0
+        print(
+            f"ebb: run {run.id} is still being recorded; this is what there is so far, up to tick {tick}",
+            file=sys.stderr,
+        )
+        return 0  # nothing is wrong with it
+    why = run.why_cut or "the recording was killed, or could write no more"
     if run.row and run.row.ended is not None:  # it was whole when it ended
         why = (
             f"the tape had {run.row.bytes} bytes when the run ended, and has {len(run.reader.data)}"
@@ -158,9 +170,9 @@ def cut(run: Run) -> int:
 
 
 def _write(chunk: Chunk) -> None:
-    stream = sys.stderr if chunk.stream == "stderr" else sys.stdout
-    stream.buffer.write(chunk.data)
-    stream.flush()
+    sys.stdout.flush()
+    with open(2 if chunk.stream == "stderr" else 1, "wb", closefd=False) as file:
+        file.write(chunk.data)
 
 
 def _runs(store: RunStore, options: argparse.Namespace) -> int:

@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 
 from . import assets, linux
 from .chaos import chosen
-from .cli_output import LOST, let_go, need_folder, trouble
+from .cli_output import LOST, need_folder, trouble
 from .cli_terminal import Screen, printable, raw, window
 from .errors import EbbError, JitDiffers, MachinePanic
 from .events import Log
@@ -231,10 +231,7 @@ def _log(record: Log, *, everything: bool) -> None:
     if sys.stderr.isatty():
         lines = printable(lines)
     end = "\r\n" if sys.stderr.isatty() else "\n"  # the terminal may be raw
-    try:
-        print(lines if record.level == "STRACE" else f"ebb: {lines}", file=sys.stderr, end=end)
-    except BrokenPipeError:  # nobody reads on; the program does not know of it
-        let_go(sys.stderr)
+    print(lines if record.level == "STRACE" else f"ebb: {lines}", file=sys.stderr, end=end)
 
 
 async def _attached(process: Process, options: argparse.Namespace) -> tuple[int, list[str]]:

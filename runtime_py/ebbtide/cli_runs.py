@@ -103,11 +103,11 @@ def describe(run: Run, abi: Abi, checkpoints: int = 0, kept: int = 0) -> dict[st
         objects[name] += beside
     about, leaves = run.about, run.reader.leaves
     shown = run.row.about if run.row else about
-    state = "ended" if run.end else "running" if run.row and run.row.state == "running" else "cut"
+    state = "ended" if run.end else "running" if run.going else "cut"
     return {
         "id": run.id,
         "command": command(shown),
-        "state": state + (f": {run.reader.cut}" if run.reader.cut and state == "cut" else ""),
+        "state": state + (f": {run.why_cut}" if run.why_cut and state == "cut" else ""),
         "exit_code": run.row.exit_code if run.row else None,
         "started": moment(about["started"]) if "started" in about else None,
         "pinned": bool(run.row and run.row.pinned),
@@ -180,6 +180,8 @@ def bundle_run(run: Run, file: IO[bytes], *, redacted: bool = False) -> None:
         tape, objects = redact(run, _abi(run))
         signatures = ()
         info["redacted"] = True
+    if run.early or run.going:
+        info["early"] = True
     write_bundle(file, info, run.kernel.read_bytes(), tape, objects.values(), signatures)
 
 
@@ -187,7 +189,7 @@ def _export(store: RunStore, options: argparse.Namespace) -> int:
     run = store.open(options.run)
     with new_file(options.file, over=options.force) as file:
         bundle_run(run, file, redacted=options.redact)
-    if run.row and run.row.state == "running":
+    if run.going:
         print(f"ebb: {options.file} has what was recorded so far; the run goes on", file=sys.stderr)
     if options.redact:
         print(f"ebb: {options.file} is redacted; it no longer replays", file=sys.stderr)

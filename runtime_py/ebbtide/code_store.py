@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MAGIC = b"ebb code 1\n"
-BYTES_MOST = 200 << 20  # of all packs; what was not used for longest goes first
-RECORDS_MOST = 4 << 20  # that a machine is told of: its private memory is small
+BYTES_MOST = 600 << 20  # of all packs; what was not used for longest goes first
+RECORDS_MOST = 16 << 20  # that a machine is told of, in its private memory
 MODULES_MOST = 4096
 PACKS_MOST = 16  # more small ones become one
 SMALL = 16 << 20
@@ -80,6 +80,7 @@ def _write(folder: Path, modules: Iterable[tuple[bytes, bytes]]) -> None:
             file.write(head)
             for code in codes:
                 file.write(code)
+            file.flush()
         except OSError:
             os.unlink(file.name)
             raise

@@ -12,8 +12,8 @@ import posixpath
 import stat as modes
 import struct
 import tarfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -158,7 +158,8 @@ class FileSystem:
 
     async def link(self, target: str, path: str) -> None:
         """Make a hard link at `path`."""
-        await self._call("linkat", linux.AT_FDCWD, target, linux.AT_FDCWD, path, 0)
+        with _of_both(target, path):
+            await self._call("linkat", linux.AT_FDCWD, target, linux.AT_FDCWD, path, 0)
 
     async def unlink(self, path: str) -> None:
         """Remove a file."""
@@ -179,7 +180,8 @@ class FileSystem:
 
     async def rename(self, path: str, to: str) -> None:
         """Rename a file, replacing `to`."""
-        await self._call("renameat2", linux.AT_FDCWD, path, linux.AT_FDCWD, to, 0)
+        with _of_both(path, to):
+            await self._call("renameat2", linux.AT_FDCWD, path, linux.AT_FDCWD, to, 0)
 
     async def chmod(self, path: str, mode: int) -> None:
         """Change a file's permissions."""
@@ -330,8 +332,21 @@ class FileSystem:
         )
         try:
             yield ended.result
+        except OSError as error:
+            error.filename = error.filename or path
+            raise
         finally:
             self._agent.close_later(ended.result)
+
+
+@contextmanager
+def _of_both(path: str, to: str) -> Iterator[None]:
+    """Have an error name both paths, as Python's own do."""
+    try:
+        yield
+    except OSError as error:
+        error.filename, error.filename2 = path, to
+        raise
 
 
 async def _together(work: Callable[[T], Awaitable[R]], items: Iterable[T]) -> list[R]:

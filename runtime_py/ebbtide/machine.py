@@ -16,7 +16,7 @@ from typing import Any, Self
 from weakref import WeakValueDictionary
 
 from . import http, linux
-from .agent import Agent, refuse_forked
+from .agent import Agent, Living, refuse_forked
 from .chaos import chaos_from, chosen
 from .errors import EbbError, MachineClosed, UserUnknown
 from .events import CallEnded, Events, Log, Notice
@@ -25,9 +25,9 @@ from .meant import keywords, refuse_unknown
 from .owner_role import ROOT, OwnerRole, Process, User, environment
 from .placement import MEMORY, Options, Placement, SnapshotPlacement, check_env
 from .policy import limits_from, policy_from, seconds, size
-from .process import MAX_OUTPUT, CompletedProcess, complete, end
+from .process import INSTEAD, MAX_OUTPUT, CompletedProcess, complete, end
 from .stats import Stats
-from .stream import Descriptor, SocketStream
+from .stream import Descriptor, SocketStream, window_size
 
 SKIPPED = 1 << 20  # ids of agent calls between a run's and those of a machine that branched from it
 SESSIONS_KEPT = 4096  # of the guest's own, that have met a limit
@@ -40,7 +40,7 @@ def _snapshots(placement: Placement) -> SnapshotPlacement:
     return placement
 
 
-class Machine(http.Client):
+class Machine(Living, http.Client):
     """One machine; made by `Machine.boot`."""
 
     def __init__(self, placement: Placement, options: Options) -> None:
@@ -159,7 +159,10 @@ class Machine(http.Client):
 
     # ---- Programs --------------------------------------------------------------------------------
 
-    @keywords
+    @keywords(INSTEAD | {
+        "input": "stdin is what the program reads",
+        "text": "encoding is 'utf-8', or 'bytes' for bytes",
+    })  # fmt: skip
     async def run(
         self,
         *args: str,
@@ -167,7 +170,7 @@ class Machine(http.Client):
         cwd: str | None = None,
         stdin: bytes | str | None = None,
         timeout: float | None = None,
-        user: str | None = None,
+        user: str | int | None = None,
         encoding: str | None = "utf-8",
         max_output: int | None = None,
         check: bool = False,
@@ -182,6 +185,8 @@ class Machine(http.Client):
         limits = self.options.limits
         most = limits.max_output or MAX_OUTPUT
         encoding = encoding or "bytes"
+        if not isinstance(stdin, (str, bytes, bytearray, memoryview, type(None))):
+            raise TypeError(f"what the program reads is text or bytes, not {stdin!r}")
         data = stdin.encode() if isinstance(stdin, str) else stdin
         try:
             process = await self._spawn(args, env, cwd, user, stdin=data is not None)
@@ -199,16 +204,16 @@ class Machine(http.Client):
                 abort=abort,
             )
         if check:
-            completed.check_returncode()
+            completed.check()
         return completed
 
-    @keywords
+    @keywords()
     async def spawn(
         self,
         *args: str,
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
-        user: str | None = None,
+        user: str | int | None = None,
         pty: tuple[int, int] | None = None,
         stdin: bool = True,
         stderr_to_stdout: bool = False,
@@ -234,7 +239,7 @@ class Machine(http.Client):
         args: tuple[str, ...],
         env: Mapping[str, str] | None,
         cwd: str | None,
-        user: str | None,
+        user: str | int | None,
         stdin: bool,
         pty: tuple[int, int] | None = None,
         stderr_to_stdout: bool = False,
@@ -244,15 +249,16 @@ class Machine(http.Client):
         if not all(isinstance(word, (str, bytes)) for word in args):
             raise TypeError(f"a program is named by words, as in run('ls', '-l'), not {args!r}")
         check_env(env or {})
-        who = await self.user(user or self.options.user)
+        size = None if pty is None else window_size(pty)
+        who = await self.user(self.options.user if user is None else user)
         try:
             process = await self.owner.spawn(
                 args,
-                env=environment(who, pty is not None, self.options.env, env),
+                env=environment(who, size is not None, self.options.env, env),
                 cwd=cwd or "/",
                 user=who,
                 stdin=stdin,
-                pty=pty,
+                pty=size,
                 stderr_to_stdout=stderr_to_stdout,
             )
         except OSError as error:
@@ -277,6 +283,8 @@ class Machine(http.Client):
                 return 127, f"ebb: {name}: no such file or directory"
             hint = await self.placement.hint(name)
             where = f" (it is in image {hint})" if hint else ""
+            if " " in name:
+                where = "; a program and its arguments are words of their own"
             return 127, f"ebb: {name}: command not found{where}"
         return 126, f"ebb: {name}: {(error.strerror or str(error)).lower()}"
 
@@ -289,8 +297,9 @@ class Machine(http.Client):
             return CompletedProcess(args, code, None, b"", message.encode())
         return CompletedProcess(args, code, None, "", message)
 
-    async def user(self, name: str) -> User:
+    async def user(self, name: str | int) -> User:
         """Look a user up in the guest's /etc/passwd, by name or number."""
+        name = str(name)
         if name not in self._users:
             for line in (await self.fs.read_text("/etc/passwd")).splitlines():
                 fields = line.split(":")

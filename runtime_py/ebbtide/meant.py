@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -22,26 +23,37 @@ def meant(word: str, known: Iterable[str]) -> str:
     return f"did you mean {near[0]}?" if near else ""
 
 
-def refuse_unknown(function: str, given: Mapping[str, Any], known: Iterable[str]) -> None:
-    """Raise a TypeError that names the function and the first option it does not have."""
+def refuse_unknown(
+    function: str,
+    given: Mapping[str, Any],
+    known: Iterable[str],
+    instead: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Raise a TypeError that names the function and the first option it does not have; `instead` says of
+    some what to do.
+    """
     names = sorted(known)
     for name in given:
         if name not in names:
-            hint = meant(name, names) or f"it takes {', '.join(names)}"
+            hint = instead.get(name) or meant(name, names) or f"it takes {', '.join(names)}"
             raise TypeError(f"{function}() has no option {name!r}; {hint}")
 
 
 def keywords(
-    function: Callable[P, Coroutine[Any, Any, T]],
-) -> Callable[P, Coroutine[Any, Any, T]]:
+    instead: Mapping[str, str] = MappingProxyType({}),
+) -> Callable[[Callable[P, Coroutine[Any, Any, T]]], Callable[P, Coroutine[Any, Any, T]]]:
     """Let a coroutine function refuse unknown keywords as `refuse_unknown` does."""
-    kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    parameters = inspect.signature(function).parameters.values()
-    names = [item.name for item in parameters if item.kind in kinds and item.name != "self"]
 
-    @functools.wraps(function)
-    async def checked(*args: P.args, **options: P.kwargs) -> T:
-        refuse_unknown(function.__qualname__, options, names)
-        return await function(*args, **options)
+    def of(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+        kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        parameters = inspect.signature(function).parameters.values()
+        names = [item.name for item in parameters if item.kind in kinds and item.name != "self"]
 
-    return checked
+        @functools.wraps(function)
+        async def checked(*args: P.args, **options: P.kwargs) -> T:
+            refuse_unknown(function.__qualname__, options, names, instead)
+            return await function(*args, **options)
+
+        return checked
+
+    return of

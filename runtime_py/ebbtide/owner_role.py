@@ -12,8 +12,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from . import linux
-from .agent import Agent, Ended, Out, path_bytes
-from .stream import ByteReader, ByteWriter, Descriptor, Pty
+from .agent import Agent, Ended, Living, Out, path_bytes
+from .stream import (
+    NO_TERMINAL,
+    NOT_ASKED,
+    ON_TERMINAL,
+    ByteReader,
+    ByteWriter,
+    Descriptor,
+    NoStream,
+    Pty,
+)
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 TERM = "xterm-256color"
@@ -50,7 +59,7 @@ class Exit:
     signal: int | None
 
 
-class Process:
+class Process(Living):
     """A guest process that the host has spawned."""
 
     def __init__(
@@ -65,10 +74,11 @@ class Process:
     ) -> None:
         self.pid = pid
         self.args = args
-        self.stdin = stdin
-        self.stdout = stdout
-        self.stderr = stderr
-        self.pty = pty
+        none = NoStream(ON_TERMINAL if pty else NOT_ASKED)
+        self.stdin = stdin or none
+        self.stdout = stdout or none
+        self.stderr = stderr or none
+        self.pty = pty or NoStream(NO_TERMINAL)
         self.limit: str | None = None  # which of the machine's limits it met
         self._agent = agent
         self._exit: asyncio.Task[Exit] = asyncio.ensure_future(self._reap())
@@ -105,7 +115,7 @@ class Process:
     async def close(self) -> None:
         """Close the host's ends of its streams."""
         for stream in (self.stdin, self.stdout, self.stderr, self.pty):
-            if stream is not None:
+            if stream:
                 await stream.close()
 
 

@@ -74,7 +74,7 @@ class Options:
     cpus: int | None = None
     memory: int = MEMORY
     env: Mapping[str, str] = field(default_factory=dict)
-    user: str = "root"
+    user: str | int = "root"
     limits: Limits = field(default_factory=Limits)
     record: bool | Recorder = False  # into the store of runs, or into something of the caller's
     about: Mapping[str, Any] = field(default_factory=dict)  # goes to the tape's first entry
@@ -102,6 +102,8 @@ class Options:
         if self.jit not in JIT_MODES:
             raise ValueError(f"jit is on, off or verify, not {self.jit!r}")
         check_env(self.env)
+        if type(self.record) is not bool and not hasattr(self.record, "append"):
+            raise TypeError(f"record is True or False, not {self.record!r}")
         if self.seed is not None and type(self.seed) is not bytes:
             raise TypeError(f"seed is a whole number, not {self.seed!r}")
         memory = min(self.memory, self.limits.memory or self.memory)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 from . import linux
 from .errors import (
@@ -21,16 +21,25 @@ from .errors import (
     ProcessTimeout,
 )
 from .owner_role import Exit, Process
-from .stream import ByteReader, ByteWriter
+from .stream import ByteReader, ByteWriter, NoStream
 
 MAX_OUTPUT = 64 << 20
 GRACE_S = 2.0  # from TERM to KILL
 Output: TypeAlias = str | bytes
+_CAPTURED = "all that the program writes is in stdout and stderr of what this returns"
+# What `subprocess.run` can be given, and what does that here.
+INSTEAD = {
+    "capture_output": _CAPTURED,
+    "stdout": _CAPTURED,
+    "stderr": _CAPTURED,
+    "shell": "a shell is a program like others: 'sh', '-c', '…'",
+    "executable": "the first word names the program",
+}
 
 
 @dataclass(frozen=True)
 class CompletedProcess:
-    """A program that has ended."""
+    """A program that has ended; death by a signal is exit code 128 + signal."""
 
     args: tuple[str, ...]
     exit_code: int
@@ -39,7 +48,12 @@ class CompletedProcess:
     stderr: Output
     limit: str | None = None  # of the machine's, that it met: memory, pids or disk
 
-    def check_returncode(self) -> None:
+    def __getattr__(self, name: str) -> NoReturn:
+        wanted = {"returncode": "exit_code", "check_returncode": "check"}.get(name)
+        hint = f"; here it is {wanted}" if wanted else ""
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}")
+
+    def check(self) -> None:
         """Raise CommandFailed if the exit code is not 0."""
         if self.exit_code:
             how = (
@@ -66,9 +80,9 @@ class Collector:
         self._chunks: tuple[list[bytes], list[bytes]] = ([], [])
         self.full = asyncio.Event()
 
-    async def collect(self, reader: ByteReader | None, which: int) -> None:
+    async def collect(self, reader: ByteReader | NoStream, which: int) -> None:
         """Read a stream to its end, or until there is too much."""
-        if reader is None:
+        if not reader:
             return
         async for chunk in reader:
             self._chunks[which].append(chunk[: max(0, self._left)])
@@ -83,8 +97,8 @@ class Collector:
         return data if self._encoding == "bytes" else data.decode(self._encoding, "replace")
 
 
-async def _feed(writer: ByteWriter | None, data: bytes) -> None:
-    if writer is not None:
+async def _feed(writer: ByteWriter | NoStream, data: bytes) -> None:
+    if writer:
         with contextlib.suppress(BrokenPipeError):
             await writer.write(data)
         await writer.close()

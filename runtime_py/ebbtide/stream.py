@@ -10,6 +10,7 @@ import asyncio
 import errno
 import struct
 from collections.abc import AsyncIterator
+from typing import Literal, NoReturn
 
 from . import linux
 from .agent import Agent, Call, Out
@@ -161,6 +162,37 @@ class ByteWriter:
         await self._descriptor.close()
 
 
+NO_TERMINAL = "the program runs on no terminal: spawn it with pty=(rows, cols)"
+ON_TERMINAL = "the program runs on a terminal: use pty"
+NOT_ASKED = "the program was spawned without this stream"
+
+
+class NoStream:
+    """Stands for a stream that a process does not have: it is false, and using it says why."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+
+    def __bool__(self) -> Literal[False]:
+        return False
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(vars(self).get("why", name))
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        raise TypeError(self.why)
+
+
+def window_size(size: object) -> tuple[int, int]:
+    """Return rows and columns of a terminal; raises ValueError if it cannot have that size."""
+    match size:
+        case (int(rows), int(cols)) if 0 <= rows < 1 << 16 and 0 <= cols < 1 << 16:
+            return rows, cols
+    raise ValueError(
+        f"a terminal's size is rows and columns, such as (24, 80), at most 65535, not {size!r}"
+    )
+
+
 class Pty:
     """The master of a terminal."""
 
@@ -192,7 +224,7 @@ class Pty:
 
     async def resize(self, rows: int, cols: int) -> None:
         """Change the window's size; the foreground job gets SIGWINCH."""
-        size = struct.pack("<4H", rows, cols, 0, 0)
+        size = struct.pack("<4H", *window_size((rows, cols)), 0, 0)
         await self._descriptor.agent.call("ioctl", self._descriptor.fd, linux.TIOCSWINSZ, size)
 
     async def stop_waiting(self) -> None:

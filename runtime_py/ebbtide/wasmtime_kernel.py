@@ -160,9 +160,11 @@ class KernelModule:
         module = wasmtime.Module(self.engine, code)
         with contextlib.suppress(OSError):  # a cache that cannot be written only costs time
             cached.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=cached.parent, delete=False) as file:
-                file.write(module.serialize())
-            os.replace(file.name, cached)
+            with tempfile.TemporaryDirectory(
+                dir=cached.parent
+            ) as folder:  # goes if the disk is full
+                (made := Path(folder, name)).write_bytes(module.serialize())
+                os.replace(made, cached)
         return module
 
     def _read_abi(self) -> Abi:

@@ -211,6 +211,15 @@ class WasmtimeHostPort(HostPort):
         """Ask for a record of what a hart's task does; only between its steps."""
         self._instance.call("k_sample", hart)
 
+    def cpu_ns(self, pid: int) -> int | None:
+        """Return the processor time of a process; None if there is none, or the kernel cannot say."""
+        layout = self.abi.structs.get("debug_status")
+        at = self._instance.call("k_debug_status", pid) if layout else 0
+        if not layout or not at:
+            return None
+        words = layout.integers(self.read(at, layout.size))
+        return words["utime"] + words["stime"]
+
     def injected(self) -> dict[str, int]:
         """Return how often each kind of chaos has struck; empty if there is none."""
         if not (address := self._instance.call("k_chaos")):

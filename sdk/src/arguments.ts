@@ -44,6 +44,25 @@ export function checkOneOf(name: string, value: unknown, known: readonly string[
   if (!known.includes(value)) throw new RangeError(`${name} must be one of ${known.join(", ")}; got ${shown(value)}`);
 }
 
+/** Whether an encoding asks for text, and not for bytes. */
+export function wantsText(encoding: unknown): boolean {
+  if (encoding === "bytes") return false;
+  if (encoding === "utf8" || encoding === "utf-8") return true;
+  throw new TypeError(`encoding must be "utf8", "utf-8" or "bytes"; got ${shown(encoding)}`);
+}
+
+/** A file that somebody gives; it may be another frame's. */
+export function checkBlob(value: unknown): asserts value is Blob {
+  if (typeof (value as Partial<Blob> | null | undefined)?.arrayBuffer === "function") return;
+  throw new TypeError(`a file must be a Blob, such as a File; got ${shown(value)}`);
+}
+
+/** An AbortSignal may be another frame's. */
+export function checkAbortSignal(value: unknown): void {
+  if (value === undefined || value === null || Object.prototype.toString.call(value) === "[object AbortSignal]") return;
+  throw new TypeError(`signal must be an AbortSignal; got ${shown(value)}`);
+}
+
 /** A command's words: `run(["ls", "-l"])` and `run("ls", "-l")` are the usual mistakes. */
 export function wordsOf(command: unknown, args: unknown): string[] {
   if (typeof command !== "string") throw new TypeError(`a command is a string, and its arguments follow in an array, as in run("ls", ["-l"]); got ${shown(command)}`);
@@ -51,7 +70,8 @@ export function wordsOf(command: unknown, args: unknown): string[] {
   return [command, ...(args as string[])];
 }
 
-function shown(value: unknown): string {
+/** A value, as a message shows it. */
+export function shown(value: unknown): string {
   if (value === null || value === undefined || typeof value === "number" || typeof value === "bigint") return String(value);
   if (typeof value === "function" || typeof value === "symbol") return `a ${typeof value}`;
   try {

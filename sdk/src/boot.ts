@@ -94,7 +94,7 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
   const onProgress = options.onProgress ?? (() => undefined);
   const limits = options.limits ?? {};
   refuseUnknown("limits", limits, LIMITS);
-  const asked = Math.min(parseSize(options.memory ?? "1G"), parseSize(limits.memory ?? Infinity));
+  const asked = Math.min(parseSize(options.memory ?? "1G"), parseSize(limits.memory ?? Infinity, Infinity));
   const { memory, ramBytes } = branch ?? reserveMemory(asked);
   if (!branch && ramBytes < asked) {
     options.onLog?.({

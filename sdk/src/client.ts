@@ -4,7 +4,7 @@
  */
 
 import { checkArguments } from "./arguments.js";
-import { errorFrom, type EbbError } from "./errors.js";
+import { errorFrom, RunError, type EbbError } from "./errors.js";
 import type { Data, End, FromKernel, Id, Method, Methods, Request, ToKernel } from "./messages.js";
 
 /** What takes the messages of one stream. */
@@ -15,6 +15,7 @@ export interface StreamSink {
 }
 
 export interface Client {
+  /** Once `signal` is aborted and the request has ended for that, it rejects with the signal's reason. */
   request<M extends Method>(
     method: M,
     params: Methods[M]["params"],
@@ -67,14 +68,17 @@ export function connectClient(worker: Worker): Client {
       } catch (error) {
         return Promise.reject(error as Error);
       }
-      const id = next++;
       const { signal } = options;
+      if (signal?.aborted) return Promise.reject(signal.reason as Error);
+      const id = next++;
       const cancel = (): void => send({ type: "cancel", id });
       const promise = new Promise<unknown>((resolve, reject) => waiting.set(id, { resolve, reject }));
       send({ type: "request", id, method, params } as Request, options.transfer);
-      if (signal?.aborted) cancel();
       signal?.addEventListener("abort", cancel, { once: true });
-      return promise.finally(() => signal?.removeEventListener("abort", cancel)) as Promise<Methods[M]["value"]>;
+      const settled = promise.catch((error: unknown) => {
+        throw signal?.aborted && error instanceof RunError && error.code === "aborted" ? signal.reason : error;
+      });
+      return settled.finally(() => signal?.removeEventListener("abort", cancel)) as Promise<Methods[M]["value"]>;
     },
 
     receive(message) {

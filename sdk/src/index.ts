@@ -18,7 +18,7 @@ export {
   type ErrorMeaning,
 } from "./errors.js";
 export { KEPT_MOST } from "./limits.js";
-export type { Files, Stat } from "./fs.js";
+export type { Files, Stat, TextEncoding } from "./fs.js";
 export type { CommandOptions, RunOptions, RunResult, Sdk, SpawnOptions } from "./machine.js";
 export type { Counters, ExitStatus, FileKind, JitMode, Limits, Log, Policy, PolicyRule, Progress, RunInfo, Size, Stage, Stats, TraceRow, Verdict, VerifyLevels } from "./messages.js";
 export type { Connection } from "./net.js";

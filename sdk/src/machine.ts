@@ -1,9 +1,9 @@
 /** The machine in a page's hands: what `boot()` returns. Owner of the workers and the memory until `close`. */
 
-import { wordsOf } from "./arguments.js";
+import { checkAbortSignal, wantsText, wordsOf } from "./arguments.js";
 import type { Client } from "./client.js";
 import { EbbError } from "./errors.js";
-import { openFiles, type Files } from "./fs.js";
+import { openFiles, type Files, type TextEncoding } from "./fs.js";
 import type { CommandParams, Counters, ExitStatus, Size, Stats } from "./messages.js";
 import { connect, fetchGuest, type Connection } from "./net.js";
 import { refuseUnknown } from "./options.js";
@@ -29,7 +29,7 @@ export interface RunOptions extends CommandOptions {
   stdin?: Input;
   /** Milliseconds; then TERM, then KILL to its whole process group, and the promise rejects with a RunError. */
   timeout?: number;
-  /** Aborting has the effect of a timeout. */
+  /** Aborting ends the command as a timeout does; the promise rejects with the signal's reason. */
   signal?: AbortSignal;
   /** Bytes of stdout and stderr together; a command that writes more is ended. 64 MiB unless given, here or to `boot`. */
   maxOutput?: number;
@@ -56,7 +56,7 @@ export interface Sdk {
    * Run a command to its end. Found through the guest's PATH; not found is exit code 127. A failing command is
    * not an error: look at `exitCode` (128 + n after signal n, whose name is then in `signal`).
    */
-  run(command: string, args?: readonly string[], options?: RunOptions & { encoding?: "utf8" }): Promise<RunResult<string>>;
+  run(command: string, args?: readonly string[], options?: RunOptions & { encoding?: TextEncoding }): Promise<RunResult<string>>;
   run(command: string, args: readonly string[], options: RunOptions & { encoding: "bytes" }): Promise<RunResult<Uint8Array>>;
   /** Start a command and keep its streams. */
   spawn(command: string, args?: readonly string[], options?: SpawnOptions): Promise<Process>;
@@ -134,16 +134,23 @@ export function openMachine(client: Client, cluster: Cluster, parts: Parts): Ope
   let kept: Parts | null = parts;
   let closing: Promise<void> | null = null;
   let recording: Recording | null = null;
+  const left = new AbortController();
+  const saveRun = async (): Promise<void> => void (await client.request("saveRun", {}));
+  let saving: Promise<void> | null = null;
+  /** The page may be gone before this has an answer. */
+  const hurry = (): void => void (saving ??= saveRun().catch(() => undefined).finally(() => (saving = null)));
 
-  async function run(command: string, args?: readonly string[], options?: RunOptions & { encoding?: "utf8" }): Promise<RunResult<string>>;
+  async function run(command: string, args?: readonly string[], options?: RunOptions & { encoding?: TextEncoding }): Promise<RunResult<string>>;
   async function run(command: string, args: readonly string[], options: RunOptions & { encoding: "bytes" }): Promise<RunResult<Uint8Array>>;
   async function run(
     command: string,
     args: readonly string[] = [],
-    options: RunOptions & { encoding?: "utf8" | "bytes" } = {},
+    options: RunOptions & { encoding?: TextEncoding | "bytes" } = {},
   ): Promise<RunResult<string> | RunResult<Uint8Array>> {
     refuseUnknown("run", options, RUN_OPTIONS);
     const { stdin, timeout, signal, encoding = "utf8", maxOutput = null } = options;
+    const text = wantsText(encoding);
+    checkAbortSignal(signal);
     const input = stdin === undefined ? null : copyBuffer(stdin instanceof Blob ? await stdin.arrayBuffer() : stdin);
     const result = await client.request(
       "run",
@@ -152,12 +159,13 @@ export function openMachine(client: Client, cluster: Cluster, parts: Parts): Ope
     );
     const stdout = new Uint8Array(result.stdout);
     const stderr = new Uint8Array(result.stderr);
-    if (encoding === "bytes") return { ...result, stdout, stderr };
+    if (!text) return { ...result, stdout, stderr };
     const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
     return { ...result, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
   }
 
   async function close(): Promise<void> {
+    left.abort();
     const timer = new Promise<null>((resolve) => setTimeout(resolve, CLOSE_MS, null));
     await Promise.race([client.request("close", {}).catch(() => null), timer]);
     client.end(new EbbError("closed", "The machine has been closed."));
@@ -188,7 +196,7 @@ export function openMachine(client: Client, cluster: Cluster, parts: Parts): Ope
     get recording() {
       return recording;
     },
-    saveRun: async () => void (await client.request("saveRun", {})),
+    saveRun,
     endRecording: async () => void (await client.request("endRecording", {})),
     async snapshot() {
       if (kept === null) throw new EbbError("closed", "The machine has been closed.");
@@ -203,5 +211,20 @@ export function openMachine(client: Client, cluster: Cluster, parts: Parts): Ope
     },
     close: () => (closing ??= close()),
   };
-  return { sdk, recorded: (now) => void (recording = now) };
+  return {
+    sdk,
+    recorded(now) {
+      if (recording === null) whenLeft(hurry, left.signal);
+      recording = now;
+    },
+  };
+}
+
+/** Call `save` when the page is hidden or left, of which the browser may give no other word before it ends our workers. */
+function whenLeft(save: () => void, until: AbortSignal): void {
+  const hidden = (): void => {
+    if (document.visibilityState === "hidden") save();
+  };
+  globalThis.document?.addEventListener("visibilitychange", hidden, { signal: until });
+  for (const event of ["beforeunload", "pagehide"]) addEventListener(event, save, { signal: until });
 }

@@ -25,14 +25,15 @@ export function parseBytes(size: number | string): number {
   return Math.floor(Number(digits) * (UNITS[(unit ?? "?").toUpperCase()] ?? NaN));
 }
 
-/** The same for memory: at least what an image needs, rounded down to whole pages. */
-export function parseSize(size: number | string): number {
+/** The same for memory: at least what an image needs, at most what a browser can give, rounded down to whole pages. */
+export function parseSize(size: number | string, most: number = MOST): number {
   const bytes = parseBytes(size);
   if (!(bytes >= MIN)) {
     const meant = bytes >= MIN / MIB && bytes <= 4096 ? `; a bare number is bytes: did you mean "${bytes}M"?` : "";
     throw new RangeError(`memory must be at least 16 MiB, such as "512M"; got ${String(size)}${meant}`);
   }
-  return Math.min(Math.floor(bytes / PAGE) * PAGE, MOST);
+  if (bytes > most) throw new RangeError(`memory must be at most ${most / MIB} MiB; got ${String(size)}`);
+  return Math.floor(bytes / PAGE) * PAGE;
 }
 
 /** A shared memory with `ramBytes` of guest memory, or with as much as fits into what the browser reserves. */

@@ -343,7 +343,7 @@ export interface RunInfo {
   /** Of its tape; and with what else it takes to replay it, which runs may share. */
   readonly bytes: number;
   readonly stored: number;
-  /** When its tape was last written, where the browser says so. */
+  /** When its tape was last written; null of a run from elsewhere that was cut short. */
   readonly last: number | null;
   /** Of a run from elsewhere. */
   readonly exitCode: number | null;

@@ -1,5 +1,6 @@
 /** Listening TCP ports of the guest, from the page. */
 
+import { checkArguments } from "./arguments.js";
 import type { Client } from "./client.js";
 import { EbbError } from "./errors.js";
 import { openReadable, openWritable, type Input } from "./streams.js";
@@ -15,23 +16,38 @@ export async function connect(client: Client, port: number): Promise<Connection>
   return { readable: openReadable(client, read), writable: openWritable(client, write) };
 }
 
-/** One HTTP/1.1 exchange over a new connection; the answer's body streams. */
+/** One HTTP/1.1 exchange over a new connection; the answer's body streams. Aborted, it ends with the signal's reason. */
 export async function fetchGuest(client: Client, port: number, path: string, init: RequestInit): Promise<Response> {
+  checkArguments({ port });
   const request = new Request(new URL(path, `http://localhost:${port}`), init);
-  const connection = await connect(client, port);
+  const { signal } = request; // follows that of `init`
+  signal.throwIfAborted();
   const body = new Uint8Array(await request.arrayBuffer());
+  const connection = await connect(client, port);
   const writer = connection.writable.getWriter();
-  await writer.write(new TextEncoder().encode(requestHead(request, body.byteLength)));
-  if (body.byteLength > 0) await writer.write(body);
-
   const source = new ByteSource(connection.readable.getReader());
-  init.signal?.addEventListener("abort", () => void source.cancel(), { once: true });
-  let head = parseHead(await source.readUntil("\r\n\r\n"));
-  while (head.status === 100) head = parseHead(await source.readUntil("\r\n\r\n"));
+
+  const exchange = async (): Promise<Head> => {
+    await writer.write(new TextEncoder().encode(requestHead(request, body.byteLength)));
+    if (body.byteLength > 0) await writer.write(body);
+    let head = parseHead(await source.readUntil("\r\n\r\n"));
+    while (head.status === 100) head = parseHead(await source.readUntil("\r\n\r\n"));
+    return head;
+  };
+  const aborted = new Promise<never>((_, reject) => {
+    const stop = (): void => {
+      void source.cancel().catch(() => undefined);
+      void writer.abort().catch(() => undefined);
+      reject(signal.reason as Error);
+    };
+    if (signal.aborted) stop();
+    else signal.addEventListener("abort", stop, { once: true });
+  });
+  const head = await Promise.race([exchange(), aborted]);
 
   const bodyless = request.method === "HEAD" || head.status === 204 || head.status === 304;
   const chunks = bodyless ? null : bodyChunks(source, head.headers);
-  return new Response(chunks === null ? null : streamOf(chunks, source), {
+  return new Response(chunks === null ? null : streamOf(chunks, source, signal), {
     status: head.status,
     statusText: head.reason,
     headers: head.headers,
@@ -81,10 +97,10 @@ async function* bodyChunks(source: ByteSource, headers: Headers): AsyncGenerator
   }
 }
 
-function streamOf(chunks: AsyncGenerator<Uint8Array>, source: ByteSource): ReadableStream<Uint8Array> {
+function streamOf(chunks: AsyncGenerator<Uint8Array>, source: ByteSource, signal: AbortSignal): ReadableStream<Uint8Array> {
   return new ReadableStream({
     async pull(controller) {
-      const next = await chunks.next();
+      const next = await chunks.next().finally(() => signal.throwIfAborted());
       if (next.done) {
         controller.close();
         await source.cancel();

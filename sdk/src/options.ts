@@ -1,7 +1,12 @@
 /** Refuses options that do not exist: a misspelt one would otherwise do nothing, silently. */
 
+import { shown } from "./arguments.js";
+
 /** Reject what `where` does not know. `known` has every option as a key, which the compiler checks. */
-export function refuseUnknown(where: string, options: object, known: object): void {
+export function refuseUnknown(where: string, options: unknown, known: object): void {
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+    throw new TypeError(`the options of ${where} are an object; got ${shown(options)}`);
+  }
   const names = Object.keys(known);
   for (const name of Object.keys(options)) {
     if (names.includes(name)) continue;

@@ -1,6 +1,6 @@
 /** The page's end of the worker that replays runs; loaded, like the worker itself, when it is first needed. */
 
-import { checkArguments, checkOneOf } from "./arguments.js";
+import { checkArguments, checkBlob, checkOneOf } from "./arguments.js";
 import { callPort } from "./calls.js";
 import { EbbError, errorFrom } from "./errors.js";
 import { reserveMemory } from "./memory.js";
@@ -78,21 +78,23 @@ const VERIFY_OPTIONS = { objects: 0, replay: 0, signatures: 0, key: 0, onProgres
 /** A run that is replayed, at first at its beginning. */
 export interface Rewind {
   readonly info: RunInfo;
-  /** The last tick. */
+  /** Its first tick: 0, or where it goes on from; and its last. */
+  readonly begin: number;
   readonly end: number;
   /** It ends before its end: its page was closed, or still records. */
   readonly cut: boolean;
   /** Replay on for a moment: what happened, and how far it is. Again until it is whole. */
   advance(): Promise<{ events: readonly RunEvent[]; tick: number; whole: boolean }>;
-  /** Bring the machine to a tick, or to where the step that it falls into ends; gives that. */
+  /** Bring the machine to a tick, or to where the step that it falls into ends, or as near as the run goes; gives that. */
   seek(tick: number): Promise<number>;
   /** What programs did, from the first tick on: all lines as one text. */
   trace(layer: TraceLayer, options?: TraceOptions): Promise<string>;
   /** Where its time went. */
   profile(options: ProfileOptions & { format: "pprof" }): Promise<Uint8Array>;
   profile(options?: ProfileOptions): Promise<string>;
-  /** The machine of a moment, to go on from: `boot({ branch })`. */
+  /** The machine of a moment of the run, to go on from: `boot({ branch })`. */
   branch(tick: number): Promise<Branch>;
+  /** End it; what still waits is rejected. */
   close(): void;
 }
 
@@ -129,9 +131,16 @@ export function openRewinder(base: URL): Rewinder {
   }, errorFrom);
   const images = new URL("images/", base).href;
   const ready = prefetchRuntime(new URL("pyodide/", base).href).then((assets) => call("start", [assets, images]));
+  let refuse: (error: EbbError) => void;
+  const closed = new Promise<never>((_, reject) => (refuse = reject));
+  closed.catch(() => undefined); // who waits is told
+  function close(): void {
+    worker.terminate();
+    refuse(new EbbError("closed", "The run has been closed."));
+  }
   const ask = async <T>(method: string, ...params: unknown[]): Promise<T> => {
-    await ready;
-    return (await call(method, params)) as T;
+    await Promise.race([ready, closed]);
+    return (await Promise.race([call(method, params), closed])) as T;
   };
   let last: Promise<unknown> = Promise.resolve();
   /** Ask for something that tells how far it is. */
@@ -166,33 +175,41 @@ export function openRewinder(base: URL): Rewinder {
     return look(onProgress ?? (() => undefined), "profile", wish);
   }
   return {
-    open: async (id) => ({
-      ...(await ask<Pick<Rewind, "info" | "end" | "cut">>("open", id)),
-      advance: () => ask("advance"),
-      async seek(tick) {
-        checkArguments({ tick });
-        return ask("seek", tick);
-      },
-      trace,
-      profile,
-      async branch(tick) {
-        checkArguments({ tick });
-        const ram = await ask<number>("ram");
-        const { memory, ramBytes } = reserveMemory(ram);
-        if (ramBytes < ram) throw new EbbError("no-memory", `the browser gives no ${ram >> 20} MiB for this machine`);
-        const made = await ask<Pick<Branch, "known" | "module" | "kernel" | "image">>("branch", tick, memory);
-        const { now_ns, extent } = JSON.parse(made.known) as { now_ns: number; extent: Extent };
-        return { ...made, memory, ramBytes, extent, ms: now_ns / 1e6 };
-      },
-      close: () => worker.terminate(),
-    }),
+    async open(id) {
+      const opened = await ask<Pick<Rewind, "info" | "begin" | "end" | "cut">>("open", id);
+      const first = Math.max(opened.begin, 1); // before that there is no machine
+      return {
+        ...opened,
+        advance: () => ask("advance"),
+        async seek(tick) {
+          checkArguments({ tick });
+          return ask("seek", tick);
+        },
+        trace,
+        profile,
+        async branch(tick) {
+          checkArguments({ tick });
+          if (tick < first || tick > opened.end) throw new RangeError(`tick must be one of the run's, from ${first} to ${opened.end}; got ${tick}`);
+          const ram = await ask<number>("ram");
+          const { memory, ramBytes } = reserveMemory(ram);
+          if (ramBytes < ram) throw new EbbError("no-memory", `the browser gives no ${ram >> 20} MiB for this machine`);
+          const made = await ask<Pick<Branch, "known" | "module" | "kernel" | "image">>("branch", tick, memory);
+          const { now_ns, extent } = JSON.parse(made.known) as { now_ns: number; extent: Extent };
+          return { ...made, memory, ramBytes, extent, ms: now_ns / 1e6 };
+        },
+        close,
+      };
+    },
     export: async (id) => new Blob([await ask<Uint8Array<ArrayBuffer>>("export", id)], { type: "application/octet-stream" }),
-    import: async (file) => ask("import", new Uint8Array(await file.arrayBuffer())),
+    async import(file) {
+      checkBlob(file);
+      return ask("import", new Uint8Array(await file.arrayBuffer()));
+    },
     async verify(id, options = {}) {
       refuseUnknown("verify", options, VERIFY_OPTIONS);
       const { onProgress, ...levels } = options;
       return look((part) => onProgress?.(part), "verify", id, levels);
     },
-    close: () => worker.terminate(),
+    close,
   };
 }

@@ -3,6 +3,7 @@
  * that `ebb snapshot export` writes.
  */
 
+import { checkBlob } from "./arguments.js";
 import { callPort, type Caller } from "./calls.js";
 import { EbbError, errorFrom } from "./errors.js";
 import { reserveMemory } from "./memory.js";
@@ -12,7 +13,7 @@ import type { Branch } from "./rewind.js";
 /** What a snapshot is of. */
 export interface SnapshotInfo {
   readonly id: string;
-  /** Seconds since 1970. */
+  /** Milliseconds since 1970. */
   readonly created: number;
   readonly tick: number;
   readonly pinned: boolean;
@@ -60,11 +61,14 @@ const bytesOf = async (file: Blob): Promise<Uint8Array> => new Uint8Array(await 
 export function openSnapshots(base: URL): Snapshots {
   const call: Caller = (method, params) => keeper(base)(method, params);
   return {
-    list: async () => (await call("list", [])) as readonly SnapshotInfo[],
+    list: async () => ((await call("list", [])) as readonly SnapshotInfo[]).map((one) => ({ ...one, created: one.created * 1000 })), // files have seconds
     remove: async (id) => void (await call("remove", [id])),
     pin: async (id, pinned = true) => void (await call("pin", [id, pinned])),
     export: async (id) => (await call("export", [id])) as Blob,
-    import: async (file) => (await call("import", [await bytesOf(file)])) as string,
+    async import(file) {
+      checkBlob(file);
+      return (await call("import", [await bytesOf(file)])) as string;
+    },
     bytes: async () => (await call("bytes", [])) as number,
   };
 }

@@ -4,7 +4,9 @@
  */
 
 import type { ITheme } from "@xterm/xterm";
+import { shown } from "./arguments.js";
 import type { ExitStatus } from "./messages.js";
+import { refuseUnknown } from "./options.js";
 import type { Process } from "./process.js";
 
 /** What of a terminal can be changed while it is open. */
@@ -94,8 +96,11 @@ export interface Screen {
   dispose(): void;
 }
 
+const SCREEN_OPTIONS = { theme: 0, fontSize: 0, fontFamily: 0, scrollback: 0, screenReader: 0, label: 0 } satisfies Record<keyof ScreenOptions, 0>;
+
 /** Make a screen in `element`. */
 export async function openScreen(element: HTMLElement, options: ScreenOptions = {}): Promise<Screen> {
+  refuseUnknown("openScreen", options, SCREEN_OPTIONS);
   const { makeScreen } = await import("./screen.js");
   return makeScreen(element, options);
 }
@@ -105,12 +110,26 @@ export async function preloadTerminal(): Promise<void> {
   await import("./xterm.js");
 }
 
+const ATTACH_OPTIONS = {
+  ...SCREEN_OPTIONS, focus: 0, intro: 0, onKey: 0, onInput: 0, onBell: 0,
+} satisfies Record<keyof AttachOptions, 0>;
+
+/** An element may be another frame's; a process that nobody has waited for is a promise. */
+function checkAttached(element: Partial<Element> | null | undefined, process: Partial<Process> | null | undefined): void {
+  if (element?.nodeType !== 1) throw new TypeError(`attach needs an element of the page; got ${shown(element)}`);
+  if (typeof process?.resize !== "function") throw new TypeError("attach needs a process: what `await sdk.spawn(…)` gives");
+  if (!process.pty) throw new TypeError('attach needs a process on a terminal: spawn it with one, as in spawn("bash", ["-i"], { pty: { rows: 24, cols: 80 } })');
+  if (process.stdin?.locked || process.stdout?.locked) throw new TypeError("attach takes over stdin and stdout, but this process's are in other hands");
+}
+
 /** Make a terminal in `element`, sized to it, until the process ends or `dispose` is called. */
 export async function attachTerminal(
   element: HTMLElement,
   process: Process,
   options: AttachOptions = {},
 ): Promise<Attachment> {
+  refuseUnknown("attach", options, ATTACH_OPTIONS);
+  checkAttached(element, process);
   const { openTerminal } = await import("./xterm.js");
   return openTerminal(element, process, options);
 }

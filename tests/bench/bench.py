@@ -253,7 +253,7 @@ def hart_rows(where: str, boot: Boot, names: Sequence[str], options: Any) -> lis
             hosts[f"qemu {n}"] = Static(GUESTS, [QEMU], cpus=n)
     rows = []
     for name in names:
-        got = measure(program(name, 1), hosts, options.runs)
+        got = measure(program(name, 5), hosts, options.runs)
 
         def gain(of: str, got: dict[str, Samples] = got) -> float:
             return round(got[f"{of} 1"].net / got[f"{of} 2"].net, 2)

@@ -2,7 +2,7 @@
 
 Started as `jail.py ROOT [QEMU]`; talks JSON lines over its standard streams. It has user, mount and
 binfmt namespaces of its own, so nothing needs root and nothing outside changes: /tmp is new and
-empty, and with a static qemu every riscv64 program in it runs, those that others start too.
+empty, and with qemu every riscv64 program in it runs, those that others start too.
 Everything is imported before the root is changed: what lies there is another system's.
 """
 
@@ -28,6 +28,8 @@ ENVIRONMENT = {
 # The head of a riscv64 ELF file, and which of its bits count (executables and libraries alike).
 MAGIC = bytes.fromhex("7f454c460201010000000000000000000200f300")
 MASK = bytes.fromhex("ffffffffffffff00fffffffffffffffffeffffff")
+
+QEMU_LIBRARIES = ("/lib64", f"/usr/lib/{os.uname().machine}-linux-gnu")  # if it is not static
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -57,6 +59,9 @@ def enter(root: Path, qemu: str | None) -> None:
         _mount(f"/dev/{name}", root / "dev" / name, None, MS_BIND)
     _mount("tmpfs", root / "tmp", "tmpfs")
     if qemu:
+        for folder in filter(os.path.isdir, QEMU_LIBRARIES):
+            (root / folder[1:]).mkdir(exist_ok=True)
+            _mount(folder, root / folder[1:], None, MS_BIND | MS_REC)
         _mount("binfmt_misc", root / "mnt", "binfmt_misc")
         magic, mask = ("".join(f"\\x{byte:02x}" for byte in part) for part in (MAGIC, MASK))
         # F: qemu is opened now, so it need not be in the folder.

@@ -131,6 +131,29 @@ def test_a_stream_that_was_closed_is_empty_or_a_failure(
         assert (ended.returncode, ended.stdout, ended.stderr) == (code, out, err), words
 
 
+def test_what_cannot_be_said_does_not_change_how_a_program_ended(tmp_path: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        for words, code in (
+            (["run", "--", "true"], 0),
+            (["run", "--stats", "--strace", "--", "sh", "-c", "exit 3"], 3),
+            (["run", "--max-output", "1", "--", "echo", "hi"], 153),
+            (["run", "--", "no-such-command"], 127),
+            (["run", "--image", "debain", "--", "true"], 125),
+            (["run", "--id-file", "/dev/full", "--", "true"], 125),  # it was asked for
+            (["run", "--timeuot", "3", "ls"], 2),
+            (["nonsense"], 2),
+            (["verify"], 0),
+        ):
+            ended = subprocess.run(
+                [*EBB, *words], stdout=subprocess.PIPE, stderr=full, timeout=PATIENCE_S
+            )
+            assert ended.returncode == code, words
+        assert ebb("run", "-q", "--", "sh", "-c", "echo err >&2").stderr == b"err\n"
+        for words in (["logs"], ["replay"]):  # there it is what was asked for
+            ended = subprocess.run([*EBB, *words], stderr=full, timeout=PATIENCE_S)
+            assert ended.returncode == 125, words
+
+
 def test_a_reader_that_goes_away_is_no_mistake() -> None:
     assert ebb("run", "-q", "--", "seq", "100000").returncode == 0
     for one in ("logs", "replay", "trace syscalls"):
@@ -197,6 +220,7 @@ def test_a_port_that_is_taken_leaves_no_run() -> None:
         ("--memory 64", 125, "did you mean 64M?"),
         ("--memory 1M", 125, "at least 16M"),
         ("--memory 8G", 125, "at most 3968M"),
+        ("--disk 0", 2, "'0' is no size; write 512M or 1G"),
         ("--seed 18446744073709551616", 2, "is no number from 0 to 2**64 - 1"),
         ("-v /no/such/place:/x", 125, "no such directory"),
         ("-v {file}:/x", 125, "only a directory can be shown"),

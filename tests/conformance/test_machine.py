@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
-import subprocess
 import tarfile
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import ebbtide
-from ebbtide import Machine, OutputLimit, blocking
+from ebbtide import CommandFailed, Machine, OutputLimit, ProcessTimeout, blocking
 from ebbtide.assets import images_folder
 from ebbtide.stream import Pty, SocketStream
 from ebbtide.wasmtime_kernel import Instance
@@ -103,6 +103,8 @@ def test_environment_user_and_directory() -> None:
         assert not any(line.startswith("TERM=") for line in lines)
         result = await m.run("sh", "-c", "id -u; echo $HOME; pwd", user="user", cwd="/tmp")
         assert result.stdout == "1000\n/home/user\n/tmp\n"
+        assert (await m.run("id", "-u", user=1000)).stdout == "1000\n"
+        assert (await m.run("id", "-u", user=0)).stdout == "0\n"
         with pytest.raises(ebbtide.UserUnknown, match="nobody-at-all"):
             await m.run("true", user="nobody-at-all")
 
@@ -119,6 +121,8 @@ def test_names_that_cannot_be_run() -> None:
             "ebb: no-such-command: command not found\n",
         )
         assert "in image debian" in (await m.run("python3")).stderr
+        said = "ebb: ls -l: command not found; a program and its arguments are words of their own\n"
+        assert (await m.run("ls -l")).stderr == said
         assert (await m.run("/etc/passwd")).exit_code == 126
         await m.fs.write_file("/tmp/other", b"\x7fELF\x02\x01\x01" + bytes(57), mode=0o755)
         result = await m.run("/tmp/other")
@@ -224,6 +228,14 @@ def test_files() -> None:
         with pytest.raises(FileNotFoundError) as caught:
             await m.fs.read_file("/tmp/a/b")
         assert caught.value.filename == "/tmp/a/b"
+        with pytest.raises(IsADirectoryError, match="'/tmp'"):
+            await m.fs.read_file("/tmp")
+        with pytest.raises(OSError, match="'/dev/full'") as caught:
+            await m.fs.write_file("/dev/full", "x")
+        assert caught.value.errno == errno.ENOSPC
+        for call in (m.fs.rename, m.fs.link):
+            with pytest.raises(FileNotFoundError, match="'/tmp/none' -> '/tmp/to'"):
+                await call("/tmp/none", "/tmp/to")
         await m.fs.write_files({f"/tmp/many/{n}": f"{n}" for n in range(100)})
         assert await m.fs.read_files([f"/tmp/many/{n}" for n in range(100)]) == [
             str(n).encode() for n in range(100)
@@ -359,11 +371,15 @@ def test_blocking_twin_and_run() -> None:
         assert p.stdout.read() == b"x"
         assert p.wait().exit_code == 0
     result = ebbtide.run(["cat"], input="in", check=True, harts=1)
-    assert (result.returncode, result.stdout) == (0, "in")
-    with pytest.raises(subprocess.CalledProcessError) as failed:
+    assert (result.exit_code, result.stdout) == (0, "in")
+    with pytest.raises(CommandFailed) as failed:
         ebbtide.run(["sh", "-c", "echo out; echo err >&2; exit 3"], check=True, harts=1)
     error = failed.value
-    assert (error.returncode, error.stdout, error.stderr) == (3, "out\n", "err\n")
+    assert (error.exit_code, error.stdout, error.stderr) == (3, "out\n", "err\n")
+    with pytest.raises(ProcessTimeout):
+        ebbtide.run(["sleep", "1000"], timeout=0.1, harts=1)
+    result = ebbtide.run(["sh", "-c", "kill $$"], text=False, harts=1)
+    assert (result.exit_code, result.signal, result.stdout) == (143, 15, b"")
 
 
 async def connected(m: Machine, port: int) -> SocketStream:

@@ -115,7 +115,11 @@ await stopped.kill("SIGKILL")
 assert (await stopped.wait()).exit_code == 137
 await stopped.close()
 shell = await m.spawn("sh", pty=(24, 80))
-assert shell.stdin is None
+assert not shell.stdin and not sort.pty
+try:
+    await sort.pty.resize(40, 100)
+except AttributeError as error:
+    assert "runs on no terminal" in str(error)
 await shell.pty.resize(40, 100)
 await shell.pty.write("stty size; exit 3\\n")
 assert b"40 100" in await shell.pty.read() and (await shell.wait()).exit_code == 3

@@ -111,6 +111,15 @@ def test_unknown_image_is_named(fresh_page: Page, base_url: str) -> None:
     assert code == "image-missing" and "nothing-of-that-name" in message
 
 
+@pytest.mark.parametrize("harts", ["99", "0", "many"])
+def test_harts_that_cannot_be_are_refused_with_their_range(
+    fresh_page: Page, base_url: str, harts: str
+) -> None:
+    code, message = failure(fresh_page, f"{base_url}?harts={harts}")
+    assert code == "arguments" and "whole number from 1 to 6" in message
+    assert "in the address" in fresh_page.inner_text("#failure-advice")
+
+
 def test_corrupt_image_names_the_blob(fresh_page: Page, base_url: str) -> None:
     def spoil(route: Route) -> None:
         response = route.fetch()

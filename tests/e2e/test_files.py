@@ -115,6 +115,34 @@ def test_failure_names_errno_and_path(machine: MachinePage) -> None:
     assert error["path"] == "/nowhere/file"
 
 
+def test_failure_of_an_open_file_names_it(machine: MachinePage) -> None:
+    for call in ('readFile("/tmp")', 'readFiles(["/etc/passwd", "/tmp"])'):
+        error = machine.error(f"await sdk.fs.{call}")
+        assert (error["errno"], error["path"]) == ("EISDIR", "/tmp")
+        assert error["message"].endswith(": /tmp")
+    error = machine.error(
+        """const { boot } = await import("./ebbtide.js");
+        const small = await boot({ harts: 1, memory: "64M", limits: { disk: "1M" } });
+        try {
+            await small.fs.writeFile("/tmp/big", new Uint8Array(2 << 20));
+        } finally {
+            await small.close();
+        }"""
+    )
+    assert (error["errno"], error["path"]) == ("ENOSPC", "/tmp/big")
+
+
+def test_text_is_had_by_each_usual_form(machine: MachinePage) -> None:
+    seen = machine.js(
+        """await sdk.fs.writeFile("/tmp/text", "grüße");
+        const read = (form) => sdk.fs.readFile("/tmp/text", form);
+        const texts = await Promise.all(["utf8", "utf-8", { encoding: "utf8" }, { encoding: "utf-8" }].map(read));
+        const bytes = await Promise.all([undefined, {}, "bytes", { encoding: "bytes" }].map(read));
+        return [texts, bytes.map((one) => one instanceof Uint8Array && one.length)];"""
+    )
+    assert seen == [["grüße"] * 4, [7] * 4]
+
+
 def test_many_files_in_one_message(machine: MachinePage) -> None:
     seen = machine.js(
         """await sdk.fs.writeFiles({ "/tmp/many/a": "A", "/tmp/many/sub/b": "B" });

@@ -51,6 +51,37 @@ def test_closing_the_writer_is_half_close(machine: MachinePage) -> None:
     assert seen == ["a\nb\nc\n", 0]
 
 
+def test_aborted_fetch_rejects_with_the_reason(machine: MachinePage) -> None:
+    seen = machine.js(
+        """const why = new Error("enough");
+        const patient = async (port, signal) => {
+            for (;;) {
+                try { return await sdk.fetch(port, "/", { signal }); }
+                catch (error) { if (error.errno !== "ECONNREFUSED") throw error; }
+                await sdk.run("sleep", ["0.05"]);
+            }
+        };
+        const early = await sdk.fetch(9002, "/", { signal: AbortSignal.abort(why) }).catch((error) => error === why);
+        const mute = await sdk.spawn("sh", ["-c", "busybox nc -l -p 9002 >/tmp/asked"]);
+        const waiting = new AbortController();
+        const answer = patient(9002, waiting.signal).catch((error) => error === why);
+        while (!(await sdk.fs.exists("/tmp/asked")) || (await sdk.fs.stat("/tmp/asked")).size === 0) ;
+        waiting.abort(why);
+        const head = "#!/bin/sh\\nprintf 'HTTP/1.1 200 OK\\\\r\\\\n\\\\r\\\\npart'\\nexec sleep 1000\\n";
+        await sdk.fs.writeFile("/tmp/half", head, { mode: 0o755 });
+        const half = await sdk.spawn("busybox", ["nc", "-l", "-p", "9003", "-e", "/tmp/half"]);
+        const reading = new AbortController();
+        const reader = (await patient(9003, reading.signal)).body.getReader();
+        const part = text((await reader.read()).value);
+        const rest = reader.read().catch((error) => error === why);
+        reading.abort(why);
+        const seen = [early, await answer, part, await rest];
+        await Promise.all([mute.kill(), half.kill()]);
+        return seen;"""
+    )
+    assert seen == [True, True, "part", True]
+
+
 def test_two_connections_at_once_are_apart(machine: MachinePage) -> None:
     seen = machine.js(
         LISTENING

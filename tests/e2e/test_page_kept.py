@@ -140,10 +140,10 @@ def test_a_run_goes_into_a_file_and_comes_back(
     with page.expect_file_chooser() as chooser:
         page.click("#kept-import")
     chooser.value.set_files(file)
-    expect(mine.locator(".entry")).to_be_focused()
-    page.keyboard.press("Enter")
     page.wait_for_selector("#rewind[data-state=ready]")
+    assert page.locator("#kept").is_hidden() and page.locator("#notice").is_hidden()
     page.click("#rewind-close")
+    assert run_of(machine, word)
 
 
 def test_what_is_no_run_is_refused(machine: MachinePage, tmp_path: Path) -> None:

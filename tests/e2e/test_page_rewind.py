@@ -9,7 +9,7 @@ import pytest
 
 from e2e.machines import PROMPT, MachinePage
 from e2e.test_page_reach import violations
-from e2e.test_page_use import choose
+from e2e.test_page_use import ASKS, choose, watch_for
 from support.slider import SEEK
 
 SCREEN = "[...document.querySelectorAll('#rewind-screen .xterm-rows > div')].map((row) => row.textContent).join('\\n')"
@@ -123,6 +123,16 @@ def test_escape_leads_back_to_the_live_terminal(rewound: MachinePage) -> None:
     rewound.see(r"^still alive$")
 
 
+def test_escape_is_heard_while_it_is_still_reading(rewound: MachinePage) -> None:
+    page = rewound.page
+    choose(page, "Rewind")
+    page.wait_for_selector("#rewind")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#rewind", state="hidden")
+    page.keyboard.type("echo back ag''ain\n")
+    rewound.see(r"^back again$")
+
+
 def test_an_imported_file_opens(rewound: MachinePage, tmp_path: Path) -> None:
     page = rewound.page
     choose(page, "Rewind")
@@ -137,8 +147,6 @@ def test_an_imported_file_opens(rewound: MachinePage, tmp_path: Path) -> None:
     with page.expect_file_chooser() as chooser:
         page.click("#kept-import")
     chooser.value.set_files(file)
-    page.wait_for_selector("#kept .entry:focus")
-    page.keyboard.press("Enter")
     ready(rewound)
     shows(rewound, "still alive")
     page.click("#rewind-close")
@@ -189,13 +197,14 @@ def test_a_live_machine_goes_on_from_a_moment(rewound: MachinePage) -> None:
     assert told.endswith(f"\n{processors(rewound)}\n")  # as many as before
 
 
+ANOTHER = "document.body.dataset.state === 'ready' && window.sdk && !window.sdk.before"
+
+
 def branch(machine: MachinePage) -> None:
     """Go on from the moment shown, in a machine that is recorded."""
     machine.js("window.sdk.before = true")
     machine.page.click("#rewind-branch")
-    machine.page.wait_for_function(
-        "document.body.dataset.state === 'ready' && window.sdk && !window.sdk.before"
-    )
+    machine.page.wait_for_function(ANOTHER)
 
 
 def test_the_branch_is_recorded_and_branches_again(rewound: MachinePage) -> None:
@@ -222,6 +231,30 @@ def test_the_branch_is_recorded_and_branches_again(rewound: MachinePage) -> None
     page.keyboard.press("Control+u")
     rewound.type("echo it is st''ill $word\n")
     rewound.see(r"^it is still before$")
+
+
+def test_branching_asks_at_once_and_says_what_it_does(rewound: MachinePage) -> None:
+    page = rewound.page
+    rewound.type("echo kept > /root/note; echo no''ted\n")
+    rewound.see(rf"^noted\n.*{PROMPT}")
+    page.wait_for_function(f"({ASKS})()")
+    choose(page, "Rewind")
+    ready(rewound)
+    shows(rewound, "noted")
+    page.click("#rewind-branch")
+    page.wait_for_selector("#ask[open]")  # before any terminal has the keyboard
+    assert page.locator("#rewind").is_visible() and page.locator("#terminal").is_hidden()
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#ask[open]", state="hidden")
+    assert page.evaluate("document.activeElement.id") == "rewind-branch"
+    said = watch_for(page, "#notice", "is being made")
+    rewound.js("window.sdk.before = true")
+    page.keyboard.press("Enter")
+    page.click("#ask-yes")
+    said()
+    page.wait_for_function(ANOTHER)
+    assert page.locator("#notice").is_hidden()
+    assert rewound.run("cat", "/root/note")["stdout"] == "kept\n"
 
 
 def machine_of(machine: MachinePage) -> tuple[int, bool]:

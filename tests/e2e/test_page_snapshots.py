@@ -82,12 +82,14 @@ def test_pages_are_kept_once_and_go_with_the_last_snapshot(machine: MachinePage)
         const again = await boot({ snapshot: second });
         const { stdout } = await again.run("cat", ["/tmp/a"]);
         await again.close();
-        const ids = (await sdk.snapshots.list()).map(({ id }) => id);
+        const list = await sdk.snapshots.list();
+        const ids = list.map(({ id }) => id);
         await sdk.snapshots.remove(second);
         return { alone, both, left, after: await sdk.snapshots.bytes() - before, stdout,
-            listed: [ids.includes(first), ids.includes(second)] };"""
+            listed: [ids.includes(first), ids.includes(second)], year: new Date(list[0].created).getFullYear() - new Date().getFullYear() };"""
     )
     assert found["stdout"] == "a" and found["listed"] == [False, True]
+    assert abs(found["year"]) <= 1  # milliseconds, as all times of the SDK
     assert found["both"] - found["alone"] < 8 << 20  # of some 30 MB
     assert found["left"] <= found["both"] and found["after"] <= 4096
 
@@ -197,3 +199,28 @@ def test_restoring_64_mib_is_measured(machine: MachinePage) -> None:
         found["id"],
     )
     figures(times)
+
+
+def test_a_snapshot_is_as_late_as_the_hart_that_is_furthest(machine: MachinePage) -> None:
+    """The others may have been parked for long."""
+    machine.js(
+        """const { boot } = await import("./ebbtide.js");
+        window.one = await boot({ harts: 2, memory: "128M" });"""
+    )
+    for _ in range(3):
+        machine.js(
+            """const loop = () => one.spawn("sh", ["-c", "while :; do :; done"]);
+            window.loops = [await loop(), await loop()];"""
+        )
+        machine.until("return (await one.counters()).retired.every((count) => count > 1_000_000);")
+        uptime, late = machine.js(
+            """for (const p of loops) await p.kill("SIGKILL");
+            for (const p of loops) await p.exit;
+            const { stdout } = await one.run("sh", ["-c", "sleep 0.3; cat /proc/uptime"]);
+            const id = await one.snapshot();
+            const { about } = (await sdk.snapshots.list()).find((kept) => kept.id === id);
+            await sdk.snapshots.remove(id);
+            return [Number(stdout.split(" ")[0]), about.now_ns / 1e9];"""
+        )
+        assert uptime <= late
+    machine.js("await one.close()")

@@ -102,16 +102,19 @@ def test_timeout_ends_the_whole_group_and_keeps_the_output(machine: MachinePage)
     assert said == "before\n"
 
 
-def test_abort_ends_the_command_and_keeps_the_output(machine: MachinePage) -> None:
-    error = machine.error(
+def test_abort_ends_the_command_and_rejects_with_the_reason(machine: MachinePage) -> None:
+    seen = machine.js(
         """const stop = new AbortController();
-        const run = sdk.run("sh", ["-c", "echo before; >/tmp/said; sleep 1000"], { signal: stop.signal });
-        run.catch(() => undefined); // looked at below
+        const ended = sdk.run("sh", ["-c", ">/tmp/said; sleep 4321"], { signal: stop.signal }).catch((error) => error);
         while (!(await sdk.fs.exists("/tmp/said"))) ;
-        stop.abort();
-        await run;"""
+        const why = new Error("not wanted any more");
+        stop.abort(why);
+        const same = (await ended) === why;
+        const left = await sdk.run("sh", ["-c", "while ps -ef | grep -q '[s]leep 4321'; do :; done"]);
+        const late = sdk.run("touch", ["/tmp/late"], { signal: AbortSignal.abort() });
+        return [same, left.exitCode, await late.catch(({ name }) => name), await sdk.fs.exists("/tmp/late")];"""
     )
-    assert error["code"] == "aborted" and error["stdout"] == "before\n"
+    assert seen == [True, 0, "AbortError", False]
 
 
 def test_output_limit_ends_a_runaway_writer(machine: MachinePage) -> None:
@@ -146,6 +149,7 @@ def test_sizes_that_cannot_be_are_refused(machine: MachinePage) -> None:
     for options, said in {
         "{ memory: 64 }": 'did you mean "64M"?',
         '{ memory: "1M" }': "at least 16 MiB",
+        '{ memory: "4G" }': "memory must be at most 3968 MiB; got 4G",
         "{ harts: 0 }": "whole number from 1",
         "{ harts: 99 }": "whole number from 1",
     }.items():
@@ -185,6 +189,7 @@ def test_nothing_is_unhandled_when_a_machine_with_a_terminal_is_closed(
     assert unhandled == []
 
 
+PTY = "{ pty: { rows: 24, cols: 80 } }"
 WRONG = [
     ('sdk.run(["ls", "-l"])', "TypeError", 'run("ls", ["-l"])'),
     ('sdk.run("ls", "-l")', "TypeError", 'run("ls", ["-l"])'),
@@ -205,7 +210,24 @@ WRONG = [
     ('(await sdk.spawn("cat")).kill(null)', "TypeError", "signal"),
     ("sdk.connect(800000)", "RangeError", "65535"),
     ('sdk.connect("80")', "TypeError", "port"),
+    ('sdk.run("true", [], "utf8")', "TypeError", "the options of run are an object"),
+    ('sdk.run("true", [], { encoding: "latin1" })', "TypeError", '"utf-8"'),
+    ('sdk.run("true", [], { signal: "SIGTERM" })', "TypeError", "AbortSignal"),
+    ('sdk.attach(null, await sdk.spawn("cat"))', "TypeError", "got null"),
+    ('sdk.attach(document.body, sdk.spawn("cat"))', "TypeError", "`await sdk.spawn"),
+    ('sdk.attach(document.body, await sdk.spawn("cat"))', "TypeError", "{ pty: { rows: 24"),
+    ("sdk.attach(document.body, null, { fontsize: 9 })", "TypeError", '"fontSize"?'),
+    (
+        f"sdk.spawn('cat', [], {PTY}).then((p) => (p.stdout.getReader(), sdk.attach(document.body, p)))",
+        "TypeError",
+        "other hands",
+    ),
     ("sdk.fs.readFile()", "TypeError", "path"),
+    ('sdk.fs.readFile("/etc/passwd", "latin1")', "TypeError", '"utf-8"'),
+    ('sdk.fs.readFile("/etc/passwd", null)', "TypeError", "options of readFile"),
+    ('sdk.fs.readFile("/etc/passwd", { encodign: "utf8" })', "TypeError", '"encoding"?'),
+    ('sdk.fs.mkdir("/tmp/a", { recursive: true })', "TypeError", "it takes parents, mode"),
+    ('sdk.fs.unpack("/tmp/untarred", "no tar")', "RangeError", "no tar archive"),
     ('sdk.fs.readFiles("/etc/passwd")', "TypeError", "paths"),
     ('sdk.fs.rename("/tmp/a")', "TypeError", "to must be"),
     ('sdk.fs.chmod("/tmp", 0o777777)', "RangeError", "mode"),

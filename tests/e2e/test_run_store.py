@@ -122,12 +122,19 @@ def test_a_denied_store_ends_the_recording_with_a_word_and_the_run_goes_on(
 
 FAILURES = [
     ('sdk.runs.open("nope")', "EbbError", "not-found", "there is no run nope in this browser"),
+    ('sdk.runs.import("x.ebbrun")', "TypeError", None, "a file must be a Blob"),
+    ('sdk.snapshots.import("x.ebbsnap")', "TypeError", None, "a file must be a Blob"),
     ('sdk.runs.import(new Blob(["nothing of ours"]))', "EbbError", "damaged", "this is no exported run"),
     ('sdk.snapshots.import(new Blob(["nothing"]))', "EbbError", "damaged", "this is no whole snapshot"),
+    ('sdk.runs.remove("nope")', "EbbError", "not-found", "there is no run nope in this browser"),
+    ('sdk.runs.pin("nope")', "EbbError", "not-found", "there is no run nope in this browser"),
+    ('sdk.snapshots.remove("deadbeef")', "EbbError", "not-found", "there is no snapshot deadbeef"),
     ('boot({ snapshot: "deadbeef" })', "EbbError", "not-found", "there is no snapshot deadbeef"),
     ('sdk.runs.trace(id, "foo")', "RangeError", None, "layer must be one of syscalls"),
     ('sdk.runs.trace(id, "process", { from: "soon" })', "RangeError", None, "'soon' is no tick"),
     ('sdk.runs.profile(id, { format: "svg" })', "RangeError", None, "format must be one of"),
+    ("(await sdk.runs.open(id)).branch(2 ** 50)", "RangeError", None, "tick must be one of the run's, from 1 to "),
+    ("sdk.runs.open(id).then((run) => (run.close(), run.seek(1)))", "EbbError", "closed", "The run has been closed."),
     ('(await sdk.runs.open(id)).seek("x")', "TypeError", None, "tick must be a number"),
 ]  # fmt: skip
 

@@ -354,13 +354,62 @@ def test_a_machine_of_several_harts_goes_on_recorded(
     machine.js("await sdk.runs.remove(arg)", found["id"])
 
 
+@pytest.mark.parametrize("event", ["visibilitychange", "pagehide", "beforeunload"])
+def test_a_page_that_is_left_keeps_what_there_is(machine: MachinePage, event: str) -> None:
+    asked = machine.js(
+        """await sdk.saveRun(); // it is recorded
+        const asked = [];
+        const { postMessage } = Worker.prototype;
+        Worker.prototype.postMessage = function (message, ...rest) {
+            asked.push(message.method);
+            return postMessage.call(this, message, ...rest);
+        };
+        const hidden = arg === "visibilitychange";
+        if (hidden) Object.defineProperty(document, "visibilityState", { value: "hidden", configurable: true });
+        (hidden ? document : window).dispatchEvent(new Event(arg));
+        Worker.prototype.postMessage = postMessage;
+        delete document.visibilityState;
+        return asked;""",
+        event,
+    )
+    assert asked == ["saveRun"]
+
+
+def test_a_program_of_nothing_but_system_calls_is_recorded(machine: MachinePage) -> None:
+    """Several harts write a byte for each; the kernel worker comes for them once a second."""
+    found = machine.js(
+        """const { boot } = await import("./ebbtide.js");
+        const other = await boot({ record: true, harts: 2, memory: "128M" });
+        const calls = ["if=/dev/zero", "of=/dev/null", "bs=1", "count=1500000"];
+        const { exitCode } = await other.run("dd", calls);
+        await other.saveRun();
+        const { id, ended } = other.recording;
+        await other.close();
+        await sdk.runs.remove(id);
+        return [exitCode, ended];"""
+    )
+    assert found == [0, None]
+
+
 def test_a_tab_that_is_closed_leaves_a_run_that_replays(machine: MachinePage) -> None:
     page = machine.page.context.new_page()
     page.goto("/")
     page.wait_for_function("document.body.dataset.state === 'ready'")
-    id = page.evaluate("sdk.saveRun().then(() => sdk.recording.id)")
+    id, ready, before = page.evaluate(
+        """async () => {
+            const ready = Date.now();
+            await sdk.saveRun();
+            while (Date.now() === ready) ;
+            const before = Date.now();
+            await sdk.run("true");
+            await sdk.saveRun();
+            return [sdk.recording.id, ready, before];
+        }"""
+    )
     page.close()
     machine.until("return !(await sdk.runs.list()).find((run) => run.id === arg).live", id)
+    run = next(run for run in machine.js("return sdk.runs.list()") if run["id"] == id)
+    assert run["ended"] is None and run["started"] < ready and before <= run["last"]
     found = machine.js(
         """const rewind = await sdk.runs.open(arg);
         const shown = outputOf(await eventsOf(rewind));

@@ -21,6 +21,14 @@ def test_streams_work_while_the_process_runs(machine: MachinePage) -> None:
     assert lines == [["one\n", "two\n"], True, {"exitCode": 0, "signal": None}]
 
 
+def test_a_program_that_is_not_there_is_named(machine: MachinePage) -> None:
+    error = machine.error('await sdk.spawn("no-such-command")')
+    assert (error["errno"], error["path"]) == ("ENOENT", "no-such-command")
+    assert error["message"] == "ebb: no-such-command: command not found"
+    error = machine.error('await sdk.spawn("true", [], { cwd: "/nowhere" })')
+    assert (error["errno"], error["path"]) == ("ENOENT", "/nowhere")
+
+
 def test_stdout_and_stderr_are_apart(machine: MachinePage) -> None:
     both = machine.js(
         """const p = await sdk.spawn("sh", ["-c", "echo out; echo err >&2"]);

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import random
 import re
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
@@ -189,6 +191,9 @@ def test_two_runs_differ_in_what_they_were_told_and_in_their_output(ebb) -> None
         assert re.search(told, found.stdout.decode()), found.stdout
     assert re.search(rb"stdout: differs at byte 5, line 2: b'two' at tick \d+, and b'one' at tick \d+",
                      found.stdout)  # fmt: skip
+    for id, said in ((two, "two"), (one, "one")):
+        wrote = rf'{id}: process \d+ \(cat\): write\(1, "{said}\\n", 4\) = 4\n'
+        assert re.search(wrote, found.stdout.decode()), found.stdout
     found = ebb("diff", drawn, one)
     assert b"program: bash -c 'echo $RANDOM$RANDOM'" in found.stdout
     assert b"program: sh -c 'echo same; cat'" in found.stdout
@@ -307,11 +312,77 @@ def test_a_run_that_goes_on_is_said_to(ebb, tmp_path) -> None:
     with subprocess.Popen(command, stdin=subprocess.PIPE, env=env) as running:
         while not json.loads(ebb("get", "runs", "-o", "json").stdout):
             assert running.poll() is None
-        found = ebb("verify")
-        assert found.returncode == EXIT_CUT and b"is still being recorded" in found.stderr
+        while not json.loads(ebb("describe", "run", "-o", "json").stdout)["entries"]:
+            assert running.poll() is None
+        assert re.search(rb"  running +\d+  cat\n", ebb("get", "runs").stdout)
+        known = json.loads(ebb("describe", "run", "-o", "json").stdout)
+        assert known["state"] == "running"
+        for words in (("verify",), ("replay",), ("logs",), ("trace", "process")):
+            found = ebb(*words)
+            assert found.returncode == 0, words
+            said = rb"is still being recorded; this is what there is so far, up to tick \d+\n"
+            assert re.search(said, found.stderr) and b"cut short" not in found.stderr, words
+        for words in (("replay", "--goto", "10000s"), ("snapshot", "create", "last")):
+            found = ebb(*words)
+            assert found.returncode == 0 and re.search(said, found.stderr), found
+            assert b"the run ends" not in found.stderr
+        assert ebb("replay", "--goto", "100").stderr == b""
         exported = ebb("export", "run", "last", str(tmp_path / "a"))
         assert exported.returncode == 0 and b"the run goes on" in exported.stderr
         refused = ebb("rm", "last")
         assert refused.returncode == 125 and b"is still being recorded" in refused.stderr
         running.communicate(b"")
     assert running.returncode == 0 and ebb("verify").returncode == 0
+    elsewhere = {"EBB_RUNS": str(tmp_path / "elsewhere")}
+    early = b"cut short: it was exported while it was still being recorded"
+    for name in (str(tmp_path / "a"), "last"):
+        found = ebb("verify", name, env=elsewhere)
+        assert found.returncode == EXIT_CUT and early in found.stderr
+        ebb("import", str(tmp_path / "a"), env=elsewhere)
+
+
+def test_a_run_of_which_nothing_is_written_yet_is_said_to_have_begun(
+    ebb, tmp_path, kernel_wasm: Path
+) -> None:
+    store = RunStore(tmp_path / "runs")
+    kernel = hashlib.sha256(kernel_wasm.read_bytes()).hexdigest(), kernel_wasm
+    with store.begin(str(uuid.uuid4()), kernel, {"args": ["true"]}):
+        for words in (("replay",), ("logs",), ("verify",)):
+            found = ebb(*words)
+            assert found.returncode == 0 and b"is still being recorded" in found.stderr, found
+        for words in (
+            ("trace", "process"),
+            ("profile",),
+            ("core",),
+            ("snapshot", "create", "last"),
+        ):
+            found = ebb(*words)
+            assert found.returncode == 125, found
+            assert b"has only just begun; nothing of it is written yet\n" in found.stderr, found
+        for words in (("get", "runs"), ("describe", "run")):
+            assert b"running" in ebb(*words).stdout
+    store.close()
+
+
+def test_a_run_is_never_seen_as_cut_short_while_it_begins_or_ends(tmp_path, monkeypatch) -> None:
+    (kernel := tmp_path / "kernel").write_bytes(b"kernel")
+    store, other = RunStore(tmp_path / "runs"), RunStore(tmp_path / "runs")
+    seen: list[str] = []
+
+    def look(self: RunStore, hash: str, code: bytes) -> None:
+        seen.extend(row.state for row in other.rows())
+
+    monkeypatch.setattr(RunStore, "keep_kernel", look)
+    with store.begin("1", ("00", kernel), {}):
+        assert seen == [] and [row.state for row in other.rows()] == ["running"]
+    assert [row.state for row in other.rows()] == ["cut"]
+
+    def ends(self: RunStore, id: str) -> bool:
+        store.finish(id, 3, 7)
+        return False
+
+    monkeypatch.setattr(RunStore, "_locked", ends)
+    (row,) = other.rows()
+    assert (row.state, row.exit_code, row.bytes) == ("ended", 3, 7)
+    store.close()
+    other.close()

@@ -12,6 +12,7 @@ from tests.conftest import built
 
 from ebbtide import Machine, assets
 from ebbtide.cli_rewind import open_replay
+from ebbtide.rewind.processes import TICK_NS
 from ebbtide.rewind.store import RunStore
 from support.command import ebb, recorded
 
@@ -134,13 +135,23 @@ def test_processes_as_a_tree(run_id: str) -> None:
     assert all(one["end"]["tick"] > one["start"]["tick"] for one in root["children"] if one["end"])
 
 
-def test_what_still_runs_at_the_end_has_no_count_of_ticks_yet(tmp_path: Path) -> None:
-    id = recorded(tmp_path, "--", "sh", "-c", "sleep 1000 & exit 0")
+def test_what_still_runs_at_the_end_is_counted_so_far(tmp_path: Path) -> None:
+    child = "i=0; while [ $i -lt 9999 ]; do i=$((i + 1)); done; echo; exec sleep 1000"
+    script = f"coproc {{ {child}; }}; read x <&${{COPROC[0]}}; exit 0"
+    id = recorded(tmp_path, "--", "bash", "-c", script)
     (root,) = values("process", id)
     (child,) = root["children"]
-    assert root["cpu_ticks"] > 0 and child["ended"] == "running" and child["cpu_ticks"] is None
-    line = trace("process", id).splitlines()[2]
-    assert line.split()[2:] == ["running", "└─", "sleep", "1000"]
+    assert child["ended"] == "running" and child["end"] is None
+    assert child["cpu_ticks"] > 9999 * 50
+    pid, start, took, ticks, ended, *command = trace("process", id).splitlines()[2].split()
+    assert (int(ticks), ended, command) == (child["cpu_ticks"], "running", ["└─", "sleep", "1000"])
+    assert 0 < float(took) <= float(trace("process", id).splitlines()[1].split()[2])
+    (before,) = values("process", id, "--to", str(child["start"]["tick"] + 1))
+    assert before["cpu_ticks"] is None  # how much it was then is not known
+
+
+def test_processor_time_counts_as_the_kernel_counts_it(root: Path) -> None:
+    assert f"#define CPU_TICK_NS {TICK_NS}\n" in (root / "kernel/task/itimer.h").read_text()
 
 
 def test_files(run_id: str) -> None:

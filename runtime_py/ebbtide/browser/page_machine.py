@@ -76,7 +76,7 @@ class Machine(http.Client):
             words = [data.decode(encoding, "replace") for data in (output, trouble)]
             completed = CompletedProcess(args, code, signal, words[0], words[1], limit)
         if check:
-            completed.check_returncode()
+            completed.check()
         return completed
 
     async def spawn(

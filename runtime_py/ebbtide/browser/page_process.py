@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import linux
 from ..owner_role import Exit
+from ..stream import NO_TERMINAL, ON_TERMINAL, NoStream
 from .page_sdk import asked, exit_of, js_value
 from .page_streams import Duplex, Reader, Writer
 
@@ -29,10 +30,11 @@ class Process:
     def __init__(self, process: Any, args: tuple[str, ...]) -> None:
         self.pid: int = process.pid
         self.args = args
-        self.pty = Terminal(process) if process.pty else None
-        self.stdin = None if process.pty else Writer(process.stdin)
-        self.stdout = None if process.pty else Reader(process.stdout)
-        self.stderr = None if process.pty else Reader(process.stderr)
+        none = NoStream(ON_TERMINAL)
+        self.pty: Terminal | NoStream = Terminal(process) if process.pty else NoStream(NO_TERMINAL)
+        self.stdin: Writer | NoStream = none if process.pty else Writer(process.stdin)
+        self.stdout: Reader | NoStream = none if process.pty else Reader(process.stdout)
+        self.stderr: Reader | NoStream = none if process.pty else Reader(process.stderr)
         self.limit: str | None = None  # which of the machine's limits it met
         self._process = process
         self._exit = asyncio.ensure_future(self._reap())
@@ -60,5 +62,5 @@ class Process:
     async def close(self) -> None:
         """Close the page's ends of its streams."""
         for stream in (self.stdin, self.stdout, self.stderr, self.pty):
-            if stream is not None:
+            if stream:
                 await stream.close()

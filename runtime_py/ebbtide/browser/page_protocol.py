@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import tarfile
 import traceback
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -74,8 +75,10 @@ def error_shape(error: BaseException) -> dict[str, Any]:
         shape["errno"] = errno.errorcode.get(error.errno or 0, "EIO")
         shape["message"] = error.strerror or str(error)
         if error.filename is not None:
-            shape["path"] = str(error.filename)
-            shape["message"] += f": {error.filename}"
+            path = shape["path"] = str(error.filename)
+            both = path if error.filename2 is None else f"{path} -> {error.filename2}"
+            if f"{path}: " not in shape["message"]:  # what a program could not be started for does
+                shape["message"] += f": {both}"
     if isinstance(error, errors.ProcessError):
         shape["stdout"] = _as_bytes(error.stdout)
         shape["stderr"] = _as_bytes(error.stderr)
@@ -310,11 +313,11 @@ class PageProtocol:
             if error.errno == errno.EIO and self._machine.trouble_seen:
                 raise self._machine.trouble_seen[-1] from None
             _, text = await self._machine.not_started(tuple(argv), cwd, error)
-            raise OSError(error.errno, text) from None
+            raise OSError(error.errno, text, error.filename) from None
         id = self._id()
         self._processes[id] = process
         value = {"process": id, "pid": process.pid, "stderr": None}
-        if process.pty is not None:
+        if process.pty:
             value["stdin"] = self._open_incoming(process.pty.write, process.pty.close)
             value["stdout"] = self._open_outgoing(process.pty)
         else:
@@ -350,7 +353,7 @@ class PageProtocol:
 
     async def _on_resize(self, process: int, rows: int, cols: int) -> None:
         pty = self._processes[process].pty
-        if pty is None:
+        if not pty:
             raise OSError(errno.ENOTTY, "the process does not run on a terminal")
         await pty.resize(rows, cols)
 
@@ -418,7 +421,10 @@ class PageProtocol:
         await self._machine.fs.write_files({file["path"]: file["data"] for file in files})
 
     async def _on_unpack(self, path: str, tar: bytes) -> None:
-        await self._machine.fs.unpack(path, tar)
+        try:
+            await self._machine.fs.unpack(path, tar)
+        except tarfile.ReadError as error:
+            raise WrongArgument("RangeError", "what is to be unpacked is no tar archive") from error
 
     async def _on_pack(self, path: str) -> bytes:
         return await self._machine.fs.pack(path)
@@ -449,7 +455,7 @@ class PageProtocol:
         found["about"]["terminals"] = [
             {"pid": one.pid, "fd": one.pty.fd, "args": one.args}
             for one in self._processes.values()
-            if one.pty is not None and not one.pty.closed
+            if one.pty and not one.pty.closed
         ]
         return json.dumps(found)
 

@@ -1,5 +1,5 @@
-"""Records the machine of a page: what its hart delivered goes, a second later, onto a tape that a
-worker of the page keeps (sdk/src/worker/runs.ts).
+"""Records the machine of a page: what its hart delivered goes onto a tape that a worker of the page
+keeps (sdk/src/worker/runs.ts), once nothing more comes for a moment, and a second later at most.
 
 Nothing is written before the machine has booted. A tape that cannot be kept ends the recording
 with a message, never the run. Of a machine that was there before, the worker has a copy of the pages:
@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,6 +28,7 @@ from .tape_ring import RingReader
 
 START_S = 1.0  # the page's first second is not ours
 FLUSH_S = 1.0
+QUIET_S = 0.2
 DRAIN_RECORDS = 1024  # the ring is looked at after so many records, too: a busy loop is late
 
 Tell = Callable[[dict[str, Any]], None]
@@ -94,6 +96,7 @@ class PageRecording:
         self._bytes = 0  # kept, of the tape
         self._hurry = asyncio.Event()
         self._begun = asyncio.Event()
+        self._stirred = asyncio.Event()
         self._keeping = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
@@ -103,6 +106,7 @@ class PageRecording:
         """Note an event that goes into the inbox."""
         if self.ended is None:
             self.ring.posted(event)
+            self._stirred.set()
 
     def started(self, args: list[str]) -> None:
         """Note a program that the page has started: the first names the run."""
@@ -111,6 +115,7 @@ class PageRecording:
     def output(self, record: bytes) -> None:
         """Count a record that has come out."""
         self._output.add(record)
+        self._stirred.set()
         if self._output.count % DRAIN_RECORDS == 0:
             self.drain()
 
@@ -161,7 +166,16 @@ class PageRecording:
         self._begun.set()
         while self.ended is None:
             await self._keep()
-            await asyncio.sleep(FLUSH_S)
+            await self._pause()
+
+    async def _pause(self) -> None:
+        """Wait until something has come, then until nothing more does or FLUSH_S is over."""
+        with contextlib.suppress(TimeoutError):  # harts have something of their own to say, too
+            await asyncio.wait_for(self._stirred.wait(), FLUSH_S)
+        until = time.monotonic() + FLUSH_S
+        while self._stirred.is_set() and time.monotonic() < until:
+            self._stirred.clear()
+            await asyncio.sleep(QUIET_S)
 
     def _write(self) -> Any:
         """Hand over what has come; gives the promise of the keeper's answer, or None."""

@@ -301,6 +301,15 @@ class PyodideHostPort:
         """Ask for a record of what a hart's task does; only between its steps."""
         self._exports.k_sample(hart)
 
+    def cpu_ns(self, pid: int) -> int | None:
+        """Return the processor time of a process; None if there is none, or the kernel cannot say."""
+        layout = self.abi.structs.get("debug_status")
+        at = unsigned32(self._exports.k_debug_status(pid)) if layout else 0
+        if not layout or not at:
+            return None
+        words = layout.integers(self.read(at, layout.size))
+        return words["utime"] + words["stime"]
+
     def private_alloc(self, size: int) -> int:
         """Take private memory; nothing in the machine may depend on where things lie there."""
         return unsigned32(self._mail_alloc(size))

@@ -113,6 +113,12 @@ class Rewinding:
         self._output(pid, self._start["tick"], "tty", drawn.encode())
 
     @property
+    def begin(self) -> int:
+        """The first tick."""
+        assert self.replay
+        return self.replay.begin
+
+    @property
     def end(self) -> int:
         """The last tick."""
         return self._entries[-1].tick if self._entries else 0

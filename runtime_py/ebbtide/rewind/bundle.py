@@ -210,7 +210,7 @@ class Bundle(Objects):
     @property
     def marks(self) -> dict[str, Any]:
         """What became of it on its way here."""
-        return {"redacted": True} if self.info.get("redacted") else {}
+        return {name: True for name in ("redacted", "early") if self.info.get(name)}
 
     def _parts(self) -> dict[bytes, Part]:
         found: dict[bytes, Part] = {}

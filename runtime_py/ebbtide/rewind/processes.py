@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,7 @@ from .taps import Tap
 
 PROCESS_TAPS = ("CLONE", "EXEC", "EXIT")
 CLONE_THREAD = 0x10000
+TICK_NS = 2  # of processor time that a tick counts as (kernel/task/itimer.h)
 
 
 @dataclass
@@ -33,10 +35,11 @@ class Process:
     real_ns: int
     ran: list[Ran] = field(default_factory=list)
     threads: int = 1  # that it ever had
-    cpu_ticks: int | None = None  # of all its tasks; known when it has ended
+    cpu_ticks: int | None = None  # of all its tasks, to the same moment
     spent: int = 0  # ticks, of its tasks that have ended
     end_tick: int | None = None
     end_ns: int | None = None
+    took_ns: int | None = None  # to its end, or to that of the run
     status: int | None = None  # as of wait(2)
     children: list[Process] = field(default_factory=list)
 
@@ -80,7 +83,15 @@ class Processes:
                 ending.cpu_ticks = ending.spent
                 ending.status = tap.args[0]
                 ending.end_tick, ending.end_ns = tap.tick, tap.now_ns
+                ending.took_ns = tap.now_ns - ending.now_ns
                 del self._now[tap.pid]
+
+    def finish(self, now_ns: int, cpu_ns: Callable[[int], int | None]) -> None:
+        """Take the end of the run, at which `cpu_ns` answers what a process has used."""
+        for process in self._now.values():
+            process.took_ns = now_ns - process.now_ns
+            used = cpu_ns(process.pid)
+            process.cpu_ticks = None if used is None else used // TICK_NS
 
     def find(self, pid: int) -> Process | None:
         """Return the process that has this number now."""

@@ -19,7 +19,6 @@ from types import MappingProxyType
 from typing import Any
 
 from ..abi import Abi
-from ..cli_output import trouble
 from ..recording import END, META, OUTPUT, Entry
 from .output import OutputHash
 from .sign import Signer
@@ -80,7 +79,8 @@ class RunRecorder:
         try:
             self._write()
         except (OSError, sqlite3.Error) as error:
-            self._trouble(f"the recording ends here, the run goes on: {trouble(error)}")
+            why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            self._trouble(f"the recording ends here, the run goes on: {self._root}: {why}")
             while self._queue.get() is not None:
                 pass
 

@@ -47,6 +47,9 @@ class StageHost(Memory, Protocol):
     def tap(self, mask: int) -> None:
         """Ask for records of taps: bit n for the n-th."""
 
+    def cpu_ns(self, pid: int) -> int | None:
+        """Return the processor time of a process; None if there is none, or the kernel cannot say."""
+
     def sample(self, hart: int) -> None:
         """Ask once for a record of what a hart's task does now."""
 

@@ -120,11 +120,23 @@ class Run:
     kernel: Path
     row: RunRow | None = None  # of a run that is in the store
     signatures: tuple[Signature, ...] = ()
+    early: bool = False  # it was exported while it was still being recorded
 
     @property
     def about(self) -> dict[str, Any]:
         """What the tape says of itself at its beginning."""
         return _json(self.entries[0]) if self.entries and self.entries[0].kind == META else {}
+
+    @property
+    def going(self) -> bool:
+        """Whether it is still being recorded."""
+        return self.end is None and self.row is not None and self.row.state == "running"
+
+    @property
+    def why_cut(self) -> str:
+        """Why it has no end, as far as it says so itself."""
+        early = "it was exported while it was still being recorded" if self.early else ""
+        return self.reader.cut or early
 
     @property
     def mounted(self) -> Mounted:
@@ -177,13 +189,15 @@ class RunStore:
     def begin(self, id: str, kernel: tuple[str, Path], about: dict[str, Any]) -> BinaryIO:
         """Note that a run begins; returns its tape, to be written and then closed."""
         hash, path = kernel
-        self.database.execute(
-            "INSERT INTO run (id, started, kernel, about) VALUES (?, ?, ?, ?)",
-            (id, time.time(), hash, json.dumps(about)),
-        )
-        self.keep_kernel(hash, path.read_bytes())
-        file = self.tape_path(id).open("xb", buffering=0)
-        fcntl.flock(file, fcntl.LOCK_EX)
+        code = path.read_bytes()
+        with self.transaction():  # who sees the run finds the lock: without it, it was cut short
+            self.database.execute(
+                "INSERT INTO run (id, started, kernel, about) VALUES (?, ?, ?, ?)",
+                (id, time.time(), hash, json.dumps(about)),
+            )
+            self.keep_kernel(hash, code)
+            file = self.tape_path(id).open("xb", buffering=0)
+            fcntl.flock(file, fcntl.LOCK_EX)
         return file
 
     def describe(self, id: str, about: dict[str, Any]) -> None:
@@ -350,7 +364,7 @@ class RunStore:
         """List the runs, the newest first."""
         names = "id, started, ended, exit_code, bytes, pinned, about, kernel"
         found = self.database.execute(f"SELECT {names} FROM run ORDER BY started DESC, rowid DESC")
-        return [self._row(*row) for row in found]
+        return [self._row(*row) for row in found.fetchall()]
 
     def _row(
         self, id: str, started: float, ended: float | None, code: int | None, size: int,
@@ -359,6 +373,11 @@ class RunStore:
         state = "ended"
         if ended is None:
             state = "running" if self._locked(id) else "cut"
+        if state == "cut":  # or it has ended since its row was read
+            now = "SELECT ended, exit_code, bytes FROM run WHERE id = ?"
+            ended, code, size = self.database.execute(now, (id,)).fetchone() or (None, code, size)
+            state = "cut" if ended is None else "ended"
+        if ended is None:
             with contextlib.suppress(FileNotFoundError):
                 size = self.tape_path(id).stat().st_size
         return RunRow(
@@ -402,7 +421,7 @@ class RunStore:
         if reader.leaves and reader.header.run_id != uuid.UUID(id).bytes:
             raise TapeDamaged(f"the tape of run {id} is that of another run")
         return Run(id, reader, list(reader.entries()), self._kernel(row.kernel), row,
-                   self.signatures(id))  # fmt: skip
+                   self.signatures(id), bool(row.about.get("early")))  # fmt: skip
 
     def signatures(self, id: str) -> tuple[Signature, ...]:
         """Return the signatures of a tape's heads, in the order of the tape."""
@@ -418,7 +437,7 @@ class RunStore:
         reader = TapeReader(bundle.tape, bundle)
         kernel = self._kernel(bundle.kernel_hash)
         return Run(bundle.info["id"], reader, list(reader.entries()), kernel, None,
-                   bundle.signatures)  # fmt: skip
+                   bundle.signatures, bool(bundle.info.get("early")))  # fmt: skip
 
     def _kernel(self, hash: str) -> Path:
         path = self.kernel_path(hash)

@@ -89,6 +89,8 @@ def process(replay: Replay, wish: Wish, put: Put) -> None:
     view = Processes()
     try:
         watch(replay, PROCESS_TAPS, view.see, wish.until)
+        if wish.until is None:  # else the replay is somewhere behind it
+            view.finish(replay.stage.port.report().now_ns, replay.stage.host.cpu_ns)
     finally:
         head = f"{'PID':>5}  {'START':>12}  {'TIME':>10}  {'TICKS':>13}  {'END':10}  COMMAND"
         put(Row(0, head, None))
@@ -108,7 +110,7 @@ def _lasts(process: Process, since: Moment | None) -> bool:
 
 
 def _tree(process: Process, indent: str, branch: str, wish: Wish) -> Iterator[Row]:
-    took = "" if process.end_ns is None else f"{(process.end_ns - process.now_ns) / 1e9:.6f}"
+    took = "" if process.took_ns is None else f"{process.took_ns / 1e9:.6f}"
     ticks = "" if process.cpu_ticks is None else process.cpu_ticks
     command = " ".join(_word(word) for word in process.command) or "(fork)"
     if not wish.pids or process.pid in wish.pids:

@@ -28,6 +28,7 @@ interface Rewinding extends PyProxy {
   verify(told: Told): PyProxy;
   readonly ram: number;
   readonly tick: number;
+  readonly begin: number;
   readonly end: number;
   readonly cut: boolean;
   readonly whole: boolean;
@@ -137,9 +138,9 @@ servePort(scope, {
     python = runtime.pyimport("ebbtide.browser.rewinding") as unknown as Module;
   },
 
-  async open(id: string): Promise<{ info: RunInfo; end: number; cut: boolean }> {
+  async open(id: string): Promise<{ info: RunInfo; begin: number; end: number; cut: boolean }> {
     const { run, rewinding } = await openRun(await (await store).open(id));
-    return { info: run.info, end: rewinding.end, cut: rewinding.cut };
+    return { info: run.info, begin: rewinding.begin, end: rewinding.end, cut: rewinding.cut };
   },
 
   advance(): unknown {
@@ -198,7 +199,7 @@ servePort(scope, {
     const { id, started, ended, exitCode, redacted, kernelHash } = found;
     const about = JSON.parse(found.about) as Record<string, unknown>;
     const signatures = JSON.parse(found.signatures) as unknown[];
-    const run = { id, started, ended: ended ?? started, kernel: kernelHash, about, exitCode, redacted, signatures };
+    const run = { id, started, ended, kernel: kernelHash, about, exitCode, redacted, signatures };
     await (await store).import(run, found.kernel, found.tape, found.objects);
     return id;
   },

@@ -10,8 +10,6 @@ export interface RunFiles {
   remove(path: string): Promise<void>;
   /** Names in a folder, and their bytes. */
   list(folder: string): Promise<Map<string, number>>;
-  /** When they were written last, in ms since 1970, where that is known. */
-  times(folder: string): Promise<Map<string, number>>;
 }
 
 const ROOT = "ebb-runs";
@@ -43,14 +41,6 @@ const missing = (error: unknown): null => {
 export function privateFiles(root: FileSystemDirectoryHandle): RunFiles {
   const folder = (name: string): Promise<FileSystemDirectoryHandle> => root.getDirectoryHandle(name, { create: true });
 
-  async function each(name: string, what: (file: File) => number): Promise<Map<string, number>> {
-    const found: Promise<[string, number]>[] = [];
-    for await (const [entry, handle] of (await folder(name)).entries()) {
-      if (handle.kind === "file") found.push((handle as FileSystemFileHandle).getFile().then((file) => [entry, what(file)]));
-    }
-    return new Map(await Promise.all(found));
-  }
-
   async function put(path: string, bytes: Uint8Array, append: boolean): Promise<void> {
     const [parent, name] = split(path);
     const file = await (await folder(parent)).getFileHandle(name, { create: true });
@@ -76,8 +66,13 @@ export function privateFiles(root: FileSystemDirectoryHandle): RunFiles {
       const [parent, name] = split(path);
       await (await folder(parent)).removeEntry(name).catch(missing);
     },
-    list: (name) => each(name, ({ size }) => size),
-    times: (name) => each(name, ({ lastModified }) => lastModified),
+    async list(name) {
+      const found: Promise<[string, number]>[] = [];
+      for await (const [entry, handle] of (await folder(name)).entries()) {
+        if (handle.kind === "file") found.push((handle as FileSystemFileHandle).getFile().then(({ size }) => [entry, size]));
+      }
+      return new Map(await Promise.all(found));
+    },
   };
 }
 
@@ -122,7 +117,6 @@ function databaseFiles(database: IDBDatabase): RunFiles {
     async remove(path) {
       await settled(store("readwrite").delete(parts(path)));
     },
-    times: async () => new Map(),
     list(folder) {
       const cursor = store("readonly").openCursor(IDBKeyRange.bound([folder], [folder, []]));
       const found = new Map<string, number>();

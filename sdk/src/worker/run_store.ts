@@ -4,7 +4,7 @@
  *
  *     runs/ID.json   what is known of a run        objects/HASH   deflated bytes
  *     tapes/ID       rewind/tape.py                uses/ID        the hashes that its tape names, one a line
- *     kernels/HASH   kernel.wasm
+ *     kernels/HASH   kernel.wasm               lasts/ID       when its tape was written last, in ms since 1970
  */
 
 import { CallError } from "../calls.js";
@@ -32,7 +32,7 @@ const LOCK = "ebb-runs";
 const live = (id: string): string => `ebb-run ${id}`;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
-const FOLDERS = ["runs", "tapes", "uses", "objects", "kernels"] as const;
+const FOLDERS = ["runs", "tapes", "uses", "lasts", "objects", "kernels"] as const;
 
 export class RunStore {
   private readonly known = new Set<string>();
@@ -53,8 +53,8 @@ export class RunStore {
     });
   }
 
-  /** Add to a run: objects first, so that no tape names what is not there. */
-  append(id: string, tape: Uint8Array, objects: readonly (readonly [string, Uint8Array])[]): Promise<void> {
+  /** Add to a run what has happened until `last`: objects first, so that no tape names what is not there. */
+  append(id: string, tape: Uint8Array, objects: readonly (readonly [string, Uint8Array])[], last: number | null): Promise<void> {
     return locked(async () => {
       const fresh = objects.filter(([hash]) => !this.known.has(hash));
       const deflated = await Promise.all(fresh.map(async ([hash, data]) => [hash, await deflate(data)] as const));
@@ -64,6 +64,7 @@ export class RunStore {
         this.total += stored.length;
       }
       if (objects.length > 0) await this.files.append(`uses/${id}`, encoder.encode(objects.map(([hash]) => `${hash}\n`).join("")));
+      if (last !== null) await this.files.write(`lasts/${id}`, encoder.encode(String(last)));
       if (tape.length > 0) await this.files.append(`tapes/${id}`, tape);
       this.total += tape.length;
       if (this.total > BYTES_MOST) await this.makeRoom(id);
@@ -87,7 +88,7 @@ export class RunStore {
       await this.keepKernel(run.kernel, kernel);
       await this.info({ ...run, pinned: false });
     });
-    await this.append(run.id, tape, objects);
+    await this.append(run.id, tape, objects, run.ended);
   }
 
   /** Note what a run began with, if that came later. */
@@ -99,7 +100,10 @@ export class RunStore {
   }
 
   async finish(id: string): Promise<void> {
-    await this.change(id, { ended: Date.now() });
+    await locked(async () => {
+      const kept = await this.read(id);
+      if (kept !== null) await this.info({ ...kept, ended: Date.now() });
+    });
     this.letGo(id);
   }
 
@@ -110,7 +114,11 @@ export class RunStore {
   }
 
   pin(id: string, pinned: boolean): Promise<void> {
-    return this.change(id, { pinned });
+    return locked(async () => {
+      const kept = (await this.has(id)) ? await this.read(id) : null;
+      if (kept === null) throw missing(id);
+      await this.info({ ...kept, pinned });
+    });
   }
 
   /** All runs, the newest first. A file that another worker writes meanwhile could not be read. */
@@ -127,7 +135,10 @@ export class RunStore {
   }
 
   remove(id: string): Promise<void> {
-    return locked(() => this.drop(id));
+    return locked(async () => {
+      if (!(await this.has(id))) throw missing(id);
+      await this.drop(id);
+    });
   }
 
   /** Read a whole run. */
@@ -135,7 +146,7 @@ export class RunStore {
     return locked(async () => {
       const info = (await this.all()).find((run) => run.id === id);
       const tape = await this.files.read(`tapes/${id}`);
-      if (info === undefined || tape === null) throw new CallError("not-found", `there is no run ${id} in this browser`);
+      if (info === undefined || tape === null) throw missing(id);
       const kernel = await this.files.read(`kernels/${info.kernel}`);
       if (kernel === null) throw new CallError("damaged", `the kernel of run ${id} is missing`);
       const objects = new Map<string, Uint8Array<ArrayBuffer>>();
@@ -150,8 +161,8 @@ export class RunStore {
   // ---- Inside the lock -----------------------------------------------------------------------------------------
 
   private async all(): Promise<RunInfo[]> {
-    const [runs, tapes, times, objects, locks] = await Promise.all([
-      this.files.list("runs"), this.files.list("tapes"), this.files.times("tapes"), this.files.list("objects"), navigator.locks.query(),
+    const [runs, tapes, objects, locks] = await Promise.all([
+      this.files.list("runs"), this.files.list("tapes"), this.files.list("objects"), navigator.locks.query(),
     ]);
     const held = new Set(locks.held?.map(({ name }) => name));
     const found: RunInfo[] = [];
@@ -161,9 +172,14 @@ export class RunStore {
       const { id } = kept;
       const bytes = tapes.get(id) ?? 0;
       const beside = [...new Set(await this.uses(id))].reduce((sum, hash) => sum + (objects.get(hash) ?? 0), 0);
-      found.push({ ...FRESH, ...kept, bytes, stored: bytes + beside, last: times.get(id) ?? null, live: held.has(live(id)) });
+      found.push({ ...FRESH, ...kept, bytes, stored: bytes + beside, last: await this.last(id), live: held.has(live(id)) });
     }
     return found.sort((a, b) => b.started - a.started);
+  }
+
+  /** Whether there is a run, be it half written. */
+  private async has(id: string): Promise<boolean> {
+    return (await this.files.list("runs")).has(`${id}.json`);
   }
 
   private async read(id: string): Promise<Kept | null> {
@@ -175,15 +191,13 @@ export class RunStore {
     }
   }
 
-  private info(kept: Kept): Promise<void> {
-    return this.files.write(`runs/${kept.id}.json`, encoder.encode(JSON.stringify(kept)));
+  private async last(id: string): Promise<number | null> {
+    const bytes = await this.files.read(`lasts/${id}`);
+    return Number(decoder.decode(bytes ?? undefined)) || null;
   }
 
-  private change(id: string, fields: Partial<Kept>): Promise<void> {
-    return locked(async () => {
-      const kept = await this.read(id);
-      if (kept !== null) await this.info({ ...kept, ...fields });
-    });
+  private info(kept: Kept): Promise<void> {
+    return this.files.write(`runs/${kept.id}.json`, encoder.encode(JSON.stringify(kept)));
   }
 
   private async uses(id: string): Promise<string[]> {
@@ -222,7 +236,7 @@ export class RunStore {
   }
 
   private async drop(id: string): Promise<void> {
-    for (const path of [`runs/${id}.json`, `tapes/${id}`, `uses/${id}`]) await this.files.remove(path);
+    for (const path of [`runs/${id}.json`, `tapes/${id}`, `uses/${id}`, `lasts/${id}`]) await this.files.remove(path);
     const used = new Set<string>();
     for (const other of (await this.files.list("uses")).keys()) for (const hash of await this.uses(other)) used.add(hash);
     for (const hash of (await this.files.list("objects")).keys()) {
@@ -235,6 +249,8 @@ export class RunStore {
     await this.count();
   }
 }
+
+const missing = (id: string): CallError => new CallError("not-found", `there is no run ${id} in this browser`);
 
 /** One reader or writer at a time, of all tabs. */
 const locked = <T>(work: () => Promise<T>): Promise<T> => navigator.locks.request(LOCK, work) as Promise<T>;

@@ -26,7 +26,8 @@ function keeping(before: Before | null) {
       const store = await opening;
       const bytes = before?.kernel ?? (await fetchKernel(kernelURL));
       const hash = await nameOf(bytes);
-      await store.begin({ id, started: Date.now(), kernel: hash, about: JSON.parse(about) as Record<string, unknown> }, bytes);
+      const known = JSON.parse(about) as Record<string, unknown> & { started: number };
+      await store.begin({ id, started: Math.round(known.started * 1000), kernel: hash, about: known }, bytes);
       return hash;
     },
 
@@ -35,7 +36,7 @@ function keeping(before: Before | null) {
       const named: (readonly [hash: string, size: number])[] = [];
       while (pieces.length > 0) {
         const some = await Promise.all(pieces.splice(0, AT_ONCE).map(async (piece) => [await nameOf(piece), piece] as const));
-        await store.append(id, new Uint8Array(), some).catch(async (error: unknown) => {
+        await store.append(id, new Uint8Array(), some, null).catch(async (error: unknown) => {
           await store.remove(id); // without its pages it is of no use
           throw error;
         });
@@ -45,7 +46,7 @@ function keeping(before: Before | null) {
     },
 
     async append(id: string, tape: Uint8Array, hashes: readonly string[], objects: readonly Uint8Array[]): Promise<number> {
-      await (await opening).append(id, tape, hashes.map((hash, at) => [hash, objects[at] ?? new Uint8Array()] as const));
+      await (await opening).append(id, tape, hashes.map((hash, at) => [hash, objects[at] ?? new Uint8Array()] as const), Date.now());
       return (size += tape.length);
     },
 

@@ -189,7 +189,7 @@ export class SnapshotStore {
 
   /** Drop a snapshot, and the nodes, pages and kernels that only it has. */
   remove(id: string): Promise<void> {
-    return locked(() => this.drop([id]));
+    return locked(async () => this.drop([(await this.find(id)).id]));
   }
 
   /** Bytes that all snapshots take. */

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import os
+import pickle
 import signal
 import warnings
 
@@ -15,6 +17,7 @@ import ebbtide
 import ebbtide.blocking
 from ebbtide import (
     CommandFailed,
+    CompletedProcess,
     Machine,
     MachineClosed,
     OutputLimit,
@@ -381,6 +384,7 @@ def test_another_event_loop_is_refused_at_once() -> None:
         ({"seed": "7"}, TypeError, "seed is a whole number, not '7'"),
         ({"seed": -1}, ValueError, r"seed is a whole number from 0 to 2\*\*64 - 1, not -1"),
         ({"seed": 2**64}, ValueError, r"seed .* to 2\*\*64 - 1, not 18446744073709551616"),
+        ({"record": "yes"}, TypeError, "record is True or False, not 'yes'"),
         ({"limits": {"disk": "much"}}, ValueError, "'much' is no size; write 512M or 1G"),
     ],
 )
@@ -395,6 +399,20 @@ async def _unknown_keywords(machine, fake) -> None:
         await machine.run("cat", evn={})
     with pytest.raises(TypeError, match=r"Machine\.spawn.*did you mean pty\?"):
         await machine.spawn("cat", ptty=(24, 80))
+    for name in ("capture_output", "stdout", "stderr"):
+        with pytest.raises(
+            TypeError, match=f"no option '{name}'; all that the program writes is in"
+        ):
+            await machine.run("cat", **{name: True})
+    with pytest.raises(TypeError, match="'text'; encoding is 'utf-8', or 'bytes' for bytes"):
+        await machine.run("cat", text=True)
+    with pytest.raises(TypeError, match="'input'; stdin is what the program reads"):
+        await machine.run("cat", input="x")
+    with pytest.raises(TypeError, match="what the program reads is text or bytes, not -1"):
+        await machine.run("cat", stdin=-1)
+    for size in (True, (24,), (70000, 80), "24x80"):
+        with pytest.raises(ValueError, match="a terminal's size is rows and columns"):
+            await machine.spawn("cat", pty=size)
     with pytest.raises(TypeError, match=r"by words, as in run\('ls', '-l'\), not \(\['ls'\],\)"):
         await machine.run(["ls"])
     with pytest.raises(TypeError, match=r"env is a mapping of names to values, not \['A=1'\]"):
@@ -415,6 +433,68 @@ def test_run_takes_words_and_names_unknown_options() -> None:
         ebbtide.run("echo hi")
     with pytest.raises(TypeError, match="did you mean input"):
         ebbtide.run(["cat"], inptu="x")
+    for name, said in (
+        ("capture_output", "stdout and stderr of what this returns"),
+        ("shell", "'sh', '-c', '…'"),
+        ("stdin", "input is what the program reads"),
+        ("encoding", "text=False gives bytes"),
+    ):
+        with pytest.raises(TypeError, match=f"no option '{name}'; .*{said}"):
+            ebbtide.run(["cat"], **{name: True})
+
+
+def test_a_result_names_what_subprocess_calls_otherwise() -> None:
+    done = CompletedProcess(("true",), 0, None, "", "")
+    with pytest.raises(AttributeError, match="no attribute 'returncode'; here it is exit_code"):
+        _ = done.returncode
+    with pytest.raises(AttributeError, match="no attribute 'check_returncode'; here it is check"):
+        done.check_returncode()
+    with pytest.raises(AttributeError, match="no attribute 'other'$"):
+        _ = done.other
+    assert pickle.loads(pickle.dumps(done)) == done == copy.copy(done)
+
+
+async def _lonely(machine, fake) -> None:
+    process = await machine.spawn("cat")
+    for one in (machine, process, machine.fs):
+        for work in (pickle.dumps, copy.deepcopy):
+            with pytest.raises(TypeError, match="can be neither pickled nor copied"):
+                work(one)
+    with pytest.raises(TypeError, match="can be neither pickled nor copied"):
+        copy.copy(machine)
+    await process.stdin.close()
+    await process.wait()
+    await process.close()
+
+
+test_a_machine_is_neither_pickled_nor_copied = machine_test(_lonely)
+
+
+def test_a_blocking_machine_is_neither_pickled_nor_copied() -> None:
+    with ebbtide.blocking.Machine.boot(placement=guest()) as machine:
+        for work in (pickle.dumps, copy.copy, copy.deepcopy):
+            with pytest.raises(TypeError, match="can be neither pickled nor copied"):
+                work(machine)
+
+
+async def _streams(machine, fake) -> None:
+    process = await machine.spawn("cat")
+    assert not process.pty
+    with pytest.raises(
+        AttributeError, match=r"runs on no terminal: spawn it with pty=\(rows, cols\)"
+    ):
+        await process.pty.resize(40, 100)
+    await process.stdin.close()
+    await process.wait()
+    await process.close()
+    process = await machine.spawn("cat", stdin=False)
+    with pytest.raises(AttributeError, match="was spawned without this stream"):
+        await process.stdin.write(b"x")
+    await process.wait()
+    await process.close()
+
+
+test_a_stream_that_a_process_does_not_have_says_so = machine_test(_streams)
 
 
 def test_a_read_that_nobody_waits_for_ends_silently_with_the_machine() -> None:
