@@ -122,40 +122,6 @@ def test_a_machine_works_on_one_hart_until_others_come_and_all_of_it_replays(
     machine.js("await sdk.runs.remove(arg)", found["id"])
 
 
-def test_a_snapshot_is_as_late_as_the_hart_that_is_furthest(machine: MachinePage) -> None:
-    """The others may have been parked for long."""
-    assert booted(machine, 2) == 2
-    machine.js("release()")
-    for _ in range(3):
-        machine.js(f"window.loops = await Promise.all([{LOOP}, {LOOP}]);")
-        machine.until("return (await one.counters()).retired.every((count) => count > 1_000_000);")
-        uptime, late = machine.js(
-            """for (const p of loops) await p.kill("SIGKILL");
-            for (const p of loops) await p.exit;
-            const { stdout } = await one.run("sh", ["-c", "sleep 0.3; cat /proc/uptime"]);
-            const id = await one.snapshot();
-            const { about } = (await sdk.snapshots.list()).find((kept) => kept.id === id);
-            await sdk.snapshots.remove(id);
-            return [Number(stdout.split(" ")[0]), about.now_ns / 1e9];"""
-        )
-        assert uptime <= late
-    close(machine)
-
-
-def test_a_program_of_nothing_but_system_calls_is_recorded(machine: MachinePage) -> None:
-    """Several harts write a byte for each; the kernel worker comes for them once a second."""
-    assert booted(machine, 2, record=True) == 2
-    found = machine.js(
-        """const calls = ["if=/dev/zero", "of=/dev/null", "bs=1", "count=1500000"];
-        const { exitCode } = await one.run("dd", calls);
-        await one.saveRun();
-        return [exitCode, one.recording.ended, one.recording.id];"""
-    )
-    close(machine)
-    assert found[:2] == [0, None]
-    machine.js("await sdk.runs.remove(arg)", found[2])
-
-
 def test_a_machine_that_is_closed_while_a_hart_comes_leaves_nothing_behind(
     machine: MachinePage,
 ) -> None:
