@@ -1,6 +1,6 @@
 /** `boot()`: from options to a running machine. */
 
-import { checkArguments } from "./arguments.js";
+import { checkArguments, shown } from "./arguments.js";
 import { fetchAssets } from "./assets.js";
 import { connectClient } from "./client.js";
 import { openCodeStore } from "./code_store.js";
@@ -8,7 +8,7 @@ import { BrowserError, EbbError, PanicError } from "./errors.js";
 import { requireBrowser } from "./features.js";
 import { openMachineCode } from "./machine_code.js";
 import { openMachine, type Opened, type Sdk } from "./machine.js";
-import { parseBytes, parseSize, reserveMemory } from "./memory.js";
+import { parseLimit, parseSize, reserveMemory } from "./memory.js";
 import { branchOf } from "./snapshots.js";
 import type { Branch } from "./rewind.js";
 import { keepRun, type Recording } from "./runs.js";
@@ -89,11 +89,12 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
   const one = branch !== undefined || seed !== null || options.chaos !== undefined; // what a seed draws comes out the same each time
   const harts = kept?.harts ?? options.harts ?? (one ? 1 : Math.min(navigator.hardwareConcurrency, HARTS_UNASKED));
   if (!Number.isInteger(harts) || harts < 1 || harts > HARTS_MOST) {
-    throw new RangeError(`harts must be a whole number from 1 to ${HARTS_MOST}; got ${harts}`);
+    throw new RangeError(`harts must be a whole number from 1 to ${HARTS_MOST}; got ${shown(harts)}`);
   }
   const onProgress = options.onProgress ?? (() => undefined);
   const limits = options.limits ?? {};
   refuseUnknown("limits", limits, LIMITS);
+  checkArguments({ timeoutMs: limits.timeout ?? null });
   const asked = Math.min(parseSize(options.memory ?? "1G"), parseSize(limits.memory ?? Infinity, Infinity));
   const { memory, ramBytes } = branch ?? reserveMemory(asked);
   if (!branch && ramBytes < asked) {
@@ -115,8 +116,8 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
       timeout: (limits.timeout ?? 0) / 1000,
       pids: limits.pids ?? 0,
       files: limits.files ?? 0,
-      disk: parseBytes(limits.disk ?? 0),
-      max_output: parseBytes(limits.maxOutput ?? 0),
+      disk: parseLimit("disk", limits.disk ?? 0),
+      max_output: parseLimit("maxOutput", limits.maxOutput ?? 0),
     },
     policy,
     record,

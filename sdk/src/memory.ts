@@ -19,10 +19,17 @@ const MOST = RESERVATIONS[0] - PRIVATE;
 const UNITS: Readonly<Record<string, number>> = { "": 1, K: 1024, M: MIB, G: 1024 * MIB };
 
 /** Bytes of a size such as `"512M"`, `"1G"` or a number of bytes. */
-export function parseBytes(size: number | string): number {
+function parseBytes(size: number | string): number {
   if (typeof size === "number") return size;
   const [, digits, unit] = /^([0-9.]+)([KMG]?)(?:i?B)?$/i.exec(size) ?? [];
   return Math.floor(Number(digits) * (UNITS[(unit ?? "?").toUpperCase()] ?? NaN));
+}
+
+/** The same for a limit, which may be 0: there is none. */
+export function parseLimit(name: string, size: number | string): number {
+  const bytes = parseBytes(size);
+  if (!(bytes >= 0 && bytes < Infinity)) throw new RangeError(`limits: ${name} must be bytes, or a size such as "1M"; got ${String(size)}`);
+  return bytes;
 }
 
 /** The same for memory: at least what an image needs, at most what a browser can give, rounded down to whole pages. */

@@ -222,6 +222,20 @@ def test_a_limit_that_does_not_exist_is_refused(machine: MachinePage) -> None:
     assert 'did you mean "timeout"' in error["message"]
 
 
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ('{ timeout: "5s" }', 'timeout must be a number; got "5s"'),
+        ('{ disk: "lots" }', 'limits: disk must be bytes, or a size such as "1M"; got lots'),
+        ("{ maxOutput: -1 }", 'limits: maxOutput must be bytes, or a size such as "1M"; got -1'),
+    ],
+)
+def test_a_limit_that_is_none_is_refused(machine: MachinePage, limits: str, said: str) -> None:
+    error = machine.error(f"""const {{ boot }} = await import("./ebbtide.js");
+        await boot({{ limits: {limits} }});""")
+    assert error["message"] == said
+
+
 def test_out_of_memory_ends_the_guests_program_and_nothing_else(machine: MachinePage) -> None:
     seen = machine.js(
         """const { boot } = await import("./ebbtide.js");
