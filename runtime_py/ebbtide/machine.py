@@ -316,6 +316,8 @@ class Machine(Living, http.Client):
         """Connect to a TCP port on which a guest program listens."""
         if type(port) is not int:
             raise TypeError(f"a port is a number from 1 to 65535, not {port!r}")
+        if not 1 <= port <= 65535:
+            raise ValueError(f"a port is a number from 1 to 65535, not {port}")
         ended = await self.agent.call(
             "socket",
             linux.AF_INET,

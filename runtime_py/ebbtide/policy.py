@@ -158,7 +158,10 @@ def _known(what: str, form: Mapping[str, Any], names: Collection[str]) -> None:
     for name in form:
         if name not in names:
             hint = meant(name, sorted(names))
-            raise ValueError(f"{what}: {name!r} is not known" + (f"; {hint}" if hint else ""))
+            raise ValueError(
+                f"{what}: {name!r} is not known"
+                + (f"; {hint}" if hint else f"; known are {', '.join(names)}")
+            )
 
 
 def _count(what: str, value: Any, end: int = 1 << 32) -> None:

@@ -154,7 +154,7 @@ def test_files_bounds_root_too(limited: Callable[..., None]) -> None:
 @pytest.mark.parametrize(
     ("limits", "said"),
     [
-        ({"tasks": 1}, "'tasks' is not known"),
+        ({"tasks": 1}, "'tasks' is not known; known are timeout, memory, pids,"),
         ({"max_ouput": 1}, "did you mean max_output?"),
         ({"timeout": -1}, "timeout is a number of seconds"),
         ({"disk": -1}, "disk is a whole number"),

@@ -423,6 +423,9 @@ async def _unknown_keywords(machine, fake) -> None:
         await machine.run("cat", timeout="1")
     with pytest.raises(TypeError, match="a port is a number from 1 to 65535, not 'http"):
         await machine.fetch("http://localhost:80/")
+    for port in (-1, 0, 65536):
+        with pytest.raises(ValueError, match=f"a port is a number from 1 to 65535, not {port}$"):
+            await machine.connect(port)
 
 
 test_unknown_keywords_are_named = machine_test(_unknown_keywords)
