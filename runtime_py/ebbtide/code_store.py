@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MAGIC = b"ebb code 1\n"
-BYTES_MOST = 600 << 20  # of all packs; what was not used for longest goes first
+BYTES_MOST = 600 << 20  # of a folder's packs; what was not used for longest goes first
 RECORDS_MOST = 16 << 20  # that a machine is told of, in its private memory
 MODULES_MOST = 4096
 PACKS_MOST = 16  # more small ones become one
