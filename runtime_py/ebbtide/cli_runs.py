@@ -15,7 +15,7 @@ from typing import IO, Any
 from .abi import Abi
 from .cli_output import new_file
 from .errors import EbbError
-from .recording import DIGEST, END, EVENT, META, ORDER, OUTPUT, PAGES, Written
+from .recording import DIGEST, END, EVENT, META, ORDER, OUTPUT, PAGES, PROGRAM, Written
 from .rewind.bundle import Bundle, write_bundle
 from .rewind.store import Run, RunRow, RunStore
 from .rewind.tape import StoredEntry
@@ -27,6 +27,7 @@ _KINDS = {
     END: "END",
     PAGES: "PAGES",
     ORDER: "ORDER",
+    PROGRAM: "PROGRAM",
 }
 
 

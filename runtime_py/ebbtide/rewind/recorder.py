@@ -14,12 +14,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from ..abi import Abi
-from ..recording import END, META, OUTPUT, Entry
+from ..recording import END, META, OUTPUT, PROGRAM, Entry, Program
 from .output import OutputHash
 from .sign import Signer
 from .store import RunStore, StoreObjects, new_id
@@ -54,6 +55,7 @@ class RunRecorder:
         self._output_lock = threading.Lock()
         self._noted = 0  # records, in the last OUTPUT entry
         self._named = 0  # programs that the store knows
+        self._tick = 0  # of the last entry that was written
         self._queue: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
         self._queue.put(Entry(META, 0, json.dumps(about).encode()))
         self._thread = threading.Thread(target=self._run, name="ebb-recorder", daemon=True)
@@ -62,6 +64,10 @@ class RunRecorder:
     def append(self, entry: Entry) -> None:
         """Take the next entry; never waits."""
         self._queue.put(entry)
+
+    def program(self, one: Program) -> None:
+        """Keep a program's file; the tick is that of what is written before it."""
+        self._queue.put(Entry(PROGRAM, 0, one.pack()))
 
     def output(self, record: bytes) -> None:
         """Count a record that has come out."""
@@ -119,10 +125,11 @@ class RunRecorder:
         big = any(entry is not None and len(entry.data) >= OBJECT_LEAST for entry in entries)
         with store.transaction() if big else contextlib.nullcontext():
             for entry in filter(None, entries):
-                writer.append(entry)
+                self._tick = self._tick if entry.kind == PROGRAM else entry.tick
+                writer.append(replace(entry, tick=self._tick))
             if entries[-1] is not None and self._output.count > self._noted:
                 with self._output_lock:
                     self._noted = self._output.count
-                    writer.append(Entry(OUTPUT, entries[-1].tick, self._output.entry()))
+                    writer.append(Entry(OUTPUT, self._tick, self._output.entry()))
         writer.flush()  # the objects are there before the leaf that names them
         return entries[-1] is None
