@@ -15,7 +15,6 @@ from .cli_output import progress, trouble
 from .errors import EbbError
 from .port import JIT_THRESHOLD
 from .recording import EVENT, ReplayDiverged
-from .rewind.moment import Moment
 from .rewind.output import Chunk
 from .rewind.replay import Replay
 from .rewind.stage import Pages
@@ -95,21 +94,14 @@ def _replay(store: RunStore, options: argparse.Namespace) -> int:
         if not options.quiet:
             replay.on_chunk = write
         if options.goto is not None:
-            replay.seek(place(run, replay, options.goto))
-            return 0
-        replay.run()
-    return cut(run)
-
-
-def place(run: Run, replay: Replay, when: Moment) -> int:
-    """Return the tick of a moment; says so if the run has ended before."""
-    tick = replay.place(when)
-    if tick > replay.end or (when.now_ns is not None and tick == replay.end):
-        if run.going:
-            cut(run)
+            replay.seek(replay.place(options.goto))
         else:
-            print(f"ebb: the run ends before that, at tick {replay.end}", file=sys.stderr)
-    return min(tick, replay.end)
+            replay.run()
+    if options.goto is None:
+        return cut(run)
+    if not options.quiet:
+        print(f"ebb: {replay.where()}", file=sys.stderr)
+    return 0
 
 
 def booted(run: Run) -> bool:
