@@ -15,6 +15,7 @@ from .cli_output import progress, trouble
 from .errors import EbbError
 from .port import JIT_THRESHOLD
 from .recording import EVENT, ReplayDiverged
+from .rewind.moment import Moment
 from .rewind.output import Chunk
 from .rewind.replay import Replay
 from .rewind.stage import Pages
@@ -94,7 +95,7 @@ def _replay(store: RunStore, options: argparse.Namespace) -> int:
         if not options.quiet:
             replay.on_chunk = write
         if options.goto is not None:
-            replay.seek(replay.place(options.goto))
+            replay.seek(place(run, replay, options.goto))
         else:
             replay.run()
     if options.goto is None:
@@ -102,6 +103,16 @@ def _replay(store: RunStore, options: argparse.Namespace) -> int:
     if not options.quiet:
         print(f"ebb: {replay.where()}", file=sys.stderr)
     return 0
+
+
+def place(run: Run, replay: Replay, when: Moment) -> int:
+    """Return the tick of a moment; if it is not there, and only not yet, says so."""
+    try:
+        return replay.place(when)
+    except argparse.ArgumentTypeError:
+        if run.going:
+            cut(run)
+        raise
 
 
 def booted(run: Run) -> bool:

@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     try:
         code = asyncio.run(_run(options))
-        if options.core:
+        if options.core and options.run_id:
             from .cli_core import of_crash
 
             of_crash(options.run_id, options.core, quiet=options.quiet)
@@ -125,14 +125,16 @@ async def _booted(
         _begun(options, placement, record, {"args": args, "tty": size}) as machine,
         contextlib.AsyncExitStack() as servers,
     ):
-        options.run_id = machine.run_id
-        if machine.run_id:
-            _say_id(machine.run_id, options)
+        recorder = placement.recorder
+        options.run_id = None
+        if isinstance(recorder, RunRecorder) and await asyncio.to_thread(recorder.begun):
+            options.run_id = recorder.id
+            _say_id(recorder.id, options)
         for door, guest in doors:
             await servers.enter_async_context(_published(machine, door, guest))
         code = await _program(machine, args, size, options)
-        if isinstance(placement.recorder, RunRecorder):
-            placement.recorder.exit_code = code
+        if isinstance(recorder, RunRecorder):
+            recorder.exit_code = code
         if options.stats:
             print(f"\n{await machine.stats()}", file=sys.stderr)
         return code

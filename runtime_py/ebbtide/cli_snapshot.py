@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from .cli_output import new_file, progress
-from .cli_rewind import cut, open_replay
+from .cli_rewind import cut, open_replay, place
 from .cli_runs import moment
 from .errors import EbbError
 from .events import BlockWanted, Events, HostFs
@@ -41,7 +41,7 @@ def snapshot_of(store: RunStore, run: Run, when: Moment | None = None) -> str:
     if when is None and run.going:
         cut(run)
     with progress("going there", replay):
-        replay.seek(replay.end if when is None else replay.place(when))
+        replay.seek(replay.end if when is None else place(run, replay, when))
     stage = replay.stage
     assert isinstance(stage, WasmtimeStage)
     if replay.ordered:

@@ -422,7 +422,6 @@ def test_timeout_takes_a_unit() -> None:
         (("replay", "--goto", "10h"), "'10h' is no tick, no time and no event; write 123456, 1.5s or e17"),
         (("rm", "--older-than", "old"), "'old' is no time; write 7d, 12h or 30m"),
         (("verify", "--key", "00"), "'00' is no key; write its 64 digits from 0 to f"),
-        (("describe", "last"), "usage: ebb describe run [RUN]"),
         (("export", "last", "file"), "usage: ebb export run RUN FILE"),
         (("snapshot",), "ACTION, one of create, fork, restore, list, export, import, verify, rm"),
         (("snapshot", "fork", "last"), "Write it after --, as in: ebb snapshot fork last -- ls -l /"),

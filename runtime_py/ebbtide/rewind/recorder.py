@@ -23,7 +23,7 @@ from ..abi import Abi
 from ..recording import END, META, OUTPUT, PROGRAM, Entry, Program
 from .output import OutputHash
 from .sign import Signer
-from .store import RunStore, StoreObjects, new_id
+from .store import BUSY_S, RunStore, StoreObjects, new_id
 from .tape import OBJECT_LEAST, Header, TapeWriter, event_heads
 
 FLUSH_S = 1.0
@@ -56,10 +56,17 @@ class RunRecorder:
         self._noted = 0  # records, in the last OUTPUT entry
         self._named = 0  # programs that the store knows
         self._tick = 0  # of the last entry that was written
+        self._began = False
+        self._settled = threading.Event()  # it has begun, or it never will
         self._queue: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
         self._queue.put(Entry(META, 0, json.dumps(about).encode()))
         self._thread = threading.Thread(target=self._run, name="ebb-recorder", daemon=True)
         self._thread.start()
+
+    def begun(self, wait_s: float = BUSY_S) -> bool:
+        """Whether the store has the run: it may be one that cannot be written."""
+        self._settled.wait(wait_s)
+        return self._began
 
     def append(self, entry: Entry) -> None:
         """Take the next entry; never waits."""
@@ -86,7 +93,12 @@ class RunRecorder:
             self._write()
         except (OSError, sqlite3.Error) as error:
             why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            self._trouble(f"the recording ends here, the run goes on: {self._root}: {why}")
+            self._settled.set()
+            if self._began:
+                self._trouble(f"the recording ends here, the run goes on: {self._root}: {why}")
+            else:
+                self._trouble(f"{self._root}: {why}: the run is not recorded; EBB_RUNS names another "
+                              "folder, --no-record asks for none")  # fmt: skip
             while self._queue.get() is not None:
                 pass
 
@@ -95,6 +107,8 @@ class RunRecorder:
             hash, _ = self._kernel
             header = Header(bytes.fromhex(self.id.replace("-", "")), bytes.fromhex(hash))
             with store.begin(self.id, self._kernel, self._about) as file:
+                self._began = True
+                self._settled.set()
                 objects = StoreObjects(store.database, self.id)
                 writer = TapeWriter(file, header, objects, event_heads(self._abi))
                 signer = Signer.of(store)
