@@ -52,6 +52,7 @@ struct region {
     u8 asked;     // how often it was hot while the compiler had enough to do
     u8 renewals; // how often it was made anew, with more targets
     u8 absent;    // entries for which a page was not there
+    i16 credit;   // what entering it has saved, in instructions that would have been interpreted
     u16 kept; // of whose modules the host has kept: number + 1
     u16 whole; // region that holds where jumps through registers lead, and this is one of these places
     u16 instead; // of that region, once it is ready
@@ -113,6 +114,9 @@ i32 jit_refill(struct hart *hart, i32 fuel);
 struct region *jit_region(struct jit *jit, const struct code_page *page, u32 offset);
 struct region *jit_region_instead(struct jit *jit, const struct code_page *page, u32 index);
 u32 jit_find(struct jit *jit, maddr frame, u32 offset, u32 generation); // 0: no such region
+
+// Entered by cpu_run, the region ran so many compiled instructions until all returned.
+void jit_entered(struct jit *jit, u32 index, u64 instructions);
 
 static inline void jit_retired(struct jit *jit, i64 ticks) { // in compiled code
     jit->counters.instructions += (u64)ticks;
