@@ -160,8 +160,8 @@ struct code_page *code_page_known(struct hart *hart, struct cpu_cache *cache, u6
 }
 
 maddr code_frame(struct hart *hart, struct cpu_cache *cache, u64 va) {
-    struct code_seen *seen = &cache->seen[(va >> PAGE_SHIFT) % CODE_SEEN];
     u32 fetch = fetch_generation(hart); // first: it may change while tlb_peek waits
+    struct code_seen *seen = &cache->seen[((va >> PAGE_SHIFT) + fetch * 1543) % CODE_SEEN];
     va &= ~PAGE_MASK;
     if (!seen->frame || seen->va != va || seen->fetch_generation != fetch) {
         *seen = (struct code_seen){va, fetch, tlb_peek(hart, va)};
@@ -407,6 +407,14 @@ void code_compiled(struct cpu_cache *cache, maddr frame, u32 off, u32 generation
     if (op) {
         op->code = (index ? OP_COMPILED : OP_ENTRY) | OP_SLOW;
         op->imm = index ? (i32)index : (i32)cache->jit->threshold;
+    }
+}
+
+void code_interpreted(struct cpu_cache *cache, maddr frame, u32 off, u32 generation) {
+    struct op *op = entry_known(cache, frame, off, generation);
+    if (op) {
+        op->code = OP_ENTRY;
+        op->imm = (i32)(cache->jit->threshold * cache->jit->hot);
     }
 }
 

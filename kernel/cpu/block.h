@@ -129,8 +129,8 @@ struct jit_context {
 #define CALLED 4096u    // calls through registers, direct mapped
 #define LED 8192u       // jumps through registers, each with a target, direct mapped
 #define CODE_HASH 2048u // frame -> code page
-#define CODE_SEEN 4096u // va page -> frame, direct mapped
-#define CODE_NOTES 4096u // direct mapped
+#define CODE_SEEN 4096u // va page and address space -> frame, direct mapped
+#define CODE_NOTES 4096u // the same
 #define RUN_MAX 128u    // instructions decoded at once
 #define CODE_PAGES 4096u
 #define PARCELS (PAGE_SIZE / 2)
@@ -269,6 +269,9 @@ void code_await(struct hart *hart, struct cpu_cache *cache, u64 pc);
 
 // The region `index`, which begins there, is ready to run; 0: none is, count again.
 void code_compiled(struct cpu_cache *cache, maddr frame, u32 off, u32 generation, u32 index);
+
+// It is ready, but not to be entered from here for now: count again. Nobody waits at that place.
+void code_interpreted(struct cpu_cache *cache, maddr frame, u32 off, u32 generation);
 
 // What runs from there is part of another region now: if it is an entry, it must be reached often before it gets one of its own.
 void code_covered(struct cpu_cache *cache, maddr frame, u32 off, u32 generation);

@@ -21,6 +21,8 @@ enum end {
     END_LEAVING, // run.pc and run.fuel are set, and s->exit: leave cpu_run
 };
 
+#define NOWHERE (~0ull) // is no pc
+
 // One cpu_run.
 struct session {
     struct hart *hart;
@@ -324,7 +326,8 @@ static enum end execute_compiled(struct session *s, struct op *op) {
         return END_REACHED;
     }
     struct jit_context *context = s->cache->context;
-    u64 before = s->left + (u64)(i64)run->fuel;
+    u64 before = s->left + (u64)(i64)run->fuel, instructions = jit->counters.instructions;
+    u32 index = (u32)op->imm; // op may be gone after this
     context->reason = 0;
     context->expect[s->depth + 1] = s->expect;
     i32 fuel = ((region_fn *)(uintptr_t)slot)(context, run->fuel, s->depth, pc);
@@ -333,6 +336,8 @@ static enum end execute_compiled(struct session *s, struct op *op) {
         run->pc = context->pc;
     }
     jit_retired(jit, (i64)(before - s->left - (u64)(i64)run->fuel));
+    if (s->expect == NOWHERE)
+        jit_entered(jit, index, jit->counters.instructions - instructions);
     if (s->unwinding) {
         if (s->depth < JIT_DEPTH || s->exits)
             return END_LEAVING;
@@ -572,7 +577,7 @@ i32 interpret_for(struct cpu_cache *cache, i32 fuel, u64 pc, u64 expect, i32 dep
     struct session *s = cache->session, before = *s;
     struct run *run = &cache->run;
     if (s->unwinding) {
-        context->pc = ~0ull;
+        context->pc = NOWHERE;
         return fuel;
     }
     u32 epochs = cache->epochs;
@@ -620,7 +625,7 @@ i32 interpret_for(struct cpu_cache *cache, i32 fuel, u64 pc, u64 expect, i32 dep
     context->pc = run->pc;
     if (s->unwinding) {
         context->slot = 0;
-        context->pc = ~0ull;
+        context->pc = NOWHERE;
     }
     return run->fuel;
 }
@@ -644,7 +649,7 @@ enum cpu_exit cpu_run(struct hart *hart, struct cpu *cpu, u64 fuel, u64 *retired
     epoch_check(hart, cache);
     run->pc = cpu->pc & ~1ull;
     run->fuel = 0;
-    s.expect = ~0ull;
+    s.expect = NOWHERE;
     s.depth = JIT_DEPTH;
     cache->session = &s;
     cache->left = &s.left;

@@ -21,6 +21,9 @@
 #define HOT 4u // so much hotter is what this run profits from than what later ones do
 #define WARM_PATIENCE 1024u // for so many slices at most they wait for more of them
 #define WARM_QUEUED 24u // so many at once: what is hot must not wait for long
+#define ENTERED_COST 40 // to enter compiled code and come back takes as long as so many instructions that are not interpreted save
+#define CREDIT_MAX 8192
+#define CREDIT_MIN (-1024)
 #define EARLY_FIRST 8u // an entry for which there may be kept code asks again after twice as many
 
 static struct jit *jit_of(u32 id) {
@@ -155,6 +158,11 @@ u32 jit_hot(struct jit *jit, u64 pc, u32 early) {
     struct region *region = page ? jit_region(jit, page, pc & PAGE_MASK) : NULL;
     if (!region)
         return jit->threshold;
+    if (region->state == REGION_READY) { // once more: it may be entered for longer now
+        region->credit = CREDIT_MIN / 2;
+        code_compiled(jit->cache, region->frame, region->offset, region->generation,
+                      (u32)(region - jit->region));
+    }
     if (region->state != REGION_NONE)
         return 0;
     enum kept_answer kept = kept_take(jit, region, pc);
@@ -340,6 +348,17 @@ static bool misses_nx(struct jit *jit, struct region *region, u64 pc) {
     region->state = REGION_NONE;
     jit_hot(jit, pc, 0);
     return true;
+}
+
+// What returns at once again and again, as between two system calls, is interpreted for a while: only compiled code jumps to it.
+void jit_entered(struct jit *jit, u32 index, u64 instructions) {
+    struct region *region = &jit->region[index];
+    i32 credit = region->credit + (i32)min(instructions, (u64)CREDIT_MAX) - ENTERED_COST;
+    region->credit = (i16)min(credit, CREDIT_MAX);
+    if (credit > CREDIT_MIN || region->state != REGION_READY)
+        return;
+    region->credit = 0;
+    code_interpreted(jit->cache, region->frame, region->offset, region->generation);
 }
 
 void jit_forget(struct jit *jit) {

@@ -55,6 +55,7 @@ struct region {
     bool warm;    // is in jit->warm
     u8 renewals; // how often it was made anew, with more targets
     u8 absent;    // entries for which a page was not there
+    i16 credit;   // what entering it has saved, in instructions that would have been interpreted
     u16 kept; // of whose modules the host has kept: number + 1
     u16 whole; // region that holds where jumps through registers lead, and this is one of these places
     u16 instead; // of that region, once it is ready
@@ -122,6 +123,9 @@ struct region *jit_region(struct jit *jit, const struct code_page *page, u32 off
 struct region *jit_region_instead(struct jit *jit, const struct code_page *page, u32 index);
 void jit_keeps(struct jit *jit); // from now on what is compiled is for later runs, too
 u32 jit_find(struct jit *jit, maddr frame, u32 offset, u32 generation); // 0: no such region
+
+// Entered by cpu_run, the region ran so many compiled instructions until all returned.
+void jit_entered(struct jit *jit, u32 index, u64 instructions);
 
 static inline void jit_retired(struct jit *jit, i64 ticks) { // in compiled code
     jit->counters.instructions += (u64)ticks;

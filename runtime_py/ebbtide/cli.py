@@ -259,7 +259,7 @@ def _add_store(commands: Any) -> None:
     get = add("get", "List recorded runs.")
     get.add_argument("what", choices=("runs", "snapshots"), metavar="runs|snapshots")
     describe = add("describe", "Say what is known of a run, and what its tape is made of.",
-                   "ebb describe run [RUN] [-o {text,json}]")  # fmt: skip
+                   "ebb describe [run] [RUN] [-o {text,json}]")  # fmt: skip
     describe.add_argument("what", choices=("run",), metavar="run")
     add_run(describe)
     for command in (get, describe):
@@ -615,6 +615,8 @@ def _command(words: list[str]) -> int:
     if not words:
         print("ebb: which command? See ebb --help", file=sys.stderr)
         return 2
+    if words[0] == "describe" and "run" not in words:  # there is nothing else to describe
+        words.insert(1, "run")
     if not words[0].startswith("-") and words[0] not in COMMANDS:
         meant = _meant(words[0], COMMANDS)
         print(

@@ -40,9 +40,7 @@ def run(store: RunStore, options: argparse.Namespace) -> int:
     for kind in dict.fromkeys(kind for kind, _ in wanted):
         replay = open_replay(found, once=True)
         files = PastFiles(replay, ImageStore(assets.images_folder()).blob, found.mounted)
-        since, until = (
-            when and when.known(replay.abi, found.entries) for when in (options.since, options.to)
-        )
+        since, until = (when and replay.known(when) for when in (options.since, options.to))
         profiler = Profiler(replay, files.read, since=since, until=until, pids=options.pid)
         try:
             with progress("profiling", replay):

@@ -96,20 +96,23 @@ def _replay(store: RunStore, options: argparse.Namespace) -> int:
             replay.on_chunk = write
         if options.goto is not None:
             replay.seek(place(run, replay, options.goto))
-            return 0
-        replay.run()
-    return cut(run)
+        else:
+            replay.run()
+    if options.goto is None:
+        return cut(run)
+    if not options.quiet:
+        print(f"ebb: {replay.where()}", file=sys.stderr)
+    return 0
 
 
 def place(run: Run, replay: Replay, when: Moment) -> int:
-    """Return the tick of a moment; says so if the run has ended before."""
-    tick = replay.place(when)
-    if tick > replay.end or (when.now_ns is not None and tick == replay.end):
+    """Return the tick of a moment; if it is not there, and only not yet, says so."""
+    try:
+        return replay.place(when)
+    except argparse.ArgumentTypeError:
         if run.going:
             cut(run)
-        else:
-            print(f"ebb: the run ends before that, at tick {replay.end}", file=sys.stderr)
-    return min(tick, replay.end)
+        raise
 
 
 def booted(run: Run) -> bool:

@@ -20,7 +20,7 @@ def run(store: RunStore, options: argparse.Namespace) -> int:
     replay = open_replay(found, once=True)
     for name in ("since", "to"):
         if when := getattr(options, name):
-            setattr(options, name, when.known(replay.abi, found.entries))
+            setattr(options, name, replay.known(when))
     wish = _wish(options)
     try:
         with progress("going through the run", replay) as line:

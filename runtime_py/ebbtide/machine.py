@@ -138,7 +138,9 @@ class Machine(Living, http.Client):
     @property
     def run_id(self) -> str | None:
         """The id under which this machine's run is recorded, if it is."""
-        return getattr(getattr(self.placement, "recorder", None), "id", None)
+        recorder = getattr(self.placement, "recorder", None)
+        begun = getattr(recorder, "begun", None)
+        return getattr(recorder, "id", None) if begun is None or begun() else None
 
     async def snapshot(self) -> str:
         """Keep the machine as it is now; returns the id to boot with: `Machine.boot(snapshot=id)`."""

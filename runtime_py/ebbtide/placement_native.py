@@ -149,6 +149,8 @@ class NativePlacement(Placement):
             self._mounts.on_full = partial(listener.limit, "disk")
         self._verify = options.jit == "verify"
         self.recorder = self._recorder(options, image, harts)
+        if self._mounts and isinstance(self.recorder, RunRecorder):
+            self._mounts.on_program = self.recorder.program
         self._role = KernelRole(self.port, listener, self._store, self._mounts, self._seen())
         self._seats = [self.port.seat(hart) for hart in range(harts)]
         host = HostTime(begin_ns=beside.now_ns if beside else 0)

@@ -18,6 +18,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,6 +46,20 @@ def ebb(*args: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
 def test_streams_and_exit_code_pass_through() -> None:
     ended = ebb("run", "-q", "--", "bash", "-c", "tr a-z A-Z; echo err >&2; exit 3", stdin=b"hi\n")
     assert (ended.returncode, ended.stdout, ended.stderr) == (3, b"HI\n", b"err\n")
+
+
+def test_both_outputs_to_one_place_have_the_order_of_the_guests_writes(tmp_path: Path) -> None:
+    script = "for i in $(seq 200); do echo out $i; echo err $i >&2; done"
+    wanted = "".join(f"out {i}\nerr {i}\n" for i in range(1, 201)).encode()
+    command = [*EBB, "run", "-q", "--", "sh", "-c", script]
+    options: dict[str, Any] = {"stderr": subprocess.STDOUT, "timeout": PATIENCE_S}
+    assert subprocess.run(command, stdout=subprocess.PIPE, **options).stdout == wanted
+    with (tmp_path / "out").open("wb") as file:
+        subprocess.run(command, stdout=file, **options)
+    assert (tmp_path / "out").read_bytes() == wanted
+    assert ebb("logs").stdout == wanted
+    apart = ebb("run", "-q", "--", "sh", "-c", script)
+    assert b"err" not in apart.stdout and b"out" not in apart.stderr
 
 
 def test_environment_and_directory() -> None:
@@ -407,7 +422,6 @@ def test_timeout_takes_a_unit() -> None:
         (("replay", "--goto", "10h"), "'10h' is no tick, no time and no event; write 123456, 1.5s or e17"),
         (("rm", "--older-than", "old"), "'old' is no time; write 7d, 12h or 30m"),
         (("verify", "--key", "00"), "'00' is no key; write its 64 digits from 0 to f"),
-        (("describe", "last"), "usage: ebb describe run [RUN]"),
         (("export", "last", "file"), "usage: ebb export run RUN FILE"),
         (("snapshot",), "ACTION, one of create, fork, restore, list, export, import, verify, rm"),
         (("snapshot", "fork", "last"), "Write it after --, as in: ebb snapshot fork last -- ls -l /"),

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from ebbtide import blocking, wasmtime_jit
+from ebbtide import blocking
 
 from .generate import CODE, addi, b_type, elf, i_type, ld, load_address, s_type, u32
 
-pytestmark = pytest.mark.native
+pytestmark = [pytest.mark.native, pytest.mark.usefixtures("compiled_at_once")]
 ECALL, RETURN, ADD = u32(0x73), u32(0x8067), u32(0x00950533)  # add x10, x10, x9
 CALL = i_type(0x67, 1, 29, 0)  # of x29
 EXIT = addi(17, 0, 93) + ECALL
@@ -26,11 +24,8 @@ def bne(a: int, b: int, offset: int) -> bytes:
 
 
 @pytest.mark.parametrize("reach", [-16, -8, 0, 1, 7, 8, 9, 16, 23, 24, 40])
-def test_a_frame(reach: int, kernel_wasm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_frame(reach: int) -> None:
     # The frame's 24 bytes reach so many bytes into the upper one of two pages.
-    monkeypatch.setenv("EBB_KERNEL", str(kernel_wasm))
-    code = wasmtime_jit.CompiledCode
-    monkeypatch.setattr(code, "install_ready", code.install_all)
     function = addi(2, 2, -32) + sd(2, 9, 24) + sd(2, 8, 16) + addi(8, 7, 1)
     function += bne(7, 0, 8) + RETURN + sd(2, 8, 8) + ld(9, 2, 8) + ADD
     function += ld(8, 2, 16) + ld(9, 2, 24) + addi(2, 2, 32) + RETURN
