@@ -19,7 +19,7 @@
 #define QUEUE_MODULE 4u // more of them for each module that there is: the next must be worth one more to load
 #define BUSY_ASKED 3u // so much hotter must be what is compiled while the compiler is at work
 #define HOT 4u // so much hotter is what this run profits from than what later ones do
-#define WARM_PATIENCE 1024u // for so many slices at most they wait for more of them
+#define WARM_PATIENCE 2048u // slices without anything hot
 #define WARM_QUEUED 24u // so many at once: what is hot must not wait for long
 #define ENTERED_COST 40 // to enter compiled code and come back takes as long as so many instructions that are not interpreted save
 #define CREDIT_MAX 8192
@@ -123,34 +123,37 @@ static void warm_add(struct jit *jit, struct region *region) {
         return;
     region->warm = true;
     jit->warm[jit->warm_count++] = (u16)(region - jit->region);
-    jit->warm_age += WARM_PATIENCE / QUEUE_ENOUGH;
     if (jit->region_count > JIT_REGIONS / 2) { // the rest is for what is hot
         jit->threshold *= jit->hot;
         jit->hot = 1;
     }
 }
 
-// Queue what is warm, the first first. What this process has not mapped waits for one that has.
+// Is its page there, as it was?
+static bool is_here(struct jit *jit, const struct region *region) {
+    jit->cache->resting = jit->rests ? region->mm : 0;
+    const struct code_page *page = code_page_known(jit->hart, jit->cache, region->pc);
+    jit->cache->resting = 0;
+    return page && page->frame == region->frame && page->generation == region->generation;
+}
+
+// Queue some of what is warm, the hottest first. What this process has not mapped waits for one that has.
 static void warm_take(struct jit *jit) {
+    for (u32 least = jit->hot; --least && jit->queue_count < WARM_QUEUED;)
+        for (u32 i = 0; i < jit->warm_count && jit->queue_count < WARM_QUEUED; i++) {
+            struct region *region = &jit->region[jit->warm[i]];
+            if (region->asked >= least && region->state == REGION_NONE && is_here(jit, region))
+                queue_add(jit, region);
+        }
     u32 left = 0;
     for (u32 i = 0; i < jit->warm_count; i++) {
         struct region *region = &jit->region[jit->warm[i]];
-        jit->cache->resting = jit->rests ? region->mm : 0;
-        const struct code_page *page =
-            jit->queue_count < WARM_QUEUED ? code_page_known(jit->hart, jit->cache, region->pc) : NULL;
-        bool here = page && page->frame == region->frame && page->generation == region->generation;
-        bool waits = region->state == REGION_NONE && code_generation(region->frame) == region->generation;
-        if (waits && !here) {
+        region->warm = region->state == REGION_NONE && code_generation(region->frame) == region->generation;
+        if (region->warm)
             jit->warm[left++] = jit->warm[i];
-            continue;
-        }
-        region->warm = false;
-        if (waits)
-            queue_add(jit, region);
     }
-    jit->cache->resting = 0;
     jit->warm_count = left;
-    jit->warm_age = jit->queue_count < WARM_QUEUED ? 0 : WARM_PATIENCE; // there may be more
+    jit->warm_age = 0;
 }
 
 u32 jit_hot(struct jit *jit, u64 pc, u32 early) {
@@ -178,7 +181,8 @@ u32 jit_hot(struct jit *jit, u64 pc, u32 early) {
         return jit->threshold;
     hot_at(jit, region, pc);
     bool busy = !jit->pace && (jit->pending || jit->queue_count >= QUEUE_ENOUGH);
-    if (!region->slot && ++region->asked < jit->hot * (busy ? BUSY_ASKED : 1)) { // and is not made anew
+    u32 least = jit->hot * (busy ? BUSY_ASKED : 1);
+    if (!region->slot && (++region->asked % jit->hot || region->asked < least)) { // and is not made anew
         warm_add(jit, region);
         return jit->threshold;
     }
@@ -238,6 +242,7 @@ static bool queue_due(struct jit *jit) {
             warm_take(jit);
         return jit->queue_count;
     }
+    jit->warm_age = 0;
     return jit->queue_count >= QUEUE_ENOUGH || ++jit->queue_age >= patience(jit);
 }
 

@@ -142,6 +142,8 @@ static void covers(struct translation *t, u32 index) {
         if (!page)
             continue;
         u32 other = jit_find(jit, page->frame, va & PAGE_MASK, page->generation);
+        if (other && other != index)
+            jit->region[other].asked = (u8)(jit->hot - 1); // once more
         if (other && other != index && jit->region[other].state == REGION_QUEUED)
             jit->region[other].state = REGION_NONE;
         code_covered(jit->cache, page->frame, va & PAGE_MASK, page->generation);
