@@ -317,7 +317,7 @@ void kept_add(struct jit *jit, const struct translation *t, const struct region 
                                        .kind = kind_of(region)};
         length = spans_write(pages, t, record, end);
     }
-    if (!length || !tlb_is_text(jit->hart, region->pc)) { // this module is not kept
+    if (!length || !(jit->rests || tlb_is_text(jit->hart, region->pc))) { // this module is not kept
         head->len = 0;
         return;
     }
@@ -425,6 +425,7 @@ __attribute__((export_name("k_jit_keep"))) u32 k_jit_keep(u32 id, u32 address, u
     }
     jit->early = max(early, 1u);
     if (first) { // entries were made without it
+        jit_keeps(jit);
         cpu_cache_flush(jit->cache);
         cpu_cache_new_epoch(jit->cache);
     }

@@ -259,6 +259,7 @@ bool translate_module(struct jit *jit) {
             jit->queue[left++] = (u16)index; // the next module's
             continue;
         }
+        jit->cache->resting = jit->rests ? region->mm : 0;
         const struct code_page *page = code_page_known(jit->hart, jit->cache, region->pc);
         if (!page || page->frame != region->frame || page->generation != region->generation) {
             region->state = REGION_NONE; // of another process, or gone
@@ -275,6 +276,7 @@ bool translate_module(struct jit *jit) {
         jit->pending_region[t->member_count++] = (u16)index;
         targets_write(t, index, t->member_count - 1);
     }
+    jit->cache->resting = 0;
     jit->queue_count = left;
     if (!t->member_count)
         return false;
