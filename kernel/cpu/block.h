@@ -115,7 +115,7 @@ struct jit_context {
     u32 nx_near;   // as run.nx_near
     maddr cpu;     // struct cpu of the task, for its reservation
     u32 nearest;   // as run.nearest
-    u32 fcsr;      // as cpu_cache.fcsr
+    u32 fcsr;      // compiled code changes flags but NX
     u32 where;     // of an instruction left: its distance from the entry << 8 | instructions to give fuel back for
     u64 expect[JIT_DEPTH + 2]; // where a call returns to that was made when so many could still be nested
     maddr led;     // cpu_cache.led
@@ -198,7 +198,6 @@ struct run {
 
 struct cpu_cache {
     struct run run;
-    u32 fcsr;
     u32 registers; // byte offset of this hart's part of register_file
     struct jit_context *context; // the same
     struct jit *jit; // NULL: only interpret

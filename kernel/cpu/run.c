@@ -48,12 +48,11 @@ static u64 retired_before(const struct session *s, const struct op *op) {
 }
 
 static void fcsr_set(struct cpu_cache *cache, u32 fcsr) {
-    cache->fcsr = fcsr & 0xff;
     cache->run.nearest = (fcsr & 0xe0) == 0;
     cache->run.nx_near = (fcsr & 0xe1) == FLAG_NX;
     cache->context->nx_near = cache->run.nx_near;
     cache->context->nearest = cache->run.nearest;
-    cache->context->fcsr = cache->fcsr;
+    cache->context->fcsr = fcsr & 0xff;
 }
 
 // ---- Memory ------------------------------------------------------------------------------------
@@ -189,7 +188,7 @@ static enum end execute_atomic(struct session *s, const struct op *op, u32 id) {
 // ---- Control and status registers --------------------------------------------------------------
 
 static bool csr_read(struct session *s, const struct op *op, u32 csr, u64 *value) {
-    u32 fcsr = s->cache->fcsr;
+    u32 fcsr = s->cache->context->fcsr;
     switch (csr) {
     case CSR_FFLAGS: *value = fcsr & 31; return true;
     case CSR_FRM: *value = fcsr >> 5; return true;
@@ -203,8 +202,8 @@ static bool csr_read(struct session *s, const struct op *op, u32 csr, u64 *value
 
 static bool csr_write(struct cpu_cache *cache, u32 csr, u64 value) {
     switch (csr) {
-    case CSR_FFLAGS: fcsr_set(cache, (cache->fcsr & 0xe0) | (value & 31)); return true;
-    case CSR_FRM: fcsr_set(cache, (cache->fcsr & 31) | (u32)(value & 7) << 5); return true;
+    case CSR_FFLAGS: fcsr_set(cache, (cache->context->fcsr & 0xe0) | (value & 31)); return true;
+    case CSR_FRM: fcsr_set(cache, (cache->context->fcsr & 31) | (u32)(value & 7) << 5); return true;
     case CSR_FCSR: fcsr_set(cache, (u32)value); return true;
     default: return false;
     }
@@ -236,13 +235,13 @@ static enum end execute_float(struct session *s, const struct op *op, u32 id) {
     struct float_env env = {.rounding = rm};
     if (insn_row[id].flags & RM) {
         if (rm == 7)
-            env.rounding = cache->fcsr >> 5;
+            env.rounding = cache->context->fcsr >> 5;
         if (env.rounding > ROUND_MM)
             return leave_with(s, CPU_ILLEGAL);
     }
     u64 c = fma ? REGISTER(op->imm & 0xffff) : 0;
     REGISTER(op->a) = float_execute(&env, id, REGISTER(op->b), REGISTER(op->c), c);
-    fcsr_set(cache, cache->fcsr | env.flags);
+    fcsr_set(cache, cache->context->fcsr | env.flags);
     return END_NEXT;
 }
 
@@ -659,7 +658,7 @@ enum cpu_exit cpu_run(struct hart *hart, struct cpu *cpu, u64 fuel, u64 *retired
         ;
     registers_copy(cpu->x, registers);
     registers_copy(cpu->f, registers + REG_F);
-    cpu->fcsr = cache->fcsr;
+    cpu->fcsr = cache->context->fcsr;
     cpu->pc = run->pc;
     *retired = s.fuel - s.left - (u64)run->fuel;
     cpu->instret += *retired;

@@ -10,8 +10,8 @@
 #include "../lib/heap.h"
 
 #define NX_MISSES_MAX 32
-#define CROSSED_MAX 250u // ways out of a region because what hardly ever crosses pages does
-#define CROSSED_TIME 30 // within 2 to the power of so many ticks
+#define MISTAKEN_MAX 250u // ways out of a region because what is hardly ever so is
+#define MISTAKEN_TIME 30 // within 2 to the power of so many ticks
 #define STRAYS 1000u // times the threshold
 #define ABSENT_MAX 64u // entries of a region one of whose pages this process has not touched
 #define QUEUE_ENOUGH 32u // for a module; fewer wait for more: an engine takes long to begin with one
@@ -226,6 +226,7 @@ static void renew(struct jit *jit) {
     if (!region)
         return;
     region->renewals = old->renewals + 1;
+    region->moving = old->moving;
     old->renewals = RENEWALS;
     jit->stray_max *= 2;
     hot_at(jit, region, context->strayed);
@@ -445,23 +446,24 @@ static bool begins_again(struct hart *hart, struct jit_context *context, i32 *fu
     return true;
 }
 
-// The region whose entry is mapped at pc was left because several accesses cross pages, or miss the TLB. If that is often so it is
-// compiled anew.
-static void crosses(struct jit *jit, u64 pc) {
+// The region whose entry is mapped at pc was left because several accesses cross pages, or miss the TLB; or because behind a call the
+// stack is elsewhere, or what the TLB had may be gone. If that is often so it is compiled anew.
+static void mistaken(struct jit *jit, u64 pc, bool moved) {
     const struct code_page *page = code_page_known(jit->hart, jit->cache, pc);
     u32 index = page ? jit_find(jit, page->frame, pc & PAGE_MASK, page->generation) : 0;
     struct region *region = &jit->region[index];
-    if (!index || region->crossing || region->state != REGION_READY)
+    bool *known = moved ? &region->moving : &region->crossing;
+    if (!index || *known || region->state != REGION_READY)
         return;
-    u8 now = (u8)(jit->ticks >> CROSSED_TIME);
-    if (region->crossed_at != now)
-        region->crossed = 0;
-    region->crossed_at = now;
-    if (region->crossed < CROSSED_MAX)
-        region->crossed++;
-    if (region->crossed < CROSSED_MAX || jit->queue_count == JIT_QUEUE || !jit_can_pay(jit))
+    u8 now = (u8)(jit->ticks >> MISTAKEN_TIME), *times = moved ? &region->moved : &region->crossed;
+    if (region->left_at != now)
+        region->crossed = region->moved = 0;
+    region->left_at = now;
+    if (*times < MISTAKEN_MAX)
+        ++*times;
+    if (*times < MISTAKEN_MAX || jit->queue_count == JIT_QUEUE || !jit_can_pay(jit))
         return;
-    region->crossing = true;
+    *known = true;
     region->kept = 0;
     region->state = REGION_NONE;
     jit_hot(jit, pc, 0);
@@ -473,8 +475,8 @@ static void crosses(struct jit *jit, u64 pc) {
 __attribute__((export_name("j_continue"))) i32 j_continue(struct jit_context *context, i32 fuel,
                                                           i32 depth, u64 pc) {
     struct hart *hart = hart_of(context);
-    if (pc & 1) // WHERE_CROSSES
-        crosses(hart->cpu->jit, context->left);
+    if (pc & 1) // WHERE_MISTAKEN
+        mistaken(hart->cpu->jit, context->left, context->reason == REASON_NONE);
     pc &= ~1ull;
     if (context->reason == REASON_FUEL && begins_again(hart, context, &fuel, pc))
         return fuel;
@@ -547,7 +549,7 @@ __attribute__((export_name("k_jit_done"))) u32 k_jit_done(u32 id, u32 number, u3
         region->state = ok ? REGION_READY : REGION_REFUSED;
         if (!ok)
             continue;
-        if (region->instead || region->crossed)
+        if (region->instead || region->crossed || region->moved)
             jit_forget(jit); // who jumps there knows the other
         if (region->instead)
             enter(jit, region);

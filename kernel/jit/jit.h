@@ -49,7 +49,8 @@ struct region {
     bool loop; // holds nothing else
     bool careful; // is, or is to be, right while fcsr.NX is clear, too
     bool crossing; // is, or is to be, as in translation
-    u8 crossed, crossed_at; // if not: how often it was left for that, since when
+    bool moving; // the same
+    u8 crossed, moved, left_at; // if not: how often it was left for that, since when
     u8 misses;    // of one that is not: entries with NX clear
     u8 asked;     // how often its entry was reached `threshold` times
     bool warm;    // is in jit->warm

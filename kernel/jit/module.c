@@ -169,6 +169,7 @@ static bool member_write(struct translation *t, u32 index) {
     struct code before = t->code;
     t->pc = region->pc;
     t->instead = region->instead;
+    t->moving = region->moving;
     if (!region_find(t) || (t->instead && !dispatches(t)))
         return false;
     t->crossing = region->crossing || dispatches(t);
@@ -229,6 +230,7 @@ static void targets_write(struct translation *t, u32 index, u32 member) {
         region->renewals = RENEWALS;
         region->careful = whole->careful;
         region->crossing = whole->crossing;
+        region->moving = whole->moving;
         region->loop = false;
         region->whole = (u16)index;
         region->state = REGION_WAITING;

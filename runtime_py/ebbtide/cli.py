@@ -10,6 +10,7 @@ import contextlib
 import io
 import os
 import re
+import signal
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
@@ -542,6 +543,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     _open_standard()
     try:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # by __main__.py
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         code = _command(list(sys.argv[1:] if argv is None else argv))
         try:
             sys.stdout.flush()

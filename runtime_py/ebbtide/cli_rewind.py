@@ -17,10 +17,12 @@ from .port import JIT_THRESHOLD
 from .recording import EVENT, ReplayDiverged
 from .rewind.moment import Moment
 from .rewind.output import Chunk
+from .rewind.processes import PROCESS_TAPS, Processes
 from .rewind.replay import Replay
 from .rewind.stage import Pages
 from .rewind.store import Run, RunBusy, RunStore
 from .rewind.tape import TapeDamaged
+from .rewind.taps import watch
 from .rewind.wasmtime_stage import WasmtimeStage
 from .wasmtime_jit import Compiler
 from .wasmtime_kernel import KernelModule
@@ -113,6 +115,19 @@ def place(run: Run, replay: Replay, when: Moment) -> int:
         if run.going:
             cut(run)
         raise
+
+
+def pids_of(run: Run, words: list[str]) -> frozenset[int]:
+    """Return the pids that are meant: numbers, or names of programs, which takes a replay of its own."""
+    known = Processes()
+    if not all(word.isdecimal() for word in words):
+        replay = open_replay(run, once=True)
+        try:
+            with progress("looking for processes", replay):
+                watch(replay, PROCESS_TAPS, known.see)
+        finally:
+            replay.close()
+    return frozenset(pid for word in words for pid in known.named(word))
 
 
 def booted(run: Run) -> bool:

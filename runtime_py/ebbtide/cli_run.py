@@ -32,12 +32,13 @@ from .cli_terminal import Screen, printable, raw, window
 from .errors import EbbError, JitDiffers, MachinePanic
 from .events import Log
 from .machine import Machine
+from .meant import meant
 from .owner_role import Process
 from .placement import IMAGE, JIT, Mount, Progress
 from .placement_native import NativePlacement
 from .process import GRACE_S, end
 from .rewind.recorder import RunRecorder
-from .rewind.store import RunStore
+from .rewind.store import LAST, RunStore
 from .stream import READ_SIZE, ByteReader, ByteWriter, Pty
 
 T = TypeVar("T")
@@ -137,7 +138,11 @@ async def _booted(
             recorder.exit_code = code
         if options.stats:
             print(f"\n{await machine.stats()}", file=sys.stderr)
-        return code
+    if placement.verified and not options.quiet:
+        ticks, times = placement.verified
+        print(f"ebb: verified: in {ticks} ticks the interpreter made the same machine as compiled code, by "
+              f"all pages, compared {times} times", file=sys.stderr)  # fmt: skip
+    return code
 
 
 @contextlib.asynccontextmanager
@@ -208,7 +213,7 @@ async def _program(
         )
     except OSError as error:
         code, message = await machine.not_started(args, options.workdir, error)
-        print(message, file=sys.stderr)
+        print(message + (_meant_run(args[0]) if code == 127 else ""), file=sys.stderr)
         return code
     with raw() if size else contextlib.nullcontext():
         code, said = await _attached(process, options)
@@ -216,6 +221,15 @@ async def _program(
     for text in [*said, *met]:
         print(f"ebb: {text}", file=sys.stderr)
     return code
+
+
+def _meant_run(name: str) -> str:
+    """Return the hint that a recorded run was meant, if one has that name, or nearly so."""
+    with contextlib.suppress(EbbError, OSError, sqlite3.Error):
+        with contextlib.closing(RunStore(assets.runs_folder())) as store:
+            id = LAST if meant(name, (LAST,)) else store.find(name)
+        return f"; a recorded run is run again by: ebb replay {id}"
+    return ""
 
 
 def _one_output() -> bool:

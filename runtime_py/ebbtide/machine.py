@@ -174,7 +174,7 @@ class Machine(Living, http.Client):
         timeout: float | None = None,
         user: str | int | None = None,
         encoding: str | None = "utf-8",
-        max_output: int | None = None,
+        max_output: int | str | None = None,
         check: bool = False,
         abort: asyncio.Event | None = None,
     ) -> CompletedProcess:
@@ -186,6 +186,8 @@ class Machine(Living, http.Client):
             seconds("timeout", timeout)
         limits = self.options.limits
         most = limits.max_output or MAX_OUTPUT
+        if max_output is not None:
+            most = min(size(max_output), limits.max_output or size(max_output))
         encoding = encoding or "bytes"
         if not isinstance(stdin, (str, bytes, bytearray, memoryview, type(None))):
             raise TypeError(f"what the program reads is text or bytes, not {stdin!r}")
@@ -200,9 +202,7 @@ class Machine(Living, http.Client):
                 stdin=data or b"",
                 timeout=min(filter(None, (timeout, limits.timeout)), default=timeout),
                 encoding=encoding,
-                max_output=most
-                if max_output is None
-                else min(max_output, limits.max_output or max_output),
+                max_output=most,
                 abort=abort,
             )
         if check:

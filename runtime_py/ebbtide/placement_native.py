@@ -89,6 +89,7 @@ class NativePlacement(Placement):
         self._landmarks = Landmarks()  # for the last one: since when the machine runs
         self._order = threading.Lock()  # of deliveries and of what else is recorded
         self._verify = False
+        self.verified: tuple[int, int] | None = None  # ticks, and how often all pages were compared
         self._panicked = False
         self._watcher: threading.Thread | None = None
         self._closing = False
@@ -504,4 +505,7 @@ class NativePlacement(Placement):
             await asyncio.to_thread(self.recorder.close, self._moment(), end)
         if self._verify and isinstance(self.recorder, Tape) and not self._panicked:
             self._note(self.recorder, b"")
-            await asyncio.to_thread(verify.verify, self.kernel, self.recorder, self.memory_bytes)
+            times = await asyncio.to_thread(
+                verify.verify, self.kernel, self.recorder, self.memory_bytes
+            )
+            self.verified = self.recorder.entries[-1].tick, times

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..errors import EbbError
+from ..meant import meant
 from ..recording import END, META, Written
 from .bundle import Bundle, Signature, is_bundle
 from .mounted import Mounted
@@ -402,8 +403,9 @@ class RunStore:
         if len(found) > 1 and name not in found:
             raise RunMissing(f"{name} begins the ids of {len(found)} runs; give more of it")
         if not found:
+            hint = meant(name, (LAST,))
             raise RunMissing(
-                f"there is no run {name or repr(name)}; `ebb get runs` lists them"
+                f"there is no run {name or repr(name)}; {hint or '`ebb get runs` lists them'}"
                 if ids
                 else "nothing has been recorded yet; `ebb run -- PROGRAM` records"
             )
