@@ -406,8 +406,8 @@ def _add_run_options(run: argparse.ArgumentParser, but: Iterable[str] = ()) -> N
     add("--seed", type=number, metavar="N",
                      help="what chaos and random numbers are drawn from (a random one)")  # fmt: skip
     add("--jit", choices=("on", "off", "verify"),
-                     help="compile hot guest code or not; verify: then run all again without, and "
-                     "compare the machines")  # fmt: skip
+                     help="compile hot guest code or not; verify: then run all again without, "
+                     "compare the machines, and say so (exit code 4 if they differ)")  # fmt: skip
     add("--no-keep-code", action="store_true",
                      help="neither use compiled code of earlier runs nor leave any")  # fmt: skip
     add("--jit-dump", metavar="DIR",
