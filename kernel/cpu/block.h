@@ -130,6 +130,7 @@ struct jit_context {
 #define LED 8192u       // jumps through registers, each with a target, direct mapped
 #define CODE_HASH 2048u // frame -> code page
 #define CODE_SEEN 4096u // va page and address space -> frame, direct mapped
+#define CODE_NOTES 4096u // the same
 #define RUN_MAX 128u    // instructions decoded at once
 #define CODE_PAGES 4096u
 #define PARCELS (PAGE_SIZE / 2)
@@ -165,6 +166,14 @@ struct code_way {
 struct code_seen {
     u64 va;
     u32 fetch_generation;
+    maddr frame;
+};
+
+// The frame of a page, as a process that ran here had it, which may be gone: for who translates its code at rest. An address
+// space may have changed since; what is translated is right wherever these bytes are.
+struct code_note {
+    u64 va;
+    u32 mm;
     maddr frame;
 };
 
@@ -208,6 +217,8 @@ struct cpu_cache {
     struct op scratch[2]; // one instruction run outside any page
     struct code_way way[CODE_WAYS];
     struct code_seen seen[CODE_SEEN];
+    struct code_note note[CODE_NOTES];
+    u32 resting; // not 0: nothing runs, and pages are looked for where this address space had them
     u16 hash[CODE_HASH]; // index + 1
     // Where each call through a register led last: the low halves of its own address and of the target. The same
     // for all that jumps in compiled code have led to.
@@ -264,7 +275,7 @@ void code_interpreted(struct cpu_cache *cache, maddr frame, u32 off, u32 generat
 // What runs from there is part of another region now: if it is an entry, it must be reached often before it gets one of its own.
 void code_covered(struct cpu_cache *cache, maddr frame, u32 off, u32 generation);
 
-// The page that holds va if it is mapped now and was decoded, else 0: never touches the machine.
+// The page that holds va if it is mapped now, or was when nothing runs, and was decoded, else 0: never touches the machine.
 struct code_page *code_page_known(struct hart *hart, struct cpu_cache *cache, u64 va);
 
 // The frame of that page, decoded or not; 0: none can be executed there.
