@@ -12,7 +12,10 @@ Everything is imported when it is first used, so that `import ebbtide` and `ebb 
 from __future__ import annotations
 
 import sys
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # to load `typing` would take longer than all else here
+    from typing import Any
 
 _WHERE = {
     # In a page, Python asks workers of ours; within those it is machine.Machine that runs.

@@ -1,5 +1,5 @@
-"""Where `ebb` begins: nobody can take an interrupt yet, so it ends the process without a word, as it does any
-other; `cli.main` takes those that come later.
+"""Where `ebb` begins: an interrupt ends the process without a word, as it does any other, until what the
+command needs is imported; then it is an exception, which the command takes.
 """
 
 from __future__ import annotations

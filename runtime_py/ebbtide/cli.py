@@ -13,7 +13,7 @@ import re
 import signal
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from .cli_rewind_options import (
     FORMS,
@@ -26,6 +26,8 @@ from .cli_rewind_options import (
     count,
     when,
 )
+
+T = TypeVar("T")
 
 COMMANDS = {
     "run": "run a program in a machine",
@@ -404,8 +406,8 @@ def _add_run_options(run: argparse.ArgumentParser, but: Iterable[str] = ()) -> N
     add("--seed", type=number, metavar="N",
                      help="what chaos and random numbers are drawn from (a random one)")  # fmt: skip
     add("--jit", choices=("on", "off", "verify"),
-                     help="compile hot guest code or not; verify: then run all again without, and "
-                     "compare the machines")  # fmt: skip
+                     help="compile hot guest code or not; verify: then run all again without, "
+                     "compare the machines, and say so (exit code 4 if they differ)")  # fmt: skip
     add("--no-keep-code", action="store_true",
                      help="neither use compiled code of earlier runs nor leave any")  # fmt: skip
     add("--jit-dump", metavar="DIR",
@@ -543,8 +545,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     _open_standard()
     try:
-        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # by __main__.py
-            signal.signal(signal.SIGINT, signal.default_int_handler)
         code = _command(list(sys.argv[1:] if argv is None else argv))
         try:
             sys.stdout.flush()
@@ -593,17 +593,24 @@ class _Said(io.FileIO):
         return memoryview(data).nbytes if written is None else written
 
 
+def _begun(work: T) -> T:
+    """Have interrupts come as exceptions, as what is imported by now takes them (__main__.py)."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    return work
+
+
 def _command(words: list[str]) -> int:
     if words[:1] == ["help"]:
         words = [*words[1:], "--help"]
     if words[:1] == ["image"]:
         from .image.__main__ import main as image_main
 
-        return image_main(words[1:]) or 0
+        return _begun(image_main)(words[1:]) or 0
     if words[:1] == ["serve"]:
         from .serve import main as serve_main
 
-        return serve_main(words[1:]) or 0
+        return _begun(serve_main)(words[1:]) or 0
     if words[:1] == ["__complete"]:
         from .cli_complete import candidates
 
@@ -639,7 +646,7 @@ def _command(words: list[str]) -> int:
     if options.command == "doctor":
         from .cli_doctor import run as doctor
 
-        return doctor(options)
+        return _begun(doctor)(options)
     if options.command == "completion":
         from .cli_complete import SCRIPTS
 
@@ -648,7 +655,7 @@ def _command(words: list[str]) -> int:
     if options.command not in ("run", "explore"):
         from .cli_rewind import run as rewind
 
-        return rewind(options)
+        return _begun(rewind)(options)
     if options.args[:1] == ["--"]:
         del options.args[0]
     if not options.args:
@@ -660,10 +667,10 @@ def _command(words: list[str]) -> int:
         from .cli_explore import run as explore
 
         given = words[1 : len(words) - len(options.args)]
-        return explore(options, given[:-1] if given[-1:] == ["--"] else given)
+        return _begun(explore)(options, given[:-1] if given[-1:] == ["--"] else given)
     from .cli_run import run
 
-    return run(options)
+    return _begun(run)(options)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from .abi import Abi
 from .cli_output import progress
 from .cli_rewind import booted, cut, open_replay
 from .cli_runs import moment
-from .recording import END, EVENT, META, OUTPUT, Written
+from .recording import END, EVENT, META, OUTPUT, PROGRAM, Written
 from .rewind.check import first_difference
 from .rewind.output import AgentCall, Chunk, agent_call
 from .rewind.replay import started_from
@@ -28,7 +28,7 @@ from .rewind.store import Run, RunStore
 from .rewind.writer import writer_of
 from .wasmtime_kernel import KernelModule
 
-_NOT_INPUT = {META, OUTPUT, END}  # they may differ where the machines do not
+_NOT_INPUT = {META, OUTPUT, PROGRAM, END}  # they may differ where the machines do not
 _BOOT = ("ram_bytes", "cpus", "harts", "flags")
 # Calls by which the host takes what there is: how many there are is a matter of time.
 _TAKING = {"read", "close", "close_range", "wait4", "getpid", "fcntl", "ppoll"}

@@ -37,15 +37,15 @@ class Stats:
         rows = (
             ("machine time", f"{self.ticks:,}", "ticks"),
             ("guest's work", f"{self.instructions:,}", "instructions"),
-            ("in compiled code", f"{self.compiled_instructions:,}", f"instructions, {share:.2f} %"),
-            ("entered it", f"{self.entries:,}", "times"),
+            ("in compiled code", f"{self.compiled_instructions:,}", f"instructions: {share:.2f} %"),
+            ("entered", f"{self.entries:,}", "times"),
             (
                 "compiled",
                 f"{self.regions:,}",
                 f"regions of {self.region_instructions:,} instructions",
             ),
-            ("as", f"{self.modules:,}", f"modules of {self.module_bytes:,} bytes"),
-            ("in", f"{self.compile_seconds * 1000:,.1f}", "ms"),
+            ("modules", f"{self.modules:,}", f"of {self.module_bytes:,} bytes"),
+            ("compiling took", f"{self.compile_seconds * 1000:,.1f}", "ms"),
             (
                 "kept from before",
                 f"{self.kept_regions:,}",

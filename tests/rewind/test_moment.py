@@ -39,6 +39,10 @@ def test_a_time_is_the_first_tick_at_which_the_machine_shows_it(runs: RunStore, 
     with pytest.raises(argparse.ArgumentTypeError, match="1000000 s is behind the end of the run"):
         replay.place(Moment(now_ns=10**15))
     assert replay.place(Moment(now_ns=0)) == 0
+    replay.seek(replay.end // 2)
+    here = replay.tick
+    replay.place(Moment(now_ns=10**6))
+    assert replay.tick == here  # whoever asks goes nowhere
     replay.close()
 
 

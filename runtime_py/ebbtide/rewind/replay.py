@@ -208,14 +208,13 @@ class Replay:
         return self._driver
 
     def place(self, moment: Moment) -> int:
-        """Return the tick of a moment; the replay may go elsewhere for it. Raises ArgumentTypeError if the run
-        ends before.
-        """
+        """Return the tick of a moment; raises ArgumentTypeError if the run ends before."""
         if not self.ordered or moment.now_ns is None:
             return moment.place(self.abi, self.entries)
         if moment.now_ns <= 0:
             return self.begin
         before, self.on_chunk = self.on_chunk, lambda chunk: None
+        where = self.checkpoint()
         near = [one for one in self.checkpoints[1:] if one.now_ns < moment.now_ns]
         start = near[-1] if near else self.checkpoints[0]
         try:
@@ -228,7 +227,7 @@ class Replay:
             told = next(done, None)  # of events of one tick, all are done after its moment
             return min(self.tick + bool(told and told.tick == self.tick), self.end)
         finally:
-            self.restore(start)
+            self.restore(where)
             self.on_chunk = before
 
     def known(self, moment: Moment) -> Moment:
