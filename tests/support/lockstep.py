@@ -206,12 +206,14 @@ def lockstep(
     every: int = 1,
     start: int = 0,
     warm: dict[bytes, wasmtime.Module] | None = None,
+    feature: str = "",
 ) -> Outcome:
     """Run a tape on both machines; every so many steps, and before each event, all pages are compared.
 
-    Entries before `start` are run with no budget at all.
+    Entries before `start` are run with no budget at all. The engine is taken to have the feature, too.
     """
     compiler = AtOnce(kernel, threshold, warm)
+    compiler.features |= kernel.abi.const.get(feature, 0)
     try:
         pure = Side(kernel, recorded.ram, None)
         compiled = Side(kernel, recorded.ram, compiler)
