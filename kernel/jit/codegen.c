@@ -1268,6 +1268,7 @@ bool region_write(struct translation *t) {
     memory_find(t);
     words_find(t);
     t->slow = t->ahead = t->rounds = false;
+    memory_settle(t);
     t->temp = next;
     next += TEMPS + 2 * t->last_count;
     for (u32 reg = REG_F; reg < 64; reg++)
