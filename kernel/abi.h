@@ -480,6 +480,7 @@ struct order_log {
 //     kernel. Modules are numbered in the order in which they are named; they are asked for after `early` entries,
 //     or, with a slot, are there already, one behind the other from it on, which is outside of k_jit_start's
 // k_jit_done(hart, id, ok)    -> the module of JIT_READY is installed, or was refused
+// k_jit_rest(hart)            -> while it is parked: the address of a module, as JIT_READY has it, for later runs; 0: none
 // k_order(mode, size)         -> address of struct order_log; 1: it is written, with a ring of so many bytes; 2: k_step follows it;
 //     3: the machine at hand, where a replay has stopped, or at rest, is one of one hart from now on
 // k_tap(mask)                 -> bit n asks for records of TAP_ n; no machine page changes by it

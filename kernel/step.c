@@ -16,7 +16,8 @@
 #include "task/itimer.h"
 #include "task/signal.h"
 
-#define QUANTUM 4000000ull // ticks a task may run while others wait
+#define QUANTUM 4000000ull     // ticks a task may run while others wait
+#define QUANTUM_NS 10000000ull // and no longer, where guest code is slow: in a page it may be ten times
 
 void kernel_lock(struct hart *hart) {
     atomic_store(&hart->in_guest, 0); // shootdowns need not wait for us
@@ -193,7 +194,8 @@ static bool task_turn(struct hart *hart, struct task *task, u64 end) {
 }
 
 static u64 quantum(void) {
-    return kernel->tick + (unlikely(kernel->chaos) ? chaos_quantum(QUANTUM) : QUANTUM);
+    u64 most = min(QUANTUM, clock_span(&kernel->clock, QUANTUM_NS));
+    return kernel->tick + (unlikely(kernel->chaos) ? chaos_quantum(most) : most);
 }
 
 // ---- The step ----------------------------------------------------------------------------------

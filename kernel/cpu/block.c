@@ -111,6 +111,20 @@ static struct code_page *page_of_frame(struct cpu_cache *cache, maddr frame) {
     return page;
 }
 
+static struct code_note *note_slot(struct cpu_cache *cache, u64 va, u32 mm) {
+    return &cache->note[((va >> PAGE_SHIFT) + mm * 0x9e3779b1u) % CODE_NOTES];
+}
+
+static void note(struct hart *hart, struct cpu_cache *cache, u64 va, maddr frame) {
+    u32 mm = (u32)hart->tlb->mm_id;
+    *note_slot(cache, va, mm) = (struct code_note){va & ~PAGE_MASK, mm, frame};
+}
+
+static maddr noted(struct cpu_cache *cache, u64 va) {
+    const struct code_note *note = note_slot(cache, va, cache->resting);
+    return note->mm == cache->resting && note->va == (va & ~PAGE_MASK) ? note->frame : 0;
+}
+
 struct code_page *code_page_at(struct hart *hart, struct cpu_cache *cache, u64 pc) {
     struct code_way *way = &cache->way[(pc >> PAGE_SHIFT) % CODE_WAYS];
     u64 tag = (pc & ~PAGE_MASK) | cache->run.epoch;
@@ -125,14 +139,15 @@ struct code_page *code_page_at(struct hart *hart, struct cpu_cache *cache, u64 p
         return 0;
     struct code_page *page = page_of_frame(cache, frame);
     *way = (struct code_way){tag, page->map, page, hart->tlb->mm_id, fetch_generation(hart)};
+    note(hart, cache, pc, frame);
     return page;
 }
 
 struct code_page *code_page_known(struct hart *hart, struct cpu_cache *cache, u64 va) {
     const struct code_way *way = &cache->way[(va >> PAGE_SHIFT) % CODE_WAYS];
-    if (way->tag == ((va & ~PAGE_MASK) | cache->run.epoch))
+    if (!cache->resting && way->tag == ((va & ~PAGE_MASK) | cache->run.epoch))
         return way->page;
-    maddr frame = tlb_peek(hart, va);
+    maddr frame = cache->resting ? noted(cache, va) : tlb_peek(hart, va);
     if (!frame)
         return 0;
     struct code_page *page;
@@ -145,11 +160,14 @@ struct code_page *code_page_known(struct hart *hart, struct cpu_cache *cache, u6
 }
 
 maddr code_frame(struct hart *hart, struct cpu_cache *cache, u64 va) {
-    struct code_seen *seen = &cache->seen[(va >> PAGE_SHIFT) % CODE_SEEN];
     u32 fetch = fetch_generation(hart); // first: it may change while tlb_peek waits
+    struct code_seen *seen = &cache->seen[((va >> PAGE_SHIFT) + fetch * 1543) % CODE_SEEN];
     va &= ~PAGE_MASK;
-    if (!seen->frame || seen->va != va || seen->fetch_generation != fetch)
+    if (!seen->frame || seen->va != va || seen->fetch_generation != fetch) {
         *seen = (struct code_seen){va, fetch, tlb_peek(hart, va)};
+        if (seen->frame)
+            note(hart, cache, va, seen->frame);
+    }
     return seen->frame;
 }
 
@@ -392,10 +410,18 @@ void code_compiled(struct cpu_cache *cache, maddr frame, u32 off, u32 generation
     }
 }
 
+void code_interpreted(struct cpu_cache *cache, maddr frame, u32 off, u32 generation) {
+    struct op *op = entry_known(cache, frame, off, generation);
+    if (op) {
+        op->code = OP_ENTRY;
+        op->imm = (i32)(cache->jit->threshold * cache->jit->hot);
+    }
+}
+
 void code_covered(struct cpu_cache *cache, maddr frame, u32 off, u32 generation) {
     struct op *op = entry_known(cache, frame, off, generation);
     if (op && op_code(op) == OP_ENTRY && !op->a)
-        op->imm = (i32)(cache->jit->threshold * PATIENCE);
+        op->imm = (i32)(cache->jit->threshold * cache->jit->hot * PATIENCE);
 }
 
 static struct op *decode_run(struct cpu_cache *cache, struct code_page *page, u32 off) {

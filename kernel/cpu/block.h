@@ -115,7 +115,7 @@ struct jit_context {
     u32 nx_near;   // as run.nx_near
     maddr cpu;     // struct cpu of the task, for its reservation
     u32 nearest;   // as run.nearest
-    u32 fcsr;      // as cpu_cache.fcsr
+    u32 fcsr;      // compiled code changes flags but NX
     u32 where;     // of an instruction left: its distance from the entry << 8 | instructions to give fuel back for
     u64 expect[JIT_DEPTH + 2]; // where a call returns to that was made when so many could still be nested
     maddr led;     // cpu_cache.led
@@ -129,7 +129,8 @@ struct jit_context {
 #define CALLED 4096u    // calls through registers, direct mapped
 #define LED 8192u       // jumps through registers, each with a target, direct mapped
 #define CODE_HASH 2048u // frame -> code page
-#define CODE_SEEN 4096u // va page -> frame, direct mapped
+#define CODE_SEEN 4096u // va page and address space -> frame, direct mapped
+#define CODE_NOTES 4096u // the same
 #define RUN_MAX 128u    // instructions decoded at once
 #define CODE_PAGES 4096u
 #define PARCELS (PAGE_SIZE / 2)
@@ -168,6 +169,14 @@ struct code_seen {
     maddr frame;
 };
 
+// The frame of a page, as a process that ran here had it, which may be gone: for who translates its code at rest. An address
+// space may have changed since; what is translated is right wherever these bytes are.
+struct code_note {
+    u64 va;
+    u32 mm;
+    maddr frame;
+};
+
 #define SLICE 4096u // ticks between two looks at hart->attn
 
 enum leave {
@@ -189,7 +198,6 @@ struct run {
 
 struct cpu_cache {
     struct run run;
-    u32 fcsr;
     u32 registers; // byte offset of this hart's part of register_file
     struct jit_context *context; // the same
     struct jit *jit; // NULL: only interpret
@@ -209,6 +217,8 @@ struct cpu_cache {
     struct op scratch[2]; // one instruction run outside any page
     struct code_way way[CODE_WAYS];
     struct code_seen seen[CODE_SEEN];
+    struct code_note note[CODE_NOTES];
+    u32 resting; // not 0: nothing runs, and pages are looked for where this address space had them
     u16 hash[CODE_HASH]; // index + 1
     // Where each call through a register led last: the low halves of its own address and of the target. The same
     // for all that jumps in compiled code have led to.
@@ -259,10 +269,13 @@ void code_await(struct hart *hart, struct cpu_cache *cache, u64 pc);
 // The region `index`, which begins there, is ready to run; 0: none is, count again.
 void code_compiled(struct cpu_cache *cache, maddr frame, u32 off, u32 generation, u32 index);
 
+// It is ready, but not to be entered from here for now: count again. Nobody waits at that place.
+void code_interpreted(struct cpu_cache *cache, maddr frame, u32 off, u32 generation);
+
 // What runs from there is part of another region now: if it is an entry, it must be reached often before it gets one of its own.
 void code_covered(struct cpu_cache *cache, maddr frame, u32 off, u32 generation);
 
-// The page that holds va if it is mapped now and was decoded, else 0: never touches the machine.
+// The page that holds va if it is mapped now, or was when nothing runs, and was decoded, else 0: never touches the machine.
 struct code_page *code_page_known(struct hart *hart, struct cpu_cache *cache, u64 va);
 
 // The frame of that page, decoded or not; 0: none can be executed there.

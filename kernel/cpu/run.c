@@ -21,6 +21,8 @@ enum end {
     END_LEAVING, // run.pc and run.fuel are set, and s->exit: leave cpu_run
 };
 
+#define NOWHERE (~0ull) // is no pc
+
 // One cpu_run.
 struct session {
     struct hart *hart;
@@ -46,12 +48,11 @@ static u64 retired_before(const struct session *s, const struct op *op) {
 }
 
 static void fcsr_set(struct cpu_cache *cache, u32 fcsr) {
-    cache->fcsr = fcsr & 0xff;
     cache->run.nearest = (fcsr & 0xe0) == 0;
     cache->run.nx_near = (fcsr & 0xe1) == FLAG_NX;
     cache->context->nx_near = cache->run.nx_near;
     cache->context->nearest = cache->run.nearest;
-    cache->context->fcsr = cache->fcsr;
+    cache->context->fcsr = fcsr & 0xff;
 }
 
 // ---- Memory ------------------------------------------------------------------------------------
@@ -187,7 +188,7 @@ static enum end execute_atomic(struct session *s, const struct op *op, u32 id) {
 // ---- Control and status registers --------------------------------------------------------------
 
 static bool csr_read(struct session *s, const struct op *op, u32 csr, u64 *value) {
-    u32 fcsr = s->cache->fcsr;
+    u32 fcsr = s->cache->context->fcsr;
     switch (csr) {
     case CSR_FFLAGS: *value = fcsr & 31; return true;
     case CSR_FRM: *value = fcsr >> 5; return true;
@@ -201,8 +202,8 @@ static bool csr_read(struct session *s, const struct op *op, u32 csr, u64 *value
 
 static bool csr_write(struct cpu_cache *cache, u32 csr, u64 value) {
     switch (csr) {
-    case CSR_FFLAGS: fcsr_set(cache, (cache->fcsr & 0xe0) | (value & 31)); return true;
-    case CSR_FRM: fcsr_set(cache, (cache->fcsr & 31) | (u32)(value & 7) << 5); return true;
+    case CSR_FFLAGS: fcsr_set(cache, (cache->context->fcsr & 0xe0) | (value & 31)); return true;
+    case CSR_FRM: fcsr_set(cache, (cache->context->fcsr & 31) | (u32)(value & 7) << 5); return true;
     case CSR_FCSR: fcsr_set(cache, (u32)value); return true;
     default: return false;
     }
@@ -234,13 +235,13 @@ static enum end execute_float(struct session *s, const struct op *op, u32 id) {
     struct float_env env = {.rounding = rm};
     if (insn_row[id].flags & RM) {
         if (rm == 7)
-            env.rounding = cache->fcsr >> 5;
+            env.rounding = cache->context->fcsr >> 5;
         if (env.rounding > ROUND_MM)
             return leave_with(s, CPU_ILLEGAL);
     }
     u64 c = fma ? REGISTER(op->imm & 0xffff) : 0;
     REGISTER(op->a) = float_execute(&env, id, REGISTER(op->b), REGISTER(op->c), c);
-    fcsr_set(cache, cache->fcsr | env.flags);
+    fcsr_set(cache, cache->context->fcsr | env.flags);
     return END_NEXT;
 }
 
@@ -324,7 +325,8 @@ static enum end execute_compiled(struct session *s, struct op *op) {
         return END_REACHED;
     }
     struct jit_context *context = s->cache->context;
-    u64 before = s->left + (u64)(i64)run->fuel;
+    u64 before = s->left + (u64)(i64)run->fuel, instructions = jit->counters.instructions;
+    u32 index = (u32)op->imm; // op may be gone after this
     context->reason = 0;
     context->expect[s->depth + 1] = s->expect;
     i32 fuel = ((region_fn *)(uintptr_t)slot)(context, run->fuel, s->depth, pc);
@@ -333,6 +335,8 @@ static enum end execute_compiled(struct session *s, struct op *op) {
         run->pc = context->pc;
     }
     jit_retired(jit, (i64)(before - s->left - (u64)(i64)run->fuel));
+    if (s->expect == NOWHERE)
+        jit_entered(jit, index, jit->counters.instructions - instructions);
     if (s->unwinding) {
         if (s->depth < JIT_DEPTH || s->exits)
             return END_LEAVING;
@@ -572,7 +576,7 @@ i32 interpret_for(struct cpu_cache *cache, i32 fuel, u64 pc, u64 expect, i32 dep
     struct session *s = cache->session, before = *s;
     struct run *run = &cache->run;
     if (s->unwinding) {
-        context->pc = ~0ull;
+        context->pc = NOWHERE;
         return fuel;
     }
     u32 epochs = cache->epochs;
@@ -620,7 +624,7 @@ i32 interpret_for(struct cpu_cache *cache, i32 fuel, u64 pc, u64 expect, i32 dep
     context->pc = run->pc;
     if (s->unwinding) {
         context->slot = 0;
-        context->pc = ~0ull;
+        context->pc = NOWHERE;
     }
     return run->fuel;
 }
@@ -644,7 +648,7 @@ enum cpu_exit cpu_run(struct hart *hart, struct cpu *cpu, u64 fuel, u64 *retired
     epoch_check(hart, cache);
     run->pc = cpu->pc & ~1ull;
     run->fuel = 0;
-    s.expect = ~0ull;
+    s.expect = NOWHERE;
     s.depth = JIT_DEPTH;
     cache->session = &s;
     cache->left = &s.left;
@@ -654,7 +658,7 @@ enum cpu_exit cpu_run(struct hart *hart, struct cpu *cpu, u64 fuel, u64 *retired
         ;
     registers_copy(cpu->x, registers);
     registers_copy(cpu->f, registers + REG_F);
-    cpu->fcsr = cache->fcsr;
+    cpu->fcsr = cache->context->fcsr;
     cpu->pc = run->pc;
     *retired = s.fuel - s.left - (u64)run->fuel;
     cpu->instret += *retired;

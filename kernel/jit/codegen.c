@@ -788,8 +788,11 @@ static void unless_kept(struct translation *t, const struct block *block) {
         op(t, W_I32_OR);
     }
     if_rare(t);
+    get(t, L_CONTEXT);
+    get(t, L_PC);
+    mem(t, W_I64_STORE, 3, CONTEXT(left));
     arguments(t, false);
-    get_pc(t, block->exit[0].off);
+    get_pc(t, block->exit[0].off | 1); // WHERE_MISTAKEN
     continue_for_us(t);
     unnest(t);
 }

@@ -5,7 +5,7 @@
 // Beside the depth: the entry is not at L_PC, but as far behind as context->where says.
 enum { DEPTH_INSIDE = 0x10000 };
 // In context->where: it was left by a check of several accesses. In the address it is the bit that none has.
-enum { WHERE_CROSSES = 1 << 8 };
+enum { WHERE_MISTAKEN = 1 << 8 };
 enum { L_CONTEXT, L_FUEL, L_DEPTH, L_PC, LOCALS };               // parameters
 enum { TEMP_A, TEMP_B, TEMP_C, TEMPS };                          // i64
 enum { TEMP_TLB, TEMP_ENTRY, TEMP_WHERE, TEMP_HOST, TEMP_NX, TEMP_COUNT, TEMP_LOST, TEMPS_I32 }; // i32, behind all others
@@ -110,7 +110,7 @@ void integer_condition(struct translation *t, const struct insn *insn);
 
 // memory.c
 void memory_find(struct translation *t); // before anything is written
-void memory_settle(struct translation *t);
+void memory_settle(struct translation *t); // what blocks leave for, and need, behind that
 void memory_forget(struct translation *t); // behind a call
 bool memory_is_at(struct translation *t, u16 index, u32 reg, i32 off);
 bool memory_moves(struct translation *t, u16 index, u32 reg, i32 *step);

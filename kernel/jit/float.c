@@ -2,18 +2,18 @@
 // that no flag is missing in fcsr; whatever fails them is the interpreter's.
 //
 // A region with floating point runs while the rounding mode is to nearest. It may assume besides that
-// fcsr.NX is set; a `careful` one looks, and while NX is clear leaves what is not exact. fcsr changes in the interpreter
+// fcsr.NX is set; a `careful` one looks, and while NX is clear leaves what is not exact. These two change in the interpreter
 // only, which runs before a region is entered and in calls that it makes: it tests then. Singles stand in f64 locals as in registers, NaN-boxed.
 #include "floats.h"
 
 // ---- What is known -----------------------------------------------------------------------------
-// Reading fcsr or a part of it; and writing, which is done here if it changes nothing: compilers put a comparison that
-// must not raise anything between the two.
+// Reading fcsr or a part of it; and writing, which is done here if it changes neither the mode nor NX: a comparison or conversion that
+// must not raise anything stands between the two.
 static bool csr_reads(const struct insn *insn) {
     return insn->id != CSRRW && insn->id != CSRRWI && !insn->rs1;
 }
 static bool csr_knows(const struct insn *insn) {
-    return insn->imm >= CSR_FFLAGS && insn->imm <= CSR_FCSR && (insn->id == CSRRW || csr_reads(insn));
+    return insn->imm >= CSR_FFLAGS && insn->imm <= CSR_FCSR;
 }
 
 bool float_knows(const struct insn *insn) {
@@ -350,11 +350,13 @@ static void sign(struct translation *t, const struct insn *insn) {
 }
 
 // ---- Conversions -------------------------------------------------------------------------------
-// To nearest or towards zero: numbers strictly between these have a result.
+// To nearest or towards zero: numbers strictly between these have a result, others below the least, and what is no number the most.
 static const struct bounds {
     double low, high;
+    i64 least, most;
 } bounds_table[] = {
-    {-0x1.00000002p31, 0x1p31}, {-1, 0x1p32}, {-0x1p63, 0x1p63}, {-1, 0x1p64},
+    {-0x1p31 - 1, 0x1p31, INT32_MIN, INT32_MAX}, {-1, 0x1p32, 0, -1},
+    {-0x1.0000000000001p63, 0x1p63, INT64_MIN, INT64_MAX}, {-1, 0x1p64, 0, -1},
 };
 
 static void to_integer(struct translation *t, const struct insn *insn, bool single, u32 kind) {
@@ -376,8 +378,8 @@ static void to_integer(struct translation *t, const struct insn *insn, bool sing
     put_double(t, bounds_table[kind].high);
     op(t, W_F64_LT);
     op(t, W_I32_AND);
-    op(t, W_I32_EQZ);
-    leave_if(t);
+    hint(t, true);
+    if_begin(t);
     if (careful(t)) {
         if_clear_begin(t);
         get(t, r);
@@ -392,6 +394,23 @@ static void to_integer(struct translation *t, const struct insn *insn, bool sing
     op(t, wasm[kind]);
     if (kind < 2)
         op(t, W_I64_EXTEND_I32_S);
+    set(t, temp(t, TEMP_A));
+    op(t, W_ELSE);
+    const64(t, bounds_table[kind].least);
+    const64(t, bounds_table[kind].most);
+    get(t, r);
+    put_double(t, bounds_table[kind].low);
+    op(t, W_F64_LE);
+    op(t, W_SELECT);
+    set(t, temp(t, TEMP_A));
+    get(t, L_CONTEXT);
+    get(t, L_CONTEXT);
+    mem(t, W_I64_LOAD32_U, 2, CONTEXT(fcsr));
+    const64(t, FLAG_NV);
+    op(t, W_I64_OR);
+    mem(t, W_I64_STORE32, 2, CONTEXT(fcsr));
+    if_end(t);
+    get(t, temp(t, TEMP_A));
     set_x(t, insn->rd);
 }
 
@@ -460,24 +479,53 @@ static void widen(struct translation *t, const struct insn *insn) {
 }
 
 static void csr(struct translation *t, const struct insn *insn) {
-    u32 shift = insn->imm == CSR_FRM ? 5 : 0;
-    i64 mask = insn->imm == CSR_FFLAGS ? 31 : insn->imm == CSR_FRM ? 7 : 255;
+    u32 shift = insn->imm == CSR_FRM ? 5 : 0, was = temp(t, TEMP_A), will = temp(t, TEMP_B);
+    i64 mask = insn->imm == CSR_FFLAGS ? 31 : insn->imm == CSR_FRM ? 7 << 5 : 255;
     get(t, L_CONTEXT);
     mem(t, W_I64_LOAD32_U, 2, CONTEXT(fcsr));
+    set(t, was);
+    if (!csr_reads(insn)) {
+        bool replaces = insn->id == CSRRW || insn->id == CSRRWI;
+        get(t, was);
+        if (replaces) {
+            const64(t, ~mask);
+            op(t, W_I64_AND);
+        }
+        if (insn->id >= CSRRWI)
+            const64(t, (i64)insn->rs1 << shift);
+        else
+            get_x(t, insn->rs1);
+        if (shift && insn->id < CSRRWI) {
+            const64(t, shift);
+            op(t, W_I64_SHL);
+        }
+        const64(t, mask);
+        op(t, W_I64_AND);
+        if (insn->id == CSRRC || insn->id == CSRRCI) {
+            const64(t, -1);
+            op(t, W_I64_XOR);
+            op(t, W_I64_AND);
+        } else {
+            op(t, W_I64_OR);
+        }
+        tee(t, will);
+        get(t, was);
+        op(t, W_I64_XOR);
+        const64(t, FCSR_ASSUMED);
+        op(t, W_I64_AND);
+        const64(t, 0);
+        op(t, W_I64_NE);
+        leave_if(t);
+        get(t, L_CONTEXT);
+        get(t, will);
+        mem(t, W_I64_STORE32, 2, CONTEXT(fcsr));
+    }
+    get(t, was);
+    const64(t, mask);
+    op(t, W_I64_AND);
     if (shift) {
         const64(t, shift);
         op(t, W_I64_SHR_U);
-    }
-    const64(t, mask);
-    op(t, W_I64_AND);
-    if (!csr_reads(insn)) {
-        tee(t, temp(t, TEMP_A));
-        get_x(t, insn->rs1);
-        const64(t, mask);
-        op(t, W_I64_AND);
-        op(t, W_I64_NE);
-        leave_if(t);
-        get(t, temp(t, TEMP_A));
     }
     set_x(t, insn->rd);
 }

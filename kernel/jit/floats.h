@@ -1,11 +1,13 @@
 // What the files of floating point share: their temporaries, what one asks of another (float.c has the rules).
 #pragma once
 #include "codegen.h"
+#include "../cpu/float.h"
 
 enum { F_R, F_A, F_C, F_A_HIGH, F_B_HIGH, F_PRODUCT, F_LOW, F_SUM, F_SUM_LOW, F_HIGH, F_REST, F_BACK };
 enum { S_R, S_A, S_B, S_C, S_BACK };
 static_assert(F_BACK < TEMPS_F64 && S_BACK < TEMPS_F32);
 
+#define FCSR_ASSUMED 0xe1 // what regions assume of fcsr, or look at once: rounding mode and NX
 #define BOX_BITS (-0x100000000ll)
 
 static inline u32 double_temp(const struct translation *t, u32 which) { return t->temp_f64 + which; }

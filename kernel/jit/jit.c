@@ -10,14 +10,20 @@
 #include "../lib/heap.h"
 
 #define NX_MISSES_MAX 32
-#define CROSSED_MAX 250u // ways out of a region because what hardly ever crosses pages does
-#define CROSSED_TIME 30 // within 2 to the power of so many ticks
+#define MISTAKEN_MAX 250u // ways out of a region because what is hardly ever so is
+#define MISTAKEN_TIME 30 // within 2 to the power of so many ticks
 #define STRAYS 1000u // times the threshold
 #define ABSENT_MAX 64u // entries of a region one of whose pages this process has not touched
 #define QUEUE_ENOUGH 32u // for a module; fewer wait for more: an engine takes long to begin with one
 #define QUEUE_PATIENCE 256u // for so many slices at most, and no more than a low threshold asks for
 #define QUEUE_MODULE 4u // more of them for each module that there is: the next must be worth one more to load
 #define BUSY_ASKED 3u // so much hotter must be what is compiled while the compiler is at work
+#define HOT 4u // so much hotter is what this run profits from than what later ones do
+#define WARM_PATIENCE 1024u // for so many slices at most they wait for more of them
+#define WARM_QUEUED 24u // so many at once: what is hot must not wait for long
+#define ENTERED_COST 40 // to enter compiled code and come back takes as long as so many instructions that are not interpreted save
+#define CREDIT_MAX 8192
+#define CREDIT_MIN (-1024)
 #define EARLY_FIRST 8u // an entry for which there may be kept code asks again after twice as many
 
 static struct jit *jit_of(u32 id) {
@@ -80,7 +86,7 @@ static void evict_all(struct jit *jit) {
         pfree(jit->region[i].more);
     jit->region_count = 1;
     jit->slot_next = jit->slot_first;
-    jit->queue_count = 0;
+    jit->queue_count = jit->warm_count = 0;
     jit->counters.evictions++;
     __builtin_memset(jit->hash, 0, sizeof jit->hash);
     __builtin_memset(jit->valid, 0, JIT_REGIONS * sizeof *jit->valid);
@@ -99,11 +105,64 @@ bool jit_can_pay(const struct jit *jit) {
     return asked * jit->pace <= jit->ticks;
 }
 
+// It was reached often, just now.
+static void hot_at(struct jit *jit, struct region *region, u64 pc) {
+    region->pc = pc;
+    region->mm = tlb_is_text(jit->hart, pc) ? (u32)jit->hart->tlb->mm_id : ~0u;
+}
+
+static void queue_add(struct jit *jit, struct region *region) {
+    region->state = REGION_QUEUED;
+    jit->queue[jit->queue_count++] = (u16)(region - jit->region);
+    jit->counters.queued++;
+}
+
+// Later runs profit from this one.
+static void warm_add(struct jit *jit, struct region *region) {
+    if (jit->hot == 1 || region->warm || jit->warm_count == JIT_WARM || region->mm == ~0u)
+        return;
+    region->warm = true;
+    jit->warm[jit->warm_count++] = (u16)(region - jit->region);
+    jit->warm_age += WARM_PATIENCE / QUEUE_ENOUGH;
+    if (jit->region_count > JIT_REGIONS / 2) { // the rest is for what is hot
+        jit->threshold *= jit->hot;
+        jit->hot = 1;
+    }
+}
+
+// Queue what is warm, the first first. What this process has not mapped waits for one that has.
+static void warm_take(struct jit *jit) {
+    u32 left = 0;
+    for (u32 i = 0; i < jit->warm_count; i++) {
+        struct region *region = &jit->region[jit->warm[i]];
+        jit->cache->resting = jit->rests ? region->mm : 0;
+        const struct code_page *page =
+            jit->queue_count < WARM_QUEUED ? code_page_known(jit->hart, jit->cache, region->pc) : NULL;
+        bool here = page && page->frame == region->frame && page->generation == region->generation;
+        bool waits = region->state == REGION_NONE && code_generation(region->frame) == region->generation;
+        if (waits && !here) {
+            jit->warm[left++] = jit->warm[i];
+            continue;
+        }
+        region->warm = false;
+        if (waits)
+            queue_add(jit, region);
+    }
+    jit->cache->resting = 0;
+    jit->warm_count = left;
+    jit->warm_age = jit->queue_count < WARM_QUEUED ? 0 : WARM_PATIENCE; // there may be more
+}
+
 u32 jit_hot(struct jit *jit, u64 pc, u32 early) {
     struct code_page *page = code_page_known(jit->hart, jit->cache, pc);
     struct region *region = page ? jit_region(jit, page, pc & PAGE_MASK) : NULL;
     if (!region)
         return jit->threshold;
+    if (region->state == REGION_READY) { // once more: it may be entered for longer now
+        region->credit = CREDIT_MIN / 2;
+        code_compiled(jit->cache, region->frame, region->offset, region->generation,
+                      (u32)(region - jit->region));
+    }
     if (region->state != REGION_NONE)
         return 0;
     enum kept_answer kept = kept_take(jit, region, pc);
@@ -117,15 +176,13 @@ u32 jit_hot(struct jit *jit, u64 pc, u32 early) {
         return kept == KEPT_LATER ? min(EARLY_FIRST << min(early, 20u), jit->threshold) : jit->threshold;
     if (jit->queue_count == JIT_QUEUE || !jit_can_pay(jit)) // what is hottest comes by again first
         return jit->threshold;
+    hot_at(jit, region, pc);
     bool busy = !jit->pace && (jit->pending || jit->queue_count >= QUEUE_ENOUGH);
-    if (busy && !region->slot && region->asked + 1 < BUSY_ASKED) { // and is not made anew
-        region->asked++;
+    if (!region->slot && ++region->asked < jit->hot * (busy ? BUSY_ASKED : 1)) { // and is not made anew
+        warm_add(jit, region);
         return jit->threshold;
     }
-    region->state = REGION_QUEUED;
-    region->pc = pc;
-    jit->queue[jit->queue_count++] = (u16)(region - jit->region);
-    jit->counters.queued++;
+    queue_add(jit, region);
     return 0;
 }
 
@@ -146,7 +203,7 @@ static bool load(struct jit *jit) {
 }
 
 static u32 patience(const struct jit *jit) {
-    return min(QUEUE_PATIENCE, jit->threshold / 8) + QUEUE_MODULE * jit_modules(jit);
+    return min(QUEUE_PATIENCE, jit->threshold * jit->hot / 8) + QUEUE_MODULE * jit_modules(jit);
 }
 
 // Regions are left by jumps through registers often: the one that was left last is made anew, with what such jumps lead to. So is that,
@@ -165,19 +222,23 @@ static void renew(struct jit *jit) {
     if (!region)
         return;
     region->renewals = old->renewals + 1;
+    region->moving = old->moving;
     old->renewals = RENEWALS;
     jit->stray_max *= 2;
-    region->state = REGION_QUEUED;
-    region->pc = context->strayed;
-    jit->queue[jit->queue_count++] = (u16)(region - jit->region);
-    jit->counters.queued++;
+    hot_at(jit, region, context->strayed);
+    queue_add(jit, region);
 }
 
 // Between two slices: is what is queued to be translated now?
 static bool queue_due(struct jit *jit) {
     renew(jit);
-    if (!jit->queue_count || jit->pending)
+    if (jit->pending)
         return false;
+    if (!jit->queue_count) {
+        if (jit->warm_count && ++jit->warm_age >= WARM_PATIENCE)
+            warm_take(jit);
+        return jit->queue_count;
+    }
     return jit->queue_count >= QUEUE_ENOUGH || ++jit->queue_age >= patience(jit);
 }
 
@@ -209,6 +270,29 @@ maddr jit_raise(struct jit *jit) {
         return 0;
     jit->raised = true;
     return MADDR(&jit->module);
+}
+
+// No other hart is inside a step, and none can begin one while this one has the kernel lock.
+static bool others_rest(const struct hart *hart) {
+    bool rest = !atomic_load(&host.panicked);
+    for (u32 i = 0; i < HART_MAX && rest; i++)
+        rest = i == hart->id || !host.hart[i] || host.idle >> i & 1;
+    return rest;
+}
+
+// What is queued is translated for later runs, though the processes that made it hot may be gone.
+__attribute__((export_name("k_jit_rest"))) u32 k_jit_rest(u32 id) {
+    struct jit *jit = jit_of(id);
+    if (!jit || jit->pending || jit->loading || jit->hot == 1 || !(jit->queue_count || jit->warm_count))
+        return 0;
+    kernel_lock(jit->hart);
+    jit->rests = others_rest(jit->hart) && !is_full(jit, JIT_QUEUE);
+    if (jit->rests && !jit->queue_count)
+        warm_take(jit);
+    jit->pending = jit->raised = jit->rests && jit->queue_count && translate_module(jit);
+    jit->rests = false;
+    kernel_unlock(jit->hart);
+    return jit->pending ? MADDR(&jit->module) : 0;
 }
 
 // ---- Running it --------------------------------------------------------------------------------
@@ -265,6 +349,17 @@ static bool misses_nx(struct jit *jit, struct region *region, u64 pc) {
     region->state = REGION_NONE;
     jit_hot(jit, pc, 0);
     return true;
+}
+
+// What returns at once again and again, as between two system calls, is interpreted for a while: only compiled code jumps to it.
+void jit_entered(struct jit *jit, u32 index, u64 instructions) {
+    struct region *region = &jit->region[index];
+    i32 credit = region->credit + (i32)min(instructions, (u64)CREDIT_MAX) - ENTERED_COST;
+    region->credit = (i16)min(credit, CREDIT_MAX);
+    if (credit > CREDIT_MIN || region->state != REGION_READY)
+        return;
+    region->credit = 0;
+    code_interpreted(jit->cache, region->frame, region->offset, region->generation);
 }
 
 void jit_forget(struct jit *jit) {
@@ -346,23 +441,24 @@ static bool begins_again(struct hart *hart, struct jit_context *context, i32 *fu
     return true;
 }
 
-// The region whose entry is mapped at pc was left because several accesses cross pages, or miss the TLB. If that is often so it is
-// compiled anew.
-static void crosses(struct jit *jit, u64 pc) {
+// The region whose entry is mapped at pc was left because several accesses cross pages, or miss the TLB; or because behind a call the
+// stack is elsewhere, or what the TLB had may be gone. If that is often so it is compiled anew.
+static void mistaken(struct jit *jit, u64 pc, bool moved) {
     const struct code_page *page = code_page_known(jit->hart, jit->cache, pc);
     u32 index = page ? jit_find(jit, page->frame, pc & PAGE_MASK, page->generation) : 0;
     struct region *region = &jit->region[index];
-    if (!index || region->crossing || region->state != REGION_READY)
+    bool *known = moved ? &region->moving : &region->crossing;
+    if (!index || *known || region->state != REGION_READY)
         return;
-    u8 now = (u8)(jit->ticks >> CROSSED_TIME);
-    if (region->crossed_at != now)
-        region->crossed = 0;
-    region->crossed_at = now;
-    if (region->crossed < CROSSED_MAX)
-        region->crossed++;
-    if (region->crossed < CROSSED_MAX || jit->queue_count == JIT_QUEUE || !jit_can_pay(jit))
+    u8 now = (u8)(jit->ticks >> MISTAKEN_TIME), *times = moved ? &region->moved : &region->crossed;
+    if (region->left_at != now)
+        region->crossed = region->moved = 0;
+    region->left_at = now;
+    if (*times < MISTAKEN_MAX)
+        ++*times;
+    if (*times < MISTAKEN_MAX || jit->queue_count == JIT_QUEUE || !jit_can_pay(jit))
         return;
-    region->crossing = true;
+    *known = true;
     region->kept = 0;
     region->state = REGION_NONE;
     jit_hot(jit, pc, 0);
@@ -374,8 +470,8 @@ static void crosses(struct jit *jit, u64 pc) {
 __attribute__((export_name("j_continue"))) i32 j_continue(struct jit_context *context, i32 fuel,
                                                           i32 depth, u64 pc) {
     struct hart *hart = hart_of(context);
-    if (pc & 1) // WHERE_CROSSES
-        crosses(hart->cpu->jit, context->left);
+    if (pc & 1) // WHERE_MISTAKEN
+        mistaken(hart->cpu->jit, context->left, context->reason == REASON_NONE);
     pc &= ~1ull;
     if (context->reason == REASON_FUEL && begins_again(hart, context, &fuel, pc))
         return fuel;
@@ -394,7 +490,7 @@ __attribute__((export_name("k_jit_start"))) u32 k_jit_start(u32 id, u32 slot, u3
     if (!jit)
         return (u32)-ENOMEM;
     *jit = (struct jit){
-        .hart = hart, .cache = hart->cpu, .threshold = max(threshold, 1u), .features = features & ~(u32)JIT_LISTING};
+        .hart = hart, .cache = hart->cpu, .threshold = max(threshold, 1u), .hot = 1, .features = features & ~(u32)JIT_LISTING};
     jit->slot_first = jit->slot_next = slot;
     jit->slot_end = slot + count;
     jit->region_count = jit->module_id = 1;
@@ -415,6 +511,11 @@ __attribute__((export_name("k_jit_start"))) u32 k_jit_start(u32 id, u32 slot, u3
     cpu_cache_flush(hart->cpu);
     cpu_cache_new_epoch(hart->cpu);
     return 0;
+}
+
+void jit_keeps(struct jit *jit) {
+    jit->hot = jit->pace ? 1 : HOT;
+    jit->threshold = max(jit->threshold / jit->hot, 1u);
 }
 
 __attribute__((export_name("k_jit_pace"))) void k_jit_pace(u32 id, u32 ticks) {
@@ -443,7 +544,7 @@ __attribute__((export_name("k_jit_done"))) u32 k_jit_done(u32 id, u32 number, u3
         region->state = ok ? REGION_READY : REGION_REFUSED;
         if (!ok)
             continue;
-        if (region->instead || region->crossed)
+        if (region->instead || region->crossed || region->moved)
             jit_forget(jit); // who jumps there knows the other
         if (region->instead)
             enter(jit, region);

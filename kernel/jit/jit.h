@@ -16,6 +16,7 @@ typedef i32 region_fn(struct jit_context *context, i32 fuel, i32 depth, u64 pc);
 #define JIT_MODULE_BYTES 0x100000u
 #define JIT_LISTING_BYTES 0x80000u
 #define JIT_QUEUE 256u
+#define JIT_WARM 1024u
 #define JIT_JUMPS 65536u // a power of two; with a quarter of it one in six regions of a large program had to share its entry
 #define JIT_PAGES 24u  // that one region's code may lie in, if it dispatches; else
 #define JIT_PAGES_PLAIN 8u
@@ -42,16 +43,20 @@ struct region {
     u32 next; // in its hash chain: index
     u32 slot;
     u64 pc; // where it was seen last
+    u32 mm; // and in which address space, if in a file that cannot be written there; else ~0
     u8 state; // REGION_*
     u8 page_count;
     bool loop; // holds nothing else
     bool careful; // is, or is to be, right while fcsr.NX is clear, too
     bool crossing; // is, or is to be, as in translation
-    u8 crossed, crossed_at; // if not: how often it was left for that, since when
+    bool moving; // the same
+    u8 crossed, moved, left_at; // if not: how often it was left for that, since when
     u8 misses;    // of one that is not: entries with NX clear
-    u8 asked;     // how often it was hot while the compiler had enough to do
+    u8 asked;     // how often its entry was reached `threshold` times
+    bool warm;    // is in jit->warm
     u8 renewals; // how often it was made anew, with more targets
     u8 absent;    // entries for which a page was not there
+    i16 credit;   // what entering it has saved, in instructions that would have been interpreted
     u16 kept; // of whose modules the host has kept: number + 1
     u16 whole; // region that holds where jumps through registers lead, and this is one of these places
     u16 instead; // of that region, once it is ready
@@ -63,7 +68,8 @@ enum { REGION_NONE, REGION_QUEUED, REGION_WAITING, REGION_READY, REGION_REFUSED 
 struct jit {
     struct hart *hart;
     struct cpu_cache *cache;
-    u32 threshold, features;
+    u32 threshold, features; // after so many times an entry is asked about
+    u32 hot; // and after so many of these it is queued
     u32 stray_max; // until a region is made anew
     u32 pace;  // ticks for each instruction that is compiled, or more; see k_jit_pace
     u64 ticks; // about how many there have been
@@ -77,8 +83,12 @@ struct jit {
     u16 hash[8192]; // of regions
     u16 queue[JIT_QUEUE];
     u32 queue_count, queue_age;
+    // Regions from which later runs profit; they are queued when the compiler has nothing to do.
+    u16 warm[JIT_WARM];
+    u32 warm_count, warm_age;
     bool pending; // `module` waits for the host
     bool raised;  // which has been told
+    bool rests;   // it is made while nothing runs
     u16 pending_region[JIT_QUEUE]; // its regions, in order of slots
     u8 *bytes;                     // where modules are written
     struct jit_module module;
@@ -112,7 +122,11 @@ i32 jit_refill(struct hart *hart, i32 fuel);
 // The region that begins there, made if need be, or one to be instead of it. NULL: there are too many.
 struct region *jit_region(struct jit *jit, const struct code_page *page, u32 offset);
 struct region *jit_region_instead(struct jit *jit, const struct code_page *page, u32 index);
+void jit_keeps(struct jit *jit); // from now on what is compiled is for later runs, too
 u32 jit_find(struct jit *jit, maddr frame, u32 offset, u32 generation); // 0: no such region
+
+// Entered by cpu_run, the region ran so many compiled instructions until all returned.
+void jit_entered(struct jit *jit, u32 index, u64 instructions);
 
 static inline void jit_retired(struct jit *jit, i64 ticks) { // in compiled code
     jit->counters.instructions += (u64)ticks;

@@ -23,7 +23,7 @@ struct kept_region {
     u16 spans; // 0: an entry of the region whose record is the last before that has some
     i32 off;   // and its distance from that one's own
 };
-enum { KIND_CAREFUL = 1, KIND_LOOP = 2, KIND_DISPATCHES = 4, KIND_CROSSING = 8 };
+enum { KIND_CAREFUL = 1, KIND_LOOP = 2, KIND_DISPATCHES = 4, KIND_CROSSING = 8, KIND_MOVING = 16 };
 enum { KEPT_SMP = 1u << 31, SPANS = 4096, HEADS = 4096, MODULES_MAX = 8192 };
 
 struct load {
@@ -123,7 +123,8 @@ enum kept_answer kept_take(struct jit *jit, struct region *region, u64 pc) {
         struct load *load = &kept->load[found->module];
         if (found->record->key != key || found->record->offset != region->offset ||
             load->state == LOAD_REFUSED || (region->careful && !(found->record->kind & KIND_CAREFUL)) ||
-            (region->crossing && !(found->record->kind & KIND_CROSSING)))
+            (region->crossing && !(found->record->kind & KIND_CROSSING)) ||
+            (region->moving && !(found->record->kind & KIND_MOVING)))
             continue;
         if (load->state == LOAD_NONE && !load->there && !jit_can_pay(jit)) {
             answer = KEPT_LATER;
@@ -138,6 +139,7 @@ enum kept_answer kept_take(struct jit *jit, struct region *region, u64 pc) {
             continue;
         region->careful = found->record->kind & KIND_CAREFUL;
         region->crossing = found->record->kind & KIND_CROSSING;
+        region->moving = found->record->kind & KIND_MOVING;
         region->loop = found->record->kind & KIND_LOOP;
         region->whole = found->record->kind & KIND_DISPATCHES ? (u16)(region - jit->region) : 0;
         region->pc = pc;
@@ -201,7 +203,7 @@ void kept_arrived(struct jit *jit, u32 number, bool ok) {
             continue;
         region->slot += load->slot; // was its number in the module
         region->state = ok ? REGION_READY : REGION_NONE;
-        if (region->crossed)
+        if (region->crossed || region->moved)
             jit_forget(jit); // who jumps there knows the other
         code_compiled(jit->cache, region->frame, region->offset, region->generation, ok ? i : 0);
     }
@@ -277,7 +279,7 @@ static u32 spans_write(const struct parcels *pages, const struct translation *t,
 
 static u8 kind_of(const struct region *region) {
     return (u8)((region->careful ? KIND_CAREFUL : 0) | (region->loop ? KIND_LOOP : 0) |
-                (region->crossing ? KIND_CROSSING : 0) | (region->whole ? KIND_DISPATCHES : 0));
+                (region->crossing ? KIND_CROSSING : 0) | (region->moving ? KIND_MOVING : 0) | (region->whole ? KIND_DISPATCHES : 0));
 }
 
 void kept_add_inside(struct jit *jit, const struct region *region, i32 off) {
@@ -317,7 +319,7 @@ void kept_add(struct jit *jit, const struct translation *t, const struct region 
                                        .kind = kind_of(region)};
         length = spans_write(pages, t, record, end);
     }
-    if (!length || !tlb_is_text(jit->hart, region->pc)) { // this module is not kept
+    if (!length || !(jit->rests || tlb_is_text(jit->hart, region->pc))) { // this module is not kept
         head->len = 0;
         return;
     }
@@ -425,6 +427,7 @@ __attribute__((export_name("k_jit_keep"))) u32 k_jit_keep(u32 id, u32 address, u
     }
     jit->early = max(early, 1u);
     if (first) { // entries were made without it
+        jit_keeps(jit);
         cpu_cache_flush(jit->cache);
         cpu_cache_new_epoch(jit->cache);
     }

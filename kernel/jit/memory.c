@@ -461,7 +461,7 @@ static u32 span_of(const struct group *group) { return (u32)(group->high - group
 static void where_checked(struct translation *t, const struct block *block, u32 k, const struct group *group) {
     where(t, block, k);
     if (span_of(group) > group->size)
-        t->where |= WHERE_CROSSES;
+        t->where |= WHERE_MISTAKEN;
 }
 
 static u32 group_local(const struct translation *t, const struct group *group) {

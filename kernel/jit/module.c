@@ -167,6 +167,7 @@ static bool member_write(struct translation *t, u32 index) {
     struct code before = t->code;
     t->pc = region->pc;
     t->instead = region->instead;
+    t->moving = region->moving;
     if (!region_find(t) || (t->instead && !dispatches(t)))
         return false;
     t->crossing = region->crossing || dispatches(t);
@@ -227,6 +228,7 @@ static void targets_write(struct translation *t, u32 index, u32 member) {
         region->renewals = RENEWALS;
         region->careful = whole->careful;
         region->crossing = whole->crossing;
+        region->moving = whole->moving;
         region->loop = false;
         region->whole = (u16)index;
         region->state = REGION_WAITING;
@@ -259,6 +261,7 @@ bool translate_module(struct jit *jit) {
             jit->queue[left++] = (u16)index; // the next module's
             continue;
         }
+        jit->cache->resting = jit->rests ? region->mm : 0;
         const struct code_page *page = code_page_known(jit->hart, jit->cache, region->pc);
         if (!page || page->frame != region->frame || page->generation != region->generation) {
             region->state = REGION_NONE; // of another process, or gone
@@ -275,6 +278,7 @@ bool translate_module(struct jit *jit) {
         jit->pending_region[t->member_count++] = (u16)index;
         targets_write(t, index, t->member_count - 1);
     }
+    jit->cache->resting = 0;
     jit->queue_count = left;
     if (!t->member_count)
         return false;

@@ -664,7 +664,7 @@ static void registers(struct translation *t) {
         struct block *block = &t->block[t->order[i]];
         bool back = block->term == TERM_CALL && block->succ[0] != NO_BLOCK;
         u32 link = t->row[block->first + block->count - 1].insn.rd;
-        block->kept = back && link == REG_RA ? t->bases : 0; // the other link is for code that moves the stack
+        block->kept = back && link == REG_RA && !t->moving ? t->bases : 0; // the other link is for code that moves the stack
         t->registers |= block->use | block->def;
     }
     t->crowded = __builtin_popcount((u32)t->registers) > HOST_REGISTERS;

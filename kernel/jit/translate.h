@@ -130,6 +130,7 @@ struct translation {
     u32 instead;   // of this region: with what jumps through registers lead to
     bool loop;     // begins with one, and ends with it
     bool careful;  // right while fcsr.NX is clear, too
+    bool moving; // calls return with another stack pointer than they were made with
     bool crossing; // what hardly ever crosses pages does here: blocks have another version for that, too
     // codegen.c
     struct code code;

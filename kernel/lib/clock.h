@@ -15,6 +15,11 @@ static inline u64 clock_ns(const struct clock *clock, u64 tick) {
     return clock->base_ns + (u64)(((unsigned __int128)(tick - clock->tick0) * clock->mul) >> 24);
 }
 
+// How many ticks take so long, 18 minutes at most.
+static inline u64 clock_span(const struct clock *clock, u64 ns) {
+    return (ns << 24) / clock->mul;
+}
+
 // First tick at which clock_ns() >= ns.
 static inline u64 clock_tick(const struct clock *clock, u64 ns) {
     if (ns <= clock->base_ns)

@@ -146,7 +146,7 @@ void agent_call(const struct event_call *event) {
         answer(event->id, r, NULL);
         return;
     }
-    sched_enqueue(task);
+    sched_call(task);
 }
 
 void agent_finish(struct task *task, i64 result) {

@@ -9,6 +9,7 @@
 // blocks soon (who forks waits, who writes is done) and takes the next task itself, with warm caches. An idle hart is
 // rung when guest code has run on for PATIENCE ticks while a task waits, or when a hart goes away with one waiting:
 // so no task waits for longer than that while a hart is idle. (Who is rung does the same for the next one.)
+// Before all others come the host's calls and whom they wake: somebody may have typed.
 static void queued(void) {
     if (!host.queued) {
         host.queued = true;
@@ -57,11 +58,23 @@ u64 sched_share(void) {
 void sched_enqueue(struct task *task) {
     if (task->state == TASK_RUNNABLE || task->state == TASK_RUNNING || task->state == TASK_DEAD)
         return;
+    const struct task *waker = host.running ? kernel->current[host.running->id] : NULL;
+    struct list *before = kernel->run_queue.next;
     task->state = TASK_RUNNABLE;
+    task->prompt = task->agent || (waker && waker->agent);
+    while (task->prompt && before != &kernel->run_queue && list_entry(before, struct task, run_link)->prompt)
+        before = before->next;
     load_set(task, true);
-    list_push(&kernel->run_queue, &task->run_link);
+    list_insert(task->prompt ? before : &kernel->run_queue, &task->run_link);
     kernel->run_count++;
     queued();
+}
+
+void sched_call(struct task *task) {
+    struct task *current = kernel->current[host.running->id];
+    sched_enqueue(task);
+    if (current && !current->prompt)
+        sched_yield(current);
 }
 
 // Tasks that share what they write take turns. No hart: with those of all.

@@ -159,6 +159,7 @@ struct task {
     u32 vfork_seq;
     u64 ticks_user, ticks_system;
     u64 quantum_end; // tick
+    bool prompt; // somebody outside waits for it: it was let in before others
     u32 last_hart;
     i32 nice;
     u32 sched_policy, sched_priority;
@@ -185,6 +186,7 @@ u64 sched_share(void);                 // fuel of guest code before that is due
 struct task *sched_pick(struct hart *hart);
 bool sched_apart(const struct hart *hart, const struct task *task); // not while another hart's task runs
 void sched_yield(struct task *task);
+void sched_call(struct task *task); // make runnable, by the host: it does not wait for a turn to end
 void sched_kick(struct task *task); // it has something to look at: leave guest code if it runs elsewhere
 
 // oom.c: `task` found no memory for a page; it tries again when its turn comes.

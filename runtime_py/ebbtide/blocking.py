@@ -136,7 +136,7 @@ def run(
     cwd: str | None = None,
     user: str | int | None = None,
     text: bool = True,
-    max_output: int | None = None,
+    max_output: int | str | None = None,
     **options: Any,
 ) -> CompletedProcess:
     """Boot a machine, run one program in it, and return how it ended, as `Machine.run` does.

@@ -10,6 +10,7 @@ import contextlib
 import io
 import os
 import re
+import signal
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
@@ -259,7 +260,7 @@ def _add_store(commands: Any) -> None:
     get = add("get", "List recorded runs.")
     get.add_argument("what", choices=("runs", "snapshots"), metavar="runs|snapshots")
     describe = add("describe", "Say what is known of a run, and what its tape is made of.",
-                   "ebb describe run [RUN] [-o {text,json}]")  # fmt: skip
+                   "ebb describe [run] [RUN] [-o {text,json}]")  # fmt: skip
     describe.add_argument("what", choices=("run",), metavar="run")
     add_run(describe)
     for command in (get, describe):
@@ -542,6 +543,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     _open_standard()
     try:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # by __main__.py
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         code = _command(list(sys.argv[1:] if argv is None else argv))
         try:
             sys.stdout.flush()
@@ -615,6 +618,8 @@ def _command(words: list[str]) -> int:
     if not words:
         print("ebb: which command? See ebb --help", file=sys.stderr)
         return 2
+    if words[0] == "describe" and "run" not in words:  # there is nothing else to describe
+        words.insert(1, "run")
     if not words[0].startswith("-") and words[0] not in COMMANDS:
         meant = _meant(words[0], COMMANDS)
         print(

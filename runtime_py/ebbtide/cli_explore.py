@@ -22,14 +22,17 @@ from pathlib import Path
 
 from . import assets
 from .cli_output import trouble
+from .cli_rewind import open_replay
 from .cli_runs import bundle_run
 from .errors import EbbError
 from .rewind.bundle import Bundle
 from .rewind.store import RunStore
+from .rewind.taps import Tap, watch
 
 EXIT_FOUND = 1
 EXIT_USAGE = 2
 EXIT_FAILED = 125
+NOT_STARTED = (126, 127)  # or so the program has ended
 OPTIONS = ("--seeds", "--until-exit", "--jobs")  # ours; all others are those of `ebb run`
 WANTED: dict[str, Callable[[int], bool]] = {
     "nonzero": lambda code: code != 0,
@@ -157,7 +160,9 @@ class _Search:
                 await process.wait()
                 raise
         said = (folder / "err").read_text(errors="replace")
-        if code == EXIT_FAILED and not _recorded(folder):
+        if (code == EXIT_FAILED and not _recorded(folder)) or (
+            code in NOT_STARTED and not _started(folder)
+        ):
             raise EbbError(f"seed {seed} could not be run: {said.strip().removeprefix('ebb: ')}")
         return Outcome(seed, code, folder)
 
@@ -177,6 +182,18 @@ async def _ended(task: asyncio.Task[Outcome]) -> None:
 def _recorded(folder: Path) -> bool:
     tapes = folder / "runs" / "tapes"
     return tapes.is_dir() and any(tapes.iterdir())
+
+
+def _started(folder: Path) -> bool:
+    """Whether any program ran."""
+    with contextlib.closing(RunStore(folder / "runs")) as store:
+        seen: list[Tap] = []
+        replay = open_replay(store.open("last"), once=True)
+        try:
+            watch(replay, ("EXEC",), seen.append)
+        finally:
+            replay.close()
+    return bool(seen)
 
 
 def _said(search: _Search, found: Outcome | None) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from . import assets
 from .cli_output import need_folder, new_file, progress
-from .cli_rewind import cut, open_replay
+from .cli_rewind import cut, open_replay, pids_of
 from .errors import EbbError
 from .image_store import ImageStore
 from .rewind.http1 import numbered
@@ -36,14 +36,13 @@ def run(store: RunStore, options: argparse.Namespace) -> int:
         options.since, options.to = _lasting(found, options.request)
         span = options.to.tick - options.since.tick
         period = options.period or min(PERIOD, max(1, span // SAMPLES))
+    pids = pids_of(found, options.pid)
     wanted: list[tuple[str, str | None]] = list(options.export) or [(options.type, None)]
     for kind in dict.fromkeys(kind for kind, _ in wanted):
         replay = open_replay(found, once=True)
         files = PastFiles(replay, ImageStore(assets.images_folder()).blob, found.mounted)
-        since, until = (
-            when and when.known(replay.abi, found.entries) for when in (options.since, options.to)
-        )
-        profiler = Profiler(replay, files.read, since=since, until=until, pids=options.pid)
+        since, until = (when and replay.known(when) for when in (options.since, options.to))
+        profiler = Profiler(replay, files.read, since=since, until=until, pids=pids)
         try:
             with progress("profiling", replay):
                 made = profiler.cpu(period) if kind == "cpu" else profiler.offcpu()

@@ -17,10 +17,12 @@ from .port import JIT_THRESHOLD
 from .recording import EVENT, ReplayDiverged
 from .rewind.moment import Moment
 from .rewind.output import Chunk
+from .rewind.processes import PROCESS_TAPS, Processes
 from .rewind.replay import Replay
 from .rewind.stage import Pages
 from .rewind.store import Run, RunBusy, RunStore
 from .rewind.tape import TapeDamaged
+from .rewind.taps import watch
 from .rewind.wasmtime_stage import WasmtimeStage
 from .wasmtime_jit import Compiler
 from .wasmtime_kernel import KernelModule
@@ -96,20 +98,36 @@ def _replay(store: RunStore, options: argparse.Namespace) -> int:
             replay.on_chunk = write
         if options.goto is not None:
             replay.seek(place(run, replay, options.goto))
-            return 0
-        replay.run()
-    return cut(run)
+        else:
+            replay.run()
+    if options.goto is None:
+        return cut(run)
+    if not options.quiet:
+        print(f"ebb: {replay.where()}", file=sys.stderr)
+    return 0
 
 
 def place(run: Run, replay: Replay, when: Moment) -> int:
-    """Return the tick of a moment; says so if the run has ended before."""
-    tick = replay.place(when)
-    if tick > replay.end or (when.now_ns is not None and tick == replay.end):
+    """Return the tick of a moment; if it is not there, and only not yet, says so."""
+    try:
+        return replay.place(when)
+    except argparse.ArgumentTypeError:
         if run.going:
             cut(run)
-        else:
-            print(f"ebb: the run ends before that, at tick {replay.end}", file=sys.stderr)
-    return min(tick, replay.end)
+        raise
+
+
+def pids_of(run: Run, words: list[str]) -> frozenset[int]:
+    """Return the pids that are meant: numbers, or names of programs, which takes a replay of its own."""
+    known = Processes()
+    if not all(word.isdecimal() for word in words):
+        replay = open_replay(run, once=True)
+        try:
+            with progress("looking for processes", replay):
+                watch(replay, PROCESS_TAPS, known.see)
+        finally:
+            replay.close()
+    return frozenset(pid for word in words for pid in known.named(word))
 
 
 def booted(run: Run) -> bool:

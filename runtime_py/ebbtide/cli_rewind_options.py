@@ -48,6 +48,11 @@ def add_times(command: argparse.ArgumentParser) -> None:
     command.add_argument("--to", type=when, metavar="WHEN", help="up to this moment")
 
 
+def _add_pid(command: argparse.ArgumentParser) -> None:
+    command.add_argument("-p", "--pid", action="append", default=[], metavar="PID|NAME",
+                         help="only of this process, or of those that ran this program last")  # fmt: skip
+
+
 def add_goto(command: argparse.ArgumentParser, what: str) -> None:
     """Add --goto."""
     command.add_argument("--goto", type=when, metavar="WHEN", help=f"{what}: {FORMS}")
@@ -60,8 +65,7 @@ def add_trace(command: argparse.ArgumentParser) -> None:
         layer = layers.add_parser(name, help=what, description=f"Show {what}.")
         add_run(layer)
         add_times(layer)
-        layer.add_argument("-p", "--pid", type=int, action="append", default=[], metavar="PID",
-                           help="only of this process")  # fmt: skip
+        _add_pid(layer)
         formats = ("text", "json", "har") if name == "request" else ("text", "json")
         har = "; har: one HTTP archive" if name == "request" else ""
         layer.add_argument("-o", "--output", choices=formats, default="text",
@@ -107,8 +111,7 @@ def add_profile(command: argparse.ArgumentParser) -> None:
     command.add_argument("--period", type=count, metavar="TICKS",
                          help="look every so many ticks (99991; for --request, so many that there "
                          "are 1000 samples)")  # fmt: skip
-    command.add_argument("-p", "--pid", type=int, action="append", default=[], metavar="PID",
-                         help="only of this process")  # fmt: skip
+    _add_pid(command)
     command.add_argument("-o", "--output", choices=("text", "collapsed", "speedscope"),
                          default="text", help="a table (the default), stacks, or speedscope's JSON")  # fmt: skip
     command.add_argument("--export", type=exported, action="append", default=[],

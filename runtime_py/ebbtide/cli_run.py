@@ -16,6 +16,7 @@ import select
 import signal
 import socket
 import sqlite3
+import stat
 import sys
 import tempfile
 import threading
@@ -31,12 +32,13 @@ from .cli_terminal import Screen, printable, raw, window
 from .errors import EbbError, JitDiffers, MachinePanic
 from .events import Log
 from .machine import Machine
+from .meant import meant
 from .owner_role import Process
 from .placement import IMAGE, JIT, Mount, Progress
 from .placement_native import NativePlacement
 from .process import GRACE_S, end
 from .rewind.recorder import RunRecorder
-from .rewind.store import RunStore
+from .rewind.store import LAST, RunStore
 from .stream import READ_SIZE, ByteReader, ByteWriter, Pty
 
 T = TypeVar("T")
@@ -59,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     try:
         code = asyncio.run(_run(options))
-        if options.core:
+        if options.core and options.run_id:
             from .cli_core import of_crash
 
             of_crash(options.run_id, options.core, quiet=options.quiet)
@@ -124,17 +126,23 @@ async def _booted(
         _begun(options, placement, record, {"args": args, "tty": size}) as machine,
         contextlib.AsyncExitStack() as servers,
     ):
-        options.run_id = machine.run_id
-        if machine.run_id:
-            _say_id(machine.run_id, options)
+        recorder = placement.recorder
+        options.run_id = None
+        if isinstance(recorder, RunRecorder) and await asyncio.to_thread(recorder.begun):
+            options.run_id = recorder.id
+            _say_id(recorder.id, options)
         for door, guest in doors:
             await servers.enter_async_context(_published(machine, door, guest))
         code = await _program(machine, args, size, options)
-        if isinstance(placement.recorder, RunRecorder):
-            placement.recorder.exit_code = code
+        if isinstance(recorder, RunRecorder):
+            recorder.exit_code = code
         if options.stats:
             print(f"\n{await machine.stats()}", file=sys.stderr)
-        return code
+    if placement.verified and not options.quiet:
+        ticks, times = placement.verified
+        print(f"ebb: verified: in {ticks} ticks the interpreter made the same machine as compiled code, by "
+              f"all pages, compared {times} times", file=sys.stderr)  # fmt: skip
+    return code
 
 
 @contextlib.asynccontextmanager
@@ -201,10 +209,11 @@ async def _program(
             env=dict(filter(None, options.env)),
             cwd=options.workdir,
             pty=size,
+            stderr_to_stdout=not size and _one_output(),
         )
     except OSError as error:
         code, message = await machine.not_started(args, options.workdir, error)
-        print(message, file=sys.stderr)
+        print(message + (_meant_run(args[0]) if code == 127 else ""), file=sys.stderr)
         return code
     with raw() if size else contextlib.nullcontext():
         code, said = await _attached(process, options)
@@ -212,6 +221,22 @@ async def _program(
     for text in [*said, *met]:
         print(f"ebb: {text}", file=sys.stderr)
     return code
+
+
+def _meant_run(name: str) -> str:
+    """Return the hint that a recorded run was meant, if one has that name, or nearly so."""
+    with contextlib.suppress(EbbError, OSError, sqlite3.Error):
+        with contextlib.closing(RunStore(assets.runs_folder())) as store:
+            id = LAST if meant(name, (LAST,)) else store.find(name)
+        return f"; a recorded run is run again by: ebb replay {id}"
+    return ""
+
+
+def _one_output() -> bool:
+    """Whether both of our outputs lead to one place, which then has the guest's in the order of its writes."""
+    one, other = os.fstat(1), os.fstat(2)
+    same = (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+    return same and (os.isatty(1) or not stat.S_ISCHR(one.st_mode))  # /dev/null has no order
 
 
 def _progress() -> Progress:
@@ -249,8 +274,10 @@ async def _attached(process: Process, options: argparse.Namespace) -> tuple[int,
         feed = asyncio.ensure_future(_feed_pty(pty, interrupts))
         signals.on(signal.SIGWINCH, lambda: _resize(pty))
     else:
-        assert process.stdin and process.stdout and process.stderr
-        readers = [(process.stdout, 1), (process.stderr, 2)]
+        assert process.stdin and process.stdout
+        readers = [(process.stdout, 1)]
+        if process.stderr:  # else it goes where the other does
+            readers.append((process.stderr, 2))
         feed = asyncio.ensure_future(_feed(process.stdin))
     outputs = [
         asyncio.ensure_future(_copy(reader, fd, budget, interrupts.wrote)) for reader, fd in readers

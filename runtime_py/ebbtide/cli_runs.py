@@ -15,7 +15,7 @@ from typing import IO, Any
 from .abi import Abi
 from .cli_output import new_file
 from .errors import EbbError
-from .recording import DIGEST, END, EVENT, META, ORDER, OUTPUT, PAGES, Written
+from .recording import DIGEST, END, EVENT, META, ORDER, OUTPUT, PAGES, PROGRAM, Written
 from .rewind.bundle import Bundle, write_bundle
 from .rewind.store import Run, RunRow, RunStore
 from .rewind.tape import StoredEntry
@@ -27,6 +27,7 @@ _KINDS = {
     END: "END",
     PAGES: "PAGES",
     ORDER: "ORDER",
+    PROGRAM: "PROGRAM",
 }
 
 
@@ -71,18 +72,44 @@ def moment(when: float) -> str:
 
 def _describe(store: RunStore, options: argparse.Namespace) -> int:
     run = store.open(options.run)
-    known = describe(run, _abi(run), *store.checkpoints(run.id))
+    kept = store.checkpoints(run.id) if run.row else (0, 0)
+    known = describe(run, _abi(run), *kept)
     if options.output == "json":
         print(json.dumps(known, indent=1))
         return 0
-    kinds = known.pop("kinds")
-    for name, value in known.items():
-        shown = ("no", "yes")[value] if isinstance(value, bool) else "" if value is None else value
-        print(f"{name.replace('_', ' '):12} {shown}".rstrip())
+    for name, value in _shown(known).items():
+        print(f"{name.replace('_', ' '):12} {value}".rstrip())
     print(f"\n{'KIND':10} {'COUNT':>8} {'TAPE BYTES':>12} {'OBJECT BYTES':>13}")
-    for name, (count, size, objects) in sorted(kinds.items(), key=lambda item: -item[1][1]):
-        print(f"{name:10} {count:>8} {size:>12} {objects:>13}")
+    kinds = sorted(known["kinds"].items(), key=lambda item: -item[1]["tape_bytes"])
+    for name, one in kinds:
+        print(f"{name:10} {one['count']:>8} {one['tape_bytes']:>12} {one['object_bytes']:>13}")
     return 0
+
+
+def _shown(known: dict[str, Any]) -> dict[str, str]:
+    """Return a description as people read it: what is not so is left out."""
+    rows = {
+        name: value for name, value in known.items() if name not in ("args", "programs", "kinds")
+    }
+    if why := rows.pop("why_cut"):
+        rows["state"] += f": {why}"
+    if hash := rows.pop("image_hash"):
+        rows["image"] += f" {hash}"
+    if known["chaos"] is None:
+        for name in ("chaos", "seed", "injected"):
+            del rows[name]
+    else:
+        done = (f"{kind} {count}" for kind, count in (known["injected"] or {}).items())
+        rows["injected"] = ", ".join(done) or "not known"
+    if before := rows.pop("goes_on_from"):
+        rows["goes_on_from"] = before.get("snapshot") or f"{before['run']}@{before['tick']}"
+    rows["started"] = None if known["started"] is None else moment(known["started"])
+    rows["checkpoints"] = f"{known['checkpoints']['count']} ({known['checkpoints']['bytes']} bytes)"
+    words = {None: "", False: "no", True: "yes"}
+    return {
+        name: words[value] if value is None or value is True or value is False else str(value)
+        for name, value in rows.items()
+    }
 
 
 def _abi(run: Run) -> Abi:
@@ -92,7 +119,7 @@ def _abi(run: Run) -> Abi:
 
 
 def describe(run: Run, abi: Abi, checkpoints: int = 0, kept: int = 0) -> dict[str, Any]:
-    """Return what is known of a run; sizes are those before packing."""
+    """Return what is known of a run, always by these names (docs/rewind.md); sizes are those before packing."""
     counts: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
     objects: Counter[str] = Counter()
@@ -102,19 +129,24 @@ def describe(run: Run, abi: Abi, checkpoints: int = 0, kept: int = 0) -> dict[st
         sizes[name] += size
         objects[name] += beside
     about, leaves = run.about, run.reader.leaves
-    shown = run.row.about if run.row else about
     state = "ended" if run.end else "running" if run.going else "cut"
     return {
         "id": run.id,
-        "command": command(shown),
-        "state": state + (f": {run.why_cut}" if run.why_cut and state == "cut" else ""),
-        "exit_code": run.row.exit_code if run.row else None,
-        "started": moment(about["started"]) if "started" in about else None,
+        "command": command(run.known),
+        "args": run.known.get("args", []),
+        "programs": run.known.get("programs", 1 if run.known.get("args") else 0),
+        "state": state,
+        "why_cut": run.why_cut or None if state == "cut" else None,
+        "exit_code": run.exit_code,
+        "started": about.get("started"),
         "pinned": bool(run.row and run.row.pinned),
         "redacted": bool(about.get("redacted")),
-        **({"goes_on_from": _before(about["start"])} if "start" in about else {}),
-        **_chaos(about, run.end),
-        "image": f"{about.get('image')} {about.get('image_hash') or ''}".strip(),
+        "goes_on_from": _before(about["start"]) if "start" in about else None,
+        "chaos": about.get("chaos"),
+        "seed": about.get("seed"),
+        "injected": (run.end or {}).get("injected"),
+        "image": about.get("image"),
+        "image_hash": about.get("image_hash"),
         "kernel": run.reader.header.kernel.hex(),
         "harts": _harts(run, abi),
         "entries": len(run.entries),
@@ -123,8 +155,15 @@ def describe(run: Run, abi: Abi, checkpoints: int = 0, kept: int = 0) -> dict[st
         "leaves": len(leaves),
         "head": run.reader.head().hex(),
         "signatures": len(run.signatures),
-        "checkpoints": f"{checkpoints} ({kept} bytes)",
-        "kinds": {name: (counts[name], sizes[name], objects[name]) for name in counts},
+        "checkpoints": {"count": checkpoints, "bytes": kept},
+        "kinds": {
+            name: {
+                "count": counts[name],
+                "tape_bytes": sizes[name],
+                "object_bytes": objects[name],
+            }
+            for name in counts
+        },
     }
 
 
@@ -138,18 +177,11 @@ def _harts(run: Run, abi: Abi) -> int | None:
     return None
 
 
-def _before(start: dict[str, Any]) -> str:
+def _before(start: dict[str, Any]) -> dict[str, Any]:
     """Name the machine that a run goes on from: a snapshot, or a moment of another run."""
-    return start.get("snapshot") or f"{start.get('run')}@{start['tick']}"
-
-
-def _chaos(about: dict[str, Any], end: dict[str, Any] | None) -> dict[str, Any]:
-    """Return what went wrong because it was to."""
-    if "chaos" not in about:
-        return {}
-    done = (end or {}).get("injected")
-    said = ", ".join(f"{kind} {count}" for kind, count in done.items()) if done else "not known"
-    return {"chaos": about["chaos"], "seed": about["seed"], "injected": said}
+    if start.get("snapshot"):
+        return {"snapshot": start["snapshot"]}
+    return {"run": start.get("run"), "tick": start["tick"]}
 
 
 def kind_name(abi: Abi, entry: Written) -> str:
@@ -163,13 +195,12 @@ def kind_name(abi: Abi, entry: Written) -> str:
 def bundle_run(run: Run, file: IO[bytes], *, redacted: bool = False) -> None:
     """Write a run with all it takes to replay it elsewhere."""
     about, row = run.about, run.row
-    shown = row.about if row else about
     info: dict[str, Any] = {
         "id": run.id,
         "started": row.started if row else about.get("started", 0.0),
         "ended": row.ended if row else None,
-        "exit_code": row.exit_code if row else None,
-        "about": {name: value for name, value in shown.items() if name != "mounts"},
+        "exit_code": run.exit_code,
+        "about": {name: value for name, value in run.known.items() if name != "mounts"},
     }
     tape, signatures = run.reader.data, run.signatures
     stored = {entry.hash: entry for entry in run.entries if isinstance(entry, StoredEntry)}

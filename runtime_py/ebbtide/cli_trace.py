@@ -7,7 +7,9 @@ import json
 import sys
 
 from .cli_output import Progress, progress
-from .cli_rewind import cut, open_replay
+from .cli_rewind import cut, open_replay, pids_of
+from .errors import EbbError
+from .meant import meant
 from .rewind.http_show import Style
 from .rewind.replay import Replay
 from .rewind.store import RunStore
@@ -20,8 +22,14 @@ def run(store: RunStore, options: argparse.Namespace) -> int:
     replay = open_replay(found, once=True)
     for name in ("since", "to"):
         if when := getattr(options, name):
-            setattr(options, name, when.known(replay.abi, found.entries))
+            setattr(options, name, replay.known(when))
+    options.pids = pids_of(found, options.pid)
     wish = _wish(options)
+    for call in sorted(getattr(wish, "calls", ())):
+        if call not in replay.abi.nr:
+            raise EbbError(
+                f"there is no system call {call}; {meant(call, replay.abi.nr) or 'see docs/syscalls.md'}"
+            )
     try:
         with progress("going through the run", replay) as line:
             put = _Printer(options.output, line)
@@ -31,9 +39,7 @@ def run(store: RunStore, options: argparse.Namespace) -> int:
                 LAYERS[options.layer](replay, wish, put)
     finally:
         replay.close()
-    filters = [f"-e {call}" for call in sorted(wish.calls)] + [
-        f"-p {pid}" for pid in sorted(wish.pids)
-    ]
+    filters = [f"-e {call}" for call in sorted(wish.calls)] + [f"-p {word}" for word in options.pid]
     if filters and not put.rows:
         print(f"ebb: nothing in this run matches {' '.join(filters)}", file=sys.stderr)
     elif options.layer == "process" and not (put.rows or options.since or options.to):
@@ -42,7 +48,7 @@ def run(store: RunStore, options: argparse.Namespace) -> int:
 
 
 def _wish(options: argparse.Namespace) -> Wish:
-    wish = Wish(options.since, options.to, frozenset(options.pid))
+    wish = Wish(options.since, options.to, options.pids)
     if options.layer == "syscalls":
         calls = frozenset(filter(None, options.calls.split(",")))
         return Wish(wish.since, wish.until, wish.pids, options.follow, calls, options.times)

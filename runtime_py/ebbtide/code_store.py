@@ -1,27 +1,32 @@
 """Compiled code that outlives its machine: packs of modules in the user's cache directory.
 
 A module comes with a record, which only the kernel reads: the guest bytes that it was made from. A
-folder belongs to one kernel, engine and set of features. Packs are written whole and never changed;
-whatever is damaged, missing or of another making is as if it had never been kept.
+folder belongs to one kernel, engine and set of features; all of them lie side by side and have one
+limit. Packs are written whole and never changed; whatever is damaged, missing or of another making
+is as if it had never been kept, so any number of processes may write and remove them at once.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 import struct
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 MAGIC = b"ebb code 1\n"
-BYTES_MOST = 600 << 20  # of a folder's packs; what was not used for longest goes first
+BYTES_MOST = 1200 << 20  # of all packs: three programs as large as gcc, on one hart and on several
 RECORDS_MOST = 16 << 20  # that a machine is told of, in its private memory
 MODULES_MOST = 4096
 PACKS_MOST = 16  # more small ones become one
 SMALL = 16 << 20
+PACK, PART = ".pack", ".part"  # how names end, of packs and of what becomes one
+TRIES = 3  # to write where another process removes an empty folder
 ENTRY = struct.Struct("<II32s")  # of a pack's head: lengths of record and code, the code's hash
 
 
@@ -73,18 +78,39 @@ def _write(folder: Path, modules: Iterable[tuple[bytes, bytes]]) -> None:
         records.append(record)
         codes.append(code)
     head = b"".join([len(entries).to_bytes(4, "little"), *entries, *records])
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
+    with _begin(folder) as file:
         try:
             file.write(MAGIC + hashlib.sha256(head).digest() + len(head).to_bytes(4, "little"))
             file.write(head)
             for code in codes:
                 file.write(code)
             file.flush()
+            os.replace(file.name, file.name.removesuffix(PART) + PACK)
         except OSError:
-            os.unlink(file.name)
+            Path(file.name).unlink(missing_ok=True)
             raise
-    os.replace(file.name, file.name + ".pack")
+
+
+def _begin(folder: Path) -> IO[bytes]:
+    for left in reversed(range(TRIES)):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            return tempfile.NamedTemporaryFile(dir=folder, suffix=PART, delete=False)
+        except FileNotFoundError:
+            if not left:
+                raise
+    raise AssertionError
+
+
+def _found(folder: Path, pattern: str) -> list[tuple[int, int, Path]]:
+    """List files by when they were used, the last first, with their sizes."""
+    found = []
+    with contextlib.suppress(OSError):
+        for path in folder.glob(pattern):
+            with contextlib.suppress(OSError):
+                about = path.stat()
+                found.append((about.st_mtime_ns, about.st_size, path))
+    return sorted(found, reverse=True)
 
 
 class CodeStore:
@@ -96,19 +122,10 @@ class CodeStore:
         self._used: set[Path] = set()
         self.modules = self._read()
 
-    def _packs(self) -> list[Path]:
-        """List the packs, the one used last first."""
-        found = []
-        with contextlib.suppress(OSError):
-            for path in self.folder.glob("*.pack"):
-                with contextlib.suppress(OSError):
-                    found.append((path.stat().st_mtime_ns, path))
-        return [path for _, path in sorted(found, reverse=True)]
-
     def _read(self) -> list[Kept]:
         packs: list[list[Kept]] = []
         room, places, seen = RECORDS_MOST, MODULES_MOST, set()
-        for path in self._packs():
+        for _, _, path in _found(self.folder, "*" + PACK):
             pack = []
             with contextlib.suppress(OSError, struct.error):
                 for kept in _read_head(path):
@@ -134,32 +151,39 @@ class CodeStore:
 
     def save(self, modules: dict[bytes, bytes]) -> None:
         """Keep modules, by record. A folder that cannot be written only costs time."""
-        with contextlib.suppress(OSError):
-            for path in tuple(self._used):  # harts still take modules
+        for path in tuple(self._used):  # harts still take modules
+            with contextlib.suppress(OSError):
                 os.utime(path)
+        small = [path for _, size, path in _found(self.folder, "*" + PACK) if size < SMALL]
+        if len(small) < PACKS_MOST:
+            small = []
+        with contextlib.suppress(OSError):
             if modules:
-                _write(self.folder, self._merged(modules))
-            self._shrink()
-
-    def _merged(self, modules: dict[bytes, bytes]) -> Iterator[tuple[bytes, bytes]]:
-        """Give the modules, and those of the small packs if there are many, which then go."""
-        packs = [path for path in self._packs() if path.stat().st_size < SMALL]
-        if len(packs) < PACKS_MOST:
-            packs = []
-        old: dict[bytes, Kept] = {}
-        for path in packs:
-            for kept in _read_head(path):
-                old.setdefault(kept.record, kept)
-        for record, kept in old.items():
-            if record not in modules and (code := kept.code()) is not None:
-                yield record, code
-        yield from modules.items()
-        for path in packs:
-            path.unlink(missing_ok=True)
+                _write(self.folder, _merged(small, modules))
+                for path in small:
+                    path.unlink(missing_ok=True)
+        self._shrink()
 
     def _shrink(self) -> None:
+        """Remove what was not used for longest, whosever it is: older kernels' goes by itself."""
         room = self._most
-        for path in self._packs():
-            room -= path.stat().st_size
+        kinds = (_found(self.folder.parent, "*/*" + kind) for kind in (PACK, PART))
+        for _, size, path in sorted(itertools.chain(*kinds), reverse=True):
+            room -= size
             if room < 0:
-                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    path.unlink()
+                    path.parent.rmdir()  # if it was the last
+
+
+def _merged(packs: list[Path], modules: dict[bytes, bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Give what is in the packs, then the modules."""
+    old: dict[bytes, Kept] = {}
+    for path in packs:
+        with contextlib.suppress(OSError, struct.error):
+            for kept in _read_head(path):
+                old.setdefault(kept.record, kept)
+    for record, kept in old.items():
+        if record not in modules and (code := kept.code()) is not None:
+            yield record, code
+    yield from modules.items()

@@ -19,6 +19,7 @@ from typing import TypeAlias
 from .abi import Abi
 from .events import HostFs
 from .placement import Mount
+from .recording import Program
 
 Answer: TypeAlias = tuple[int, bytes]
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -44,6 +45,8 @@ APPEND = (1 << 64) - 1
 READ_MOST = 1 << 20
 SET_ID = stat.S_ISUID | stat.S_ISGID
 NAME_COST = 4096  # what a new name counts against the limit
+PROGRAM_MOST = 256 << 20  # larger programs are not kept
+_PROGRAMS = (2, 3)  # of an ELF header's types: what can be run, and libraries
 
 
 class Place:
@@ -111,6 +114,9 @@ class HostDirectories:
         self._disk = disk  # bytes that may be added to all mounts together; 0: any
         self._added = 0
         self.on_full: Callable[[], None] | None = None
+        # Gets each program that the guest begins to read, whole: debuggers want more of it than it reads.
+        self.on_program: Callable[[Program], None] | None = None
+        self._programs: set[tuple[int, ...]] = set()  # that it has got
         with ExitStack() as opened:
             self._roots: list[int] = []
             for mount in mounts:
@@ -193,9 +199,24 @@ class HostDirectories:
                 more := os.pread(fd, length - len(data), offset + len(data))
             ):
                 data += more
+            if self.on_program and offset == 0 and data[:4] == b"\x7fELF":
+                self._program(self.on_program, fd, request)
         finally:
             os.close(fd)
         return 0, data
+
+    def _program(self, keep: Callable[[Program], None], fd: int, request: HostFs) -> None:
+        st = os.fstat(fd)
+        key = request.mount, st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns
+        kind = int.from_bytes(os.pread(fd, 2, 16), "little")
+        if key in self._programs or kind not in _PROGRAMS or st.st_size > PROGRAM_MOST:
+            return
+        self._programs.add(key)
+        with open(fd, "rb", closefd=False) as file:
+            whole = file.read()
+        path = os.fsdecode(request.data[: request.args[3]])
+        guest = f"{self._mounts[request.mount].guest.rstrip('/')}/{path}"
+        keep(Program(guest, st.st_mtime_ns, whole))
 
     def _write(self, request: HostFs, place: Place, rest: bytes) -> Answer:
         offset = request.args[0]

@@ -138,7 +138,9 @@ class Machine(Living, http.Client):
     @property
     def run_id(self) -> str | None:
         """The id under which this machine's run is recorded, if it is."""
-        return getattr(getattr(self.placement, "recorder", None), "id", None)
+        recorder = getattr(self.placement, "recorder", None)
+        begun = getattr(recorder, "begun", None)
+        return getattr(recorder, "id", None) if begun is None or begun() else None
 
     async def snapshot(self) -> str:
         """Keep the machine as it is now; returns the id to boot with: `Machine.boot(snapshot=id)`."""
@@ -172,7 +174,7 @@ class Machine(Living, http.Client):
         timeout: float | None = None,
         user: str | int | None = None,
         encoding: str | None = "utf-8",
-        max_output: int | None = None,
+        max_output: int | str | None = None,
         check: bool = False,
         abort: asyncio.Event | None = None,
     ) -> CompletedProcess:
@@ -184,6 +186,8 @@ class Machine(Living, http.Client):
             seconds("timeout", timeout)
         limits = self.options.limits
         most = limits.max_output or MAX_OUTPUT
+        if max_output is not None:
+            most = min(size(max_output), limits.max_output or size(max_output))
         encoding = encoding or "bytes"
         if not isinstance(stdin, (str, bytes, bytearray, memoryview, type(None))):
             raise TypeError(f"what the program reads is text or bytes, not {stdin!r}")
@@ -198,9 +202,7 @@ class Machine(Living, http.Client):
                 stdin=data or b"",
                 timeout=min(filter(None, (timeout, limits.timeout)), default=timeout),
                 encoding=encoding,
-                max_output=most
-                if max_output is None
-                else min(max_output, limits.max_output or max_output),
+                max_output=most,
                 abort=abort,
             )
         if check:

@@ -89,6 +89,7 @@ class NativePlacement(Placement):
         self._landmarks = Landmarks()  # for the last one: since when the machine runs
         self._order = threading.Lock()  # of deliveries and of what else is recorded
         self._verify = False
+        self.verified: tuple[int, int] | None = None  # ticks, and how often all pages were compared
         self._panicked = False
         self._watcher: threading.Thread | None = None
         self._closing = False
@@ -149,6 +150,8 @@ class NativePlacement(Placement):
             self._mounts.on_full = partial(listener.limit, "disk")
         self._verify = options.jit == "verify"
         self.recorder = self._recorder(options, image, harts)
+        if self._mounts and isinstance(self.recorder, RunRecorder):
+            self._mounts.on_program = self.recorder.program
         self._role = KernelRole(self.port, listener, self._store, self._mounts, self._seen())
         self._seats = [self.port.seat(hart) for hart in range(harts)]
         host = HostTime(begin_ns=beside.now_ns if beside else 0)
@@ -502,4 +505,7 @@ class NativePlacement(Placement):
             await asyncio.to_thread(self.recorder.close, self._moment(), end)
         if self._verify and isinstance(self.recorder, Tape) and not self._panicked:
             self._note(self.recorder, b"")
-            await asyncio.to_thread(verify.verify, self.kernel, self.recorder, self.memory_bytes)
+            times = await asyncio.to_thread(
+                verify.verify, self.kernel, self.recorder, self.memory_bytes
+            )
+            self.verified = self.recorder.entries[-1].tick, times

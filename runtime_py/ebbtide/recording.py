@@ -1,18 +1,19 @@
 """Tapes: every event with the tick at which it was delivered, and digests to compare.
 
 `RecordingPort` wraps any Port and writes; `ReplayDriver` stands in place of a scheduler and reads.
-A tape holds what came in and nothing else: all the rest comes out again by itself. How a tape lies
-in a file is rewind/tape.py's business.
+A tape holds what came in, and nothing else but whole programs for debuggers: all the rest comes out
+again by itself. How a tape lies in a file is rewind/tape.py's business.
 """
 
 from __future__ import annotations
 
 import contextlib
+import struct
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 from .abi import Abi, Status
 from .errors import EbbError, InternalError
@@ -27,6 +28,7 @@ META = 4  # JSON: whose run this is; the first entry
 END = 5  # JSON: how it ended; the last entry
 PAGES = 6  # of a machine that was there before: u32 number of the first, and the pages' bytes
 ORDER = 8  # what several harts did, one after the other (order.py); 7 is tape.py's
+PROGRAM = 9  # a Program: it says nothing of the tick
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,35 @@ class Recorder(Protocol):
 
     def append(self, entry: Entry) -> None:
         """Take the next entry; ticks never go back."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program's file as the guest found it in a directory of the host; the data of a PROGRAM entry."""
+
+    path: str  # the guest's
+    mtime_ns: int
+    data: bytes = b""
+
+    _HEAD: ClassVar = struct.Struct("<QI")  # then the path, then the file
+
+    def pack(self) -> bytes:
+        """Return it as an entry's data."""
+        path = self.path.encode(errors="surrogateescape")
+        return self._HEAD.pack(self.mtime_ns, len(path)) + path + self.data
+
+    @classmethod
+    def size(cls, data: bytes) -> int:
+        """Return how many bytes of an entry's data come before the file's own."""
+        return cls._HEAD.size + int(cls._HEAD.unpack_from(data)[1])
+
+    @classmethod
+    def read(cls, data: bytes) -> Program:
+        """Read an entry's data, or its head."""
+        mtime_ns, _ = cls._HEAD.unpack_from(data)
+        begin = cls.size(data)
+        path = data[cls._HEAD.size : begin].decode(errors="surrogateescape")
+        return cls(path, mtime_ns, data[begin:])
 
 
 Order: TypeAlias = AbstractContextManager[object]

@@ -35,18 +35,29 @@ class Stats:
     def __str__(self) -> str:
         share = 100 * self.compiled_instructions / max(1, self.instructions)
         rows = (
-            ("ticks", f"{self.ticks:,}"),
-            ("instructions", f"{self.instructions:,}"),
-            ("in compiled code", f"{share:.2f} %, entered {self.entries:,} times"),
-            ("regions", f"{self.regions:,} of {self.region_instructions:,} instructions"),
-            ("modules", f"{self.modules:,} of {self.module_bytes:,} bytes"),
-            ("compile time", f"{self.compile_seconds * 1000:.1f} ms"),
-            ("evictions", f"{self.evictions:,}; out of date: {self.stale:,}"),
-            ("refused", f"{self.refused:,}"),
-            ("kept before", f"{self.kept_regions:,} regions in {self.kept_modules:,} modules"),
-            ("epochs", f"{self.epochs:,}; decoded code dropped: {self.flushes:,}"),
+            ("machine time", f"{self.ticks:,}", "ticks"),
+            ("guest's work", f"{self.instructions:,}", "instructions"),
+            ("in compiled code", f"{self.compiled_instructions:,}", f"instructions, {share:.2f} %"),
+            ("entered it", f"{self.entries:,}", "times"),
+            (
+                "compiled",
+                f"{self.regions:,}",
+                f"regions of {self.region_instructions:,} instructions",
+            ),
+            ("as", f"{self.modules:,}", f"modules of {self.module_bytes:,} bytes"),
+            ("in", f"{self.compile_seconds * 1000:,.1f}", "ms"),
+            (
+                "kept from before",
+                f"{self.kept_regions:,}",
+                f"regions in {self.kept_modules:,} modules",
+            ),
+            ("out of date", f"{self.stale:,}", "regions"),
+            ("refused", f"{self.refused:,}", "modules"),
+            ("all dropped", f"{self.evictions:,}", "times"),
+            ("looked at anew", f"{self.epochs:,}", "times"),
+            ("decoded dropped", f"{self.flushes:,}", "times"),
         )
-        return "\n".join(f"{name:16}  {value}" for name, value in rows)
+        return "\n".join(f"{name:16}  {value:>16}  {unit}" for name, value, unit in rows)
 
 
 def read_stats(port: HostPort, seats: Iterable[Seat]) -> Stats:

@@ -182,6 +182,11 @@ class Compiler:
                 self.live.append((at, len(record)))
 
     @property
+    def for_later(self) -> bool:
+        """Tell whether later runs profit from what is compiled in this one."""
+        return self.store is not None
+
+    @property
     def _first_live(self) -> int:
         return len(self.store.modules) if self._records_at and self.store else 0
 
@@ -248,6 +253,7 @@ class CompiledCode:
         self._counters = compiler.kernel.abi.structs["jit_counters"]
         self._ready: queue.SimpleQueue[Compiled] = queue.SimpleQueue()
         self._heard = 0  # of compiler.live
+        self._rests = instance.has("k_jit_rest")
         self.pending = 0
 
     def start(self) -> bool:
@@ -261,7 +267,7 @@ class CompiledCode:
             "k_jit_start", self._hart, slot, JIT_SLOTS, compiler.threshold, compiler.features
         )
         at, length = compiler.records(self._instance)
-        if at:
+        if compiler.for_later or at:
             self._instance.call("k_jit_keep", self._hart, at, length, JIT_EARLY, 0)
         return answer == 0
 
@@ -313,6 +319,14 @@ class CompiledCode:
             if self._instance.call("k_jit_keep", self._hart, at, length, JIT_EARLY, 0):
                 self._heard = LIVE_MOST  # there is no more room
             self._heard += 1
+
+    def rest(self) -> bool:
+        """While no guest code runs: install what is there, send what waits. False: there is nothing to do."""
+        self.install_ready()
+        waits = self._rests and not self.pending and self._instance.call("k_jit_rest", self._hart)
+        if waits:
+            self.submit(waits)
+        return self.pending > 0
 
     def install_all(self) -> None:
         """Wait for the compiler and install all that it was given."""

@@ -274,6 +274,10 @@ class Instance:
                 linker.define(self._store, "env", name, item)
         return linker
 
+    def has(self, name: str) -> bool:
+        """Tell whether this kernel has an export, which an older one may lack."""
+        return name in self._exports
+
     def call(self, name: str, *args: int) -> int:
         """Call an export. Arguments of any 32-bit sign; the result is unsigned."""
         prepared = self._calls.get(name)

@@ -6,6 +6,7 @@ waits.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import wasmtime
@@ -16,6 +17,10 @@ from .machine_pages import page_hashes
 from .port import Control, HostPort, Port, Report, Seat, Wake, signed32, split64
 from .wasmtime_jit import CompiledCode, Compiler
 from .wasmtime_kernel import Instance, KernelModule, Ringer, SharedMemory
+
+REST_NS = (
+    10_000_000  # a hart that has parked for so long looks whether there is something to be compiled
+)
 
 
 class WasmtimePort(Port):
@@ -87,6 +92,17 @@ class WasmtimePort(Port):
         return event
 
     def park(self, seen: int, timeout_ns: int | None) -> Wake:
+        until = None if timeout_ns is None else time.monotonic_ns() + timeout_ns
+        while self._code is not None and (timeout_ns is None or timeout_ns > REST_NS):
+            wake = self._park(seen, REST_NS)
+            if wake is not Wake.TIMED_OUT:
+                return wake
+            timeout_ns = until and max(0, until - time.monotonic_ns())
+            if not self._code.rest():
+                break
+        return self._park(seen, timeout_ns)
+
+    def _park(self, seen: int, timeout_ns: int | None) -> Wake:
         low, high = split64(-1 if timeout_ns is None else timeout_ns)
         return Wake(self._instance.call("k_park", self.hart, seen, low, high))
 

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import pty
+import re
 import select
 import signal
 import socket
@@ -18,6 +19,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,6 +47,20 @@ def ebb(*args: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
 def test_streams_and_exit_code_pass_through() -> None:
     ended = ebb("run", "-q", "--", "bash", "-c", "tr a-z A-Z; echo err >&2; exit 3", stdin=b"hi\n")
     assert (ended.returncode, ended.stdout, ended.stderr) == (3, b"HI\n", b"err\n")
+
+
+def test_both_outputs_to_one_place_have_the_order_of_the_guests_writes(tmp_path: Path) -> None:
+    script = "for i in $(seq 200); do echo out $i; echo err $i >&2; done"
+    wanted = "".join(f"out {i}\nerr {i}\n" for i in range(1, 201)).encode()
+    command = [*EBB, "run", "-q", "--", "sh", "-c", script]
+    options: dict[str, Any] = {"stderr": subprocess.STDOUT, "timeout": PATIENCE_S}
+    assert subprocess.run(command, stdout=subprocess.PIPE, **options).stdout == wanted
+    with (tmp_path / "out").open("wb") as file:
+        subprocess.run(command, stdout=file, **options)
+    assert (tmp_path / "out").read_bytes() == wanted
+    assert ebb("logs").stdout == wanted
+    apart = ebb("run", "-q", "--", "sh", "-c", script)
+    assert b"err" not in apart.stdout and b"out" not in apart.stderr
 
 
 def test_environment_and_directory() -> None:
@@ -407,17 +423,18 @@ def test_timeout_takes_a_unit() -> None:
         (("replay", "--goto", "10h"), "'10h' is no tick, no time and no event; write 123456, 1.5s or e17"),
         (("rm", "--older-than", "old"), "'old' is no time; write 7d, 12h or 30m"),
         (("verify", "--key", "00"), "'00' is no key; write its 64 digits from 0 to f"),
-        (("describe", "last"), "usage: ebb describe run [RUN]"),
         (("export", "last", "file"), "usage: ebb export run RUN FILE"),
         (("snapshot",), "ACTION, one of create, fork, restore, list, export, import, verify, rm"),
         (("snapshot", "fork", "last"), "Write it after --, as in: ebb snapshot fork last -- ls -l /"),
+        (("replay", "lsat"), "ebb: there is no run lsat; did you mean last?"),
+        (("run", "lsat"), "ebb: lsat: command not found; a recorded run is run again by: ebb replay last"),
         (("replay", "/etc/passwd"), "/etc/passwd is neither a run nor an exported one"),
     ],
 )  # fmt: skip
 def test_a_wrong_command_line_is_told_what_is_right(words: tuple[str, ...], said: str) -> None:
     ended = ebb(*words)
     lines = ended.stderr.decode().splitlines()
-    assert ended.returncode in (2, 125) and any(
+    assert ended.returncode in (2, 125, 127) and any(
         line.endswith(said) or line.startswith(said) for line in lines
     ), lines
 
@@ -628,6 +645,24 @@ def interrupted(script: str, times: int) -> tuple[int, bytes, bytes]:
             running.send_signal(signal.SIGINT)
         output, errors = running.communicate(timeout=PATIENCE_S)
     return running.returncode, output, errors
+
+
+def test_an_interrupt_ends_us_without_a_word_as_soon_as_we_begin(tmp_path: Path) -> None:
+    """It comes while the first thing is imported that the command needs."""
+    (tmp_path / "argparse.py").write_text("import os; os.kill(os.getpid(), 2)")
+    path = os.pathsep.join((str(tmp_path), os.environ["PYTHONPATH"]))
+    command = [sys.executable, "-m", "ebbtide", "doctor"]
+    env = {**os.environ, "PYTHONPATH": path}
+    ended = subprocess.run(command, capture_output=True, env=env, timeout=PATIENCE_S)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, b"", b"")
+
+
+def test_what_was_run_is_told_in_columns() -> None:
+    ended = ebb("run", "-q", "--stats", "--", "seq", "3")
+    lines = ended.stderr.decode().splitlines()[1:]
+    rows = [re.fullmatch(r"([a-z' ]{16}) +([\d,.]+)  (\S.*)", line) for line in lines]
+    assert len(rows) == 13 and all(rows)
+    assert len({row.end(2) for row in rows if row}) == 1  # the numbers' right end
 
 
 def test_an_interrupt_reaches_the_guest() -> None:

@@ -139,6 +139,27 @@ def test_shell_script(name, kernel, base_store, kernel_wasm, monkeypatch):
     assert cold.counters["refused"] == warm.counters["refused"] == 0
 
 
+def test_what_was_hot_is_compiled_when_its_process_is_gone(
+    kernel, base_store, kernel_wasm, monkeypatch
+):
+    monkeypatch.setenv("EBB_KERNEL", str(kernel_wasm))
+
+    async def body(machine, mark):
+        for script in ("loop", "text", "loop"):
+            mark(script)
+            await machine.run("bash", "-c", SCRIPTS[script], timeout=300)
+
+    recorded = record(body, image="base", ram=256 << 20)
+    only_now = lockstep(kernel, recorded, lambda: 400_000, threshold=1000)
+    cold = lockstep(kernel, recorded, lambda: 400_000, threshold=1000, for_later=True)
+    assert cold.rested > 2 and only_now.rested == 0
+    assert cold.counters["instructions"] > only_now.counters["instructions"]
+    warm = lockstep(kernel, recorded, lambda: 400_000, threshold=1000, warm=cold.keeps)
+    assert warm.counters["instructions"] > cold.counters["instructions"]
+    assert warm.counters["kept_regions"] > cold.counters["regions"] / 2
+    assert cold.counters["refused"] == warm.counters["refused"] == 0
+
+
 def test_a_real_interpreter_dispatches(kernel, base_store, kernel_wasm, monkeypatch):
     monkeypatch.setenv("EBB_KERNEL", str(kernel_wasm))
 

@@ -30,8 +30,7 @@ def described(ebb) -> dict:
 
 def injected(ebb) -> dict[str, int]:
     """Return how often each kind struck, as `ebb describe` has it."""
-    pairs = (word.split() for word in described(ebb)["injected"].split(", "))
-    return {kind: int(count) for kind, count in pairs}
+    return described(ebb)["injected"]
 
 
 @pytest.mark.parametrize(
@@ -60,6 +59,16 @@ def test_without_chaos_nothing_is_found(ebb, programs) -> None:
     assert json.loads(ebb("get", "runs", "-o", "json").stdout) == []
 
 
+def test_a_program_that_cannot_be_started_is_not_what_is_looked_for(ebb) -> None:
+    for program, why in (("no-such-program", "command not found"), ("/etc/passwd", "permission")):
+        tried = ebb("explore", "--seeds", "1..3", "--", program)
+        assert (tried.returncode, tried.stdout) == (125, b"")
+        said = rf"ebb: seed \d could not be run: {program}: {why}"
+        assert re.match(said, tried.stderr.decode())
+    found = ebb("explore", "--seeds", "1..3", "--", "sh", "-c", "no-such-program")
+    assert found.returncode == 1 and b" ended with 127; " in found.stderr
+
+
 def test_seeds_are_explored_from_a_moment(ebb, programs) -> None:
     """What was made before it is there for each seed, and nothing of what another seed did."""
     begun = ebb("run", "-q", *programs, "--", "sh", "-c", "cp /g/chaos /tmp; echo 1 > /tmp/kept")
@@ -74,7 +83,7 @@ def test_seeds_are_explored_from_a_moment(ebb, programs) -> None:
     assert found.returncode == 1, found.stderr
     *said, id = found.stdout.decode().splitlines()
     about = described(ebb)
-    assert (about["id"], about["goes_on_from"]) == (id, snapshot)
+    assert (about["id"], about["goes_on_from"]) == (id, {"snapshot": snapshot})
     assert injected(ebb)["sched"] > 0
     assert ebb("replay", id).stdout.decode().splitlines() == said
     assert ebb("verify", id, "--objects", "--replay").returncode == 0

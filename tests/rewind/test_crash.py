@@ -109,7 +109,7 @@ def test_a_recorder_that_is_killed_leaves_a_run_that_is_cut_short(
     assert ebb("rm", "last").returncode == 0
 
 
-def test_a_full_disk_ends_the_recording_and_not_the_run(ebb, tmp_path: Path) -> None:
+def test_a_full_disk_keeps_the_recording_away_and_not_the_run(ebb, tmp_path: Path) -> None:
     limit = 64 << 10  # bytes of a file: the store is larger than that when it is made
 
     def full() -> None:
@@ -120,17 +120,18 @@ def test_a_full_disk_ends_the_recording_and_not_the_run(ebb, tmp_path: Path) -> 
     ran = ebb("run", "-q", "--", "echo", "fine", preexec_fn=full)
     assert (ran.returncode, ran.stdout) == (0, b"fine\n")
     assert ran.stderr.count(b"\n") == 1
-    assert f"the recording ends here, the run goes on: {tmp_path / 'runs'}: " in ran.stderr.decode()
+    said = ran.stderr.decode()
+    assert said.startswith(f"ebb: {tmp_path / 'runs'}: ") and ": the run is not recorded; " in said
 
 
-def test_a_locked_store_ends_the_recording_and_not_the_run(ebb, tmp_path: Path) -> None:
+def test_a_locked_store_keeps_the_recording_away_and_not_the_run(ebb, tmp_path: Path) -> None:
     RunStore(tmp_path / "runs").close()
     other = sqlite3.connect(tmp_path / "runs" / "runs.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     ran = ebb("run", "-q", "--", "echo", "fine")
     other.close()
     assert (ran.returncode, ran.stdout) == (0, b"fine\n")
-    assert ran.stderr.count(b"\n") == 1 and b"the recording ends here" in ran.stderr
+    assert ran.stderr.count(b"\n") == 1 and b": the run is not recorded; " in ran.stderr
 
 
 def test_objects_are_there_before_the_leaf_that_names_them(tmp_path, kernel_wasm, ebb) -> None:

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from tests.conftest import built
 
+from ebbtide import blocking, host_directories
 from ebbtide.cli_rewind import open_replay
+from ebbtide.placement import Mount
 from ebbtide.rewind.bundle import Bundle
 from ebbtide.rewind.debug_view import Stop
 from ebbtide.rewind.store import RunStore
@@ -100,23 +102,84 @@ def test_the_journey_from_a_crash_back_to_the_store_that_caused_it(crash: str, t
     assert len(reached) == 2, said["ends"]  # as gdb says it before and from version 15 on
 
 
-def test_a_program_of_a_shown_directory_has_its_symbols_until_it_changes(
-    guest_folder: Path, tmp_path: Path
-):
+@pytest.fixture
+def shown(guest_folder: Path, tmp_path: Path) -> Path:
+    """A directory of the host with a program that crashes."""
     if not shutil.which("gdb-multiarch"):
         pytest.skip("no gdb-multiarch on PATH (Debian package gdb-multiarch)")
-    shown = tmp_path / "shown"
-    shown.mkdir()
-    shutil.copy(built(guest_folder / "rewind" / "reverse", "guests"), shown)
-    id = recorded(tmp_path, "-v", f"{shown}:/mnt", "-w", "/mnt", "--", "./reverse", code=139)
+    (folder := tmp_path / "shown").mkdir()
+    shutil.copy(built(guest_folder / "rewind" / "reverse", "guests"), folder)
+    return folder
+
+
+@pytest.mark.parametrize("harts", ["1", "2"])
+def test_a_program_of_a_shown_directory_has_its_symbols_whatever_becomes_of_it(
+    shown: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harts: str
+):
+    given = "--harts", harts, "-v", f"{shown}:/mnt/", "-w", "/mnt"
+    id = recorded(tmp_path, *given, "--", "sh", "-c", "cp reverse new; ./new; rm new", code=0)
     asked = "gdb", id, "--", "-batch", "-ex", "info symbol $pc", "-ex", "show substitute-path"
-    said = ebb(*asked).stdout
-    assert "main + " in said and f"`/mnt' -> `{shown}'" in said
-    ebb("export", "run", id, str(tmp_path / "file"))
-    assert "mounts" not in Bundle((tmp_path / "file").read_bytes()).info["about"]
     with (shown / "reverse").open("ab") as file:
         file.write(b"something else by now")
-    assert "No symbol matches" in ebb(*asked).stdout
+    said = ebb(*asked).stdout
+    assert "main + " in said and f"`/mnt' -> `{shown}'" in said
+
+    file = tmp_path / "file"
+    ebb("export", "run", id, str(file))
+    assert "mounts" not in Bundle(file.read_bytes()).info["about"]
+    assert ebb("verify", "--objects", "--replay", str(file)).returncode == 0
+    monkeypatch.setenv("EBB_RUNS", str(tmp_path / "elsewhere"))
+    assert "main + " in ebb("gdb", str(file), *asked[2:]).stdout
+    ebb("import", str(file))
+    assert "main + " in ebb("gdb", "last", *asked[2:]).stdout
+    ebb("export", "run", "last", str(tmp_path / "redacted"), "--redact")
+    size = shown.joinpath("reverse").stat().st_size
+    assert "rename_account" not in (tmp_path / "redacted").read_text(errors="replace")
+    assert (tmp_path / "redacted").stat().st_size < file.stat().st_size - size // 5
+
+
+def test_a_program_that_is_not_to_be_had_is_named_with_what_became_of_it(
+    shown: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(host_directories, "PROGRAM_MOST", 0)
+    mounts = (Mount(str(shown), "/mnt"),)
+    with blocking.Machine.boot(record=True, mounts=mounts) as machine:
+        machine.run("/mnt/reverse")
+        id = machine.run_id
+    asked = "gdb", id, "--", "-batch", "-ex", "info symbol $pc"
+    assert "main + " in ebb(*asked).stdout  # it has not changed since
+    shutil.copy(shown / "reverse", tmp_path / "as-it-was")
+    (shown / "reverse").write_bytes(b"something else by now")
+    done = ebb(*asked)
+    assert "No symbol matches" in done.stdout
+    was = f"/mnt/reverse was {shown}/reverse, which has changed since, and is not whole in the recording: "
+    assert f"{was}gdb has no symbols of it. If you have it as it was: file PATH\n" in done.stdout
+    given = *asked[:4], "-ex", f"file {tmp_path}/as-it-was", *asked[4:]
+    assert "main + " in ebb(*given).stdout
+    (shown / "reverse").unlink()
+    assert "which is there no more" in ebb(*asked).stdout
+    ebb("export", "run", id, str(file := tmp_path / "file"))
+    monkeypatch.setenv("EBB_RUNS", str(tmp_path / "elsewhere"))
+    said = ebb("gdb", str(file), *asked[2:]).stdout
+    assert "/mnt/reverse was in a directory of the computer that recorded it" in said
+
+
+def test_a_session_says_where_it_begins_and_that_nothing_can_be_changed(crash: str):
+    if not shutil.which("gdb-multiarch"):
+        pytest.skip("no gdb-multiarch on PATH (Debian package gdb-multiarch)")
+    words = "print account.balance = 0", "print $pc = 0", "call main()", "print $pc != 0"
+    asked = [part for word in words for part in ("-ex", word)]
+    done = ebb("gdb", crash, "--", "-batch", *asked)
+    said = r"At tick \d+ process \d+ \(reverse\) dies of SIGSEGV\. This is a recording: nothing in it can be"
+    assert re.match(said, done.stdout)
+    assert re.search(r"Writing to memory is not allowed", done.stderr)
+    assert re.search(r"Writing to registers is not allowed", done.stderr)
+    assert re.search(r"Cannot call functions in the program", done.stderr)
+    assert "$1 = 1" in done.stdout
+    done = ebb("gdb", crash, "--pid", "sh", "--", "-batch")
+    assert re.match(r"At tick \d+ process \d+ \(sh\) ends\. This is a rec", done.stdout)
+    done = ebb("gdb", crash, "--goto", "1", "--", "-batch")
+    assert re.match(r"This is tick \d+ of process \d+ \(reverse\)\. This is a rec", done.stdout)
 
 
 def test_ctrl_c_is_gdbs_and_ends_no_session(crash: str):
@@ -257,7 +320,7 @@ def test_a_session_begins_quietly_and_a_wrong_word_is_one_line(crash: str):
     ]
     assert said[4].startswith("'nowhere' is no tick")
     assert said[5].startswith("Tick 1 is before the program begins: at tick ")
-    assert "is behind its end: at tick " in said[7]
+    assert re.fullmatch(r"60000000 s is behind the end of the run, which is at [\d.]+ s", said[7])
     done = ebb("gdb", crash, "--goto", "1", "--", "-batch")
     assert done.stderr.startswith("ebb: Tick 1 is before the program begins: at tick ")
 

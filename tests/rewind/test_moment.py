@@ -36,7 +36,8 @@ def test_a_time_is_the_first_tick_at_which_the_machine_shows_it(runs: RunStore, 
         assert replay.now() >= shown or any(entry.tick == found for entry in run.entries)
         replay.seek(found - 1)
         assert replay.now() < shown or replay.tick >= found
-    assert replay.place(Moment(now_ns=10**15)) == replay.end
+    with pytest.raises(argparse.ArgumentTypeError, match="1000000 s is behind the end of the run"):
+        replay.place(Moment(now_ns=10**15))
     assert replay.place(Moment(now_ns=0)) == 0
     replay.close()
 
@@ -46,7 +47,7 @@ def test_an_event_is_the_tick_before_which_it_stands(runs: RunStore, crash: str)
     abi = open_replay(run).abi
     for number, entry in enumerate(run.entries):
         assert moment(f"e{number}").place(abi, run.entries) == entry.tick
-    with pytest.raises(argparse.ArgumentTypeError, match=f"e{len(run.entries) - 1}"):
+    with pytest.raises(argparse.ArgumentTypeError, match=f"at e{len(run.entries) - 1}$"):
         moment(f"e{len(run.entries)}").place(abi, run.entries)
 
 
@@ -60,16 +61,14 @@ def test_words(word: str, meant: Moment):
 
 
 def test_every_command_that_takes_a_place_takes_all_its_forms(runs: RunStore, crash: str):
-    for when in ("1", "10s", "e5"):
+    for when in ("1", "1ms", "e5"):
         assert ebb("replay", crash, "--goto", when).returncode == 0
-    assert ebb("replay", crash, "--goto", "10s").stdout == ebb("logs", crash).stdout
     everything = ebb("trace", "process", crash).stdout
     assert ebb("trace", "process", crash, "--to", "e1").stdout != everything
     assert ebb("trace", "syscalls", crash, "--from", "e3").returncode == 0
-    assert ebb("profile", crash, "--from", "e1", "--to", "10s").returncode == 0
+    assert ebb("profile", crash, "--from", "e1", "--to", "1ms").returncode == 0
     refused = ebb("replay", crash, "--goto", "tomorrow")
     assert refused.returncode == 2 and "no tick, no time and no event" in refused.stderr
-    assert "the tape's last entry" in ebb("replay", crash, "--goto", "e99999").stderr
     run = runs.open(crash)
     abi = KernelModule(run.kernel).abi
     events = [n for n, entry in enumerate(run.entries) if entry.kind == EVENT]

@@ -92,14 +92,35 @@ def test_the_id_goes_where_it_is_wanted(ebb, tmp_path):
     assert ran.stderr == b"" and uuid.UUID((tmp_path / "id").read_text().strip())
 
 
-def test_a_moment_behind_the_end_is_said_to_be_there(ebb):
-    assert ebb("run", "-q", "--", "echo", "hi").returncode == 0
-    end = json.loads(ebb("describe", "run", "-o", "json").stdout)["ticks"]
-    for when in (str(end + 1), "10000s"):
-        for command in (("replay", "-q", "--goto", when), ("snapshot", "create", f"last@{when}")):
+@pytest.mark.parametrize("harts", ["1", "2"])
+def test_a_moment_behind_the_end_is_refused_by_all_in_the_same_words(ebb, tmp_path, harts: str):
+    assert ebb("run", "--harts", harts, "-q", "--", "echo", "hi").returncode == 0
+    known = json.loads(ebb("describe", "run", "-o", "json").stdout)
+    end, entries = known["ticks"], known["entries"]
+    words = {str(end + 1): f"tick {end + 1}", "10000s": "10000 s", f"e{entries}": f"e{entries}"}
+    for when, named in words.items():
+        for command in (
+            ("replay", "--goto", when),
+            ("snapshot", "create", f"last@{when}"),
+            ("trace", "syscalls", "--from", when),
+            ("trace", "process", "--to", when),
+            ("profile", "--from", when),
+            ("core", "-o", str(tmp_path / "core"), "--at", when),
+            ("gdb", "--port", "0", "--goto", when),
+        ):
             done = ebb(*command)
-            assert done.returncode == 0
-            assert done.stderr.decode() == f"ebb: the run ends before that, at tick {end}\n"
+            assert (done.returncode, done.stdout) == (125, b"")
+            said = f"ebb: {re.escape(named)} is behind the end of the run, which is at "
+            at = {"t": f"tick {end}", "1": r"\d\.\d{9} s", "e": f"e{entries - 1}"}[named[0]]
+            assert re.fullmatch(said + at + "\n", done.stderr.decode())
+    for when in (str(end), f"e{entries - 1}"):
+        assert ebb("snapshot", "create", f"last@{when}").returncode == 0
+
+
+def test_a_replay_that_stops_at_a_moment_says_where_that_is(ebb):
+    ebb("run", "-q", "--", "echo", "hi")
+    said = ebb("replay", "--goto", "100").stderr.decode()
+    assert re.fullmatch(r"ebb: tick \d+ of \d+, 0\.\d{9} s, before e\d+\n", said)
     assert ebb("replay", "-q", "--goto", "100").stderr == b""
 
 

@@ -210,7 +210,9 @@ def test_what_goes_on_from_a_snapshot_is_recorded(ebb, tmp_path) -> None:
     lines = ran.stdout.decode().splitlines()
     assert lines[0] == "one" and lines[2] == "two", ran.stderr
     assert ebb("replay").stdout == ran.stdout
-    assert json.loads(ebb("describe", "run", "-o", "json").stdout)["goes_on_from"] == id
+    assert json.loads(ebb("describe", "run", "-o", "json").stdout)["goes_on_from"] == {
+        "snapshot": id
+    }
     tree = ebb("trace", "process").stdout.decode()
     assert "exit 0" in tree and "cat /f" in tree and "echo one" not in tree
     made = ebb("snapshot", "create", "last").stdout.decode().strip()  # of a run that goes on
@@ -252,7 +254,7 @@ def test_a_machine_that_is_gone_on_with_has_its_own_image(ebb, tmp_path) -> None
     id = ebb("snapshot", "create", "last").stdout.decode().strip()
     assert ebb("run", "-q", "--snapshot", id, "--", "nothing", env=env).returncode == 127
     known = json.loads(ebb("describe", "run", "-o", "json").stdout)
-    assert known["image"].startswith("small ")
+    assert known["image"] == "small"
     for image, code in (("same", 127), ("small", 127), ("other", 125)):
         ran = ebb("run", "-q", "--snapshot", id, "--image", image, "--", "nothing", env=env)
         assert ran.returncode == code, ran.stderr

@@ -82,6 +82,76 @@ def test_list_and_description_say_what_is_there(ebb, recorded) -> None:
     assert id in ebb("describe", "run").stdout.decode()
 
 
+# Keys of a description, and what their values are; those of `None` are null for an ordinary run.
+KEYS = {
+    "id": str, "command": str, "args": list, "programs": int, "state": str, "why_cut": None,
+    "exit_code": int, "started": float, "pinned": bool, "redacted": bool, "goes_on_from": None,
+    "chaos": None, "seed": None, "injected": None, "image": str, "image_hash": str, "kernel": str,
+    "harts": int, "entries": int, "ticks": int, "bytes": int, "leaves": int, "head": str,
+    "signatures": int, "checkpoints": dict, "kinds": dict,
+}  # fmt: skip
+
+
+def test_a_description_for_machines_has_always_the_same_typed_keys(
+    ebb, recorded, tmp_path, root: Path
+) -> None:
+    id, _ = recorded
+    ebb("core", "-o", str(tmp_path / "core"))  # which leaves checkpoints
+    file = tmp_path / "file"
+    ebb("export", "run", id, str(file))
+    for name in (id, str(file)):
+        known = json.loads(ebb("describe", name, "-o", "json").stdout)
+        types = {key: None if value is None else type(value) for key, value in known.items()}
+        assert types == KEYS
+        assert (known["exit_code"], known["state"]) == (0, "ended")
+        assert bool(known["checkpoints"]["count"]) == (name == id)
+        for one in known["kinds"].values():
+            assert list(one) == ["count", "tape_bytes", "object_bytes"]
+        said = ebb("describe", name).stdout
+        assert b"exit code    0\n" in said and said == ebb("describe", "run", name).stdout
+    ebb("run", "-q", "--chaos", "sched", "--seed", "5", "--", "true")
+    known = json.loads(ebb("describe", "-o", "json").stdout)
+    assert known.keys() == KEYS.keys()
+    assert (known["seed"], known["chaos"]) == (5, "sched=1") and known["injected"]["sched"] > 0
+    page = (root / "docs" / "rewind.md").read_text()
+    assert [key for key in KEYS if f"`{key}`" not in page] == []
+
+
+def test_a_store_that_cannot_be_written_gives_no_id_and_says_what_to_do(ebb, tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "runs.db").write_bytes(b"no database" * 100)
+    for place, why in (
+        (tmp_path / "file", "Not a directory"),
+        (tmp_path / "none", "not a database"),
+    ):
+        done = ebb("run", "--core", str(tmp_path / "core"), "--", "sh", "-c", "echo hi; exit 3",
+                   env={"EBB_RUNS": str(place)})  # fmt: skip
+        (said,) = done.stderr.decode().splitlines()
+        assert (done.returncode, done.stdout) == (3, b"hi\n")
+        assert said.startswith(f"ebb: {place}: ") and why in said
+        assert said.endswith(
+            ": the run is not recorded; EBB_RUNS names another folder, --no-record asks for none"
+        )
+
+
+def test_a_run_that_is_there_is_not_replaced_and_what_to_do_is_said(
+    ebb, recorded, tmp_path
+) -> None:
+    id, _ = recorded
+    whole, redacted = tmp_path / "whole", tmp_path / "redacted"
+    ebb("export", "run", id, str(whole))
+    ebb("export", "run", id, str(redacted), "--redact")
+    there = f"ebb: run {id} is in the store already"
+    advice = f"; to take this one in its place, remove that one first: ebb rm {id}\n"
+    assert ebb("import", str(whole)).stderr.decode() == there + advice
+    ebb("rm", id)
+    ebb("import", str(redacted))
+    assert ebb("import", str(whole)).stderr.decode() == there + ", redacted" + advice
+    ebb("rm", id)
+    assert ebb("import", str(whole)).returncode == 0
+
+
 def test_old_runs_go_and_pinned_ones_stay(ebb, tmp_path) -> None:
     for word in ("a", "b", "c"):
         ebb("run", "-q", "--", "echo", word)
@@ -323,11 +393,15 @@ def test_a_run_that_goes_on_is_said_to(ebb, tmp_path) -> None:
             assert found.returncode == 0, words
             said = rb"is still being recorded; this is what there is so far, up to tick \d+\n"
             assert re.search(said, found.stderr) and b"cut short" not in found.stderr, words
-        for words in (("replay", "--goto", "10000s"), ("snapshot", "create", "last")):
+        for words, code in (
+            (("replay", "--goto", "10000s"), 125),
+            (("snapshot", "create", "last@10000s"), 125),
+            (("snapshot", "create", "last"), 0),
+        ):
             found = ebb(*words)
-            assert found.returncode == 0 and re.search(said, found.stderr), found
+            assert found.returncode == code and re.search(said, found.stderr), found
             assert b"the run ends" not in found.stderr
-        assert ebb("replay", "--goto", "100").stderr == b""
+        assert b"recorded" not in ebb("replay", "--goto", "100").stderr
         exported = ebb("export", "run", "last", str(tmp_path / "a"))
         assert exported.returncode == 0 and b"the run goes on" in exported.stderr
         refused = ebb("rm", "last")

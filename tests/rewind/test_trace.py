@@ -110,6 +110,33 @@ def test_system_calls_by_name_process_and_time(run_id: str) -> None:
     assert timed == [one for one in of_ls if one["ns"] >= half["ns"]]
 
 
+def test_processes_may_be_named_by_their_programs(run_id: str) -> None:
+    pids = {
+        one["exec"][-1]["args"][0]: one["pid"] for one in values("process", run_id)[0]["children"]
+    }
+    for layer in ("syscalls", "files"):
+        of_ls = values(layer, "-p", "ls", run_id)
+        assert of_ls == values(layer, "-p", str(pids["ls"]), run_id)
+        assert {one["pid"] for one in of_ls} == {pids["ls"]}
+    both = values("syscalls", "-p", "seq", "-p", str(pids["ls"]), run_id)
+    assert {one["pid"] for one in both} == {pids["seq"], pids["ls"]}
+    said = ebb("profile", run_id, "-p", "sort", "--period", "997", "-o", "collapsed").stdout
+    assert {line.partition(";")[0] for line in said.splitlines()} == {
+        "bash",
+        "sort",
+    }  # a fork, then
+    for command in (("trace", "syscalls"), ("profile",)):
+        done = ebb(*command, run_id, "-p", "nobody")
+        assert done.returncode == 125
+        assert done.stderr.startswith("ebb: there was no process nobody; there were: 2 bash, ")
+
+
+def test_a_system_call_that_there_is_not_is_refused(run_id: str) -> None:
+    done = ebb("trace", "syscalls", "-e", "execve,opennat", run_id)
+    assert (done.returncode, done.stdout) == (125, "")
+    assert done.stderr == "ebb: there is no system call opennat; did you mean openat?\n"
+
+
 def test_straces_of_a_run_and_of_its_replay_are_the_same(tmp_path: Path) -> None:
     ran = ebb("run", "--strace", "--id-file", str(tmp_path / "id"), "--", "ls", "/")
     live = [

@@ -30,13 +30,20 @@ _memcmp.argtypes = [ctypes.c_size_t, ctypes.c_size_t, ctypes.c_size_t]
 
 class AtOnce(Compiler):
     """Compiles a module when it is asked to, and equal bytes only once. `warm` is what an earlier
-    run has kept, `keeps` what this one does: modules by record.
+    run has kept, `keeps` what this one does: modules by record. `for_later`: more is compiled for that.
     """
 
+    for_later = False
+
     def __init__(
-        self, kernel: KernelModule, threshold: int, warm: dict[bytes, wasmtime.Module] | None = None
+        self,
+        kernel: KernelModule,
+        threshold: int,
+        warm: dict[bytes, wasmtime.Module] | None = None,
+        for_later: bool = False,
     ) -> None:
         self.kernel = kernel
+        self.for_later = for_later  # type: ignore[misc]
         self.keeps: dict[bytes, wasmtime.Module] = {}
         self._warm = list((warm or {}).items())
         self.live: list[tuple[int, int]] = []
@@ -135,6 +142,7 @@ class Side:
         self._layout = kernel.abi.structs["jit_module"]
         self._instance = self.host._instance
         self.tick = 0
+        self.rested = 0  # modules made while nothing ran
 
     def advance(self, tick: int) -> None:
         """Step to a tick, or to the end of the pass it falls in; modules are installed at once."""
@@ -154,6 +162,10 @@ class Side:
                 self.port._code.install_all()
             elif after.tick == before and status not in (Status.READY, Status.EXITED):
                 raise Differs(f"{status.name} at tick {before}, where the tape runs on to {tick}")
+        code = self.port._code
+        while code is not None and code.rest():
+            code.install_all()
+            self.rested += 1
 
     def span(self) -> list[tuple[int, int]]:
         """Give the address ranges of the machine pages in use."""
@@ -195,6 +207,7 @@ class Outcome:
     counters: dict[str, int]
     modules: list[bytes]
     keeps: dict[bytes, wasmtime.Module]  # for a later run to be warm
+    rested: int  # of the modules, those made while nothing ran
 
 
 def lockstep(
@@ -206,13 +219,15 @@ def lockstep(
     every: int = 1,
     start: int = 0,
     warm: dict[bytes, wasmtime.Module] | None = None,
+    for_later: bool = False,
     feature: str = "",
 ) -> Outcome:
     """Run a tape on both machines; every so many steps, and before each event, all pages are compared.
 
-    Entries before `start` are run with no budget at all. The engine is taken to have the feature, too.
+    Whenever a machine rests, what is left in its queue is compiled. Entries before `start` are run with no budget at all.
+    The engine is taken to have the feature, too.
     """
-    compiler = AtOnce(kernel, threshold, warm)
+    compiler = AtOnce(kernel, threshold, warm, for_later)
     compiler.features |= kernel.abi.const.get(feature, 0)
     try:
         pure = Side(kernel, recorded.ram, None)
@@ -253,7 +268,14 @@ def lockstep(
                 compiled.port.deliver(entry.data)
         if compiler.refused:
             raise Differs(f"{len(compiler.refused)} modules were refused: {compiler.refused[0]}")
-        return Outcome(steps, pure.tick, compiled.counters(), compiled.modules, compiler.keeps)
+        return Outcome(
+            steps,
+            pure.tick,
+            compiled.counters(),
+            compiled.modules,
+            compiler.keeps,
+            compiled.rested,
+        )
     finally:
         pure = compiled = None  # type: ignore[assignment]
         gc.collect()

@@ -113,7 +113,7 @@ def _wish(replay: Replay, options: dict[str, Any]) -> Wish:
 
 
 def _moment(replay: Replay, word: Any) -> Moment | None:
-    return None if word is None else moment(str(word)).known(replay.abi, replay.entries)
+    return None if word is None else replay.known(moment(str(word)))
 
 
 def profile(

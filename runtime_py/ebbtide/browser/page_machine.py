@@ -11,6 +11,7 @@ from dataclasses import fields
 from typing import Any, Self
 
 from .. import http
+from ..policy import size
 from ..process import CompletedProcess
 from ..stats import Stats, camel
 from .page_process import Process
@@ -24,7 +25,7 @@ def _limits(limits: Mapping[str, Any]) -> dict[str, Any]:
     if "timeout" in given:
         given["timeout"] *= 1000
     if "max_output" in given:
-        given["maxOutput"] = given.pop("max_output")
+        given["maxOutput"] = size(given.pop("max_output"))
     return given
 
 
@@ -61,7 +62,7 @@ class Machine(http.Client):
         if not args:
             raise ValueError("no program was named")
         if "max_output" in options:
-            options["maxOutput"] = options.pop("max_output")
+            options["maxOutput"] = size(options.pop("max_output"))
         if timeout is not None:
             options["timeout"] = timeout * 1000
         wanted = {name: value for name, value in options.items() if value is not None}

@@ -29,6 +29,9 @@ from .tape_ring import RingReader
 START_S = 1.0  # the page's first second is not ours
 FLUSH_S = 1.0
 QUIET_S = 0.2
+PART = (
+    1 << 20
+)  # bytes of objects that are hashed and handed over at a time: the page's messages wait for that
 DRAIN_RECORDS = 1024  # the ring is looked at after so many records, too: a busy loop is late
 
 Tell = Callable[[dict[str, Any]], None]
@@ -39,6 +42,7 @@ class KeptObjects:
 
     def __init__(self) -> None:
         self.fresh: list[tuple[str, bytes]] = []
+        self.size = 0  # of these
         self._known: set[bytes] = set()
 
     def put(self, data: bytes) -> bytes:
@@ -46,7 +50,12 @@ class KeptObjects:
         if hash not in self._known:
             self._known.add(hash)
             self.fresh.append((hash.hex(), data))
+            self.size += len(data)
         return hash
+
+    def take(self) -> list[tuple[str, bytes]]:
+        fresh, self.fresh, self.size = self.fresh, [], 0
+        return fresh
 
     def get(self, hash: bytes) -> bytes:
         raise NotImplementedError("a recording reads nothing")
@@ -177,26 +186,32 @@ class PageRecording:
             self._stirred.clear()
             await asyncio.sleep(QUIET_S)
 
-    def _write(self) -> Any:
-        """Hand over what has come; gives the promise of the keeper's answer, or None."""
+    def _write(self, most: int | None = None) -> Any:
+        """Hand over what has come, `most` bytes of objects; gives the promise of the keeper's answer, or None."""
         self.drain()
         if self._writer is None or self.ended is not None:
             return None
         if self._entries and self._output.count > self._noted:
             self.mark(self._tick)
-        entries, self._entries = self._entries, []
-        for entry in entries:
+        taken = 0
+        for entry in self._entries:
+            if most is not None and self._objects.size >= most:
+                break
             self._writer.append(entry)
+            taken += 1
+        del self._entries[:taken]
         self._writer.flush()
         if not self._file.data:
             return None
-        tape, (objects, self._objects.fresh) = self._file.take(), (self._objects.fresh, [])
+        tape, objects = self._file.take(), self._objects.take()
         hashes, datas = to_js([hash for hash, _ in objects]), to_js([data for _, data in objects])
         return self._store.append(self.id, to_js(tape), hashes, datas)
 
     async def _keep(self) -> None:
         async with self._keeping:  # who comes second learns that the first is done
-            await self._written(self._write())
+            await self._written(self._write(PART))
+            while self._entries and self.ended is None:
+                await self._written(self._write(PART))
             if self._args and not self._named and self.ended is None:
                 self._named = True
                 await self._store.name(self.id, json.dumps(self._args))

@@ -29,8 +29,8 @@ from .commands import commands
 from .errors import ImageError
 from .fetch import Progress
 from .lock import (
-    PackageList,
     known_images,
+    list_with,
     lock_path,
     make_lock,
     read_list,
@@ -92,7 +92,9 @@ def parser() -> argparse.ArgumentParser:
         "--from", dest="source", type=Path, metavar="PATH", help="a directory or tar archive"
     )
     build.add_argument(
-        "--packages", metavar="LIST", help="Debian packages, separated by commas or spaces"
+        "--packages",
+        metavar="LIST",
+        help="Debian packages beside those of base, separated by commas or spaces",
     )
     build.add_argument("--lock", type=Path, help="another lock file")
     build.add_argument(
@@ -119,9 +121,9 @@ def _build(args: argparse.Namespace) -> None:
     if args.source:
         manifest = build_from(args.source, args.name, args.out)
     elif args.packages:
-        wanted = PackageList(args.name, args.packages.replace(",", " ").split())
+        wanted = list_with(args.name, args.packages.replace(",", " ").split())
         lock = make_lock(wanted, args.mirror, progress)
-        manifest = build_image(lock, args.out, progress, mirror=args.mirror)
+        manifest = build_image(lock, args.out, progress, mirror=args.mirror, packs=wanted.packs)
     else:
         lock = read_lock(args.lock) if args.lock else args.name
         manifest = build_image(lock, args.out, progress, mirror=args.mirror)

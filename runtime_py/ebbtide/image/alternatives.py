@@ -7,7 +7,7 @@ links and update-alternatives' records are left as it would leave them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from .tree import Tree
@@ -15,11 +15,16 @@ from .tree import Tree
 DIRECTORY = "/etc/alternatives"
 RECORDS = "/var/lib/dpkg/alternatives"
 CALL = re.compile(
-    r"--install\s+(?P<link>/\S+)\s+(?P<name>\S+)\s+(?P<path>/\S+)\s+(?P<priority>\d+)"
+    r"--install\s+(?P<link>/[^\s$]+)\s+(?P<name>[^\s$]+)\s+(?P<path>/[^\s$]+)\s+(?P<priority>\d+)"
 )
-SLAVE = re.compile(r"--slave\s+(/\S+)\s+(\S+)\s+(/\S+)")
+ASSIGNMENT = re.compile(r"""^\s*(?P<name>\w+)=(?:'([^']*)'|"([^"]*)"|([^\s;`(]*))\s*$""")
+LOOP = re.compile(r"^\s*(?:for\s+(?P<name>\w+)\s+in\s+(?P<words>[^;]*)|while\b|until\b)")
+VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
+SLAVE = re.compile(r"--slave\s+(/[^\s$]+)\s+([^\s$]+)\s+(/[^\s$]+)")
 
-# What a script computes in a loop cannot be read from it: name -> slave, link, program.
+DEEPEST = 4  # variables in variables
+
+# What a script computes cannot be read from it: name -> slave, link, program.
 COMPUTED = {
     "lzma": [
         (old, f"/usr/bin/{old}", f"/usr/bin/{new}")
@@ -44,19 +49,46 @@ class Choice:
 
 
 def read_calls(script: str) -> list[Choice]:
-    """Find the update-alternatives calls of a maintainer script."""
+    """Find the update-alternatives calls of a maintainer script, those in loops over words, too."""
     text = "\n".join(line for line in script.splitlines() if not line.lstrip().startswith("#"))
-    joined = text.replace("\\\n", " ")
-    found = []
-    for line in joined.splitlines():
-        call = CALL.search(line)
-        if call and "update-alternatives" in line:
-            slaves = {name: (link, path) for link, name, path in SLAVE.findall(line)}
-            slaves |= {name: (link, path) for name, link, path in COMPUTED.get(call["name"], [])}
-            found.append(
-                Choice(call["name"], call["link"], call["path"], int(call["priority"]), slaves)
-            )
+    found: list[Choice] = []
+    variables: dict[str, str] = {}
+    loops: list[tuple[str, str]] = []  # variable and words, of those around this line
+    for line in text.replace("\\\n", " ").splitlines():
+        if assignment := ASSIGNMENT.match(line):
+            variables[assignment["name"]] = assignment[assignment.lastindex or 1]
+        elif loop := LOOP.match(line):
+            loops.append((loop["name"] or "", loop["words"] or ""))
+        elif line.strip() == "done" and loops:
+            loops.pop()
+        elif "update-alternatives" in line:
+            for values in _rounds(loops, variables):
+                found += _calls(_expand(line, values))
     return found
+
+
+def _rounds(loops: list[tuple[str, str]], variables: dict[str, str]) -> Iterator[dict[str, str]]:
+    """Give the variables as they are in each round of all loops."""
+    if not loops:
+        yield variables
+        return
+    (name, words), *inner = loops
+    for word in _expand(words, variables).split() if name else [""]:
+        yield from _rounds(inner, variables | {name: word})
+
+
+def _expand(text: str, variables: dict[str, str]) -> str:
+    """Put in what variables stand for, which may name others; what is not known stays."""
+    for _ in range(DEEPEST):
+        text = VARIABLE.sub(lambda found: variables.get(found[1] or found[2], found[0]), text)
+    return text
+
+
+def _calls(line: str) -> Iterator[Choice]:
+    if call := CALL.search(line):
+        slaves = {name: (link, path) for link, name, path in SLAVE.findall(line)}
+        slaves |= {name: (link, path) for name, link, path in COMPUTED.get(call["name"], [])}
+        yield Choice(call["name"], call["link"], call["path"], int(call["priority"]), slaves)
 
 
 def apply(tree: Tree, choices: Iterable[Choice]) -> None:

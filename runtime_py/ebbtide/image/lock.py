@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,13 @@ def read_list(name: str, lists: Path = LISTS) -> PackageList:
         packages, packs = below.packages + packages, below.packs | packs
         bytecode = below.bytecode + bytecode
     return PackageList(name, packages, list(table.get("leave_out", [])), packs, bytecode)
+
+
+def list_with(name: str, packages: Sequence[str], lists: Path = LISTS) -> PackageList:
+    """List packages and what `base` has: Debian's packages count on a shell and its tools without a word."""
+    base = read_list("base", lists)
+    leave_out = read_list("debian", lists).leave_out  # base lacks libraries that others may need
+    return PackageList(name, [*base.packages, *packages], leave_out, base.packs)
 
 
 def lock_packages(

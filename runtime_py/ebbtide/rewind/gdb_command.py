@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import shutil
 import signal
 import socket
@@ -15,6 +16,7 @@ from .. import assets
 from ..cli_output import progress
 from ..errors import EbbError
 from ..image_store import ImageStore
+from ..linux import signal_name
 from .checkpoints import KeptCheckpoints
 from .gdb_link import GdbLink
 from .gdb_server import GdbServer
@@ -35,6 +37,9 @@ set pagination off
 set confirm off
 set remotetimeout 600
 set debuginfod enabled off
+set may-write-registers off
+set may-write-memory off
+set may-call-functions off
 define ebb-moved
 maintenance flush register-cache
 maintenance flush dcache
@@ -113,6 +118,7 @@ def serve(options: argparse.Namespace, store: RunStore, run: Run, replay: Replay
         if options.port is not None:
             listener = socket.create_server(("127.0.0.1", options.port))
             port = listener.getsockname()[1]
+            print(*greeting(run, timeline, files, pid), sep="\n", file=sys.stderr)
             print(f"gdb-multiarch -ex 'set sysroot target:' -ex 'target remote localhost:{port}'",
                   file=sys.stderr, flush=True)  # fmt: skip
             return _session(listener, timeline, files, pid)
@@ -122,7 +128,8 @@ def serve(options: argparse.Namespace, store: RunStore, run: Run, replay: Replay
         listener.listen(1)
         init = Path(folder, "init")
         places = (f'set substitute-path "{guest}" "{host}"\n' for guest, host in run.mounted.places)
-        init.write_text(INIT + "".join(places) + CONNECT.format(path=path))
+        said = "".join(map(_echo, greeting(run, timeline, files, pid)))
+        init.write_text(INIT + "".join(places) + said + CONNECT.format(path=path))
         (plain := Path(folder, "plain")).write_text(CONNECT_PLAINLY.format(path=path))
         command = [debugger, "-q", "-x", str(init), "-x", str(plain), *options.args]
         with subprocess.Popen(command) as gdb:
@@ -137,6 +144,37 @@ def serve(options: argparse.Namespace, store: RunStore, run: Run, replay: Replay
                 gdb.wait()
                 signal.signal(signal.SIGINT, before)
             return gdb.returncode
+
+
+def greeting(run: Run, timeline: Timeline, files: PastFiles, pid: int) -> list[str]:
+    """Return the lines that a session begins with: where it is, and what is not to be had."""
+    lines = [f"{_where(timeline, pid)}. This is a recording: nothing in it can be changed."]
+    for name in dict.fromkeys(one.name for one in timeline.view.mappings(pid)):
+        try:
+            if name.startswith("/"):
+                files.read(name)
+        except OSError as error:
+            if error.errno == errno.EIO:  # what the host alone could have answered
+                lines.append(
+                    f"{name} {run.mounted.why_missing(name)}, and is not whole in the recording: gdb has "
+                    "no symbols of it. If you have it as it was: file PATH"
+                )
+    return lines
+
+
+def _where(timeline: Timeline, pid: int) -> str:
+    names = [start.name for start in timeline.starts if start.pid == pid]
+    who, tick = f"process {pid}" + (f" ({names[-1]})" if names else ""), timeline.tick
+    for one in timeline.endings:
+        if (one.pid, one.tick) == (pid, tick):
+            how = f"dies of {signal_name(one.signal)}" if one.signal else "ends"
+            return f"At tick {tick} {who} {how}"
+    return f"This is tick {tick} of {who}"
+
+
+def _echo(text: str) -> str:
+    """Return gdb's command that prints a line."""
+    return "echo " + text.replace("\\", "\\\\") + "\\n\n"
 
 
 def _session(listener: socket.socket, timeline: Timeline, files: PastFiles, pid: int) -> int:

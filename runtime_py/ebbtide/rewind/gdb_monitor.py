@@ -41,7 +41,7 @@ class Monitor:
                 case ["when"]:
                     return self._when()
                 case ["elapsed-time"]:
-                    return f"{self._now() / 1e9:.9f} s\n"
+                    return f"{self._timeline.replay.now() / 1e9:.9f} s\n"
                 case ["seek", when]:
                     replay = self._timeline.replay
                     return self._go(replay.place(moment(when.replace("_", ""))))
@@ -84,12 +84,5 @@ class Monitor:
         tasks = self._timeline.tasks(self._pid)
         current = [task for task in tasks if task.current]
         who = f", thread {current[0].tid}, instruction {current[0].instret}" if current else ""
-        replay = self._timeline.replay
-        try:
-            now = f"{self._now() / 1e9:.9f} s, "
-        except ArgumentTypeError:
-            now = ""
-        return f"Tick {replay.tick} of {replay.end}, {now}before e{replay.next}{who}\n"
-
-    def _now(self) -> int:
-        return self._timeline.replay.now()
+        where = self._timeline.replay.where()
+        return f"{where[0].upper()}{where[1:]}{who}\n"

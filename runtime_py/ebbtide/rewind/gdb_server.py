@@ -25,6 +25,7 @@ FEATURES = (
     "hwbreak+;vContSupported+;qXfer:features:read+;qXfer:auxv:read+;qXfer:exec-file:read+;"
     "qXfer:threads:read+;no-resumed+"
 )
+UNCHANGED = b"E.the past cannot be changed"
 _Z = {b"0": "BREAK", b"1": "BREAK", b"2": "WRITE", b"3": "READ", b"4": "ACCESS"}
 _REASON = {"WRITE": b"watch", "READ": b"rwatch", "ACCESS": b"awatch"}
 
@@ -72,10 +73,7 @@ class GdbServer:
             (b"c", lambda rest: self._forwards(step=None)),
             (b"s", lambda rest: self._forwards(step=self._asked or self._tid)),
             (b"D", lambda rest: b"OK"),
-            (b"G", lambda rest: b"E1e"),
-            (b"P", lambda rest: b"E1e"),
-            (b"M", lambda rest: b"E1e"),
-            (b"X", lambda rest: b"E1e"),
+            *((name, lambda rest: UNCHANGED) for name in (b"G", b"P", b"M", b"X")),
         ]
 
     def serve(self) -> None:

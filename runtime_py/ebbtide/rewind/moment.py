@@ -43,20 +43,31 @@ class Moment:
         return self.now_ns is not None and thing.now_ns < self.now_ns
 
     def place(self, abi: Abi, entries: Sequence[Written]) -> int:
-        """Return its tick: the first with that time, or the one before which the entry stands."""
-        if self.tick is not None:
-            return self.tick
+        """Return its tick: the first with that time, or the one before which the entry stands. Raises
+        ArgumentTypeError if it is behind the last entry.
+        """
+        last = entries[-1].tick if entries else 0
         if self.entry is not None:
-            last = len(entries) - 1
-            if self.entry > last:
-                raise argparse.ArgumentTypeError(f"the tape's last entry is e{last}")
+            if self.entry >= len(entries):
+                raise self.behind(f"e{len(entries) - 1}")
             return entries[self.entry].tick
-        assert self.now_ns is not None
-        return _tick_at(abi, entries, self.now_ns)
+        if self.now_ns is not None:
+            tick = _tick_at(abi, entries, self.now_ns)
+            if tick > last:
+                raise self.behind(f"{now_at(abi, entries, last) / 1e9:.9f} s")
+            return tick
+        assert self.tick is not None
+        if self.tick > last:
+            raise self.behind(f"tick {last}")
+        return self.tick
 
-    def known(self, abi: Abi, entries: Sequence[Written]) -> Moment:
-        """Return the same moment as `after` can take it."""
-        return self if self.entry is None else Moment(tick=self.place(abi, entries))
+    def behind(self, end: str) -> argparse.ArgumentTypeError:
+        """Return what is said of a moment that is behind the end."""
+        if self.now_ns is not None:
+            when = f"{self.now_ns / 1e9:.9f}".rstrip("0").rstrip(".") + " s"
+        else:
+            when = f"e{self.entry}" if self.tick is None else f"tick {self.tick}"
+        return argparse.ArgumentTypeError(f"{when} is behind the end of the run, which is at {end}")
 
 
 def now_at(abi: Abi, entries: Sequence[Written], tick: int) -> int:
@@ -75,7 +86,7 @@ def _tick_at(abi: Abi, entries: Sequence[Written], now_ns: int) -> int:
         if clock.due(now_ns) <= entry.tick:
             break
         clock.see(abi, entry)
-    return min(clock.due(now_ns), entries[-1].tick if entries else 0)
+    return clock.due(now_ns)
 
 
 @dataclass

@@ -15,8 +15,8 @@ from ..agent import Agent
 from ..errors import EbbError
 from ..events import BlockWanted, CallEnded, Events, HostFs
 from ..filesystem import FileSystem, Stat
-from ..recording import EVENT
-from .mounted import Mounted
+from ..recording import EVENT, Program
+from .mounted import Mounted, Programs, stat_of
 from .replay import Replay
 from .stage import Stage
 
@@ -71,6 +71,7 @@ class PastFiles:
         self._replay = replay
         self._chunk = chunk
         self._events = Events(replay.abi)
+        self._programs: Programs | None = None  # those on the tape
         self._blocks: dict[int, bytes] | None = None  # those on the tape
         self._stage: Stage | None = None
         self._tick = -1
@@ -79,6 +80,8 @@ class PastFiles:
 
     def read(self, path: str) -> bytes:
         """Return a file's bytes; raises OSError."""
+        if program := self._program(path):
+            return program.data
         if there := self._mounted.find(path):
             return there.read_bytes()
         self._branch()
@@ -90,6 +93,8 @@ class PastFiles:
 
     def stat(self, path: str, *, follow: bool = True) -> Stat:
         """Describe a file; raises OSError."""
+        if program := self._program(path):
+            return stat_of(program)
         if there := self._mounted.find(path):
             return self._mounted.stat(there)
         self._branch()
@@ -99,6 +104,11 @@ class PastFiles:
         """Return where a symbolic link leads; raises OSError."""
         self._branch()
         return self._run(self._files().readlink(path))
+
+    def _program(self, path: str) -> Program | None:
+        if self._programs is None:
+            self._programs = Programs(self._replay.entries)
+        return self._programs.find(path, self._replay.next)
 
     def _files(self) -> FileSystem:
         assert self._agent is not None

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from .. import linux
+from ..errors import EbbError
 from .taps import Tap
 
 PROCESS_TAPS = ("CLONE", "EXEC", "EXIT")
 CLONE_THREAD = 0x10000
+COMM = 15  # bytes of a program's name that a process has
 TICK_NS = 2  # of processor time that a tick counts as (kernel/task/itimer.h)
+
+
+def no_process(word: str, known: Mapping[int, str]) -> EbbError:
+    """Return what is said of a process that was not there; `known` are those that were."""
+    named = ", ".join(f"{pid} {name}" for pid, name in known.items())
+    return EbbError(f"there was no process {word}; there were: {named}")
 
 
 @dataclass
@@ -47,6 +55,11 @@ class Process:
     def command(self) -> list[str]:
         """What it ran last; of a fork, what its parent had run."""
         return self.ran[-1].args if self.ran else []
+
+    @property
+    def name(self) -> str:
+        """The name of what it ran last."""
+        return self.ran[-1].path.rpartition("/")[2] if self.ran else ""
 
     def ended(self) -> str:
         """Say how it ended."""
@@ -96,6 +109,15 @@ class Processes:
     def find(self, pid: int) -> Process | None:
         """Return the process that has this number now."""
         return self._now.get(pid)
+
+    def named(self, word: str) -> list[int]:
+        """Return the pids that a word means: a pid, or a program's name. Raises EbbError if there were none."""
+        if word.isdecimal():
+            return [int(word)]
+        found = [one.pid for one in self.all if word in (one.name, one.name[:COMM])]
+        if not found:
+            raise no_process(word, {one.pid: one.name for one in self.all})
+        return found
 
     def _clone(self, tap: Tap) -> None:
         parent = self._now.get(tap.args[0])

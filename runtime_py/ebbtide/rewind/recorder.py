@@ -14,15 +14,16 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from ..abi import Abi
-from ..recording import END, META, OUTPUT, Entry
+from ..recording import END, META, OUTPUT, PROGRAM, Entry, Program
 from .output import OutputHash
 from .sign import Signer
-from .store import RunStore, StoreObjects, new_id
+from .store import BUSY_S, RunStore, StoreObjects, new_id
 from .tape import OBJECT_LEAST, Header, TapeWriter, event_heads
 
 FLUSH_S = 1.0
@@ -54,14 +55,26 @@ class RunRecorder:
         self._output_lock = threading.Lock()
         self._noted = 0  # records, in the last OUTPUT entry
         self._named = 0  # programs that the store knows
+        self._tick = 0  # of the last entry that was written
+        self._began = False
+        self._settled = threading.Event()  # it has begun, or it never will
         self._queue: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
         self._queue.put(Entry(META, 0, json.dumps(about).encode()))
         self._thread = threading.Thread(target=self._run, name="ebb-recorder", daemon=True)
         self._thread.start()
 
+    def begun(self, wait_s: float = BUSY_S) -> bool:
+        """Whether the store has the run: it may be one that cannot be written."""
+        self._settled.wait(wait_s)
+        return self._began
+
     def append(self, entry: Entry) -> None:
         """Take the next entry; never waits."""
         self._queue.put(entry)
+
+    def program(self, one: Program) -> None:
+        """Keep a program's file; the tick is that of what is written before it."""
+        self._queue.put(Entry(PROGRAM, 0, one.pack()))
 
     def output(self, record: bytes) -> None:
         """Count a record that has come out."""
@@ -80,7 +93,12 @@ class RunRecorder:
             self._write()
         except (OSError, sqlite3.Error) as error:
             why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            self._trouble(f"the recording ends here, the run goes on: {self._root}: {why}")
+            self._settled.set()
+            if self._began:
+                self._trouble(f"the recording ends here, the run goes on: {self._root}: {why}")
+            else:
+                self._trouble(f"{self._root}: {why}: the run is not recorded; EBB_RUNS names another "
+                              "folder, --no-record asks for none")  # fmt: skip
             while self._queue.get() is not None:
                 pass
 
@@ -89,6 +107,8 @@ class RunRecorder:
             hash, _ = self._kernel
             header = Header(bytes.fromhex(self.id.replace("-", "")), bytes.fromhex(hash))
             with store.begin(self.id, self._kernel, self._about) as file:
+                self._began = True
+                self._settled.set()
                 objects = StoreObjects(store.database, self.id)
                 writer = TapeWriter(file, header, objects, event_heads(self._abi))
                 signer = Signer.of(store)
@@ -119,10 +139,11 @@ class RunRecorder:
         big = any(entry is not None and len(entry.data) >= OBJECT_LEAST for entry in entries)
         with store.transaction() if big else contextlib.nullcontext():
             for entry in filter(None, entries):
-                writer.append(entry)
+                self._tick = self._tick if entry.kind == PROGRAM else entry.tick
+                writer.append(replace(entry, tick=self._tick))
             if entries[-1] is not None and self._output.count > self._noted:
                 with self._output_lock:
                     self._noted = self._output.count
-                    writer.append(Entry(OUTPUT, entries[-1].tick, self._output.entry()))
+                    writer.append(Entry(OUTPUT, self._tick, self._output.entry()))
         writer.flush()  # the objects are there before the leaf that names them
         return entries[-1] is None

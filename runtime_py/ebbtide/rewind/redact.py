@@ -10,7 +10,7 @@ import io
 import json
 
 from ..abi import Abi
-from ..recording import EVENT, META, PAGES, Entry, Written, without_drawn
+from ..recording import EVENT, META, PAGES, PROGRAM, Entry, Program, Written, without_drawn
 from .store import Run
 from .tape import Header, TapeWriter, event_heads
 
@@ -47,6 +47,8 @@ def _redacted(abi: Abi, entry: Written) -> Entry:
         data = json.dumps({**without_drawn(json.loads(data)), "redacted": True}).encode()
     elif entry.kind == PAGES:
         data = _blank(data, 4)  # all that the machine knew
+    elif entry.kind == PROGRAM:
+        data = entry.head[: Program.size(entry.head)]
     elif entry.kind == EVENT:
         match abi.event_name(data):
             case "CALL":

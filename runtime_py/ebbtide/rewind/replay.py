@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from argparse import ArgumentTypeError
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -207,7 +208,9 @@ class Replay:
         return self._driver
 
     def place(self, moment: Moment) -> int:
-        """Return the tick of a moment; the replay may go elsewhere for it."""
+        """Return the tick of a moment; the replay may go elsewhere for it. Raises ArgumentTypeError if the run
+        ends before.
+        """
         if not self.ordered or moment.now_ns is None:
             return moment.place(self.abi, self.entries)
         if moment.now_ns <= 0:
@@ -219,12 +222,27 @@ class Replay:
             self.restore(start)
             self._ordered.until_ns = moment.now_ns
             self._advance(self.end)
+            if (now := self.now()) < moment.now_ns:
+                raise moment.behind(f"{now / 1e9:.9f} s")
             done = (one for one in reversed(self.entries[: self.next]) if one.kind == EVENT)
             told = next(done, None)  # of events of one tick, all are done after its moment
             return min(self.tick + bool(told and told.tick == self.tick), self.end)
         finally:
             self.restore(start)
             self.on_chunk = before
+
+    def known(self, moment: Moment) -> Moment:
+        """Return a moment of the run as `Moment.after` can take it."""
+        tick = self.place(moment)
+        return moment if moment.entry is None else Moment(tick=tick)
+
+    def where(self) -> str:
+        """Say where the replay is."""
+        try:
+            now = f"{self.now() / 1e9:.9f} s, "
+        except ArgumentTypeError:  # chaos has disturbed the clock
+            now = ""
+        return f"tick {self.tick} of {self.end}, {now}before e{self.next}"
 
     def now(self) -> int:
         """Return the time since boot; raises ArgumentTypeError if the tape does not say it."""

@@ -22,11 +22,12 @@ import time
 import uuid
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..errors import EbbError
+from ..meant import meant
 from ..recording import END, META, Written
 from .bundle import Bundle, Signature, is_bundle
 from .mounted import Mounted
@@ -121,6 +122,8 @@ class Run:
     row: RunRow | None = None  # of a run that is in the store
     signatures: tuple[Signature, ...] = ()
     early: bool = False  # it was exported while it was still being recorded
+    exit_code: int | None = None
+    known: dict[str, Any] = field(default_factory=dict)  # what is said of it beside the tape
 
     @property
     def about(self) -> dict[str, Any]:
@@ -241,7 +244,7 @@ class RunStore:
                     (*row, *size),
                 )
             except sqlite3.IntegrityError:
-                raise EbbError(f"run {info['id']} is in the store already") from None
+                raise EbbError(self._there(info["id"])) from None
             objects = StoreObjects(self.database, info["id"])
             for hash in bundle.objects:
                 objects.put(bundle.get(hash))
@@ -250,6 +253,13 @@ class RunStore:
             self.keep_kernel(bundle.kernel_hash, bundle.kernel())
             self.tape_path(info["id"]).write_bytes(bundle.tape)
         return str(info["id"])
+
+    def _there(self, id: str) -> str:
+        about = next((row.about for row in self.rows() if row.id == id), {})
+        marks = {"redacted": "redacted", "early": "as it was while it was recorded"}
+        how = " and ".join(what for mark, what in marks.items() if about.get(mark))
+        said = f"run {id} is in the store already" + (f", {how}" if how else "")
+        return f"{said}; to take this one in its place, remove that one first: ebb rm {id}"
 
     # ---- Dropping --------------------------------------------------------------------------------
 
@@ -393,8 +403,9 @@ class RunStore:
         if len(found) > 1 and name not in found:
             raise RunMissing(f"{name} begins the ids of {len(found)} runs; give more of it")
         if not found:
+            hint = meant(name, (LAST,))
             raise RunMissing(
-                f"there is no run {name or repr(name)}; `ebb get runs` lists them"
+                f"there is no run {name or repr(name)}; {hint or '`ebb get runs` lists them'}"
                 if ids
                 else "nothing has been recorded yet; `ebb run -- PROGRAM` records"
             )
@@ -421,7 +432,8 @@ class RunStore:
         if reader.leaves and reader.header.run_id != uuid.UUID(id).bytes:
             raise TapeDamaged(f"the tape of run {id} is that of another run")
         return Run(id, reader, list(reader.entries()), self._kernel(row.kernel), row,
-                   self.signatures(id), bool(row.about.get("early")))  # fmt: skip
+                   self.signatures(id), bool(row.about.get("early")), row.exit_code,
+                   row.about)  # fmt: skip
 
     def signatures(self, id: str) -> tuple[Signature, ...]:
         """Return the signatures of a tape's heads, in the order of the tape."""
@@ -437,7 +449,8 @@ class RunStore:
         reader = TapeReader(bundle.tape, bundle)
         kernel = self._kernel(bundle.kernel_hash)
         return Run(bundle.info["id"], reader, list(reader.entries()), kernel, None,
-                   bundle.signatures, bool(bundle.info.get("early")))  # fmt: skip
+                   bundle.signatures, bool(bundle.info.get("early")), bundle.info["exit_code"],
+                   bundle.info["about"])  # fmt: skip
 
     def _kernel(self, hash: str) -> Path:
         path = self.kernel_path(hash)

@@ -20,7 +20,7 @@ from typing import BinaryIO, Protocol
 from .. import leb128
 from ..abi import Abi
 from ..errors import EbbError
-from ..recording import EVENT, ORDER, Entry, Written
+from ..recording import EVENT, ORDER, PROGRAM, Entry, Program, Written
 
 MAGIC, VERSION = b"EBBT", 1
 SHA256 = 1
@@ -224,6 +224,8 @@ class TapeWriter:
             split = 0
             if entry.kind == EVENT:
                 split = self._heads.get(int.from_bytes(data[:4], "little"), 0)
+            elif entry.kind == PROGRAM:
+                split = Program.size(data)
             data, tail = data[:split], data[split:]
         raw = self._raw
         raw += leb128.written(entry.kind << 1 | (_BY_OBJECT if tail else 0))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from ..errors import EbbError
 from .debug_view import DebugView, Note, Registers, Stop, Task
+from .processes import no_process
 from .replay import Replay
 
 BUDGET = 1 << 22  # ticks between two looks at the user
@@ -113,8 +114,7 @@ class Timeline:
         if name is not None:
             found = [pid for pid, of in pids.items() if name in (str(pid), of)]
             if not found:
-                known = ", ".join(f"{pid} {of}" for pid, of in pids.items())
-                raise EbbError(f"there was no process {name}; there were: {known}")
+                raise no_process(name, pids)
             return found[-1]
         crashed = [one.pid for one in self.endings if one.signal in CRASHES]
         if crashed:

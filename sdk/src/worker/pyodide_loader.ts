@@ -9,6 +9,7 @@
 // written before are gone; hashes of strings are the same everywhere (PYTHONHASHSEED=0); `random` is reseeded.
 import type { PyodideAPI, PyodideConfig } from "pyodide";
 import type { RuntimeAssets, SharedSnapshot } from "../runtime_assets.js";
+import { showKinds, type PythonC } from "./kinds.js";
 
 const SNAPSHOT_MAGIC = 0x53424245; // "EBBS"
 const ENVIRONMENT = { PYTHONHASHSEED: "0", HOME: "/home/pyodide" };
@@ -20,7 +21,7 @@ export interface RuntimeOptions {
 }
 
 // What we use of Pyodide that its types do not name. Checked against the pinned version at build time.
-interface Interpreter {
+interface Interpreter extends PythonC {
     HEAPU8: Uint8Array;
     growMemory(bytes: number): void;
     API: { restoreSnapshot(image: Uint8Array): unknown };
@@ -88,7 +89,13 @@ async function start(
             env: ENVIRONMENT,
             createPyodideModule: async (settings) => {
                 const interpreter = await create(settings);
-                if (snapshot) interpreter.API.restoreSnapshot = () => restore(interpreter, waitSnapshot(snapshot));
+                if (snapshot) {
+                    interpreter.API.restoreSnapshot = () => {
+                        const state = restore(interpreter, waitSnapshot(snapshot));
+                        showKinds(interpreter);
+                        return state;
+                    };
+                }
                 return interpreter;
             },
             // Its content is not looked at: restoreSnapshot above does the work.

@@ -136,7 +136,7 @@ def test_max_output_ends_a_run(limited: Callable[..., None]) -> None:
                 await m.run("yes", max_output=most)
             assert (len(caught.value.stdout), caught.value.limit) == (10, "max_output")
         with pytest.raises(OutputLimit) as caught:
-            await m.run("yes", max_output=4)
+            await m.run("yes", max_output="4")
         assert caught.value.stdout == "y\ny\n"
         assert (await m.run("echo", "123456789")).stdout == "123456789\n"
 

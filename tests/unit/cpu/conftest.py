@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from build_steps import kernel, setup
+from ebbtide import wasmtime_jit
 
 HERE = Path(__file__).resolve().parent
 SOURCES = [
@@ -57,3 +58,11 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         return out if out.exists() else compile_host(out, kinds[name])
 
     return get
+
+
+@pytest.fixture
+def compiled_at_once(kernel_wasm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a machine wait for each module that it has asked for."""
+    monkeypatch.setenv("EBB_KERNEL", str(kernel_wasm))
+    code = wasmtime_jit.CompiledCode
+    monkeypatch.setattr(code, "install_ready", code.install_all)

@@ -39,6 +39,7 @@ POOL, LEFT, ROUNDS, RETURN = 1016, 1008, 1000, 992  # words behind BASE
 SETS, FUNCTIONS, LOOPS = 160, 8, 8
 RECORD = 2048 + 8 * 63
 FLAGS = -1024  # behind BASE: what each loop has raised
+FFLAGS, FCSR = 1, 3
 FSCSR, FRCSR = u32(0x00309073), u32(0x003020F3)  # of x1
 FLAGS_CLEAR, FLAGS_NX, FLAGS_READ = u32(0x00105073), u32(0x0010D073), u32(0x00102F73)  # into x30
 
@@ -89,6 +90,18 @@ class Calls(Generator):
         values += [self.float_bits(exponent) for _ in range(32)]
         return struct.pack("<63Q", *values)
 
+    def flags(self) -> bytes:
+        """Read or write flags, mostly not."""
+        r = self.random
+        if r.random() < 0.8:
+            return b""
+        at_once, way, csr = r.random() < 0.6, r.randrange(1, 4), r.choice([FFLAGS, FFLAGS, FCSR])
+        if not at_once and csr == FCSR:  # by a register's value, which may ask for any rounding mode
+            way, operand = 2, 0
+        else:
+            operand = r.choice([0, 1, 16, 16, r.getrandbits(5)]) if at_once else r.randrange(30)
+        return i_type(0x73 | (4 * at_once + way) << 12, r.randrange(30), operand, csr)
+
     def function(self, body: Callable[[], bytes]) -> bytes:
         code = s_type(0x3023, BASE, 1, RETURN) + ld(30, BASE, POOL)
         code += b"".join(i_type(0x3007, i, 30, 8 * (31 + i)) for i in range(32))
@@ -96,7 +109,8 @@ class Calls(Generator):
         for number in range(LOOPS):
             if self.random.random() < 0.5:
                 code += self.random.choice([FLAGS_CLEAR, FLAGS_NX])
-            loop = b"".join(body() for _ in range(self.random.choice([1, 1, 2, 4])))
+            pieces = self.random.choice([1, 1, 2, 4])
+            loop = b"".join(self.flags() + body() for _ in range(pieces)) + self.flags()
             loop += ld(30, BASE, ROUNDS) + addi(30, 30, -1) + s_type(0x3023, BASE, 30, ROUNDS)
             code += addi(30, 0, 2) + s_type(0x3023, BASE, 30, ROUNDS)
             code += loop + b_type(0x1063, 30, 0, -len(loop))
@@ -193,3 +207,15 @@ def test_compiled_is_as_interpreted(run, kind: str, seed: int) -> None:
         actual, same = run(program, other)
         assert difference(expected, actual) is None, other
         assert same == instructions
+
+
+def test_flags_are_written_by_what_the_instruction_holds(run) -> None:
+    # x9 has the old flags, and 9 is what is written: csrrwi's operand is no register.
+    loop = i_type(0x2073, 9, 0, FFLAGS) + i_type(0x5073, 6, 9, FFLAGS) + i_type(0x2073, 7, 0, FFLAGS)
+    loop += i_type(0x1073, 0, 11, FFLAGS) + addi(8, 8, -1)
+    loop += b_type(0x1063, 8, 0, -len(loop)) + s_type(0x3023, 10, 7, 0) + s_type(0x3023, 10, 6, 8)
+    code = load_address(8, 5000) + load_address(10, WORK) + addi(11, 0, 3) + loop
+    code += addi(11, 10, 0) + addi(10, 0, 1) + addi(12, 0, 16) + addi(17, 0, 64) + u32(0x73)
+    code += addi(10, 0, 0) + addi(17, 0, 93) + u32(0x73)
+    expected = struct.pack("<QQ", 9, 3)
+    assert [run(elf(code, b""), without)[0] for without in (None, "none")] == [expected] * 2

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from ebbtide import blocking, wasmtime_jit
+from ebbtide import blocking
+from ebbtide.stats import Stats
 
 from .generate import CODE, addi, b_type, elf, i_type, ld, load_address, s_type, u32
 
-pytestmark = pytest.mark.native
+pytestmark = [pytest.mark.native, pytest.mark.usefixtures("compiled_at_once")]
 ECALL, RETURN, ADD = u32(0x73), u32(0x8067), u32(0x00950533)  # add x10, x10, x9
 CALL = i_type(0x67, 1, 29, 0)  # of x29
 EXIT = addi(17, 0, 93) + ECALL
@@ -25,12 +24,19 @@ def bne(a: int, b: int, offset: int) -> bytes:
     return b_type(0x1063, a, b, offset)
 
 
+def run(program: bytes, function: bytes) -> Stats:
+    image = elf(program.ljust(PAGE, b"\0") + function, b"")
+    options = {"jit": "on", "jit_threshold": 16, "keep_code": False, "harts": 1}
+    with blocking.Machine.boot(None, memory=128 << 20, budget=20_000, **options) as machine:
+        machine.fs.write_file("/program", image, mode=0o755)
+        assert machine.run("/program", timeout=300).exit_code == 0
+        stats: Stats = machine.stats()
+        return stats
+
+
 @pytest.mark.parametrize("reach", [-16, -8, 0, 1, 7, 8, 9, 16, 23, 24, 40])
-def test_a_frame(reach: int, kernel_wasm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_frame(reach: int) -> None:
     # The frame's 24 bytes reach so many bytes into the upper one of two pages.
-    monkeypatch.setenv("EBB_KERNEL", str(kernel_wasm))
-    code = wasmtime_jit.CompiledCode
-    monkeypatch.setattr(code, "install_ready", code.install_all)
     function = addi(2, 2, -32) + sd(2, 9, 24) + sd(2, 8, 16) + addi(8, 7, 1)
     function += bne(7, 0, 8) + RETURN + sd(2, 8, 8) + ld(9, 2, 8) + ADD
     function += ld(8, 2, 16) + ld(9, 2, 24) + addi(2, 2, 32) + RETURN
@@ -43,13 +49,19 @@ def test_a_frame(reach: int, kernel_wasm: Path, monkeypatch: pytest.MonkeyPatch)
     good = addi(10, 0, 0) + EXIT
     program += bne(10, 5, 12 + len(good)) + bne(8, 6, 8 + len(good)) + bne(9, 7, 4 + len(good))
     program += good + addi(10, 0, 1) + EXIT
-    image = elf(program.ljust(PAGE, b"\0") + function, b"")
-    options = {"jit": "on", "jit_threshold": 16, "keep_code": False, "harts": 1}
-    with blocking.Machine.boot(None, memory=128 << 20, budget=20_000, **options) as machine:
-        machine.fs.write_file("/program", image, mode=0o755)
-        assert machine.run("/program", timeout=300).exit_code == 0
-        stats = machine.stats()
+    stats = run(program, function)
     if (
         reach % 8 == 0
     ):  # else one access crosses them by itself, which is always left to the interpreter
         assert stats.compiled_instructions * 10 > stats.instructions * 9
+
+
+def test_a_stack_that_calls_leave_elsewhere() -> None:
+    # The function takes its argument off the stack: where the caller accesses its own stack behind the call, that has moved.
+    function = ld(9, 2, 0) + addi(2, 2, 16) + addi(10, 10, 1) * 50 + RETURN
+    loop = addi(2, 2, -16) + sd(2, 7, 0) + sd(2, 8, -8) + CALL + ld(8, 2, -24) + addi(7, 7, -1)
+    program = load_address(29, CODE + PAGE) + load_address(7, CALLS) + addi(8, 0, 111)
+    program += loop + bne(7, 0, -len(loop)) + addi(8, 8, -111) + addi(10, 8, 0) + EXIT
+    stats = run(program, function)
+    assert stats.compiled_instructions * 10 > stats.instructions * 9
+    assert stats.entries < CALLS // 10

@@ -4,16 +4,14 @@ again, and compiled code needs no decoded code beside it.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from ebbtide import blocking, wasmtime_jit
+from ebbtide import blocking
 from ebbtide.stats import Stats
 
 from .generate import CODE, addi, b_type, elf, i_type, j, ld, load_address, u16, u32
 
-pytestmark = pytest.mark.native
+pytestmark = [pytest.mark.native, pytest.mark.usefixtures("compiled_at_once")]
 ECALL, RETURN = u32(0x73), u32(0x8067)
 ADD = u16(0x0405)  # c.addi x8, 1
 JUMP = i_type(0x67, 0, 5, 0)  # to x5
@@ -21,13 +19,6 @@ CALL = i_type(0x67, 1, 29, 0)  # of x29
 EXIT = addi(10, 0, 0) + addi(17, 0, 93) + ECALL
 PAGE = 4096
 ABSENT_MAX = 64  # of kernel/jit/jit.c: entries that miss a page, until a region is made anew
-
-
-@pytest.fixture(autouse=True)
-def compiled_at_once(kernel_wasm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EBB_KERNEL", str(kernel_wasm))
-    code = wasmtime_jit.CompiledCode
-    monkeypatch.setattr(code, "install_ready", code.install_all)
 
 
 def run(code: bytes, harts: int) -> Stats:

@@ -117,6 +117,7 @@ enum { SLOT = 1000 }; // of a module that is taken back, its first
 
 static void forget_regions(struct jit *jit) {
     jit->region_count = 1;
+    jit->warm_count = 0;
     __builtin_memset(jit->hash, 0, sizeof jit->hash);
 }
 
@@ -227,6 +228,7 @@ static void renew_some(FILE *out, u64 va) {
 
 static void translate_some(FILE *out, u64 va, u32 entries, bool sparse) {
     struct jit *jit = cache->jit;
+    jit->hot = 1; // more since something was kept
     for (u32 i = 0; i < entries; i++)
         jit_hot(jit, va + below(sizeof code / 2) * 2, 0);
     if (!jit->queue_count)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -79,23 +82,122 @@ def test_a_folder_that_cannot_be_written_is_no_error(tmp_path):
     assert CodeStore(tmp_path / "file" / "code").modules == []
 
 
+def aged(folder: Path) -> None:
+    """Make a pack older the smaller the number in its record is."""
+    for path in folder.glob("*.pack"):
+        os.utime(path, ns=(path.read_bytes()[-1008],) * 2)
+
+
 def test_what_was_not_used_for_longest_goes_first(tmp_path):
+    folder = tmp_path / "one"
     for n in range(4):
-        CodeStore(tmp_path).save({bytes([n]) * 8: bytes(1000)})
-    for path in tmp_path.glob("*.pack"):
-        os.utime(path, ns=(path.read_bytes()[-1008],) * 2)  # by the number in its record
-    used = CodeStore(tmp_path, most=3500)
+        CodeStore(folder).save({bytes([n]) * 8: bytes(1000)})
+    aged(folder)
+    used = CodeStore(folder, most=3500)
     assert used.code(0) == bytes(1000)
     used.save({b"newer...": bytes(1000)})
-    assert {kept.record[0] for kept in CodeStore(tmp_path).modules} == {0, 3, ord("n")}
+    assert {kept.record[0] for kept in CodeStore(folder).modules} == {0, 3, ord("n")}
+
+
+def test_all_folders_have_one_limit_and_those_that_are_empty_go(tmp_path):
+    for name, numbers in {"older": [1, 2], "old": [3, 5], "new": [4]}.items():
+        for n in numbers:
+            CodeStore(tmp_path / name).save({bytes([n]) * 8: bytes(1000)})
+        aged(tmp_path / name)
+    CodeStore(tmp_path / "new", most=3500).save({b"newer...": bytes(1000)})
+    assert {path.name for path in tmp_path.iterdir()} == {"old", "new"}
+    assert {kept.record[0] for kept in CodeStore(tmp_path / "old").modules} == {5}
+    assert {kept.record[0] for kept in CodeStore(tmp_path / "new").modules} == {4, ord("n")}
+
+
+def test_only_packs_and_what_was_to_become_one_count_and_go(tmp_path):
+    (tmp_path / "old").mkdir()
+    for name in ("left.part", "other"):
+        (tmp_path / "old" / name).write_bytes(bytes(1000))
+        os.utime(tmp_path / "old" / name, ns=(1, 1))
+    CodeStore(tmp_path / "new", most=1500).save({b"newer...": bytes(1000)})
+    assert [path.name for path in (tmp_path / "old").iterdir()] == ["other"]
+    assert len(CodeStore(tmp_path / "new").modules) == 1
+
+
+def test_a_folder_that_another_process_removes_is_made_again(folder, monkeypatch):
+    make, left = code_store.tempfile.NamedTemporaryFile, [1, 2]
+
+    def late(*args, **named):
+        if left:
+            left.pop()
+            shutil.rmtree(folder)
+        return make(*args, **named)
+
+    monkeypatch.setattr(code_store.tempfile, "NamedTemporaryFile", late)
+    CodeStore(folder).save({b"new.": b"code"})
+    assert found(folder) == {b"new.": b"code"}
+
+
+def test_packs_that_go_while_they_are_joined_or_marked_as_used_lose_nothing_new(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(code_store, "PACKS_MOST", 3)
+    folder = tmp_path / "code"
+    for n in range(3):
+        CodeStore(folder).save({bytes([n]) * 8: bytes([n])})
+    store, read = CodeStore(folder), code_store._read_head
+    assert store.code(0) and store.code(1)
+    gone = [path for path in folder.glob("*.pack") if path.read_bytes()[-1] == 1]
+
+    def removed(path):
+        for one in gone:
+            one.unlink(missing_ok=True)
+        return read(path)
+
+    monkeypatch.setattr(code_store, "_read_head", removed)
+    store.save({b"new.": b"code"})
+    assert found(folder) == {bytes(8): bytes(1), bytes([2]) * 8: bytes([2]), b"new.": b"code"}
+    for path in folder.glob("*.pack"):
+        path.unlink()
+    store.save({b"newer...": b"code"})
+    assert found(folder) == {b"newer...": b"code"}
+
+
+def test_packs_are_joined_before_they_go(tmp_path, monkeypatch):
+    monkeypatch.setattr(code_store, "PACKS_MOST", 3)
+    folder = tmp_path / "code"
+    for n in range(3):
+        CodeStore(folder).save({bytes([n]) * 8: bytes([n])})
+
+    def full(old, new):
+        raise OSError("no space")
+
+    monkeypatch.setattr(code_store.os, "replace", full)
+    CodeStore(folder).save({b"new.": b"code"})
+    assert found(folder) == {bytes([n]) * 8: bytes([n]) for n in range(3)}
+    assert [path.suffix for path in folder.iterdir()] == [".pack"] * 3
+
+
+def test_many_at_once_lose_nothing(tmp_path):
+    script = """
+import sys
+from pathlib import Path
+from ebbtide import code_store
+code_store.PACKS_MOST = 3
+for n in range(20):
+    code_store.CodeStore(Path(sys.argv[1])).save({b"%s %02d." % (sys.argv[2].encode(), n): bytes(100)})
+"""
+    folder, names = tmp_path / "code", "abcd"
+    several = [
+        subprocess.Popen([sys.executable, "-c", script, str(folder), name]) for name in names
+    ]
+    assert [one.wait() for one in several] == [0] * len(names)
+    assert {*found(folder)} == {b"%c %02d." % (ord(name), n) for name in names for n in range(20)}
+    assert {path.suffix for path in folder.iterdir()} == {".pack"}
 
 
 def test_many_small_packs_become_one(tmp_path, monkeypatch):
     monkeypatch.setattr(code_store, "PACKS_MOST", 3)
     for n in range(4):
-        CodeStore(tmp_path).save({bytes([n]) * 8: bytes([n])})
-    assert len(list(tmp_path.glob("*.pack"))) == 1
-    assert found(tmp_path) == {bytes([n]) * 8: bytes([n]) for n in range(4)}
+        CodeStore(tmp_path / "code").save({bytes([n]) * 8: bytes([n])})
+    assert len(list((tmp_path / "code").glob("*.pack"))) == 1
+    assert found(tmp_path / "code") == {bytes([n]) * 8: bytes([n]) for n in range(4)}
 
 
 def test_a_machine_is_told_of_no_more_than_it_has_room_for(folder, monkeypatch):

@@ -17,17 +17,19 @@ from ebbtide.fake_port import fake_abi_text  # noqa: E402
 from ebbtide.port import (  # noqa: E402
     JIT_SLOTS,
     Seat,
+    Wake,
 )
 from ebbtide.wasmtime_jit import AHEAD, Compiler, features  # noqa: E402
 from ebbtide.wasmtime_kernel import KernelModule, SharedMemory  # noqa: E402
-from ebbtide.wasmtime_port import WasmtimePort  # noqa: E402
+from ebbtide.wasmtime_port import REST_NS, WasmtimePort  # noqa: E402
 
 ABI = fake_abi_text() + "\nconst.MACHINE_BASE 0x100000\nconst.PAGE_SIZE 4096\n"
 REPORT, MODULE, COUNTERS, CODE = 512, 1024, 2048, 4096
 SEAT = Seat(0, 65536, REPORT, 256)
 
 # Words: 16 the first slot, 20 how many, 24 threshold, 28 features; 32 what k_jit_start answers; 36 the module was asked
-# for, 40/44 id and ok of k_jit_done. A step that finds it installed reports what its second function makes of 21.
+# for, 40/44 id and ok of k_jit_done; 56 what k_park answers, 60 how often it was asked, 64 the last timeout, 68 what k_jit_rest
+# answers, once, 72 how often that was asked. A step that finds it installed reports what its second function makes of 21.
 KERNEL = """(module
   (import "env" "memory" (memory 16 4096 shared))
   (global (export "__stack_pointer") (mut i32) (i32.const 65536))
@@ -44,6 +46,15 @@ KERNEL = """(module
   (func (export "k_jit_done") (param i32 i32 i32) (result i32)
     (i32.store (i32.const 40) (local.get 1)) (i32.store (i32.const 44) (local.get 2))
     i32.const 0)
+  (func (export "k_jit_keep") (param i32 i32 i32 i32 i32) (result i32)
+    (i32.store (i32.const 76) (i32.const 1)) i32.const 0)
+  (func (export "k_jit_rest") (param i32) (result i32)
+    (i32.store (i32.const 72) (i32.add (i32.load (i32.const 72)) (i32.const 1)))
+    (i32.load (i32.const 68)) (i32.store (i32.const 68) (i32.const 0)))
+  (func (export "k_park") (param i32 i32 i32 i32) (result i32)
+    (i32.store (i32.const 60) (i32.add (i32.load (i32.const 60)) (i32.const 1)))
+    (i32.store (i32.const 64) (local.get 2))
+    (i32.load (i32.const 56)))
   (func (export "k_jit_counters") (param i32) (result i32) i32.const %d)
   (func (export "k_step") (param i32 i32 i32) (result i32) (local $status i32)
     (i32.store (i32.const 48) (local.get 1))
@@ -191,6 +202,39 @@ def test_a_port_without_a_compiler_starts_nothing(kernel):
     memory = SharedMemory(kernel, 16)
     WasmtimePort(kernel, memory, SEAT)
     assert memory.word(20) == 0
+
+
+def test_a_hart_that_rests_has_compiled_what_waits(ground, kernel):
+    hart = ground(bytes(wasmtime.wat2wasm(GUEST)))
+    hart.memory.write(56, Wake.TIMED_OUT.value.to_bytes(4, "little"))
+    hart.memory.write(68, MODULE.to_bytes(4, "little"))
+    assert hart.port.park(0, None) is Wake.TIMED_OUT
+    assert (hart.word(40), hart.word(44)) == (5, 1)  # installed before it slept for good
+    assert hart.word(72) == 2 and hart.word(64) == 0xFFFFFFFF
+    assert hart.port.step(1000) is Status.JIT_READY and hart.port.report().detail == MODULE
+
+
+def test_a_hart_that_is_woken_soon_looks_for_nothing(ground, kernel):
+    hart = ground(bytes(wasmtime.wat2wasm(GUEST)))
+    for answer, timeout, parks in (
+        (Wake.WOKEN, None, 1),
+        (Wake.MOVED, 10 * REST_NS, 2),
+        (Wake.TIMED_OUT, REST_NS, 3),
+        (Wake.TIMED_OUT, 5, 4),
+    ):
+        hart.memory.write(56, answer.value.to_bytes(4, "little"))
+        assert hart.port.park(0, timeout) is answer
+        assert (hart.word(60), hart.word(72)) == (parks, 0)
+    assert hart.word(64) == 5
+
+
+def test_a_kernel_is_told_that_code_is_for_later_though_none_is_kept_yet(kernel, tmp_path):
+    for store, told in ((None, 0), (CodeStore(tmp_path), 1)):
+        memory = SharedMemory(kernel, 16)
+        compiler = Compiler(kernel, threshold=9, store=store)
+        WasmtimePort(kernel, memory, SEAT, compiler)
+        assert memory.word(76) == told
+        compiler.close()
 
 
 def test_what_was_made_after_a_kept_module_is_loaded_beside_it(kernel, tmp_path):
