@@ -96,7 +96,7 @@ class Calls(Generator):
         if r.random() < 0.8:
             return b""
         at_once, way, csr = r.random() < 0.6, r.randrange(1, 4), r.choice([FFLAGS, FFLAGS, FCSR])
-        if not at_once and csr == FCSR:  # by a register's value, which may ask for any rounding mode
+        if not at_once and csr == FCSR:  # a register's value may ask for any rounding mode
             way, operand = 2, 0
         else:
             operand = r.choice([0, 1, 16, 16, r.getrandbits(5)]) if at_once else r.randrange(30)
@@ -211,8 +211,8 @@ def test_compiled_is_as_interpreted(run, kind: str, seed: int) -> None:
 
 def test_flags_are_written_by_what_the_instruction_holds(run) -> None:
     # x9 has the old flags, and 9 is what is written: csrrwi's operand is no register.
-    loop = i_type(0x2073, 9, 0, FFLAGS) + i_type(0x5073, 6, 9, FFLAGS) + i_type(0x2073, 7, 0, FFLAGS)
-    loop += i_type(0x1073, 0, 11, FFLAGS) + addi(8, 8, -1)
+    loop = i_type(0x2073, 9, 0, FFLAGS) + i_type(0x5073, 6, 9, FFLAGS)
+    loop += i_type(0x2073, 7, 0, FFLAGS) + i_type(0x1073, 0, 11, FFLAGS) + addi(8, 8, -1)
     loop += b_type(0x1063, 8, 0, -len(loop)) + s_type(0x3023, 10, 7, 0) + s_type(0x3023, 10, 6, 8)
     code = load_address(8, 5000) + load_address(10, WORK) + addi(11, 0, 3) + loop
     code += addi(11, 10, 0) + addi(10, 0, 1) + addi(12, 0, 16) + addi(17, 0, 64) + u32(0x73)
