@@ -362,7 +362,9 @@ struct jit_counters {
     u32 epochs;  // times that all regions were looked at again
     u32 flushes; // times that all decoded code was dropped
 };
-enum { JIT_TAIL_CALLS = 1, JIT_RELAXED_MADD = 2 }; // what the engine has, for k_jit_start
+// What the engine has, for k_jit_start; JIT_COLD_CALLS: what lives across a call behind an unlikely branch is moved for it there, and
+// stays in registers elsewhere.
+enum { JIT_TAIL_CALLS = 1, JIT_RELAXED_MADD = 2, JIT_COLD_CALLS = 8 };
 enum { JIT_LISTING = 4 };                         // besides: that listings are wanted
 
 // ---- A debugger's view (debug.h); private --------------------------------------------------------

@@ -542,12 +542,16 @@ static void instructions(struct translation *t, const struct block *block) {
 // Another slice if there is less than `left` of this one.
 static void refill_block(struct translation *t, const struct block *block, i32 left) {
     if_short(t, left);
-    // Nothing lives across the call: engines would keep it in memory all around the loop.
-    registers_store(t, block->dirty);
-    refill(t);
-    state_load(t);
-    registers_load(t, block->live);
-    memory_forget(t);
+    if (t->crowded || t->jit->features & JIT_COLD_CALLS) {
+        refill(t);
+    } else {
+        // Nothing lives across the call: engines would keep it in memory all around the loop.
+        registers_store(t, block->dirty);
+        refill(t);
+        state_load(t);
+        registers_load(t, block->live);
+        memory_forget(t);
+    }
     if_short(t, left);
     where(t, block, 0);
     leave(t);
@@ -1267,6 +1271,7 @@ bool region_write(struct translation *t) {
     memory_find(t);
     words_find(t);
     t->slow = t->ahead = t->rounds = false;
+    memory_settle(t);
     t->temp = next;
     next += TEMPS + 2 * t->last_count;
     for (u32 reg = REG_F; reg < 64; reg++)

@@ -110,6 +110,7 @@ void integer_condition(struct translation *t, const struct insn *insn);
 
 // memory.c
 void memory_find(struct translation *t); // before anything is written
+void memory_settle(struct translation *t); // what blocks leave for, and need, behind that
 void memory_forget(struct translation *t); // behind a call
 bool memory_is_at(struct translation *t, u16 index, u32 reg, i32 off);
 bool memory_moves(struct translation *t, u16 index, u32 reg, i32 *step);

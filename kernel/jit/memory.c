@@ -666,6 +666,29 @@ bool memory_leaves(const struct translation *t, const struct block *block, u32 k
     return flags & AMO || (flags & (LOAD | STORE) && !is_checked(t, block, row));
 }
 
+// Which blocks leave after all, now that it is known what has been checked before; and what their checks read.
+void memory_settle(struct translation *t) {
+    for (u32 i = 0; i < t->order_count; i++) {
+        u16 index = t->order[i];
+        struct block *block = &t->block[index];
+        block->leaves = false;
+        for (u32 k = 0; k < block->count; k++) {
+            const struct insn *insn = &t->row[block->first + k].insn;
+            u32 number = t->group[block->first + k];
+            if (!(insn->flags & (LOAD | STORE)) || number == NO_GROUP) {
+                block->leaves |= codegen_leaves(insn);
+                continue;
+            }
+            const struct group *group = &t->groups[number];
+            bool home = group->home == index;
+            block->leaves |= memory_leaves(t, block, k) || group->crosses || group->strides || (home && group->base);
+            if (home)
+                block->use |= (1ull << group->base | 1ull << group->index) & ~1ull;
+        }
+    }
+    registers_live(t);
+}
+
 u32 translate(struct translation *t, const struct block *block, u32 k, const struct insn *insn, u32 size,
               bool write) {
     u32 row = block->first + k;

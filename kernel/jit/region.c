@@ -301,7 +301,6 @@ static u16 block_of(const struct translation *t, struct place at) {
     return NO_BLOCK;
 }
 
-bool codegen_leaves(const struct insn *insn); // codegen.c: this one may leave the region
 bool float_assumes(
     const struct insn *insn); // float.c: this one is right only in some states of fcsr
 
@@ -675,6 +674,14 @@ static void registers(struct translation *t) {
     do
         dirty(t);
     while (write_sooner(t));
+    registers_live(t);
+    for (u32 i = 0; i < t->order_count; i++)
+        t->registers |= t->block[t->order[i]].live;
+}
+
+void registers_live(struct translation *t) {
+    for (u32 i = 0; i < t->order_count; i++)
+        t->block[t->order[i]].live = 0;
     for (bool changed = true; changed;) {
         changed = false;
         for (u32 i = t->order_count; i-- > 0;) {
@@ -699,8 +706,6 @@ static void registers(struct translation *t) {
             block->live = live;
         }
     }
-    for (u32 i = 0; i < t->order_count; i++)
-        t->registers |= t->block[t->order[i]].live;
 }
 
 // An entry that is a loop's head is for a loop that goes on for long: what follows the loop is not

@@ -232,12 +232,17 @@ u32 owes_after(const struct block *block);
 // Registers to write back on the way to succ[k].
 u64 written_between(const struct translation *t, u16 from, u32 k);
 
+// What is needed in locals at each block's start.
+void registers_live(struct translation *t);
+
 // Registers read and written, as bits of the context's numbering; x0 never counts.
 void insn_registers(const struct insn *insn, u64 *reads, u64 *writes);
 
 // listing.c
 void listing_region(struct translation *t, i32 off); // whose entry is that far from t->pc
 void listing_block(struct translation *t, const struct block *block); // is written next
+
+bool codegen_leaves(const struct insn *insn); // may this one leave the region?
 
 // Write the function's body. False: no room.
 bool region_write(struct translation *t);

@@ -72,6 +72,7 @@ def test_every_page_is_equal_after_every_step(
             threshold=1 + seed % 2,
             start=recorded.parts[0][0],
             warm=keeps,
+            feature="JIT_COLD_CALLS" if seed % 2 else "",  # as in V8
         )
         assert outcome.counters["instructions"] > 10_000, outcome
         assert bool(outcome.counters["kept_regions"]) == bool(keeps)

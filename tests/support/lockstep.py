@@ -220,12 +220,15 @@ def lockstep(
     start: int = 0,
     warm: dict[bytes, wasmtime.Module] | None = None,
     for_later: bool = False,
+    feature: str = "",
 ) -> Outcome:
     """Run a tape on both machines; every so many steps, and before each event, all pages are compared.
 
     Whenever a machine rests, what is left in its queue is compiled. Entries before `start` are run with no budget at all.
+    The engine is taken to have the feature, too.
     """
     compiler = AtOnce(kernel, threshold, warm, for_later)
+    compiler.features |= kernel.abi.const.get(feature, 0)
     try:
         pure = Side(kernel, recorded.ram, None)
         compiled = Side(kernel, recorded.ram, compiler)

@@ -180,6 +180,8 @@ class CompiledCode:
             features |= abi.const["JIT_TAIL_CALLS"]
         if code.fusedMadd():
             features |= abi.const["JIT_RELAXED_MADD"]
+        if code.coldCalls():
+            features |= abi.const["JIT_COLD_CALLS"]
         slot = code.grow(JIT_SLOTS)
         if slot >= 0:
             kernel.exports.k_jit_start(self._hart, slot, JIT_SLOTS, threshold, features)

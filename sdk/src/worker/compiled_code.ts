@@ -11,6 +11,7 @@ export interface CompiledCode {
   /** What compiled code may use: the engine has it, and it does what we need. */
   tailCalls(): boolean;
   fusedMadd(): boolean;
+  coldCalls(): boolean;
   /** Add empty slots to the function table: the first one's number, or -1. */
   grow(slots: number): number;
   /** Have a module compiled elsewhere first: the one at `address`, or one of earlier visits; then `id` stands at `at`. False: nobody does. */
@@ -82,6 +83,7 @@ export function compiledCode(exports: KernelExports, memory: WebAssembly.Memory,
     ready: (hart, id) => warmed === null || Atomics.load(warmed, hart) >= id,
     tailCalls: () => WebAssembly.validate(new Uint8Array(TAIL_CALL)),
     fusedMadd,
+    coldCalls: () => "v8BreakIterator" in Intl, // which only V8 has; what it does shows nowhere else
     grow(slots) {
       try {
         return table.grow(slots);

@@ -309,7 +309,7 @@ int main(int argc, char **argv) {
             below(2);
         fill(i % 4 == 3 ? 1 : i % 4);
         cpu_smp(host.hart[0], i % 5 == 4);
-        cache->jit->features = i % 3 ? JIT_TAIL_CALLS | JIT_RELAXED_MADD : 0;
+        cache->jit->features = (i % 3 ? JIT_TAIL_CALLS | JIT_RELAXED_MADD : 0) | (i & 2 ? JIT_COLD_CALLS : 0);
         u64 va = below(2) ? 0x10000 : (1ull << 47) - sizeof code;
         map_pages(va, MADDR(code), i & 1);
         for (u32 round = 0; round < 4; round++)
