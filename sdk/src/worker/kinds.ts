@@ -1,8 +1,8 @@
 /**
  * V8 builds into optimised code the functions to which a call through a table has led so far, up to four, and throws the
- * code away when another comes. Python's evaluator, its largest function, is optimised after some 50 instructions of Python,
- * and then six more times in a page's first seconds, for each function that asks an object's type: each time V8 is at it for
- * 0.2 s beside the harts. Where five kinds have been seen, V8 builds in none. So these functions are shown more
+ * code away when another comes. Python's evaluator, its largest function, it begins to optimise after some 50 of Python's
+ * instructions, for 0.2 s beside the harts; and it did so six times more in a page's first seconds, for each of the
+ * questions below. Where it has seen five answers it builds in none. So each question is asked of more kinds of objects
  * (ebbtide/browser/kinds.py) before any Python runs, by Python's C API.
  */
 
