@@ -196,7 +196,7 @@ def test_terminal_edits_lines_resizes_and_interrupts() -> None:
         await p.pty.resize(30, 100)
         await p.pty.write("stty size\n")
         await screen.until(b"30 100\r\n")
-        await p.pty.write("sh -c 'echo fore''ground; exec sleep 1000'\n")
+        await p.pty.write("sh -c 'echo fore''ground; read line'\n")
         await screen.until(b"foreground\r\n")  # said by the job itself: Ctrl-C is for it
         await p.pty.write("\x03")
         await screen.until(b"PROMPT ")

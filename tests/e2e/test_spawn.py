@@ -125,7 +125,7 @@ def test_pty_is_a_terminal_of_the_size_asked_for(machine: MachinePage) -> None:
 
 def test_control_c_on_a_pty_interrupts_the_foreground(machine: MachinePage) -> None:
     end = machine.js(
-        """const p = await sdk.spawn("sh", ["-c", "echo ready; sleep 1000"], { pty: { rows: 24, cols: 80 } });
+        """const p = await sdk.spawn("sh", ["-c", "echo ready; read line"], { pty: { rows: 24, cols: 80 } });
         const reader = p.stdout.getReader(), writer = p.stdin.getWriter();
         await readUntil(reader, /ready/);
         await writer.write(new Uint8Array([3]));
