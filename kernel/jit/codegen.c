@@ -542,7 +542,7 @@ static void instructions(struct translation *t, const struct block *block) {
 // Another slice if there is less than `left` of this one.
 static void refill_block(struct translation *t, const struct block *block, i32 left) {
     if_short(t, left);
-    if (t->crowded || t->jit->features & JIT_COLD_CALLS) {
+    if (t->jit->features & JIT_COLD_CALLS) {
         refill(t);
     } else {
         // Nothing lives across the call: engines would keep it in memory all around the loop.
