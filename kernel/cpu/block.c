@@ -111,8 +111,11 @@ static struct code_page *page_of_frame(struct cpu_cache *cache, maddr frame) {
     return page;
 }
 
+// Where a page stands in a table of all address spaces' pages.
+static u32 spread(u64 va, u32 space) { return (u32)(va >> PAGE_SHIFT) + space * 0x9e3779b1u; }
+
 static struct code_note *note_slot(struct cpu_cache *cache, u64 va, u32 mm) {
-    return &cache->note[((va >> PAGE_SHIFT) + mm * 0x9e3779b1u) % CODE_NOTES];
+    return &cache->note[spread(va, mm) % CODE_NOTES];
 }
 
 static void note(struct hart *hart, struct cpu_cache *cache, u64 va, maddr frame) {
@@ -161,7 +164,7 @@ struct code_page *code_page_known(struct hart *hart, struct cpu_cache *cache, u6
 
 maddr code_frame(struct hart *hart, struct cpu_cache *cache, u64 va) {
     u32 fetch = fetch_generation(hart); // first: it may change while tlb_peek waits
-    struct code_seen *seen = &cache->seen[((va >> PAGE_SHIFT) + fetch * 1543) % CODE_SEEN];
+    struct code_seen *seen = &cache->seen[spread(va, fetch) % CODE_SEEN];
     va &= ~PAGE_MASK;
     if (!seen->frame || seen->va != va || seen->fetch_generation != fetch) {
         *seen = (struct code_seen){va, fetch, tlb_peek(hart, va)};

@@ -792,7 +792,7 @@ static void unless_kept(struct translation *t, const struct block *block) {
     get(t, L_PC);
     mem(t, W_I64_STORE, 3, CONTEXT(left));
     arguments(t, false);
-    get_pc(t, block->exit[0].off | 1); // WHERE_MISTAKEN
+    get_pc(t, block->exit[0].off | WHERE_MISTAKEN >> 8);
     continue_for_us(t);
     unnest(t);
 }

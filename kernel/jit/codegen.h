@@ -4,7 +4,7 @@
 
 // Beside the depth: the entry is not at L_PC, but as far behind as context->where says.
 enum { DEPTH_INSIDE = 0x10000 };
-// In context->where: it was left by a check of several accesses. In the address it is the bit that none has.
+// In context->where: it was left because of what is hardly ever so. In the address it is the bit that none has.
 enum { WHERE_MISTAKEN = 1 << 8 };
 enum { L_CONTEXT, L_FUEL, L_DEPTH, L_PC, LOCALS };               // parameters
 enum { TEMP_A, TEMP_B, TEMP_C, TEMPS };                          // i64

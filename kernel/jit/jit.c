@@ -130,11 +130,9 @@ static void warm_add(struct jit *jit, struct region *region) {
     }
 }
 
-// Is its page there, as it was?
-static bool is_here(struct jit *jit, const struct region *region) {
+bool jit_is_here(struct jit *jit, const struct region *region) {
     jit->cache->resting = jit->rests ? region->mm : 0;
     const struct code_page *page = code_page_known(jit->hart, jit->cache, region->pc);
-    jit->cache->resting = 0;
     return page && page->frame == region->frame && page->generation == region->generation;
 }
 
@@ -143,9 +141,10 @@ static void warm_take(struct jit *jit) {
     for (u32 least = jit->hot; --least && jit->queue_count < WARM_QUEUED;)
         for (u32 i = 0; i < jit->warm_count && jit->queue_count < WARM_QUEUED; i++) {
             struct region *region = &jit->region[jit->warm[i]];
-            if (region->asked >= least && region->state == REGION_NONE && is_here(jit, region))
+            if (region->asked >= least && region->state == REGION_NONE && jit_is_here(jit, region))
                 queue_add(jit, region);
         }
+    jit->cache->resting = 0;
     u32 left = 0;
     for (u32 i = 0; i < jit->warm_count; i++) {
         struct region *region = &jit->region[jit->warm[i]];

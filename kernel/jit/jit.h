@@ -122,6 +122,9 @@ i32 jit_refill(struct hart *hart, i32 fuel);
 // The region that begins there, made if need be, or one to be instead of it. NULL: there are too many.
 struct region *jit_region(struct jit *jit, const struct code_page *page, u32 offset);
 struct region *jit_region_instead(struct jit *jit, const struct code_page *page, u32 index);
+// Is its entry's page there, as it was? From then on pages are looked for where its address space had them, if nothing runs,
+// until cache->resting is 0 again.
+bool jit_is_here(struct jit *jit, const struct region *region);
 void jit_keeps(struct jit *jit); // from now on what is compiled is for later runs, too
 u32 jit_find(struct jit *jit, maddr frame, u32 offset, u32 generation); // 0: no such region
 

@@ -263,9 +263,7 @@ bool translate_module(struct jit *jit) {
             jit->queue[left++] = (u16)index; // the next module's
             continue;
         }
-        jit->cache->resting = jit->rests ? region->mm : 0;
-        const struct code_page *page = code_page_known(jit->hart, jit->cache, region->pc);
-        if (!page || page->frame != region->frame || page->generation != region->generation) {
+        if (!jit_is_here(jit, region)) {
             region->state = REGION_NONE; // of another process, or gone
             if (!region->instead)
                 code_compiled(jit->cache, region->frame, region->offset, region->generation, 0);

@@ -18,9 +18,8 @@ from .port import Control, HostPort, Port, Report, Seat, Wake, signed32, split64
 from .wasmtime_jit import CompiledCode, Compiler
 from .wasmtime_kernel import Instance, KernelModule, Ringer, SharedMemory
 
-REST_NS = (
-    10_000_000  # a hart that has parked for so long looks whether there is something to be compiled
-)
+# A hart that has parked for so long looks whether there is something to be compiled.
+REST_NS = 10_000_000
 
 
 class WasmtimePort(Port):

@@ -29,9 +29,7 @@ from .tape_ring import RingReader
 START_S = 1.0  # the page's first second is not ours
 FLUSH_S = 1.0
 QUIET_S = 0.2
-PART = (
-    1 << 20
-)  # bytes of objects that are hashed and handed over at a time: the page's messages wait for that
+PART = 1 << 20  # bytes of objects handed over at a time: the page's messages wait for that
 DRAIN_RECORDS = 1024  # the ring is looked at after so many records, too: a busy loop is late
 
 Tell = Callable[[dict[str, Any]], None]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ebbtide import blocking
-from ebbtide.stats import Stats
-
+from .compiled import run
 from .generate import addi, b_type, elf, i_type, load_address, u16, u32
 
 pytestmark = [pytest.mark.native, pytest.mark.usefixtures("compiled_at_once")]
@@ -17,28 +15,20 @@ LONG = u16(0x0405) * 400  # c.addi x8, 1
 PHASE = 1 << 14  # rounds
 
 
-def run(program: bytes) -> Stats:
-    options = {"jit": "on", "jit_threshold": 1000, "keep_code": False, "harts": 1}
-    with blocking.Machine.boot(None, memory=64 << 20, budget=20_000, **options) as machine:
-        machine.fs.write_file("/program", elf(program, b""), mode=0o755)
-        assert machine.run("/program", timeout=300).exit_code == 0
-        stats: Stats = machine.stats()
-        return stats
-
-
 def rounds(phases: int, body: bytes) -> bytes:
     loop = body + addi(7, 7, -1)
-    return load_address(7, phases * PHASE) + loop + b_type(0x1063, 7, 0, -len(loop)) + EXIT
+    code = load_address(7, phases * PHASE) + loop + b_type(0x1063, 7, 0, -len(loop)) + EXIT
+    return elf(code, b"")
 
 
 def test_what_is_left_at_once_is_interpreted() -> None:
-    stats = run(rounds(2, YIELD + addi(9, 9, 1)))
+    stats = run(rounds(2, YIELD + addi(9, 9, 1)), threshold=1000)
     assert 0 < stats.entries < PHASE // 8
 
 
 def test_what_runs_for_longer_then_is_entered_again() -> None:
     # A long way behind the call, then none, and so on: the highest bits of the round say which.
     skip = i_type(0x5013, 5, 7, 14) + i_type(0x7013, 5, 5, 1) + b_type(0x1063, 5, 0, 4 + len(LONG))
-    stats = run(rounds(6, YIELD + skip + LONG))
+    stats = run(rounds(6, YIELD + skip + LONG), threshold=1000)
     assert stats.entries < 4 * PHASE
     assert stats.compiled_instructions > 3 * PHASE * 400 * 0.8

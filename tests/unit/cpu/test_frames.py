@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ebbtide import blocking
-from ebbtide.stats import Stats
-
+from .compiled import run
 from .generate import CODE, addi, b_type, elf, i_type, ld, load_address, s_type, u32
 
 pytestmark = [pytest.mark.native, pytest.mark.usefixtures("compiled_at_once")]
@@ -24,14 +22,8 @@ def bne(a: int, b: int, offset: int) -> bytes:
     return b_type(0x1063, a, b, offset)
 
 
-def run(program: bytes, function: bytes) -> Stats:
-    image = elf(program.ljust(PAGE, b"\0") + function, b"")
-    options = {"jit": "on", "jit_threshold": 16, "keep_code": False, "harts": 1}
-    with blocking.Machine.boot(None, memory=128 << 20, budget=20_000, **options) as machine:
-        machine.fs.write_file("/program", image, mode=0o755)
-        assert machine.run("/program", timeout=300).exit_code == 0
-        stats: Stats = machine.stats()
-        return stats
+def image(program: bytes, function: bytes) -> bytes:
+    return elf(program.ljust(PAGE, b"\0") + function, b"")
 
 
 @pytest.mark.parametrize("reach", [-16, -8, 0, 1, 7, 8, 9, 16, 23, 24, 40])
@@ -49,7 +41,7 @@ def test_a_frame(reach: int) -> None:
     good = addi(10, 0, 0) + EXIT
     program += bne(10, 5, 12 + len(good)) + bne(8, 6, 8 + len(good)) + bne(9, 7, 4 + len(good))
     program += good + addi(10, 0, 1) + EXIT
-    stats = run(program, function)
+    stats = run(image(program, function))
     if (
         reach % 8 == 0
     ):  # else one access crosses them by itself, which is always left to the interpreter
@@ -62,6 +54,6 @@ def test_a_stack_that_calls_leave_elsewhere() -> None:
     loop = addi(2, 2, -16) + sd(2, 7, 0) + sd(2, 8, -8) + CALL + ld(8, 2, -24) + addi(7, 7, -1)
     program = load_address(29, CODE + PAGE) + load_address(7, CALLS) + addi(8, 0, 111)
     program += loop + bne(7, 0, -len(loop)) + addi(8, 8, -111) + addi(10, 8, 0) + EXIT
-    stats = run(program, function)
+    stats = run(image(program, function))
     assert stats.compiled_instructions * 10 > stats.instructions * 9
     assert stats.entries < CALLS // 10

@@ -7,8 +7,8 @@ from __future__ import annotations
 import pytest
 
 from ebbtide import blocking
-from ebbtide.stats import Stats
 
+from .compiled import run
 from .generate import CODE, addi, b_type, elf, i_type, j, ld, load_address, u16, u32
 
 pytestmark = [pytest.mark.native, pytest.mark.usefixtures("compiled_at_once")]
@@ -19,15 +19,6 @@ CALL = i_type(0x67, 1, 29, 0)  # of x29
 EXIT = addi(10, 0, 0) + addi(17, 0, 93) + ECALL
 PAGE = 4096
 ABSENT_MAX = 64  # of kernel/jit/jit.c: entries that miss a page, until a region is made anew
-
-
-def run(code: bytes, harts: int) -> Stats:
-    options = {"jit": "on", "jit_threshold": 16, "keep_code": False, "harts": harts}
-    with blocking.Machine.boot(None, memory=128 << 20, budget=20_000, **options) as machine:
-        machine.fs.write_file("/program", elf(code, b""), mode=0o755)
-        assert machine.run("/program", timeout=300).exit_code == 0
-        stats: Stats = machine.stats()
-        return stats
 
 
 def test_a_miss_is_no_reason_to_look_at_all_code_again() -> None:
@@ -42,7 +33,7 @@ def test_a_miss_is_no_reason_to_look_at_all_code_again() -> None:
     loop += b_type(0x1063, 5, 0, -len(loop))
     code += load_address(29, CODE + len(code) + 8 + len(loop) + len(EXIT)) + loop + EXIT
     code += addi(9, 9, 1) + RETURN
-    stats = run(code, harts=2)
+    stats = run(elf(code, b""), harts=2)
     assert stats.compiled_instructions * 4 > stats.instructions
     assert stats.epochs < 1000
 
@@ -60,7 +51,7 @@ def test_compiled_code_needs_no_decoded_code() -> None:
         leave = load_address(5, CODE + straight + (i + 1) * PAGE) + JUMP
         code += ADD * ((PAGE - len(leave)) // len(ADD)) + leave
     code += addi(20, 20, -1) + b_type(0x63, 20, 0, 16) + load_address(5, CODE + again) + JUMP + EXIT
-    stats = run(code, harts=4)
+    stats = run(elf(code, b""), harts=4)
     assert stats.flushes > 2
     assert stats.compiled_instructions > 2000 * 9
     assert stats.stale == 0
