@@ -25,6 +25,7 @@ ALL = os.environ.get("EBB_LOCKSTEP") == "all"
 CONFORMANCE = HERE.parent / "conformance"
 SAMPLE = {
     *(
+        "hot/calls",
         "hot/dispatch",
         "hot/highjump",
         "hot/pointer",
