@@ -190,6 +190,7 @@ void agent_cancel(u32 id);
 bool agent_cancelled(struct task *task);
 void agent_abort(struct task *task); // a cancelled call ends with what it has, or -EINTR
 void agent_finish(struct task *task, i64 result);
+#define NR_NONE 0xffff // no call has that number
 #define NR_SPAWN_EXEC 1001 // the first act of a spawned child; nobody can ask for it
 // Filled by the file systems.
 i64 rootfs_mount(const u8 *index, u32 len);

@@ -35,12 +35,12 @@ static const struct row agent_table[] = {
     {sys_kill_tree, "kill_tree", "int,sig", ALWAYS_ENDS},
 };
 
+static bool is_agents(u64 nr) { return nr - 1000 < lengthof(agent_table); }
+
 static const struct row *row_of(u32 nr) {
     if (nr < lengthof(table))
         return &table[nr];
-    if (nr - 1000 < lengthof(agent_table))
-        return &agent_table[nr - 1000];
-    return NULL;
+    return is_agents(nr) ? &agent_table[nr - 1000] : NULL;
 }
 
 const char *syscall_name(u32 nr) {
@@ -69,13 +69,16 @@ static i64 unknown(u32 nr) {
 
 static void call_begin(struct task *task) {
     struct call *call = &task->call;
+    u64 nr = task->cpu.x[17];
+    if (is_agents(nr) && !task->agent)
+        nr = NR_NONE;
     assert(!call->nodes && !call->file[0] && !call->file[1] && !call->captured);
     // One by one: clearing the whole record is a call of the host's runtime, and what held
     // something was put back by call_drop.
     call->live = true;
     call->granted = call->mask_saved = call->timed_out = call->restarts = false;
     call->phase = call->why = call->chaos = 0;
-    call->nr = (u16)min(task->cpu.x[17], 0xffffull);
+    call->nr = (u16)min(nr, (u64)NR_NONE);
     call->seq = ++kernel->call_seq;
     call->deadline = call->progress = 0;
     call->scratch[0] = call->scratch[1] = call->scratch[2] = call->scratch[3] = 0;
@@ -170,12 +173,12 @@ static bool call_interrupt(struct task *task, const struct row *row) {
 // ---- Local calls -------------------------------------------------------------------------------
 // They need no lock, no record and no way out of cpu_run. Whether one is answered there or in a
 // pass of its own leaves no trace: law 2.
-static bool is_local(u64 nr) {
+bool ecall_may_be_local(u64 nr) {
     return nr < lengthof(table) && table[nr].restart == LOCAL;
 }
 
 bool ecall_local(struct hart *hart, u64 *x) {
-    if (!hart->local_calls || !is_local(x[17]))
+    if (!hart->local_calls || !ecall_may_be_local(x[17]))
         return false;
     x[10] = (u64)table[x[17]].handler(hart->task, NULL);
     return true;
@@ -184,7 +187,7 @@ bool ecall_local(struct hart *hart, u64 *x) {
 // The same where cpu_run has been left.
 bool syscall_local(struct task *task) {
     struct cpu *cpu = &task->cpu;
-    if (!is_local(cpu->x[17]))
+    if (!ecall_may_be_local(cpu->x[17]))
         return false;
     cpu->x[10] = (u64)table[cpu->x[17]].handler(task, NULL);
     if (unlikely(host.taps))

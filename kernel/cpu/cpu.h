@@ -34,6 +34,7 @@ enum cpu_exit cpu_run(struct hart *hart, struct cpu *cpu, u64 fuel, u64 *retired
 // Given by the kernel: answers the ecall with these registers if that needs nothing but the task; else false. It costs
 // a tick besides the instruction, as every pass of the kernel does: hart->tick goes on by one.
 bool ecall_local(struct hart *hart, u64 *x);
+bool ecall_may_be_local(u64 number); // with this number in a7
 
 // Given by the kernel: the value of rdtime `retired` instructions after the entry of cpu_run.
 u64 hart_time_ns(struct hart *hart, u64 retired);

@@ -287,15 +287,22 @@ static bool fetch(struct session *s, u64 pc, u32 *word) {
     return true;
 }
 
-static enum end execute_ecall(struct session *s, const struct op *op) {
-    struct run *run = &s->cache->run;
-    i32 fuel = run->fuel + op->n - 1; // when the ecall has retired
-    if (fuel < 1 || !ecall_local(s->hart, &REGISTER(s->cache->registers)))
-        return leave_with(s, CPU_ECALL);
+i32 ecall_answer(struct cpu_cache *cache, i32 fuel) {
+    struct session *s = cache->session;
+    if (fuel < 1 || !ecall_local(s->hart, &REGISTER(cache->registers)))
+        return -1 - fuel;
     cpu_reservation_clear(s->cpu);
     s->hart->tick++; // fuel that retires nothing
     s->fuel--;
-    run->fuel = fuel - 1;
+    return fuel - 1;
+}
+
+static enum end execute_ecall(struct session *s, const struct op *op) {
+    struct run *run = &s->cache->run;
+    i32 fuel = ecall_answer(s->cache, run->fuel + op->n - 1);
+    if (fuel < 0)
+        return leave_with(s, CPU_ECALL);
+    run->fuel = fuel;
     run->pc = run->base + op->off + 4;
     return END_JUMP;
 }

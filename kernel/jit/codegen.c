@@ -477,7 +477,7 @@ static void ways_out_end(struct translation *t) {
 bool codegen_knows(const struct translation *t, const struct insn *insn) {
     switch (insn->id) {
     case JAL: case JALR: case LB: case LH: case LW: case LD: case LBU: case LHU: case LWU:
-    case SB: case SH: case SW: case SD: case FENCE:
+    case SB: case SH: case SW: case SD: case FENCE: case ECALL:
         return true;
     default:
         if (insn->flags & (FP | CSR))
@@ -516,7 +516,7 @@ static u32 instruction(struct translation *t, const struct block *block, u32 k) 
         }
         break;
     default:
-        if (insn->id != JAL && insn->id != JALR && !(insn->flags & BRANCH)) // which end the block
+        if (insn->id != JAL && insn->id != JALR && insn->id != ECALL && !(insn->flags & BRANCH)) // which end the block
             return integer_instruction(t, block, k);
         break;
     }
@@ -758,6 +758,29 @@ static void jump(struct translation *t, const struct block *block) {
     }
 }
 
+// The kernel answers calls that concern nobody else; the interpreter leaves with the others.
+static void ecall(struct translation *t, const struct block *block) {
+    const struct jit_insn *last = &t->row[block->first + block->count - 1];
+    pay(t, block->owes + block->count);
+    registers_store(t, block->dirty_out);
+    get(t, L_CONTEXT);
+    get(t, L_FUEL);
+    op_u(t, W_CALL, FUNCTION_ECALL);
+    tee(t, L_FUEL);
+    const32(t, 0);
+    op(t, W_I32_LT_S);
+    nest(t, W_IF, T_NONE); // not told to be rare: it depends
+    reason(t, REASON_INTERPRET);
+    get(t, L_CONTEXT);
+    const32(t, 0);
+    get(t, L_FUEL);
+    op(t, W_I32_SUB);
+    get(t, L_DEPTH);
+    get_pc(t, last->off);
+    continue_for_us(t);
+    unnest(t);
+}
+
 // Enough fuel to go on with block `to`; all registers are in the context.
 static void behind_call(struct translation *t, const struct block *to, i32 off) {
     if (to->header)
@@ -972,7 +995,10 @@ static void terminator(struct translation *t, u16 index) {
         return_to(t);
         break;
     case TERM_CALL:
-        jump(t, block);
+        if (last->insn.id == ECALL)
+            ecall(t, block);
+        else
+            jump(t, block);
         if (block->succ[0] == NO_BLOCK) {
             get_pc(t, block->exit[0].off);
             set(t, temp(t, TEMP_A));

@@ -11,7 +11,7 @@ enum { TEMP_A, TEMP_B, TEMP_C, TEMPS };                          // i64
 enum { TEMP_TLB, TEMP_ENTRY, TEMP_WHERE, TEMP_HOST, TEMP_NX, TEMP_COUNT, TEMP_LOST, TEMPS_I32 }; // i32, behind all others
 enum { TEMPS_F64 = 12, TEMPS_F32 = 5 };                          // of float.c, behind the f64 registers
 // Imported, see module.c; then two of each module's own, then its regions.
-enum { FUNCTION_REFILL, FUNCTION_CALL, FUNCTION_CONTINUE, FUNCTION_GO_ON, FUNCTION_LEAVE, FUNCTIONS };
+enum { FUNCTION_REFILL, FUNCTION_ECALL, FUNCTION_CALL, FUNCTION_CONTINUE, FUNCTION_GO_ON, FUNCTION_LEAVE, FUNCTIONS };
 
 #define CONTEXT(field) ((u32)offsetof(struct jit_context, field))
 

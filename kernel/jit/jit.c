@@ -425,6 +425,14 @@ __attribute__((export_name("j_refill"))) i32 j_refill(struct jit_context *contex
     return jit_refill(hart_of(context), fuel);
 }
 
+__attribute__((export_name("j_ecall"))) i32 j_ecall(struct jit_context *context, i32 fuel) {
+    struct cpu_cache *cache = hart_of(context)->cpu;
+    i32 left = ecall_answer(cache, fuel);
+    if (left >= 0)
+        jit_retired(cache->jit, -1); // its fuel retires nothing
+    return left;
+}
+
 // A call of what has no compiled code, or one that has come back elsewhere.
 __attribute__((export_name("j_call"))) i32 j_call(struct jit_context *context, i32 fuel, i32 depth,
                                                   u64 pc) {

@@ -11,7 +11,7 @@ u32 translation_size(void) {
 static const struct {
     const char *name;
     u32 type;
-} function_import[] = {{"j_refill", 1}, {"j_call", 0}, {"j_continue", 0}};
+} function_import[] = {{"j_refill", 1}, {"j_ecall", 1}, {"j_call", 0}, {"j_continue", 0}};
 
 static void section_import(struct code *code) {
     put(code, 2);
@@ -47,7 +47,7 @@ static void section_type(struct code *code) {
     static const u8 types[] = {
         2,                                             // of them
         0x60, 4, T_I32, T_I32, T_I32, T_I64, 1, T_I32, // 0: a region
-        0x60, 2, T_I32, T_I32, 1,     T_I32,           // 1: j_refill
+        0x60, 2, T_I32, T_I32, 1,     T_I32,           // 1: j_refill, j_ecall
     };
     put(code, 1);
     u8 *length = length_begin(code);

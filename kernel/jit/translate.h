@@ -50,7 +50,7 @@ struct jit_insn {
 enum term {
     TERM_NEXT,     // goes on at succ[0]
     TERM_BRANCH,   // conditional: succ[0] taken, succ[1] not
-    TERM_CALL,     // jal or jalr that leaves a return address; succ[0] is behind it
+    TERM_CALL,     // jal or jalr that leaves a return address, or ecall; succ[0] is behind it
     TERM_INDIRECT, // jalr
     TERM_GUESS,    // the call behind the block leads to a copy: succ[0] does so if it is as guessed, succ[1] calls
     TERM_RETURN,   // jalr at the end of a copy: succ[0] if it returns to where its call was
@@ -59,7 +59,7 @@ enum term {
 };
 
 enum { NO_BLOCK = 0xffff };
-enum { REG_RA = 1, REG_SP = 2, REG_FP = 8 };
+enum { REG_RA = 1, REG_SP = 2, REG_FP = 8, REG_A7 = 17 };
 
 struct block {
     u16 first, count; // instructions; the last is the branch, jump or call

@@ -7,7 +7,7 @@
 import type { Module } from "../code_store.js";
 
 /** Functions that each module imports, before its own. */
-const IMPORTED = 3;
+const IMPORTED = 4;
 const MAGIC = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00];
 const HINTS = "metadata.code.branch_hint";
 const SELF = "ebb.self";
