@@ -73,6 +73,6 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the browser's tests last: Playwright leaves an event loop running, beside which none can begin.
 
-    Workers are given whole files in this order (`addopts`), so none gets one of the others behind them.
+    Workers are given whole files in this order (`addopts`), so none has one of the others behind them.
     """
     items.sort(key=lambda item: "e2e" in item.path.parts)
