@@ -76,6 +76,7 @@ def pytest(arguments: Sequence[str]) -> None:
         say("test", "there are no tests yet")
         return
     env = {"EBB_BUILD": str(BUILD), **setup.node_env()}
+    env["PYTHONDONTWRITEBYTECODE"] = ""  # a thousand commands that tests start are a fifth faster
     setup.gdb(install=True)
     qemu = setup.qemu(install=True)
     if qemu:
