@@ -71,5 +71,8 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the browser's tests last: Playwright's event loop then stays in this thread."""
+    """Run the browser's tests last: Playwright leaves an event loop running, beside which none can begin.
+
+    Workers are given whole files in this order (`addopts`), so none has one of the others behind them.
+    """
     items.sort(key=lambda item: "e2e" in item.path.parts)

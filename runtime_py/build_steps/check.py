@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from . import kernel, setup, site
 from .common import BUILD, ME, ROOT, VENV, VENV_PYTHON, Failure, done, report, run, say
 
 E2E = ROOT / "tests" / "e2e"
+# Most tests keep one processor busy. A worker with its browser and machines takes about 2 GB of memory.
+ALL_AT_ONCE = ("--numprocesses=auto", "--maxprocesses=4")
+ENDING_S = 30  # after an interrupt; mostly it takes a second
 
 
 def test(arguments: Sequence[str]) -> int:
-    """Set everything up and run all tests; with pytest arguments, only those tests."""
+    """Set everything up and run all tests, on all processors; with pytest arguments, pytest as it is."""
     from .main import build_all
 
     start = time.monotonic()
@@ -71,6 +76,7 @@ def pytest(arguments: Sequence[str]) -> None:
         say("test", "there are no tests yet")
         return
     env = {"EBB_BUILD": str(BUILD), **setup.node_env()}
+    env["PYTHONDONTWRITEBYTECODE"] = ""  # a thousand commands that tests start are a fifth faster
     setup.gdb(install=True)
     qemu = setup.qemu(install=True)
     if qemu:
@@ -82,10 +88,22 @@ def pytest(arguments: Sequence[str]) -> None:
             env["EBB_FIREFOX"] = str(setup.firefox())
         except Failure as failure:  # one file of tests fails by it, and says so again
             report(failure)
-    say("test", f"pytest {' '.join(arguments)}")
-    shown = " ".join(arguments) or "tests"
-    command: list[str | Path] = [VENV_PYTHON, "-m", "pytest", *arguments]
-    run(command, env=env, mend=f"mend what failed; again: {ME} test {shown}", show=True)
+    words = arguments or ALL_AT_ONCE
+    say("test", f"pytest {' '.join(words)}")
+    command = [str(VENV_PYTHON), "-m", "pytest", *words]
+    with subprocess.Popen(command, cwd=ROOT, env={**os.environ, **env}) as running:
+        try:
+            code = running.wait()
+        except KeyboardInterrupt:
+            # At a terminal pytest has it too: it ends what it began and sums up.
+            with suppress(subprocess.TimeoutExpired):
+                running.wait(ENDING_S)
+            running.kill()
+            raise
+    if code:
+        shown = " ".join(arguments) or "--last-failed"
+        mend = f"mend what failed; again: {ME} test {shown}"
+        raise Failure(f"pytest ended with {code}", mend)
 
 
 def reaches(arguments: Sequence[str], place: Path) -> bool:

@@ -18,8 +18,8 @@ Outputs are in build/, the virtual environment in .venv, downloads and the compi
 $EBB_CACHE ({CACHE}), shared by all clones.
 
   {ME} demo            everything, from nothing to a page with a shell
-  {ME} test            everything, then all tests
-  {ME} test tests/unit -k pipe
+  {ME} test            everything, then all tests, as many at once as there are processors (at most 4)
+  {ME} test tests/unit -k pipe    only these, one after the other; -n 2: two at once
 
 Other variables: EBB_CHROMIUM and EBB_FIREFOX (browsers for tests), EBB_MIRROR (Debian mirror for images).
 """

@@ -47,16 +47,16 @@ def test_a_run_is_compared_many_times_and_agrees(tape, kernel):
     assert verify(kernel, tape, RAM) == len(marks)
 
 
-@pytest.mark.parametrize("page", [0, 3])
-def test_a_difference_names_the_tick_and_the_first_page(page, tape, kernel):
+@pytest.mark.parametrize("first", [0, 3])
+def test_a_difference_names_the_tick_and_the_first_page(first, tape, kernel):
     at = [number for number, entry in enumerate(tape.entries) if entry.kind == DIGEST][2]
     entry = tape.entries[at]
     wrong = bytearray(entry.data)
-    wrong[12 + 8 * page] ^= 1
+    wrong[12 + 8 * first] ^= 1
     wrong[-1] ^= 1
     entries = [*tape.entries]
     entries[at] = dataclasses.replace(entry, data=bytes(wrong))
-    with pytest.raises(JitDiffers, match=rf"tick {entry.tick}: page {page} "):
+    with pytest.raises(JitDiffers, match=rf"tick {entry.tick}: page {first} "):
         verify(kernel, Tape(tape.kernel, entries), RAM)
 
 

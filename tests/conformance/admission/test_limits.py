@@ -61,7 +61,7 @@ def test_pids_and_disk_are_named_for_who_met_them(limited: Callable[..., None]) 
         again = await m.run("sh", "-c", "rm /tmp/big; head -c 900000 /dev/zero > /tmp/big")
         assert (again.exit_code, again.limit) == (0, None)
 
-    limited(work, limits={"pids": 6, "disk": 1 << 20})
+    limited(work, time="virtual", limits={"pids": 6, "disk": 1 << 20})
 
 
 DISK = """
