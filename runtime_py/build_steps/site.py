@@ -213,7 +213,8 @@ def compress(paths: Sequence[Path], quality: int = 9) -> None:
 
 ENSURE = """
 import sys
-from ebbtide.image.__main__ import default_out, print_progress
+from ebbtide.image.__main__ import default_out
+from ebbtide.image.progress import print_progress
 from ebbtide.image.build import ensure_image
 from ebbtide.image.errors import ImageError
 try:

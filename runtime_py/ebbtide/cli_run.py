@@ -240,7 +240,7 @@ def _one_output() -> bool:
 
 
 def _progress() -> Progress:
-    from .image.__main__ import print_progress
+    from .image.progress import print_progress
 
     return print_progress()
 

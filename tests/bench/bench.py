@@ -39,7 +39,7 @@ from hosts import BUILD, GUESTS, QEMU, TWINS, Chromium, Failed, Host, Jail, Nati
 from e2e.conftest import CHROMIUM_ARGS  # noqa: E402
 from ebbtide.assets import images_folder, web_folder  # noqa: E402
 from ebbtide.image import ImageError  # noqa: E402
-from ebbtide.image.__main__ import print_progress  # noqa: E402
+from ebbtide.image.progress import print_progress  # noqa: E402
 from ebbtide.serve import Server, site  # noqa: E402
 
 PATIENCE_S = 6  # a row that took so long gets no further runs: sixty rows in ten minutes

@@ -9,7 +9,6 @@ import argparse
 import difflib
 import json
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ from .build import (
 )
 from .commands import commands
 from .errors import ImageError
-from .fetch import Progress
 from .lock import (
     known_images,
     list_with,
@@ -37,6 +35,7 @@ from .lock import (
     read_lock,
     write_lock,
 )  # fmt: skip
+from .progress import print_progress
 
 DRAFT = ".draft-"
 ID_LEAST = 4  # letters of an id that may stand for all of it
@@ -45,29 +44,6 @@ ID_LEAST = 4  # letters of an id that may stand for all of it
 def default_out() -> Path:
     """Return where images lie unless told otherwise."""
     return images_folder()
-
-
-def print_progress() -> Progress:
-    """Return a progress function: a line rewritten on a terminal, a line now and then elsewhere."""
-    live = sys.stderr.isatty()
-    shown, due = "", 0.0
-
-    def show(what: str, done: int, total: int) -> None:
-        nonlocal shown, due
-        now = time.monotonic()
-        if what == shown and done < total and now < due:
-            return
-        shown, due = what, now + (0.1 if live else 3)
-        amounts = (
-            f"{done / 1e6:.1f} of {total / 1e6:.1f} MB" if total > 99999 else f"{done} of {total}"
-        )
-        text = f"{what}: {amounts}"
-        if live:
-            print(f"\r\x1b[K{text}", end="\n" if done >= total else "", file=sys.stderr, flush=True)
-        else:
-            print(text, file=sys.stderr, flush=True)
-
-    return show
 
 
 def parser() -> argparse.ArgumentParser:
