@@ -10,7 +10,7 @@ import pytest
 
 from ebbtide.image.__main__ import main as image_main
 
-SEEDS = [1, 1001, 2001, 3001]
+SEEDS = range(1, 16_001, 1000)
 
 
 @pytest.fixture(scope="module")
