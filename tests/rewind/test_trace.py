@@ -173,7 +173,7 @@ def test_what_still_runs_at_the_end_is_counted_so_far(tmp_path: Path) -> None:
     pid, start, took, ticks, ended, *command = trace("process", id).splitlines()[2].split()
     assert (int(ticks), ended) == (child["cpu_ticks"], "running")
     assert command[:3] == ["└─", "sh", "-c"]
-    assert 0 < float(took) <= float(trace("process", id).splitlines()[1].split()[2])
+    assert float(took) > 0  # until the machine's end, which may be behind its parent's
     (before,) = values("process", id, "--to", str(child["start"]["tick"] + 1))
     assert before["cpu_ticks"] is None  # how much it was then is not known
 
