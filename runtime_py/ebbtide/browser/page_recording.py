@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import math
 import time
 import uuid
 from collections.abc import Callable
@@ -29,7 +30,8 @@ from .tape_ring import RingReader
 START_S = 1.0  # the page's first second is not ours
 FLUSH_S = 1.0
 QUIET_S = 0.2
-PART = 1 << 20  # bytes of objects handed over at a time: the page's messages wait for that
+PIECE_S = 0.005  # of work at a time, for the page's messages wait meanwhile, and times as long of rest
+REST = 2
 DRAIN_RECORDS = 1024  # the ring is looked at after so many records, too: a busy loop is late
 
 Tell = Callable[[dict[str, Any]], None]
@@ -40,7 +42,6 @@ class KeptObjects:
 
     def __init__(self) -> None:
         self.fresh: list[tuple[str, bytes]] = []
-        self.size = 0  # of these
         self._known: set[bytes] = set()
 
     def put(self, data: bytes) -> bytes:
@@ -48,11 +49,10 @@ class KeptObjects:
         if hash not in self._known:
             self._known.add(hash)
             self.fresh.append((hash.hex(), data))
-            self.size += len(data)
         return hash
 
     def take(self) -> list[tuple[str, bytes]]:
-        fresh, self.fresh, self.size = self.fresh, [], 0
+        fresh, self.fresh = self.fresh, []
         return fresh
 
     def get(self, hash: bytes) -> bytes:
@@ -133,20 +133,26 @@ class PageRecording:
 
     def _take(self, entry: Entry) -> None:
         self._tick = max(self._tick, entry.tick)  # harts see theirs at different times
-        self._entries.append(replace(entry, tick=self._tick))
+        self._entries.append(
+            entry if entry.tick == self._tick else replace(entry, tick=self._tick)
+        )
 
     def append(self, entry: Entry) -> None:
         """Take a piece of the order from where the kernel writes it; the machine is at rest."""
         self._take(entry)
 
-    def drain(self) -> None:
-        """Take what the hart has said so far."""
+    def drain(self, most_s: float = math.inf) -> bool:
+        """Take what the hart has said so far, for so long; returns whether that was all."""
         if self.ended is not None:
-            return
+            return True
+        end = time.monotonic() + most_s
         for entry in self.ring.entries():
             self._take(entry)
+            if time.monotonic() > end:
+                return False
         if self.ring.lost:
             self.stop("the page was too busy to take down all that happened")
+        return True
 
     # ---- Keeping it ------------------------------------------------------------------------------
 
@@ -184,19 +190,18 @@ class PageRecording:
             self._stirred.clear()
             await asyncio.sleep(QUIET_S)
 
-    def _write(self, most: int | None = None) -> Any:
-        """Hand over what has come, `most` bytes of objects; gives the promise of the keeper's answer, or None."""
+    def _write(self, most_s: float = math.inf) -> Any:
+        """Hand over what has come, for so long; gives the promise of the keeper's answer, or None."""
         self.drain()
         if self._writer is None or self.ended is not None:
             return None
         if self._entries and self._output.count > self._noted:
             self.mark(self._tick)
-        taken = 0
-        for entry in self._entries:
-            if most is not None and self._objects.size >= most:
-                break
+        end, taken = time.monotonic() + most_s, 0
+        for taken, entry in enumerate(self._entries, 1):
             self._writer.append(entry)
-            taken += 1
+            if time.monotonic() > end:
+                break
         del self._entries[:taken]
         self._writer.flush()
         if not self._file.data:
@@ -207,12 +212,22 @@ class PageRecording:
 
     async def _keep(self) -> None:
         async with self._keeping:  # who comes second learns that the first is done
-            await self._written(self._write(PART))
-            while self._entries and self.ended is None:
-                await self._written(self._write(PART))
+            while not self.drain(PIECE_S):
+                await self._rest(PIECE_S)
+            while True:
+                began = time.monotonic()
+                await self._written(self._write(PIECE_S))
+                if not self._entries or self.ended is not None:
+                    break
+                await self._rest(time.monotonic() - began)
             if self._args and not self._named and self.ended is None:
                 self._named = True
                 await self._store.name(self.id, json.dumps(self._args))
+
+    async def _rest(self, worked_s: float) -> None:
+        """Leave the processors to who is at the prompt, unless somebody waits for what is kept."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._hurry.wait(), REST * worked_s)
 
     async def _written(self, promise: Any) -> None:
         if promise is None:
@@ -233,6 +248,7 @@ class PageRecording:
         """Wait until all up to now is kept."""
         if await self._kept():
             await self._keep()
+            self._hurry.clear()
 
     async def _kept(self) -> bool:
         """Wait until it has begun to be kept; False if it never will."""

@@ -107,6 +107,7 @@ class RingReader:
         self.begin = begin  # of a machine that was there before; its hart knows when it has stepped
         self._posted: deque[bytes] = deque()
         self._part = b""  # of a piece that goes on
+        self._data, self._at = b"", 0  # taken off the ring, and how much of it was given
 
     def posted(self, event: bytes) -> None:
         """Note the next event of the inbox."""
@@ -126,16 +127,19 @@ class RingReader:
         return bool(self._ring.lost())
 
     def entries(self) -> Iterator[Entry]:
-        """Take what has been delivered since the last call."""
-        data, at = self._ring.take().to_bytes(), 0
-        while at < len(data):
-            tick, length, kind = _ENTRY.unpack_from(data, at)
-            at += _ENTRY.size
+        """Take what has been delivered since the last call; what is not asked for is there at the next."""
+        while self._at < len(self._data) or self._refilled():
+            tick, length, kind = _ENTRY.unpack_from(self._data, self._at)
+            self._at += _ENTRY.size
             if length == _FROM_INBOX:
                 yield Entry(EVENT, max(self.begin, int(tick)), self._posted.popleft())
                 continue
-            self._part += data[at : at + length]
-            at += length + -length % 8
+            self._part += self._data[self._at : self._at + length]
+            self._at += length + -length % 8
             if not kind & _MORE:
                 whole, self._part = self._part, b""
                 yield Entry(kind, max(self.begin, int(tick)), whole)
+
+    def _refilled(self) -> bool:
+        self._data, self._at = self._ring.take().to_bytes(), 0
+        return bool(self._data)

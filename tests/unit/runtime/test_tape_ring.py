@@ -94,3 +94,14 @@ def test_a_long_piece_of_the_order_is_one_whenever_it_is_taken() -> None:
     ring.data = data[cut:]
     teller.append(Entry(EVENT, 8, b"clock"))
     assert list(reader.entries()) == [long, Entry(EVENT, 8, b"clock")]
+
+
+def test_entries_that_nobody_has_asked_for_yet_come_later() -> None:
+    ring = Ring()
+    reader, teller = RingReader(ring, 0), _Teller(ring)
+    told = [Entry(EVENT, tick, b"clock") for tick in range(4)]
+    for entry in told[:3]:
+        teller.append(entry)
+    assert next(reader.entries()) == told[0]
+    teller.append(told[3])
+    assert list(reader.entries()) == told[1:]
