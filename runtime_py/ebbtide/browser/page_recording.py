@@ -15,6 +15,7 @@ import json
 import math
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -30,8 +31,8 @@ from .tape_ring import RingReader
 START_S = 1.0  # the page's first second is not ours
 FLUSH_S = 1.0
 QUIET_S = 0.2
-PIECE_S = 0.005  # of work at a time, for the page's messages wait meanwhile, and times as long of rest
-REST = 2
+PIECE_S = 0.005  # of work at a time, for the page's messages wait meanwhile
+REST = 2  # times as long, before the next piece
 DRAIN_RECORDS = 1024  # the ring is looked at after so many records, too: a busy loop is late
 
 Tell = Callable[[dict[str, Any]], None]
@@ -96,7 +97,7 @@ class PageRecording:
         # Of the first program: one that was there, or the first that the page starts.
         self._args: list[str] = next((one["args"] for one in start.get("terminals", ())), [])
         self._named = False
-        self._entries: list[Entry | Named] = [Entry(META, 0, json.dumps(about).encode())]
+        self._entries: deque[Entry | Named] = deque([Entry(META, 0, json.dumps(about).encode())])
         self._objects = KeptObjects()
         self._file = TapeBytes()
         self._writer: TapeWriter | None = None
@@ -133,9 +134,7 @@ class PageRecording:
 
     def _take(self, entry: Entry) -> None:
         self._tick = max(self._tick, entry.tick)  # harts see theirs at different times
-        self._entries.append(
-            entry if entry.tick == self._tick else replace(entry, tick=self._tick)
-        )
+        self._entries.append(entry if entry.tick == self._tick else replace(entry, tick=self._tick))
 
     def append(self, entry: Entry) -> None:
         """Take a piece of the order from where the kernel writes it; the machine is at rest."""
@@ -172,7 +171,9 @@ class PageRecording:
             self.stop(str(error.message))
             return
         tick = self.ring.begin
-        self._entries[1:1] = [Named(PAGES, tick, bytes.fromhex(hash), size) for hash, size in pages]
+        meta = self._entries.popleft()
+        named = [Named(PAGES, tick, bytes.fromhex(hash), size) for hash, size in reversed(pages)]
+        self._entries.extendleft([*named, meta])
         header = Header(uuid.UUID(self.id).bytes, kernel)
         heads = event_heads(self._abi)
         self._writer = TapeWriter(self._file, header, self._objects, heads)  # type: ignore[arg-type]
@@ -197,12 +198,9 @@ class PageRecording:
             return None
         if self._entries and self._output.count > self._noted:
             self.mark(self._tick)
-        end, taken = time.monotonic() + most_s, 0
-        for taken, entry in enumerate(self._entries, 1):
-            self._writer.append(entry)
-            if time.monotonic() > end:
-                break
-        del self._entries[:taken]
+        end = time.monotonic() + most_s
+        while self._entries and time.monotonic() < end:
+            self._writer.append(self._entries.popleft())
         self._writer.flush()
         if not self._file.data:
             return None
