@@ -21,7 +21,7 @@
 #define HOT 4u // so much hotter is what this run profits from than what later ones do
 #define WARM_PATIENCE 2048u // slices without anything hot
 #define WARM_QUEUED 24u // so many at once: what is hot must not wait for long
-#define WARM_PACE 100000u // while something runs, ticks for each instruction compiled: an engine's 25 us are then a tenth of a processor or less
+#define WARM_PACE 1000000u // while something runs, ticks for each instruction compiled: a compiled one takes 1 ns, an engine 40 us or more; a twentieth of a processor, then
 #define ENTERED_COST 40 // to enter compiled code and come back takes as long as so many instructions that are not interpreted save
 #define CREDIT_MAX 8192
 #define CREDIT_MIN (-1024)
