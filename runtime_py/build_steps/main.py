@@ -89,10 +89,12 @@ def _npm(options: argparse.Namespace, rest: list[str]) -> None:
 
 
 def _dist(options: argparse.Namespace, rest: list[str]) -> None:
+    images = options.images or ["base"]
+    site.images_check(images)  # before anything is built
     _web(options, rest)
     site.bench()
-    site.images(options.images or ["base"])
-    dist.dist(options.images or ["base"])
+    site.images(images)
+    dist.dist(images)
 
 
 def _demo(options: argparse.Namespace, rest: list[str]) -> int:
