@@ -101,7 +101,7 @@ static void evict_all(struct jit *jit) {
 #define REGION_TYPICAL 100u
 
 bool jit_can_pay(const struct jit *jit) {
-    u64 asked = jit->counters.region_instructions +
+    u64 asked = jit->counters.region_instructions - jit->rested +
                 (u64)(jit->queue_count + jit->loaded_regions) * REGION_TYPICAL;
     return asked * jit->pace <= jit->ticks;
 }
@@ -239,7 +239,7 @@ static bool queue_due(struct jit *jit) {
     if (jit->pending)
         return false;
     if (!jit->queue_count) {
-        bool idle = jit->warm_count && ++jit->warm_age >= WARM_PATIENCE;
+        bool idle = !jit->pace && jit->warm_count && ++jit->warm_age >= WARM_PATIENCE;
         if (idle && jit->counters.region_instructions * (u64)WARM_PACE <= jit->ticks)
             warm_take(jit);
         return jit->queue_count;
@@ -295,7 +295,9 @@ __attribute__((export_name("k_jit_rest"))) u32 k_jit_rest(u32 id) {
     jit->rests = others_rest(jit->hart) && !is_full(jit, JIT_QUEUE);
     if (jit->rests && !jit->queue_count)
         warm_take(jit);
+    u32 before = jit->counters.region_instructions;
     jit->pending = jit->raised = jit->rests && jit->queue_count && translate_module(jit);
+    jit->rested += jit->counters.region_instructions - before;
     jit->rests = false;
     kernel_unlock(jit->hart);
     return jit->pending ? MADDR(&jit->module) : 0;
@@ -528,13 +530,17 @@ __attribute__((export_name("k_jit_start"))) u32 k_jit_start(u32 id, u32 slot, u3
 }
 
 void jit_keeps(struct jit *jit) {
-    jit->hot = jit->pace ? 1 : HOT;
-    jit->threshold = max(jit->threshold / jit->hot, 1u);
+    if (jit->hot == 1) {
+        jit->hot = HOT;
+        jit->threshold = max(jit->threshold / jit->hot, 1u);
+    }
 }
 
 __attribute__((export_name("k_jit_pace"))) void k_jit_pace(u32 id, u32 ticks) {
-    if (jit_of(id))
+    if (jit_of(id)) {
         jit_of(id)->pace = ticks;
+        jit_keeps(jit_of(id)); // who starts a program again profits, too
+    }
 }
 
 __attribute__((export_name("k_jit_done"))) u32 k_jit_done(u32 id, u32 number, u32 ok) {

@@ -73,6 +73,7 @@ struct jit {
     u32 stray_max; // until a region is made anew
     u32 pace;  // ticks for each instruction that is compiled, or more; see k_jit_pace
     u64 ticks; // about how many there have been
+    u32 rested; // instructions compiled while nothing ran: these cost nobody anything
     u32 slot_first, slot_end, slot_next; // of the table
     struct region *region; // [0] is none
     u32 region_count;

@@ -89,10 +89,12 @@ def _npm(options: argparse.Namespace, rest: list[str]) -> None:
 
 
 def _dist(options: argparse.Namespace, rest: list[str]) -> None:
+    images = options.images or ["base"]
+    site.images_check(images)  # before anything is built
     _web(options, rest)
     site.bench()
-    site.images(options.images or ["base"])
-    dist.dist(options.images or ["base"])
+    site.images(images)
+    dist.dist(images)
 
 
 def _demo(options: argparse.Namespace, rest: list[str]) -> int:
@@ -147,10 +149,11 @@ def parser() -> argparse.ArgumentParser:
         action: Callable[[argparse.Namespace, list[str]], int | None],
         help: str,
         rest: str = "",
+        own_help: bool = True,
     ) -> argparse.ArgumentParser:
-        # Commands that hand arguments on leave -h to whom they hand them to.
+        # Without help of its own, -h goes on with the further arguments.
         more = f"Further arguments go to {rest}." if rest else ""
-        one = commands.add_parser(name, help=help, description=f"{help}. {more}")
+        one = commands.add_parser(name, help=help, description=f"{help}. {more}", add_help=own_help)
         one.set_defaults(action=action, takes_rest=bool(rest))
         return one
 
@@ -178,7 +181,13 @@ def parser() -> argparse.ArgumentParser:
     one = add("serve", _serve, "serve build/web as it is", "`ebb serve`")
     one.add_argument("--port", type=int, help="default: the first free one from 8080")
     add("test", _test, "set everything up and run all tests", "pytest")
-    add("bench", _bench, "measure, and print one table of ratios", "tests/bench/bench.py")
+    add(
+        "bench",
+        _bench,
+        "measure, and print one table of ratios",
+        "tests/bench/bench.py",
+        own_help=False,
+    )
     add("docs", _docs, "write the pages of docs/ that come from tables")
     one = add("clean", _clean, "remove build/")
     one.add_argument("--all", action="store_true", help="also .venv and sdk/node_modules")

@@ -230,6 +230,16 @@ def images(names: Sequence[str]) -> None:
         _image(name, [VENV_PYTHON, "-c", ENSURE, name])
 
 
+def images_check(names: Sequence[str]) -> None:
+    """Fail if an image is neither known nor built."""
+    lists = files(RUNTIME / "ebbtide" / "image" / "lists", "*.toml")
+    built = images_folder().glob("*/manifest.json")
+    known = sorted({*(path.stem for path in lists), *(path.parent.name for path in built)})
+    for name in names:
+        if name not in known:
+            raise Failure(f"there is no image {name}", f"known are {', '.join(known)}")
+
+
 def images_build(names: Sequence[str], arguments: Sequence[str]) -> None:
     """Build images anew, with arguments of `ebb image build`."""
     for name in names:

@@ -96,6 +96,10 @@ async def _run(options: argparse.Namespace) -> int:
     # What can fail for reasons of the host does so before a run begins.
     if options.id_file and options.record is not False:
         Path(options.id_file).touch()
+    if options.jit_dump:
+        if options.jit == "off":
+            raise EbbError("--jit-dump: with --jit=off nothing is compiled")
+        Path(options.jit_dump).mkdir(parents=True, exist_ok=True)
     if options.core:
         need_folder(options.core)
     with contextlib.ExitStack() as held:
@@ -120,7 +124,7 @@ async def _booted(
         record = options.jit != "verify"
     if options.core and not record:
         raise EbbError("--core needs a recording: the core is made from it")
-    if options.image:
+    if options.image is not None:
         placement.refuse_other(options.image)
     async with (
         _begun(options, placement, record, {"args": args, "tty": size}) as machine,
@@ -153,7 +157,7 @@ async def _begun(
     ready = False
     try:
         async with await Machine.boot(
-            options.image or IMAGE,
+            IMAGE if options.image is None else options.image,
             placement=placement,
             harts=options.harts,
             memory=options.memory,

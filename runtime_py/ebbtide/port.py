@@ -9,7 +9,8 @@ never enters the machine. Implementations: wasmtime_port (CPython), browser/pyod
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,6 +22,8 @@ JIT_THRESHOLD = 10000  # entries that make guest code worth an optimising compil
 JIT_THRESHOLD_KEPT = 1000  # the same if later runs profit, too
 JIT_EARLY = 1  # the same for code that was kept from an earlier run: it only must be loaded
 JIT_THRESHOLD_TIERED = 3000  # the same for an engine that compiles quickly at first
+JIT_REST_NS = 10_000_000  # parked for so long, a hart looks whether there is something to compile
+JIT_REST_TIERED_NS = 50_000_000  # the same in a page, which fetches what programs read
 JIT_PACE = 3_000  # ticks for each instruction compiled: such an engine's threads compete with harts
 JIT_EARLY_TIERED = 100  # such an engine compiles kept code anew, but not in the hart
 
@@ -147,6 +150,32 @@ class HostPort(Protocol):
 
     def read(self, address: int, length: int) -> bytes:
         """Copy memory out."""
+
+
+class Compiling(Protocol):
+    """A hart's compiled code."""
+
+    def rest(self) -> bool:
+        """While no guest code runs: install what is there, send what waits. False: there is nothing to do."""
+
+
+def park_compiling(
+    park: Callable[[int, int | None], Wake],
+    code: Compiling | None,
+    rest_ns: int,
+    seen: int,
+    timeout_ns: int | None,
+) -> Wake:
+    """Park a hart; each `rest_ns` of that, as long as there is something to compile, send more."""
+    until = None if timeout_ns is None else time.monotonic_ns() + timeout_ns
+    while code and (timeout_ns is None or timeout_ns > rest_ns):
+        wake = park(seen, rest_ns)
+        if wake is not Wake.TIMED_OUT:
+            return wake
+        timeout_ns = until and max(0, until - time.monotonic_ns())
+        if not code.rest():
+            break
+    return park(seen, timeout_ns)
 
 
 def signed32(value: int) -> int:

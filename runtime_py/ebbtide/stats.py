@@ -15,7 +15,7 @@ from .port import HostPort, Seat
 class Stats:
     """All harts together."""
 
-    ticks: int  # machine time: instructions and kernel work
+    ticks: int  # machine time: instructions and kernel work, of harts at work at once the longest
     instructions: int  # of the guest
     compiled_instructions: int  # of these, in compiled code
     entries: int  # of compiled code from outside it

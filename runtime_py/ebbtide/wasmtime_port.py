@@ -6,7 +6,6 @@ waits.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 import wasmtime
@@ -14,12 +13,20 @@ import wasmtime
 from .abi import Abi, Status
 from .errors import InternalError, MemoryRefused
 from .machine_pages import page_hashes
-from .port import Control, HostPort, Port, Report, Seat, Wake, signed32, split64
+from .port import (
+    JIT_REST_NS,
+    Control,
+    HostPort,
+    Port,
+    Report,
+    Seat,
+    Wake,
+    park_compiling,
+    signed32,
+    split64,
+)
 from .wasmtime_jit import CompiledCode, Compiler
 from .wasmtime_kernel import Instance, KernelModule, Ringer, SharedMemory
-
-# A hart that has parked for so long looks whether there is something to be compiled.
-REST_NS = 10_000_000
 
 
 class WasmtimePort(Port):
@@ -91,15 +98,7 @@ class WasmtimePort(Port):
         return event
 
     def park(self, seen: int, timeout_ns: int | None) -> Wake:
-        until = None if timeout_ns is None else time.monotonic_ns() + timeout_ns
-        while self._code is not None and (timeout_ns is None or timeout_ns > REST_NS):
-            wake = self._park(seen, REST_NS)
-            if wake is not Wake.TIMED_OUT:
-                return wake
-            timeout_ns = until and max(0, until - time.monotonic_ns())
-            if not self._code.rest():
-                break
-        return self._park(seen, timeout_ns)
+        return park_compiling(self._park, self._code, JIT_REST_NS, seen, timeout_ns)
 
     def _park(self, seen: int, timeout_ns: int | None) -> Wake:
         low, high = split64(-1 if timeout_ns is None else timeout_ns)

@@ -1,15 +1,14 @@
 """One table: Ebb in Chromium and natively, as ratios to native x86-64 and to qemu-riscv64 user mode.
 
-Run it with `python3 build.py bench [--only NAME] [--where native|chromium] [--runs N] [--jit on|off|both]
-[--json FILE]`. Every workload prints what it found, which must be the same everywhere. A figure is
-the median of alternating runs, after a first one that is reported beside it. From our own programs'
-figures that of the same program doing nothing is taken, so that starting a process is counted only
-where it is what is measured. This machine may be shared: read ratios, not times.
+Run it with `python3 build.py bench`; options.py has its options and what the columns mean. Every
+workload prints what it found, which must be the same everywhere. A figure is the median of
+alternating runs, after a first one that is reported beside it. From our own programs' figures that
+of the same program doing nothing is taken, so that starting a process is counted only where it is
+what is measured. This machine may be shared: read ratios, not times.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
@@ -35,14 +34,13 @@ import record  # noqa: E402
 import twins  # noqa: E402
 import workloads  # noqa: E402
 from hosts import BUILD, GUESTS, QEMU, TWINS, Chromium, Failed, Host, Jail, Native, Static, give  # noqa: E402
+from options import PATIENCE_S, chosen, known_rows, read  # noqa: E402
 
 from e2e.conftest import CHROMIUM_ARGS  # noqa: E402
 from ebbtide.assets import images_folder, web_folder  # noqa: E402
 from ebbtide.image import ImageError  # noqa: E402
 from ebbtide.image.progress import print_progress  # noqa: E402
 from ebbtide.serve import Server, site  # noqa: E402
-
-PATIENCE_S = 6  # a row that took so long gets no further runs: sixty rows in ten minutes
 
 Machine: TypeAlias = Native | Chromium
 Boot: TypeAlias = Callable[[str, dict[str, Any]], Machine]  # image, options
@@ -274,10 +272,10 @@ def close(hosts: dict[str, Host]) -> None:
 
 def mean_rows(rows: Sequence[Row]) -> list[Row]:
     """Geometric means of groups that were measured whole or in part; their ratios are the rows'."""
-    means = []
+    means, known = [], known_rows()
     for where in ("native", "chromium"):
         for group in workloads.MEANS:
-            members = [r for r in rows if r.where == where and group in groups_of(r.workload)]
+            members = [r for r in rows if r.where == where and group in known[r.workload][0]]
             if len(members) < 2:
                 continue
             mean = Row(f"{group}-mean", where, None)
@@ -377,49 +375,22 @@ def page_rows(url: str, packed_url: str, runs: int) -> list[Row]:
     return rows
 
 
-def groups_of(name: str) -> set[str]:
-    """Give the groups that a workload is in."""
-    groups = {group for group, members in workloads.PROGRAMS.items() if name in members}
-    if name in workloads.COMMANDS:
-        groups |= {workloads.COMMANDS[name].group}
-    return groups
-
-
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="build.py bench", description=__doc__.splitlines()[0] if __doc__ else ""
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the table there too")
-    parser.add_argument(
-        "--only", action="append", metavar="NAME",
-        help="only rows whose name begins so, or a group: integer, float, dispersed, system, start,"
-        " compute, debian (all of its programs), harts, pages",
-    )  # fmt: skip
-    parser.add_argument("--where", choices=["native", "chromium"], help="only there")
-    parser.add_argument("--runs", type=int, default=5, help="alternating runs of each (5)")
-    parser.add_argument("--page-runs", type=int, default=10, help="new profiles per image (10)")
-    parser.add_argument("--again", action="store_true", help="in a page: in a second visit")
-    parser.add_argument("--jit", choices=["on", "off", "both"], help="boot machines with this")
-    options = parser.parse_args()
-
-    def wanted(name: str, *groups: str) -> bool:
-        only = options.only
-        return not only or any(name.startswith(one) or one in groups for one in only)
-
+    options = read()
+    wanted = chosen(options.only, options.where)
     programs = [
         program(name, repetitions)
-        for group, members in workloads.PROGRAMS.items()
+        for members in workloads.PROGRAMS.values()
         for name, repetitions in members.items()
-        if wanted(name, group)
+        if name in wanted
     ]
     commands = [
         Work(name, command.argv, setup=command.setup, check=command.check)
         for name, command in workloads.COMMANDS.items()
-        if wanted(name, command.group, "debian")
+        if name in wanted
     ]
-    harts = [name for name in workloads.HARTS if wanted(f"harts-{name}", "harts")]
-    of_pages = ("prompt", "sdk-run", "tab", "idle", "echo", "page")
-    with_pages = not options.only or any(one.startswith(of_pages) for one in options.only)
+    harts = [name for name in workloads.HARTS if f"harts-{name}" in wanted]
+    together = {group for group, members in workloads.TOGETHER.items() if wanted & {*members}}
 
     start = time.monotonic()
     jails = make_jails(commands)
@@ -434,8 +405,8 @@ def main() -> int:
 
     if options.where != "chromium":
         all_rows("native", Native)
-        rows += cli_rows([name for name in workloads.CLI if wanted(name)], options.runs)
-        if wanted("record"):
+        rows += cli_rows([name for name in workloads.CLI if name in wanted], options.runs)
+        if "record" in together:
             rows += record_rows(options.runs)
     if options.where != "native":
         mounts = site(web_folder(), images_folder())
@@ -446,14 +417,11 @@ def main() -> int:
                     browser = play.chromium.launch(executable_path=path, args=list(CHROMIUM_ARGS))
                     all_rows("chromium", partial(Chromium, browser, server.url))
                     browser.close()
-            if wanted("record-page", "record"):
+            if "record-page" in together:
                 rows += page_record_rows(server.url, options.runs)
-            if with_pages:
+            if "pages" in together:
                 rows += page_rows(server.url, packed.url, options.page_runs)
     close(jails)
-    if not rows:
-        print("bench: no row is named so; see --help", file=sys.stderr)
-        return 2
     rows += mean_rows(rows)
     for line in worst_rows(rows):
         print(line)

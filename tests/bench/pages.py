@@ -34,6 +34,16 @@ RUN = """async ([command, args]) => {
 PROMPT = "() => /[#$] ?$/.test((window.screenText?.() ?? '').trimEnd()) && performance.now()"
 ECHO = "() => /[#$] x/.test(window.screenText()) && performance.now()"
 
+STARTED = r"() => /^\[1\] \d+\s.*[#$] ?$/ms.test(window.screenText())"
+WATCH = r"""() => {
+  const waits = (window.echoWaits = []), asked = [];
+  addEventListener("keydown", ({ key, timeStamp }) => key === "z" && asked.push(timeStamp), true);
+  setInterval(() => {
+    const shown = /z*$/.exec(window.screenText())[0].length;
+    while (waits.length < Math.min(shown, asked.length)) waits.push(performance.now() - asked[waits.length]);
+  }, 2);
+}"""
+
 
 @contextmanager
 def visit(play: Playwright, profile: str, link: bool) -> Iterator[Page]:
@@ -100,16 +110,18 @@ def measure(
 
 
 def echoes_ms(page: Page, command: str) -> list[float]:
-    """How long each of some characters takes to be echoed, while a command runs again and again."""
+    """How long each of some characters takes to be echoed, while a command runs again and again: in the page, from the
+    key's event to the screen's text.
+    """
     page.keyboard.press("Backspace")  # the one that to_prompt typed
     page.keyboard.type(f"while :; do {command} > /dev/null; done &\n")
-    waits = []
-    for count in range(1, KEYS + 1):
+    page.wait_for_function(STARTED, polling=5)
+    page.evaluate(WATCH)
+    for _ in range(KEYS):
         page.wait_for_timeout(BETWEEN_MS)
-        start = time.perf_counter()
         page.keyboard.type("z")
-        page.wait_for_function(f"() => window.screenText().includes({'z' * count!r})", polling=2)
-        waits.append((time.perf_counter() - start) * 1000)
+    page.wait_for_function(f"() => window.echoWaits.length === {KEYS}")
+    waits: list[float] = page.evaluate("() => window.echoWaits")
     return waits
 
 

@@ -23,6 +23,25 @@ PROGRAMS = {
 HARTS = ("threads", "processes")  # on one hart, then on two
 # What a person waits for at a prompt: 0.2 s and 0.4 s at most.
 CLI = {"ebb-help": ["--help"], "ebb-run-true": ["run", "--", "true"]}
+# What is measured together is asked for together: by its rows' names, of pages also by the group.
+TOGETHER = {
+    "record": (
+        "record-cpu", "record-replay-cpu", "record-clock-entry", "record-gdb-first",
+        "record-gdb-again", "record-reverse-stepi-p95", "record-snapshot-200-pages", "record-restore-64M",
+    ),
+    "record-page": (
+        "record-page-wall", "record-page-seek", "record-page-chain", "record-page-snapshot-64M",
+        "record-page-restore-64M",
+    ),
+    "pages": tuple(
+        f"{name}-{image}"
+        for image in ("base", "debian")
+        for name in (
+            "prompt-cold", "prompt-warm", "prompt-20mbit", "sdk-run-true", "tab-memory",
+            "idle-steps", "echo-busy",
+        )
+    ),
+}  # fmt: skip
 MEANS = ("integer", "float", "compute", "start")  # groups that get a row of their own
 
 AT = "/tmp"  # where programs and inputs lie in every root

@@ -40,6 +40,31 @@ def test_compiled_code_computes_the_same_and_is_counted(machine: MachinePage, wa
     assert off["stats"]["compiledInstructions"] == off["stats"]["modules"] == 0
 
 
+# Its loop is reached too seldom for this run, and often enough for the next.
+SHORT = "x=7; for ((i = 0; i < 1500; i++)); do x=$(((x * 31 + i) % 1000003)); done; echo $x"
+
+REST = """
+    const { boot } = await import("./ebbtide.js");
+    const other = await boot({ harts: 1, memory: "256M", keepCode: false });
+    try {
+        await other.run("bash", ["-c", arg]);
+        const { instructions, regions } = await other.stats();
+        for (;;) {
+            const later = await other.stats();
+            if (later.instructions !== instructions) throw new Error("something ran");
+            if (later.regions > regions) return later.refused;
+            await new Promise((resolve) => setTimeout(resolve, 100));
+        }
+    } finally {
+        await other.close();
+    }
+"""
+
+
+def test_what_is_warm_is_compiled_while_the_machine_rests(machine: MachinePage, watch) -> None:
+    assert machine.js(REST, SHORT) == 0 and watch.errors == []
+
+
 # Long enough for all of its hot code to be compiled, whenever that comes.
 LOOP = "x=7; for ((i = 0; i < 60000; i++)); do x=$(((x * 31 + i) % 1000003)); done; echo $x"
 

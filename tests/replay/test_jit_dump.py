@@ -27,3 +27,16 @@ def test_each_region_is_written_beside_its_instructions(tmp_path: Path, base_sto
             entry, text = file.stem.rpartition("-")[2], file.read_text()
             assert re.search(rf"^;; {entry} \w+", text, re.M), "the entry is an instruction of it"
             assert text.startswith("local ") and text.rstrip().endswith("end")
+
+
+def test_a_folder_that_cannot_be_made_is_said_before_the_run(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for folder, said in ((file, "File exists"), (file / "dump", "Not a directory")):
+        done = ebb("run", "--jit-dump", str(folder), "--", "true")
+        assert done.returncode == 125 and done.stderr == f"ebb: {folder}: {said}\n"
+
+
+def test_nothing_to_dump_is_refused(tmp_path: Path) -> None:
+    done = ebb("run", "--jit=off", "--jit-dump", str(tmp_path / "dump"), "--", "true")
+    assert done.returncode == 125 and "--jit=off nothing is compiled" in done.stderr

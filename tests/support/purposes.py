@@ -9,10 +9,12 @@ for the instruction that waits, so what follows a load that misses the cache has
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import bisect
 import collections
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -246,9 +248,30 @@ async def profile(program: str, arguments: list[str], folder: Path) -> dict[str,
     return rows | {"all": ns, "compiled, %": 100 * compiled}
 
 
+def wanted() -> list[str]:
+    """Read the command line; what cannot be measured is said before anything runs."""
+    names = ", ".join(workloads.COMMANDS)
+    usage, about = (
+        "python tests/support/purposes.py PROGRAM[:ARGUMENT]...",
+        (__doc__ or "").split("\n\n"),
+    )
+    top = argparse.ArgumentParser(usage=usage, description=f"{about[0]} {about[2]}")
+    top.add_argument(
+        "programs", nargs="+", metavar="PROGRAM[:ARGUMENT]", help=f"a file, or one of {names}"
+    )
+    programs: list[str] = top.parse_args().programs
+    for argument in programs:
+        program = argument.split(":")[0]
+        if program not in workloads.COMMANDS and not Path(program).is_file():
+            top.error(f"{program} is no file and no row of Debian's programs; these are {names}")
+    if not shutil.which("perf"):
+        top.error("perf is missing (Debian: apt-get install linux-perf)")
+    return programs
+
+
 def main() -> None:
     columns = {}
-    for argument in sys.argv[1:]:
+    for argument in wanted():
         program, *arguments = argument.split(":")
         with tempfile.TemporaryDirectory() as folder:
             columns[Path(program).name] = asyncio.run(profile(program, arguments, Path(folder)))

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
@@ -28,19 +29,25 @@ BEFORE, AFTER = 4, 8  # pages of code that the translator is shown
 
 
 class Unknown(Exception):
-    """There is no such code."""
+    """There is no such code, or nothing to translate it with."""
 
 
 def entry_of(elf: ELFFile, name: str) -> int:
     """Give the address of a function, or the number that the name is."""
-    for section in elf.iter_sections():
-        if isinstance(section, SymbolTableSection):
-            for symbol in section.get_symbol_by_name(name) or ():
+    tables = [one for one in elf.iter_sections() if isinstance(one, SymbolTableSection)]
+    for table in tables:
+        for symbol in table.get_symbol_by_name(name) or ():
+            if symbol["st_shndx"] != "SHN_UNDEF":  # another file has it
                 return int(symbol["st_value"])
     try:
         return int(name, 16)
     except ValueError:
-        raise Unknown(f"{name} is no function here, nor an address") from None
+        pass
+    if not any(table.name == ".symtab" for table in tables):
+        raise Unknown(
+            f"this program has no symbols, so {name} is not found; an address is (hexadecimal)"
+        )
+    raise Unknown(f"{name} is no function here, nor an address")
 
 
 def code_around(elf: ELFFile, entry: int) -> tuple[int, bytes]:
@@ -56,6 +63,8 @@ def code_around(elf: ELFFile, entry: int) -> tuple[int, bytes]:
 
 def translate(test_jit: Path, code: bytes, offset: int, page: int) -> tuple[str, bytes]:
     """Run the translator; gives its listing, and the module."""
+    if not test_jit.exists():
+        raise Unknown(f"{test_jit} is missing; mend: python3 build.py kernel --native")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "module")
         command = [test_jit, file, "code", code.hex(), f"{offset:x}", f"{page:x}"]
@@ -68,10 +77,15 @@ def translate(test_jit: Path, code: bytes, offset: int, page: int) -> tuple[str,
 
 def show(program: Path, name: str, test_jit: Path) -> str:
     """Give the text for a function or address of a program."""
-    with program.open("rb") as file:
-        elf = ELFFile(file)
-        entry = entry_of(elf, name)
-        page, code = code_around(elf, entry)
+    try:
+        with program.open("rb") as file:
+            elf = ELFFile(file)
+            if (elf["e_machine"], elf.elfclass) != ("EM_RISCV", 64):
+                raise Unknown(f"{program} is not for riscv64")
+            entry = entry_of(elf, name)
+            page, code = code_around(elf, entry)
+    except ELFError:
+        raise Unknown(f"{program} is no ELF file, or a damaged one") from None
     listing, module = translate(test_jit, code, entry - page, page)
     return wasmtime_text.regions(module, listing)[f"{entry:x}"]
 

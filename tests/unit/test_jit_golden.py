@@ -64,6 +64,31 @@ def test_a_region_of_a_program_is_shown_with_its_instructions(
     assert shown[0].startswith(f";; {entry:x} ") and len(shown) > 3
     assert text.index(shown[0]) > text.index("local.get")
     with pytest.raises(region.Unknown, match="no function here"):
-        region.show(program, "nowhere", native)
+        region.show(guest_folder / "rewind" / "reverse", "nowhere", native)
     with pytest.raises(region.Unknown, match="no code at 0x10"):
         region.show(program, "10", native)
+
+
+def test_a_region_that_cannot_be_shown_is_one_sentence(
+    build_folder: Path, guest_folder: Path, tmp_path: Path
+) -> None:
+    native, program = build_folder / "native" / "test_jit", guest_folder / "fuzz" / "hot"
+    text, stripped = tmp_path / "text", tmp_path / "stripped"
+    text.write_text("no program")
+    head = bytearray(program.read_bytes())
+    head[40:48] = bytes(8)  # e_shoff, e_shnum and e_shstrndx: it has no sections
+    head[60:64] = bytes(4)
+    stripped.write_bytes(head)
+    with pytest.raises(region.Unknown, match="text is no ELF file"):
+        region.show(text, "10", native)
+    text.write_bytes(program.read_bytes()[:300])
+    with pytest.raises(region.Unknown, match="or a damaged one"):
+        region.show(text, "10", native)
+    with pytest.raises(region.Unknown, match="is not for riscv64"):
+        region.show(native, "main", native)
+    with pytest.raises(region.Unknown, match="has no symbols, so main is not found; an address is"):
+        region.show(stripped, "main", native)
+    entry = f"{int.from_bytes(head[24:32], 'little'):x}"
+    assert region.show(stripped, entry, native) == region.show(program, entry, native)
+    with pytest.raises(region.Unknown, match="missing; mend: python3 build.py kernel --native"):
+        region.show(program, entry, tmp_path / "test_jit")

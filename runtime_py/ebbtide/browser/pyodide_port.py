@@ -19,11 +19,13 @@ from ..machine_pages import page_hashes
 from ..port import (
     JIT_EARLY_TIERED,
     JIT_PACE,
+    JIT_REST_TIERED_NS,
     JIT_SLOTS,
     Control,
     Report,
     Seat,
     Wake,
+    park_compiling,
     signed32,
     split64,
     unsigned32,
@@ -139,6 +141,9 @@ class PyodidePort:
         self._mail_free(signed32(address))
 
     def park(self, seen: int, timeout_ns: int | None) -> Wake:
+        return park_compiling(self._sleep, self._compiled, JIT_REST_TIERED_NS, seen, timeout_ns)
+
+    def _sleep(self, seen: int, timeout_ns: int | None) -> Wake:
         low, high = split64(FOREVER if timeout_ns is None else timeout_ns)
         return _WAKES[self._park(self.hart, signed32(seen), low, high)]
 
@@ -162,6 +167,7 @@ class CompiledCode:
     def __init__(self, kernel: Any, port: PyodidePort, threshold: int) -> None:
         self._code = kernel.code
         self._done = kernel.exports.k_jit_done
+        self._rest = kernel.exports.k_jit_rest
         self._hart = port.hart
         self._memory = SharedBytes(kernel)
         self._layout = port.abi.structs["jit_module"]
@@ -206,6 +212,13 @@ class CompiledCode:
         """Install what has been compiled."""
         while self.pending and self._code.ready(self._hart, self.pending[0]["id"]):
             self._install(self.pending.pop(0))
+
+    def rest(self) -> bool:
+        """While no guest code runs: install what is there, send what waits. False: there is nothing to do."""
+        self.install_ready()
+        if not self.pending and (module := unsigned32(self._rest(self._hart))):
+            self.submit(module)
+        return bool(self.pending)
 
     def _install(self, module: dict[str, int]) -> None:
         begin = time.perf_counter_ns()

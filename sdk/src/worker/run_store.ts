@@ -39,6 +39,7 @@ export class RunStore {
   /** Ends the lock by which other tabs see that a run is live. */
   private readonly held = new Map<string, () => void>();
   private total = 0;
+  private runs = 0;
 
   constructor(private readonly files: RunFiles) {}
 
@@ -216,7 +217,9 @@ export class RunStore {
     this.known.clear();
     this.total = 0;
     for (const folder of FOLDERS) {
-      for (const [name, bytes] of await this.files.list(folder)) {
+      const files = await this.files.list(folder);
+      if (folder === "runs") this.runs = files.size;
+      for (const [name, bytes] of files) {
         this.total += bytes;
         if (folder === "objects") this.known.add(name);
       }
@@ -225,6 +228,7 @@ export class RunStore {
 
   /** Drop the oldest runs until one more fits; those that are pinned, live or `except` stay. */
   private async makeRoom(except: string): Promise<void> {
+    if (this.runs < RUNS_MOST && this.total <= BYTES_MOST) return; // to look at all of them takes long
     const runs = (await this.all()).filter(({ id }) => id !== except);
     const old = runs.filter((run) => !run.pinned && !run.live).reverse();
     let left = runs.length;

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from build_steps import check, common, kernel, setup, site, wasm
+from build_steps import check, common, kernel, main, setup, site, wasm
 from ebbtide import leb128
 
 
@@ -120,6 +120,18 @@ def test_browsers_are_looked_for_only_where_their_tests_are_asked_for() -> None:
     assert not check.reaches(["tests/e2e/test_errors.py"], firefox)
     assert check.reaches(["tests/e2e/test_errors.py"], check.E2E)
     assert not check.reaches(["tests/unit"], check.E2E)
+
+
+def test_dist_knows_its_images_before_it_builds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "manifest.json").touch()
+    monkeypatch.setattr(site, "images_folder", lambda: tmp_path)
+    monkeypatch.setattr(setup, "setup", lambda: pytest.fail("it builds"))
+    assert main.main(["dist", "mine", "nosuch"]) == 1
+    said = capsys.readouterr().err
+    assert "there is no image nosuch" in said and "known are base, debian, mine" in said
 
 
 @pytest.mark.parametrize("browser", ["chromium", "firefox"])

@@ -15,13 +15,14 @@ from ebbtide.code_store import CodeStore  # noqa: E402
 from ebbtide.errors import InternalError  # noqa: E402
 from ebbtide.fake_port import fake_abi_text  # noqa: E402
 from ebbtide.port import (  # noqa: E402
+    JIT_REST_NS,
     JIT_SLOTS,
     Seat,
     Wake,
 )
 from ebbtide.wasmtime_jit import AHEAD, Compiler, features  # noqa: E402
 from ebbtide.wasmtime_kernel import KernelModule, SharedMemory  # noqa: E402
-from ebbtide.wasmtime_port import REST_NS, WasmtimePort  # noqa: E402
+from ebbtide.wasmtime_port import WasmtimePort  # noqa: E402
 
 ABI = fake_abi_text() + "\nconst.MACHINE_BASE 0x100000\nconst.PAGE_SIZE 4096\n"
 REPORT, MODULE, COUNTERS, CODE = 512, 1024, 2048, 4096
@@ -218,8 +219,8 @@ def test_a_hart_that_is_woken_soon_looks_for_nothing(ground, kernel):
     hart = ground(bytes(wasmtime.wat2wasm(GUEST)))
     for answer, timeout, parks in (
         (Wake.WOKEN, None, 1),
-        (Wake.MOVED, 10 * REST_NS, 2),
-        (Wake.TIMED_OUT, REST_NS, 3),
+        (Wake.MOVED, 10 * JIT_REST_NS, 2),
+        (Wake.TIMED_OUT, JIT_REST_NS, 3),
         (Wake.TIMED_OUT, 5, 4),
     ):
         hart.memory.write(56, answer.value.to_bytes(4, "little"))
