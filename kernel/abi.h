@@ -472,7 +472,8 @@ struct order_log {
 // k_freeze(on)                -> harts return READY and stay out; answers how many are still inside
 // k_digest(out32)             -> SHA-256 over all machine pages, 32 bytes at out32
 // k_span(which)               -> extent of used machine memory, in pages (0: heap end, 1: first frame, 2: end)
-// k_jit_pace(hart, ticks)     -> for each guest instruction that is compiled, so many are to have run at least
+// k_jit_pace(hart, ticks)     -> for each guest instruction that is compiled, so many are to have run at least;
+//     what k_jit_rest compiles is not counted
 // k_jit_start(hart, slot, count, threshold, features) -> the hart compiles what was entered `threshold` times; its code may
 //     use the table's slots [slot, slot + count). Without it a hart only interprets
 // k_jit_keep(hart, address, len, early, slot) -> what is kept from other runs: the records of modules, one behind the other, in
@@ -480,7 +481,7 @@ struct order_log {
 //     kernel. Modules are numbered in the order in which they are named; they are asked for after `early` entries,
 //     or, with a slot, are there already, one behind the other from it on, which is outside of k_jit_start's
 // k_jit_done(hart, id, ok)    -> the module of JIT_READY is installed, or was refused
-// k_jit_rest(hart)            -> while it is parked: the address of a module, as JIT_READY has it, for later runs; 0: none
+// k_jit_rest(hart)            -> while it is parked: the address of a module, as JIT_READY has it, of what is warm; 0: none
 // k_order(mode, size)         -> address of struct order_log; 1: it is written, with a ring of so many bytes; 2: k_step follows it;
 //     3: the machine at hand, where a replay has stopped, or at rest, is one of one hart from now on
 // k_tap(mask)                 -> bit n asks for records of TAP_ n; no machine page changes by it

@@ -126,7 +126,7 @@ struct region *jit_region_instead(struct jit *jit, const struct code_page *page,
 // Is its entry's page there, as it was? From then on pages are looked for where its address space had them, if nothing runs,
 // until cache->resting is 0 again.
 bool jit_is_here(struct jit *jit, const struct region *region);
-void jit_keeps(struct jit *jit); // from now on what is compiled is for later runs, too
+void jit_keeps(struct jit *jit); // from now on what is warm is compiled, too: what runs later profits
 u32 jit_find(struct jit *jit, maddr frame, u32 offset, u32 generation); // 0: no such region
 
 // Entered by cpu_run, the region ran so many compiled instructions until all returned.

@@ -90,7 +90,7 @@ def _npm(options: argparse.Namespace, rest: list[str]) -> None:
 
 def _dist(options: argparse.Namespace, rest: list[str]) -> None:
     images = options.images or ["base"]
-    site.images_check(images)  # before anything is built
+    site.images_check(images, site.images_built())  # before anything is built
     _web(options, rest)
     site.bench()
     site.images(images)

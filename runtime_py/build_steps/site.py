@@ -230,21 +230,24 @@ def images(names: Sequence[str]) -> None:
         _image(name, [VENV_PYTHON, "-c", ENSURE, name])
 
 
-def images_check(names: Sequence[str]) -> None:
-    """Fail if an image is neither known nor built."""
-    lists = files(RUNTIME / "ebbtide" / "image" / "lists", "*.toml")
-    built = images_folder().glob("*/manifest.json")
-    known = sorted({*(path.stem for path in lists), *(path.parent.name for path in built)})
+def images_check(names: Sequence[str], built: Sequence[str] = ()) -> None:
+    """Fail if an image has no list, and is none of those that are built."""
+    known = sorted({*IMAGE_BYTES, *built})
     for name in names:
         if name not in known:
             raise Failure(f"there is no image {name}", f"known are {', '.join(known)}")
 
 
+def images_built() -> list[str]:
+    """Return the names of the images that are built, of whatever packages."""
+    return [path.parent.name for path in images_folder().glob("*/manifest.json")]
+
+
 def images_build(names: Sequence[str], arguments: Sequence[str]) -> None:
     """Build images anew, with arguments of `ebb image build`."""
+    if not arguments:
+        images_check(names)
     for name in names:
-        if name not in IMAGE_BYTES and not arguments:
-            raise Failure(f"there is no image {name}", f"known are {', '.join(IMAGE_BYTES)}")
         _image(name, [VENV_PYTHON, "-m", "ebbtide.image", "build", name, *arguments])
 
 
