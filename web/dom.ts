@@ -52,10 +52,14 @@ export function setState(state: State, text: string): void {
 /** Show a dialog; gives whether it was left by its affirming button. */
 export function ask(id: "ask" | "link" | "paste"): Promise<boolean> {
   const dialog = find<HTMLDialogElement>(id);
+  // A dialog says that it closed a frame later: who asked last may not have been answered, and must not be by this answer.
+  dialog.onclose?.(new Event("close"));
   dialog.returnValue = "no";
   dialog.querySelector<HTMLButtonElement>("[value=no]")!.onclick = () => dialog.close("no");
   dialog.showModal();
   return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
+    dialog.onclose = () => {
+      if (!dialog.open) resolve(dialog.returnValue === "yes");
+    };
   });
 }
