@@ -142,6 +142,9 @@ export async function boot(options: BootOptions = {}): Promise<Sdk> {
       void store.then((opened) => opened.add(record, module));
       machineCode.more();
     },
+    recalled(number) {
+      void store.then((opened) => opened.recalled(number));
+    },
     panic(panic) {
       const error = new PanicError(panic.hart, panic.report);
       client.end(error);

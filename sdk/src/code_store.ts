@@ -16,6 +16,8 @@ export interface CodeStore {
   readonly kept: KeptCode | null;
   /** Keep a module for later ones. */
   add(record: ArrayBuffer, module: ArrayBuffer): void;
+  /** A hart asks for one of those that earlier visits have left: what several visits run goes first. */
+  recalled(number: number): void;
   /** Write what was added. */
   flush(): Promise<void>;
 }
@@ -23,14 +25,21 @@ export interface CodeStore {
 export interface Module {
   readonly record: Uint8Array;
   readonly module: Uint8Array;
+  /**
+   * How many bytes were being compiled then, about: what becomes hot first, or while little else does, is what many
+   * programs run. The kernel counts no calls of compiled code. 0: it was asked for again.
+   */
+  readonly rush: number;
 }
 
-const NOTHING: CodeStore = { name: "", kept: null, add: () => undefined, flush: () => Promise.resolve() };
+const NOTHING: CodeStore = { name: "", kept: null, add: () => undefined, recalled: () => undefined, flush: () => Promise.resolve() };
 const PREFIX = "ebb-code-";
-/** Of all modules; of all records, which each hart holds; packs, before they become one. */
+/** Of all modules; of all records, which each hart holds; of both a visit adds half at most. Packs, before they become one. */
 const BYTES_MOST = 64 << 20;
-const RECORDS_MOST = 2 << 20;
+const RECORDS_MOST = 3 << 20;
 const PACKS_MOST = 8;
+/** In ms: after so long half of what was compiled counts for no rush. */
+const RUSH = 15_000;
 /** How long after a module, in ms: compiling comes in bursts. */
 const FLUSH_AFTER = 2000;
 const HASH = 32;
@@ -57,16 +66,21 @@ async function kernelHash(url: URL): Promise<string> {
 async function openCache(name: string): Promise<CodeStore> {
   const cache = await caches.open(name);
   const packs = await cache.keys();
-  const old = new Map<string, Module>();
-  for (const pack of packs) for (const [key, module] of await readPack(cache, pack)) old.set(key, module);
+  const old = await readPacks(cache);
+  const shared = inOrder(limit(old, BYTES_MOST, RECORDS_MOST));
   const merging = packs.length >= PACKS_MOST;
-  const fresh = merging ? new Map(old) : new Map<string, Module>();
+  const fresh = new Map<string, Module>();
   const own = `/${Date.now()}-${crypto.randomUUID()}`; // in the order of time
+  const rush = rushes();
   let timer: ReturnType<typeof setTimeout> | undefined;
   let written = Promise.resolve(); // one after the other: each replaces what the one before has put
   const write = async (): Promise<void> => {
     try {
-      await cache.put(own, new Response(await pack(newest([...fresh.values()], BYTES_MOST))));
+      const mine = limit(hottest([...fresh.values()]), BYTES_MOST / 2, RECORDS_MOST / 2);
+      const all = merging ? [...mine, ...old.filter(({ record }) => !fresh.has(keyOf(record)))] : mine;
+      const order = [...(merging ? inOrder(old) : []), ...fresh.values()];
+      const chosen = new Set(limit(all, BYTES_MOST, RECORDS_MOST));
+      await cache.put(own, new Response(await pack(order.filter((module) => chosen.has(module)))));
       for (const other of merging ? packs : []) await cache.delete(other);
       await shrink(cache);
     } catch {
@@ -79,23 +93,59 @@ async function openCache(name: string): Promise<CodeStore> {
     timer = undefined;
     return written;
   };
+  const keep = (module: Module): void => {
+    const key = keyOf(module.record);
+    fresh.delete(key); // it is the newest now
+    fresh.set(key, module);
+    timer ??= setTimeout(() => void flush(), FLUSH_AFTER);
+  };
   return {
     name,
-    kept: share(newest([...old.values()], BYTES_MOST)),
+    kept: share(shared),
     add(record, module) {
-      const added = { record: new Uint8Array(record), module: new Uint8Array(module) };
-      fresh.set(keyOf(added.record), added);
-      timer ??= setTimeout(() => void flush(), FLUSH_AFTER);
+      keep({ record: new Uint8Array(record), module: new Uint8Array(module), rush: rush(performance.now(), module.byteLength) });
+    },
+    recalled(number) {
+      const module = shared[number];
+      if (module !== undefined) keep({ ...module, rush: 0 });
     },
     flush,
   };
 }
 
-/** A pack's modules, by what they are made from. */
-export async function readPack(cache: Cache, pack: Request): Promise<Map<string, Module>> {
-  const modules = await unpack(new Uint8Array(await (await cache.match(pack))?.arrayBuffer() ?? new ArrayBuffer(0)));
-  return new Map(modules.map((module) => [keyOf(module.record), module]));
+/** Says for each module, as it comes, how many bytes have come, of which half are forgotten in each `RUSH`. */
+export function rushes(): (now: number, bytes: number) => number {
+  let sum = 0;
+  let last = 0;
+  return (now, bytes) => {
+    sum = sum * 2 ** ((last - now) / RUSH) + bytes;
+    last = now;
+    return sum;
+  };
 }
+
+/** A module that was kept, and its place in the order of time. */
+export interface Stored extends Module {
+  readonly place: number;
+}
+
+/** All modules, the last visit's first, and of each the hottest first. */
+export async function readPacks(cache: Cache): Promise<Stored[]> {
+  const all = new Map<string, Stored>();
+  let place = 0;
+  const packs: Stored[][] = [];
+  for (const key of await cache.keys()) {
+    const modules = await unpack(new Uint8Array(await (await cache.match(key))?.arrayBuffer() ?? new ArrayBuffer(0)));
+    packs.unshift(modules.map((module) => ({ ...module, place: place++ })));
+    for (const module of packs[0] ?? []) all.set(keyOf(module.record), module);
+  }
+  return packs.flatMap(hottest).filter((module) => all.get(keyOf(module.record)) === module);
+}
+
+const hottest = <Some extends Module>(modules: readonly Some[]): Some[] => modules.toSorted((one, other) => one.rush - other.rush);
+
+/** As modules must be named: of two for the same code the later one is better. */
+export const inOrder = (modules: readonly Stored[]): Stored[] => modules.toSorted((one, other) => one.place - other.place);
 
 async function shrink(cache: Cache): Promise<void> {
   let room = BYTES_MOST;
@@ -105,18 +155,10 @@ async function shrink(cache: Cache): Promise<void> {
   }
 }
 
-/** As many of the last ones as there is room for. */
-export function newest(modules: readonly Module[], most: number): Module[] {
-  let bytes = 0;
-  let records = 0;
-  const chosen: Module[] = [];
-  for (const module of [...modules].reverse()) {
-    bytes += module.module.length;
-    records += module.record.length;
-    if (bytes > most || records > RECORDS_MOST) break;
-    chosen.push(module);
-  }
-  return chosen.reverse();
+/** As many of the first ones as there is room for. */
+export function limit<Some extends Module>(modules: readonly Some[], bytes: number, records = Infinity): Some[] {
+  const end = modules.findIndex(({ record, module }) => (bytes -= module.length) < 0 || (records -= record.length) < 0);
+  return end < 0 ? [...modules] : modules.slice(0, end);
 }
 
 /** Which record it is, by its bytes (FNV-1a). Two that share a key would only cost time. */
@@ -163,10 +205,13 @@ export function moduleOf(kept: KeptCode | null, number: number): Uint8Array<Arra
   return new Uint8Array(kept).slice(start, start + words.getUint32(8 + 8 * number, true)) as Uint8Array<ArrayBuffer>;
 }
 
-/** The hash of all that follows, then the modules. */
+/** The hash of all that follows, then the modules, then the rush of each. */
 async function pack(modules: readonly Module[]): Promise<Uint8Array<ArrayBuffer>> {
-  const bytes = new Uint8Array(HASH + sizeOf(modules));
+  const size = HASH + sizeOf(modules);
+  const bytes = new Uint8Array(size + 4 * modules.length);
   lay(modules, bytes.subarray(HASH));
+  const rushes = new DataView(bytes.buffer, size);
+  modules.forEach(({ rush }, at) => rushes.setUint32(4 * at, rush, true));
   bytes.set(await sha256(bytes.subarray(HASH)));
   return bytes;
 }
@@ -181,5 +226,7 @@ async function unpack(bytes: Uint8Array<ArrayBuffer>): Promise<Module[]> {
   let at = 4 + 8 * count;
   const next = (size: number): Uint8Array => body.subarray(at, (at += size));
   const records = Array.from({ length: count }, (_, which) => next(length(which, 0)));
-  return records.map((record, which) => ({ record, module: next(length(which, 1)) }));
+  const all = records.map((record, which) => ({ record, module: next(length(which, 1)) }));
+  if (body.length < at + 4 * count) return []; // packed before this was noted
+  return all.map((module, which) => ({ ...module, rush: words.getUint32(at + 4 * which, true) }));
 }

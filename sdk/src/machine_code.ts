@@ -18,7 +18,7 @@ export interface MachineCodeStore {
 
 const PREFIX = "ebb-joined-";
 /** After the last module, in ms: the packs that they are taken from are written, and whoever waits has an answer. */
-const REST = 4000;
+const REST = 2500;
 
 type Caches = Pick<MachineCode, "joined" | "packs">;
 
@@ -56,7 +56,10 @@ export function openMachineCode(base: URL, worker: URL, store: Promise<CodeStore
     const found = await names;
     if (found === null || machine === null) return;
     await serviceWorker(base, worker);
-    maker?.terminate();
+    if (maker !== null) {
+      maker.postMessage({ type: "make", ...found, base: base.href, machine } satisfies MachineCode);
+      return;
+    }
     maker = start("make", found);
     maker?.addEventListener("error", (event) => event.preventDefault());
   };

@@ -253,7 +253,8 @@ export interface Running {
 export interface Joined {
   readonly module: WebAssembly.Module;
   readonly records: SharedArrayBuffer;
-  readonly regions: number;
+  /** That it fills, with its regions first. */
+  readonly slots: number;
 }
 
 /** The machine answers requests. */

@@ -25,6 +25,8 @@ export interface ClusterEvents {
   progress(progress: Progress): void;
   panic(panic: Panicked): void;
   compiled(module: Compiled): void;
+  /** A hart asks for a module that an earlier visit has left. */
+  recalled(number: number): void;
   /** A worker has failed, or was ended by the browser, after boot. */
   fail(error: EbbError): void;
 }
@@ -131,6 +133,7 @@ export function openCluster(workerURL: URL, config: MachineConfig, events: Clust
       joined = code;
       toWarm = (task) => {
         warmer ??= openWarmer(new URL("warm.js", workerURL), shared);
+        if (typeof task.module === "number") events.recalled(task.module);
         warmer.postMessage(task, typeof task.module === "number" ? [] : [task.module]);
       };
       begin = { type: "start", role: "thread", shared, policy: config.policy, jit: config.jit };

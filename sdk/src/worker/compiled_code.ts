@@ -98,8 +98,8 @@ export function compiledCode(exports: KernelExports, memory: WebAssembly.Memory,
     },
     remember(hart, early) {
       if (kept !== null) name(hart, recordsOf(kept), early, 0);
-      for (const { module, records, regions } of joined) { // asked first, as they are named last
-        const slot = this.grow(regions);
+      for (const { module, records, slots } of joined) { // asked first, as they are named last
+        const slot = this.grow(slots);
         if (slot < 0) continue;
         new WebAssembly.Instance(module, regionImports(functions, memory, table, slot));
         name(hart, new Uint8Array(records), EARLY_JOINED, slot);

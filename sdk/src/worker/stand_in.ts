@@ -37,11 +37,12 @@ const kernel = new WebAssembly.Instance(new WebAssembly.Module(new Uint8Array(ST
 /** All that there can be, of which hardly anything is used: before it asks for fuel, a region may look up pages and write to its hart's context. */
 const memory = new WebAssembly.Memory({ initial: 65536, maximum: 65536, shared: true });
 
-/** Instantiate a module of `count` regions, in place of the last one. */
-export function stand(module: WebAssembly.Module, count: number): void {
-  if (kernel.table.length < count) kernel.table.grow(count - kernel.table.length);
-  new WebAssembly.Instance(module, regionImports(kernel, memory, kernel.table, 0));
+/** Instantiate a module of `count` regions in slots of its own; or from `slot` on, in place of what was there. */
+export function stand(module: WebAssembly.Module, count: number, slot = kernel.table.length): number {
+  if (kernel.table.length < slot + count) kernel.table.grow(slot + count - kernel.table.length);
+  new WebAssembly.Instance(module, regionImports(kernel, memory, kernel.table, slot));
+  return slot;
 }
 
-/** Call one of its regions so often. */
-export const wear = (region: number, calls: number): void => kernel.wear(region, calls);
+/** Call the function in a slot so often. */
+export const wear = (slot: number, calls: number): void => kernel.wear(slot, calls);

@@ -27,7 +27,7 @@ function compile(code: Uint8Array<ArrayBuffer>, count: number): void {
   try {
     const module = new WebAssembly.Module(code);
     modules.push(module);
-    stand(module, count);
+    stand(module, count, 0);
     for (let region = 0; region < count; region++) wear(region, 1);
   } catch {
     // the hart will see the same, and says so
