@@ -37,5 +37,5 @@ def test_what_runs_for_longer_then_is_entered_again() -> None:
 
 def test_a_call_behind_which_all_goes_on_leaves_no_compiled_code() -> None:
     stats = run(rounds(40, GETPPID + addi(9, 9, 1)), threshold=1000)
-    assert stats.entries < PHASE // 100
+    assert stats.entries < 40 * PHASE // 1000  # once a step
     assert stats.compiled_instructions > 40 * PHASE * 4 * 0.8
