@@ -73,13 +73,17 @@ def _web(options: argparse.Namespace, rest: list[str]) -> None:
 
 
 def _image(options: argparse.Namespace, rest: list[str]) -> None:
+    names = options.names or ["base"]
+    if not rest:  # arguments may make an image of any name
+        site.images_check(names)  # before anything is built
     setup.venv()
     kernel.kernel()
-    site.images_build(options.names or ["base"], rest)
+    site.images_build(names, rest)
 
 
 def _wheel(options: argparse.Namespace, rest: list[str]) -> None:
     _web(options, rest)
+    site.bench()
     site.wheel()
 
 
@@ -98,11 +102,25 @@ def _dist(options: argparse.Namespace, rest: list[str]) -> None:
 
 
 def _demo(options: argparse.Namespace, rest: list[str]) -> int:
-    _web(options, rest)
-    site.images(["base", "debian"] if options.check else ["base"])
+    setup.setup()
+    kernel.kernel()
+    images = ["base", "debian"] if options.check else ["base"]
+
+    def part(make: Callable[[], None]) -> int:
+        make()
+        return 0
+
+    # The programs want a C library, which takes the compiler a minute, once.
+    kernel.parallel(part, [site.bench, lambda: _page(images)])
     if options.check:
         return site.demo_check()
     return site.serve([*_port(options), *rest])
+
+
+def _page(images: Sequence[str]) -> None:
+    site.pyodide()
+    site.web()
+    site.images(images)
 
 
 def _serve(options: argparse.Namespace, rest: list[str]) -> int:
