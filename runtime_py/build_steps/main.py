@@ -6,6 +6,7 @@ import argparse
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from . import check, dist, kernel, npm, reference, setup, site
 from .common import BUILD, CACHE, ME, ROOT, VENV, Failure, report, say
@@ -104,23 +105,22 @@ def _dist(options: argparse.Namespace, rest: list[str]) -> None:
 def _demo(options: argparse.Namespace, rest: list[str]) -> int:
     setup.setup()
     kernel.kernel()
-    images = ["base", "debian"] if options.check else ["base"]
+    with ThreadPoolExecutor() as pool:
+        # Behind the page: the benchmark's programs want a C library, which takes a minute, once.
+        programs = pool.submit(site.bench)
+        site.pyodide()
+        site.web()
+        site.images(["base", "debian"] if options.check else ["base"])
+        if options.check:
+            programs.result()
+            return site.demo_check()
+        programs.add_done_callback(_told)
+        return site.serve([*_port(options), *rest])
 
-    def part(make: Callable[[], None]) -> int:
-        make()
-        return 0
 
-    # The programs want a C library, which takes the compiler a minute, once.
-    kernel.parallel(part, [site.bench, lambda: _page(images)])
-    if options.check:
-        return site.demo_check()
-    return site.serve([*_port(options), *rest])
-
-
-def _page(images: Sequence[str]) -> None:
-    site.pyodide()
-    site.web()
-    site.images(images)
+def _told(programs: Future[None]) -> None:
+    if failure := programs.exception():
+        say("demo", f"the benchmark has no programs: {failure}")
 
 
 def _serve(options: argparse.Namespace, rest: list[str]) -> int:
