@@ -159,6 +159,7 @@ static inline void order_page(const struct page *page, bool writes) {
 // step.c
 void kernel_lock(struct hart *hart);
 void kernel_unlock(struct hart *hart);
+void kernel_unlock_to_guest(struct hart *hart); // which it goes on with
 // Deterministic cost of work done in this pass, in ticks (bytes / 16, objects).
 static inline void pass_cost(u64 ticks) {
     host.pass_ticks += ticks;

@@ -193,6 +193,7 @@ static void segment_run(struct hart *hart, struct segment *segment, bool forced,
     hart->tick = segment->tick + segment->used;
     hart->clock = segment->clock;
     hart->local_calls = segment->local_calls && !(host.taps >> TAP_RETURN & 1);
+    hart->calls_inside = false; // a pass is a section of its own
     hart->code_changed = false;
     u64 begin = hart->tick;
     host.order.shift = place->moment - begin;

@@ -20,16 +20,23 @@
 #define QUANTUM_NS 10000000ull // and no longer, where guest code is slow: in a page it may be ten times
 
 void kernel_lock(struct hart *hart) {
-    atomic_store(&hart->in_guest, 0); // shootdowns need not wait for us
-    lock_take(&host.lock);
+    if (!lock_try(&host.lock)) {
+        atomic_store(&hart->in_guest, 0); // shootdowns need not wait for us
+        lock_slow(&host.lock);
+    }
     host.running = hart;
 }
 
-void kernel_unlock(struct hart *hart) {
+static void unlock(struct hart *hart, u32 in_guest) {
     assert(host.running == hart);
     host.running = NULL;
+    if (hart->in_guest != in_guest) // only this hart changes it
+        atomic_store(&hart->in_guest, in_guest);
     lock_drop(&host.lock);
 }
+
+void kernel_unlock(struct hart *hart) { unlock(hart, 0); }
+void kernel_unlock_to_guest(struct hart *hart) { unlock(hart, 1); }
 
 // One kernel pass is over: charge it.
 static void pass_end(void) {
@@ -40,8 +47,18 @@ static void pass_end(void) {
         debug_pass(before);
 }
 
+static void turn_charge(struct task *task) {
+    task->ticks_system += 1 + host.pass_ticks;
+    itimer_tick(task, 0, 1 + host.pass_ticks);
+}
+
 u64 hart_time_ns(struct hart *hart, u64 retired) {
     return clock_ns(&hart->clock, hart->tick + retired);
+}
+
+// Does the host want the hart to leave k_step?
+static bool host_waits(void) {
+    return mail_waits() || atomic_load(&host.freeze) || outbox_full() || (unlikely(host.order.on) && order_full());
 }
 
 // ---- Guest code --------------------------------------------------------------------------------
@@ -78,6 +95,7 @@ static inline bool guest_left(struct hart *hart, struct task *task, enum cpu_exi
     switch (exit) {
     case CPU_FUEL:
     case CPU_STOPPED:
+    case CPU_PASSED: // which nobody asks about
         return false;
     case CPU_ATTN:
         // What the others ask for stands where step() looks; only a shootdown is answered in guest
@@ -105,28 +123,55 @@ static inline bool guest_left(struct hart *hart, struct task *task, enum cpu_exi
     return true;
 }
 
-static bool guest_run(struct hart *hart, struct task *task, u64 fuel, bool local_calls) {
-    u64 retired = 0, tick = kernel->tick, cut = min(fuel, sched_share());
+// The tick at which the next timer is due. Two divisions, so it is kept.
+static u64 timer_tick(struct hart *hart) {
+    u64 ns = timer_next_ns();
+    const struct clock *clock = &kernel->clock, *then = &hart->timer_clock;
+    if (hart->timer_ns != ns || clock->base_ns != then->base_ns || clock->tick0 != then->tick0 || clock->mul != then->mul) {
+        hart->timer_tick = clock_tick(clock, ns);
+        hart->timer_ns = ns;
+        hart->timer_clock = *clock;
+    }
+    return hart->timer_tick;
+}
+
+// How long guest code of the task may run, and which of its calls are answered in there.
+static void guest_allow(struct hart *hart, struct task *task) {
+    u64 end = ordered() ? ~0ull : hart->step_end; // one reason less to end from outside
+    u64 stop = min(min(end, task->quantum_end), timer_tick(hart));
+    u64 timed = itimer_fuel(task);
+    hart->fuel = min(stop - kernel->tick, timed);
+    hart->local_calls = timed == ~0ull && !(kernel->flags & BOOT_STRACE);
+    hart->calls_inside = timed == ~0ull && !host.debug.active;
+}
+
+// Into guest code, with what guest_allow() said.
+static void guest_enter(struct hart *hart, struct task *task) {
+    hart->cut = min(hart->fuel, sched_share());
     tlb_select(hart, task->mm);
     hart->task = task;
-    hart->tick = tick;
-    hart->local_calls = local_calls;
+    hart->tick = hart->entered = kernel->tick;
     hart->clock = kernel->clock;
+    hart->local_calls &= !(host.taps >> TAP_RETURN & 1);
     hart->code_changed = false;
-    atomic_store(&hart->in_guest, 1);
     host.counters.guest_inside++; // by the kernel lock
     if (host.counters.guest_inside > host.counters.guest_inside_max)
         host.counters.guest_inside_max = host.counters.guest_inside;
     if (ordered()) {
-        order_open(hart, task, fuel, local_calls);
+        order_open(hart, task, hart->fuel, hart->local_calls);
         order_end(hart, false);
     }
-    kernel_unlock(hart);
-    atomic_store(&host.ran_last, hart->id);
-    enum cpu_exit exit = cpu_run(hart, &task->cpu, cut, &retired);
-    u64 local = hart->tick - tick;
-    // A cut is no end of its own. Nor is a call that would have been answered here.
-    if (cut < fuel && (exit == CPU_FUEL || (exit == CPU_ECALL && cut - retired - local < 2)))
+    kernel_unlock_to_guest(hart);
+    if (host.ran_last != hart->id)
+        atomic_store(&host.ran_last, hart->id);
+}
+
+// And out of it, with what it left for.
+static bool guest_leave(struct hart *hart, enum cpu_exit exit, u64 retired) {
+    struct task *task = hart->task;
+    u64 local = hart->tick - hart->entered;
+    // A cut is no end of its own. Nor is a call that would have been answered there.
+    if (hart->cut < hart->fuel && (exit == CPU_FUEL || (exit == CPU_ECALL && hart->cut - retired - local < 2)))
         exit = CPU_ATTN;
     if (ordered())
         order_left(hart, retired + local, exit);
@@ -135,7 +180,37 @@ static bool guest_run(struct hart *hart, struct task *task, u64 fuel, bool local
         order_begin(hart);
     host.counters.guest_inside--;
     hart->task = NULL;
-    return guest_left(hart, task, exit, tick, retired, local);
+    return guest_left(hart, task, exit, hart->entered, retired, local);
+}
+
+// Would step() find nothing to do, this pass being over, but to go on with the task?
+static bool nothing_else(struct hart *hart, struct task *task) {
+    u64 tick = kernel->tick + 1 + host.pass_ticks;
+    return task->state == TASK_RUNNING && !task->call.live && !task->killed && !task->attention &&
+           tick < hart->step_end && tick < task->quantum_end && tick < timer_tick(hart) &&
+           list_empty(&kernel->exited) && list_empty(&kernel->admissions) && !host_waits() &&
+           !itimers_run(task->process) && !(ordered() && sched_apart(hart, task));
+}
+
+bool ecall_inside(struct hart *hart, u64 retired) {
+    struct task *task = hart->task;
+    u64 instret = task->cpu.instret;
+    guest_leave(hart, CPU_ECALL, retired);
+    if (task->cpu.instret != instret + 1 || !nothing_else(hart, task)) // other registers may have changed, too
+        return false;
+    turn_charge(task);
+    pass_end();
+    host.order.place.passes++;
+    guest_allow(hart, task);
+    guest_enter(hart, task);
+    return true;
+}
+
+static bool guest_run(struct hart *hart, struct task *task) {
+    u64 retired = 0;
+    guest_enter(hart, task);
+    enum cpu_exit exit = cpu_run(hart, &task->cpu, hart->cut, &retired);
+    return exit == CPU_PASSED || guest_leave(hart, exit, retired);
 }
 
 // ---- One task's turn ---------------------------------------------------------------------------
@@ -156,16 +231,14 @@ static void attend(struct task *task) {
 }
 
 static void turn_end(struct task *task, bool pass) {
-    if (pass && task->state != TASK_DEAD && !task->agent) {
-        task->ticks_system += 1 + host.pass_ticks;
-        itimer_tick(task, 0, 1 + host.pass_ticks);
-    }
+    if (pass && task->state != TASK_DEAD && !task->agent)
+        turn_charge(task);
     task_put(task);
 }
 
 // False when nothing but guest code ran: its ticks are counted. A replay of several harts leaves
 // what there is to run to order.c.
-static bool task_turn(struct hart *hart, struct task *task, u64 end) {
+static bool task_turn(struct hart *hart, struct task *task) {
     bool pass = true;
     task_get(task);
     if (task->call.live || task->agent) {
@@ -175,19 +248,14 @@ static bool task_turn(struct hart *hart, struct task *task, u64 end) {
     } else if (task->fault_live) {
         fault_run(task);
     } else {
-        if (ordered())
-            end = ~0ull; // one reason less to end from outside
-        u64 stop = min(min(end, task->quantum_end), clock_tick(&kernel->clock, timer_next_ns()));
-        u64 timed = itimer_fuel(task);
-        bool local_calls = timed == ~0ull && !(kernel->flags & BOOT_STRACE);
+        guest_allow(hart, task);
         if (unlikely(host.order.replay)) {
-            order_open(hart, task, min(stop - kernel->tick, timed), local_calls);
+            order_open(hart, task, hart->fuel, hart->local_calls);
             return false;
         }
         if (unlikely(host.debug.active))
-            stop = min(stop - kernel->tick, debug_fuel(task)) + kernel->tick;
-        local_calls &= !(host.taps >> TAP_RETURN & 1);
-        pass = guest_run(hart, task, min(stop - kernel->tick, timed), local_calls);
+            hart->fuel = min(hart->fuel, debug_fuel(task));
+        pass = guest_run(hart, task);
     }
     turn_end(task, pass);
     return pass;
@@ -282,10 +350,9 @@ static void current_requeue(struct hart *hart, struct task *task) {
 }
 
 // Is there a reason outside the machine to leave?
-static u32 interrupted(struct hart *hart, u64 end) {
+static u32 interrupted(struct hart *hart) {
     bool stopped = unlikely(host.debug.active) && debug_check();
-    if (stopped || kernel->tick >= end || mail_waits() || atomic_load(&host.freeze) ||
-        outbox_full() || (unlikely(host.order.on) && order_full())) {
+    if (stopped || kernel->tick >= hart->step_end || host_waits()) {
         hart->report.detail = stopped;
         return STATUS_READY;
     }
@@ -299,10 +366,10 @@ static u32 interrupted(struct hart *hart, u64 end) {
 // least one tick: so there is exactly one machine per tick, and an event delivered at a tick always
 // meets the same one.
 static u32 step(struct hart *hart, u64 budget) {
-    u64 end = kernel->tick + budget;
+    hart->step_end = kernel->tick + budget;
     for (;; pass_end()) {
     again:
-        u32 status = host.order.replay ? order_stops() ? STATUS_READY : 0 : interrupted(hart, end);
+        u32 status = host.order.replay ? order_stops() ? STATUS_READY : 0 : interrupted(hart);
         if (status) {
             host.order.place.early |= host.order.on;
             return status;
@@ -329,7 +396,7 @@ static u32 step(struct hart *hart, u64 budget) {
         } else if (ordered() && sched_apart(hart, task)) {
             current_requeue(hart, task);
         } else if (kernel->tick < task->quantum_end) {
-            if (!task_turn(hart, task, end)) {
+            if (!task_turn(hart, task)) {
                 if (unlikely(host.order.replay))
                     return STATUS_READY; // what it runs belongs to the next section
                 goto again; // guest code only: its ticks are counted, no pass was made

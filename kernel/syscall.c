@@ -173,12 +173,12 @@ static bool call_interrupt(struct task *task, const struct row *row) {
 // ---- Local calls -------------------------------------------------------------------------------
 // They need no lock, no record and no way out of cpu_run. Whether one is answered there or in a
 // pass of its own leaves no trace: law 2.
-bool ecall_may_be_local(u64 nr) {
+static bool is_local(u64 nr) {
     return nr < lengthof(table) && table[nr].restart == LOCAL;
 }
 
 bool ecall_local(struct hart *hart, u64 *x) {
-    if (!hart->local_calls || !ecall_may_be_local(x[17]))
+    if (!hart->local_calls || !is_local(x[17]))
         return false;
     x[10] = (u64)table[x[17]].handler(hart->task, NULL);
     return true;
@@ -187,7 +187,7 @@ bool ecall_local(struct hart *hart, u64 *x) {
 // The same where cpu_run has been left.
 bool syscall_local(struct task *task) {
     struct cpu *cpu = &task->cpu;
-    if (!ecall_may_be_local(cpu->x[17]))
+    if (!is_local(cpu->x[17]))
         return false;
     cpu->x[10] = (u64)table[cpu->x[17]].handler(task, NULL);
     if (unlikely(host.taps))

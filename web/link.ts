@@ -1,5 +1,6 @@
-/** The page's address as a description of a machine: `?image=NAME&cwd=DIRECTORY&cmd=COMMAND&harts=NUMBER&snapshot=URL`. */
+/** The page's address as a description of a machine: `?image=NAME&cwd=DIRECTORY&cmd=COMMAND&harts=NUMBER&jit=off&snapshot=URL`. */
 
+import type { JitMode } from "ebbtide";
 import { ask, find } from "./dom.js";
 import { notify, notifyError } from "./failure.js";
 
@@ -9,6 +10,8 @@ export interface Link {
   readonly command: string | undefined;
   /** As many as there are processors, at most four, unless given. */
   readonly harts: number | undefined;
+  /** Whether hot guest code is compiled; it is unless given. */
+  readonly jit: JitMode | undefined;
   /** The address of a snapshot to go on from. */
   readonly snapshot: string | undefined;
 }
@@ -20,16 +23,24 @@ export function readLink(): Link {
   const query = new URLSearchParams(location.search);
   const command = query.get("cmd")?.replace(CONTROL, "");
   const harts = query.get("harts");
-  return { image: query.get("image") || "base", cwd: query.get("cwd") || undefined, command: command || undefined, harts: harts ? Number(harts) : undefined /* boot says what it may be */, snapshot: query.get("snapshot") || undefined };
+  return {
+    image: query.get("image") || "base",
+    cwd: query.get("cwd") || undefined,
+    command: command || undefined,
+    harts: harts ? Number(harts) : undefined, // boot says what it may be, and
+    jit: (query.get("jit") as JitMode | null) || undefined, // this
+    snapshot: query.get("snapshot") || undefined,
+  };
 }
 
-function linkTo({ image, cwd, command, harts, snapshot }: Link): string {
+function linkTo({ image, cwd, command, harts, jit, snapshot }: Link): string {
   const url = new URL(location.href);
   url.search = url.hash = "";
   if (image !== "base") url.searchParams.set("image", image);
   if (cwd) url.searchParams.set("cwd", cwd);
   if (command) url.searchParams.set("cmd", command);
   if (harts) url.searchParams.set("harts", String(harts));
+  if (jit) url.searchParams.set("jit", jit);
   if (snapshot) url.searchParams.set("snapshot", snapshot);
   return url.href;
 }

@@ -16,7 +16,7 @@ import { makeSearch } from "./search.js";
 import type { KeptPanel } from "./kept.js";
 import type { Branched, RewindView } from "./rewind.js";
 import { restoreSettings, settings, type Theme } from "./settings.js";
-import { recordingItems, recordingWish, showRecording, thisRun } from "./recording.js";
+import { recordingItems, showRecording, thisRun } from "./recording.js";
 import { openTabs, type Tabs } from "./tabs.js";
 
 declare global {
@@ -140,6 +140,7 @@ const menu = makeMenu(() => {
       ...(several ? [{ label: "Next terminal", hint: "Ctrl-Shift-→", act: () => tabs?.turn(1) }] : []),
       ...(several ? [{ label: "Close terminal", act: () => tabs?.closeCurrent() }] : []),
       { label: "Restart the machine", act: () => void restart() },
+      { label: "Benchmark", hint: "in a new tab", act: () => void open("bench.html", "_blank", "noopener") },
     ],
     recordingItems({ restart: () => void restart(), rewind: (run) => void openRun(run), kept: () => void openKept() }),
     [
@@ -240,12 +241,14 @@ async function start(from?: From): Promise<void> {
     const failed = (error: EbbError): void => showFailure(error, () => void start(), window.sdk);
     const branched = from !== undefined && "branch" in from ? from : undefined;
     const snapshot = from === undefined ? link.snapshot : "snapshot" in from ? from.snapshot : undefined;
-    const heard = { onRecording: showRecording, onProgress: showProgress, onPanic: failed, onFailure: failed };
-    const { record = false } = recordingWish(undefined);
+    const always = {
+      record: settings.record, ...(link.jit && { jit: link.jit }),
+      onRecording: showRecording, onProgress: showProgress, onPanic: failed, onFailure: failed,
+    };
     const booting =
-      branched ? boot({ branch: branched.branch, record, ...heard })
-      : snapshot !== undefined ? boot({ snapshot, record, ...heard })
-      : boot({ image: link.image, ...recordingWish(link.harts), ...heard });
+      branched ? boot({ branch: branched.branch, ...always })
+      : snapshot !== undefined ? boot({ snapshot, ...always })
+      : boot({ image: link.image, ...(link.harts !== undefined && { harts: link.harts }), ...always });
     void preloadTerminal();
     const sdk = await booting;
     window.sdk = sdk;

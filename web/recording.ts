@@ -1,17 +1,12 @@
 /** What the page says of its recording: a word and a size in the bar, and a switch in the menu. */
 
-import type { BootOptions, Recording, Sdk } from "ebbtide";
+import type { Recording, Sdk } from "ebbtide";
 import { amount, ask, find } from "./dom.js";
 import { notify } from "./failure.js";
 import type { Item } from "./menu.js";
 import { settings } from "./settings.js";
 
 let shown: Recording | null = null;
-
-/** How the next machine is to be booted. */
-export function recordingWish(harts: number | undefined): Pick<BootOptions, "record" | "harts"> {
-  return { record: settings.record, ...(harts === undefined ? {} : { harts }) };
-}
 
 /** Show how the recording goes; null: there is none. */
 export function showRecording(recording: Recording | null): void {

@@ -24,6 +24,7 @@ enum cpu_exit {
     CPU_FAULT,      // hart->fault; pc on the instruction, nothing of it done
     CPU_MISALIGNED, // LR, SC or AMO on a misaligned address (hart->fault.va): SIGBUS, BUS_ADRALN
     CPU_STOPPED,    // the debugger wants it; fewer may have retired
+    CPU_PASSED,     // ecall_inside() has made a pass behind which guest code does not just go on: *cpu is as that left it
 };
 
 // Run guest code until one of the above. *retired is what was retired; cpu->instret is advanced by it. With
@@ -34,7 +35,11 @@ enum cpu_exit cpu_run(struct hart *hart, struct cpu *cpu, u64 fuel, u64 *retired
 // Given by the kernel: answers the ecall with these registers if that needs nothing but the task; else false. It costs
 // a tick besides the instruction, as every pass of the kernel does: hart->tick goes on by one.
 bool ecall_local(struct hart *hart, u64 *x);
-bool ecall_may_be_local(u64 number); // with this number in a7
+
+// Given by the kernel: makes the pass that the ecall at cpu->pc asks for, `retired` instructions after guest code was entered or
+// went on, as if cpu_run had been left and entered again. True: it goes on, nothing but a0 and pc has changed in *cpu,
+// and hart->cut is the fuel. False: leave cpu_run.
+bool ecall_inside(struct hart *hart, u64 retired);
 
 // Given by the kernel: the value of rdtime `retired` instructions after the entry of cpu_run.
 u64 hart_time_ns(struct hart *hart, u64 retired);

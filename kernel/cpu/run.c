@@ -287,24 +287,96 @@ static bool fetch(struct session *s, u64 pc, u32 *word) {
     return true;
 }
 
-i32 ecall_answer(struct cpu_cache *cache, i32 fuel) {
+// Has anything changed of where code is, or what? Then a new epoch begins.
+static bool epoch_check(struct hart *hart, struct cpu_cache *cache) {
+    u32 fetch = fetch_generation(hart), drops = code_drops();
+    if (cache->mm_id == hart->tlb->mm_id && cache->fetch_generation == fetch &&
+        cache->drops == drops)
+        return false;
+    cache->mm_id = hart->tlb->mm_id;
+    cache->fetch_generation = fetch;
+    cache->drops = drops;
+    cpu_cache_new_epoch(cache);
+    return true;
+}
+
+// 32 registers. Written out, because a bulk copy is a call of the host's runtime.
+static void registers_copy(u64 *restrict to, const u64 *restrict from) {
+    typedef u64 pair __attribute__((vector_size(16), aligned(8), may_alias));
+    for (u32 i = 0; i < 16; i++)
+        ((pair *)to)[i] = ((const pair *)from)[i];
+}
+
+// *cpu is what the context has, so many instructions later.
+static void write_back(struct session *s, u64 pc, u64 retired) {
+    struct cpu *cpu = s->cpu;
+    const u64 *registers = &REGISTER(s->cache->registers);
+    registers_copy(cpu->x, registers);
+    registers_copy(cpu->f, registers + REG_F);
+    cpu->fcsr = s->cache->context->fcsr;
+    cpu->pc = pc;
+    cpu->instret += retired;
+}
+
+bool ecall_answer(struct cpu_cache *cache, u64 pc, i32 *fuel) {
     struct session *s = cache->session;
-    if (fuel < 1 || !ecall_local(s->hart, &REGISTER(cache->registers)))
-        return -1 - fuel;
-    cpu_reservation_clear(s->cpu);
-    s->hart->tick++; // fuel that retires nothing
-    s->fuel--;
-    return fuel - 1;
+    struct hart *hart = s->hart;
+    u64 *x = &REGISTER(cache->registers);
+    s->exit = CPU_ECALL;
+    if (*fuel < 1)
+        return false;
+    if (ecall_local(hart, x)) {
+        cpu_reservation_clear(s->cpu);
+        hart->tick++; // fuel that retires nothing
+        s->fuel--;
+        --*fuel;
+        return true;
+    }
+    if (!hart->calls_inside)
+        return false;
+    u64 retired = s->fuel - s->left - (u64)(i64)*fuel - 1;
+    write_back(s, pc, retired);
+    if (!ecall_inside(hart, retired)) {
+        s->exit = CPU_PASSED;
+        return false;
+    }
+    x[10] = s->cpu->x[10];
+    s->fuel = hart->cut;
+    *fuel = (i32)min((u64)(i64)*fuel, s->fuel); // the slice goes on: at its end others are thought of
+    s->left = s->fuel - (u64)(i64)*fuel;
+    return true;
 }
 
 static enum end execute_ecall(struct session *s, const struct op *op) {
     struct run *run = &s->cache->run;
-    i32 fuel = ecall_answer(s->cache, run->fuel + op->n - 1);
-    if (fuel < 0)
-        return leave_with(s, CPU_ECALL);
+    u64 pc = run->base + op->off;
+    i32 fuel = run->fuel + op->n - 1;
+    if (!ecall_answer(s->cache, pc, &fuel))
+        return s->exit == CPU_PASSED ? END_LEAVING : END_EXIT;
     run->fuel = fuel;
-    run->pc = run->base + op->off + 4;
+    run->pc = pc + 4;
+    epoch_check(s->hart, s->cache);
     return END_JUMP;
+}
+
+i32 ecall_for(struct cpu_cache *cache, u64 pc, i32 fuel) {
+    struct session *s = cache->session;
+    u64 before = s->left + (u64)(i64)fuel, instret = s->cpu->instret;
+    i32 left = fuel;
+    bool answered = ecall_answer(cache, pc, &left);
+    cache->run.fuel = fuel + 1;
+    if (!answered && s->exit == CPU_ECALL)
+        return -1 - fuel;
+    if (answered) { // what has been given for it, or taken besides, retires nothing; a pass counts the ecall itself
+        jit_retired(cache->jit, (i64)(s->left + (u64)(i64)left - before) - (s->cpu->instret != instret));
+        if (!epoch_check(s->hart, cache))
+            return left;
+        cache->run.pc = pc + 4;
+        cache->run.fuel = left;
+    }
+    s->unwinding = true; // who waits may have been translated from what is no more
+    s->exits = !answered;
+    return -1 - fuel;
 }
 
 // ---- Compiled code -----------------------------------------------------------------------------
@@ -441,19 +513,6 @@ static enum end execute(struct session *s, struct op *op) {
     return execute_float(s, op, id);
 }
 
-// Has anything changed of where code is, or what? Then a new epoch begins.
-static bool epoch_check(struct hart *hart, struct cpu_cache *cache) {
-    u32 fetch = fetch_generation(hart), drops = code_drops();
-    if (cache->mm_id == hart->tlb->mm_id && cache->fetch_generation == fetch &&
-        cache->drops == drops)
-        return false;
-    cache->mm_id = hart->tlb->mm_id;
-    cache->fetch_generation = fetch;
-    cache->drops = drops;
-    cpu_cache_new_epoch(cache);
-    return true;
-}
-
 // Enter the code at run.pc with a fresh slice. False: s->exit is set.
 static bool enter(struct session *s, bool first) {
     struct run *run = &s->cache->run;
@@ -582,7 +641,8 @@ i32 interpret_for(struct cpu_cache *cache, i32 fuel, u64 pc, u64 expect, i32 dep
     struct jit_context *context = cache->context;
     struct session *s = cache->session, before = *s;
     struct run *run = &cache->run;
-    if (s->unwinding) {
+    if (s->unwinding) { // in a call of the kernel's
+        context->slot = 0;
         context->pc = NOWHERE;
         return fuel;
     }
@@ -636,13 +696,6 @@ i32 interpret_for(struct cpu_cache *cache, i32 fuel, u64 pc, u64 expect, i32 dep
     return run->fuel;
 }
 
-// 32 registers. Written out, because a bulk copy is a call of the host's runtime.
-static void registers_copy(u64 *restrict to, const u64 *restrict from) {
-    typedef u64 pair __attribute__((vector_size(16), aligned(8), may_alias));
-    for (u32 i = 0; i < 16; i++)
-        ((pair *)to)[i] = ((const pair *)from)[i];
-}
-
 enum cpu_exit cpu_run(struct hart *hart, struct cpu *cpu, u64 fuel, u64 *retired) {
     struct cpu_cache *cache = hart->cpu;
     struct run *run = &cache->run;
@@ -663,12 +716,9 @@ enum cpu_exit cpu_run(struct hart *hart, struct cpu *cpu, u64 fuel, u64 *retired
     cache->context->cpu = MADDR(cpu);
     for (bool first = true; enter(&s, first) && run_slice(&s); first = false)
         ;
-    registers_copy(cpu->x, registers);
-    registers_copy(cpu->f, registers + REG_F);
-    cpu->fcsr = cache->context->fcsr;
-    cpu->pc = run->pc;
     *retired = s.fuel - s.left - (u64)run->fuel;
-    cpu->instret += *retired;
+    if (s.exit != CPU_PASSED)
+        write_back(&s, run->pc, *retired);
     run->fuel = 0;
     return s.exit;
 }

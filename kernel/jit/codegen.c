@@ -758,11 +758,14 @@ static void jump(struct translation *t, const struct block *block) {
     }
 }
 
-// The kernel answers calls that concern nobody else; the interpreter leaves with the others.
+// The kernel answers it here, or the interpreter leaves with it.
 static void ecall(struct translation *t, const struct block *block) {
     const struct jit_insn *last = &t->row[block->first + block->count - 1];
     pay(t, block->owes + block->count);
     registers_store(t, block->dirty_out);
+    get(t, L_CONTEXT);
+    get_pc(t, last->off);
+    mem(t, W_I64_STORE, 3, CONTEXT(pc));
     get(t, L_CONTEXT);
     get(t, L_FUEL);
     op_u(t, W_CALL, FUNCTION_ECALL);

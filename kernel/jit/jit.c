@@ -428,11 +428,7 @@ __attribute__((export_name("j_refill"))) i32 j_refill(struct jit_context *contex
 }
 
 __attribute__((export_name("j_ecall"))) i32 j_ecall(struct jit_context *context, i32 fuel) {
-    struct cpu_cache *cache = hart_of(context)->cpu;
-    i32 left = ecall_answer(cache, fuel);
-    if (left >= 0)
-        jit_retired(cache->jit, -1); // its fuel retires nothing
-    return left;
+    return ecall_for(hart_of(context)->cpu, context->pc, fuel);
 }
 
 // A call of what has no compiled code, or one that has come back elsewhere.

@@ -214,7 +214,6 @@ static void targets_add(struct translation *t, i32 from) {
 // Walk from `at` until control leaves, and remember what else is to be walked.
 static void walk(struct translation *t, struct place at) {
     const struct jit_insn *before = NULL;
-    i32 number = -1; // in a7, if that is known
     for (bool leader = true;; leader = false) {
         struct jit_insn *known = insn_at(t, at);
         if (known) {
@@ -224,7 +223,7 @@ static void walk(struct translation *t, struct place at) {
         struct insn insn;
         u32 limit = dispatches(t) ? REGION_INSNS : PLAIN_INSNS;
         if (t->insn_count >= limit || at.off > REACH || at.off < -REACH || !fetch(t, at.off, &insn) ||
-            !codegen_knows(t, &insn) || (insn.id == ECALL && number >= 0 && !ecall_may_be_local((u64)number)))
+            !codegen_knows(t, &insn))
             return;
         struct jit_insn *here = &t->insn[t->insn_count];
         *here =
@@ -248,10 +247,6 @@ static void walk(struct translation *t, struct place at) {
             todo_add(t, next);
             return;
         }
-        u64 reads, writes;
-        insn_registers(&insn, &reads, &writes);
-        if (writes >> REG_A7 & 1)
-            number = insn.id == ADDI && !insn.rs1 ? insn.imm : -1;
         if (insn.id == JALR && static_target && !at.context) {
             here->known = true;
             here->target = target;

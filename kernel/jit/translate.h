@@ -59,7 +59,7 @@ enum term {
 };
 
 enum { NO_BLOCK = 0xffff };
-enum { REG_RA = 1, REG_SP = 2, REG_FP = 8, REG_A7 = 17 };
+enum { REG_RA = 1, REG_SP = 2, REG_FP = 8 };
 
 struct block {
     u16 first, count; // instructions; the last is the branch, jump or call

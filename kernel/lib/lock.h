@@ -9,8 +9,11 @@ struct lock {
 
 void lock_slow(struct lock *lock);
 
+static inline bool lock_try(struct lock *lock) {
+    return atomic_cas(&lock->word, 0, 1);
+}
 static inline void lock_take(struct lock *lock) {
-    if (!atomic_cas(&lock->word, 0, 1))
+    if (!lock_try(lock))
         lock_slow(lock);
 }
 static inline void lock_drop(struct lock *lock) {

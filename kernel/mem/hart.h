@@ -55,7 +55,13 @@ struct hart {
     struct tlb *tlb;    // the current address space's; set before cpu_run
     struct mm *mm;      // address space being run
     struct task *task;  // task being run (0 between tasks)
+    u64 step_end;       // tick at which the step's budget ends
+    u64 fuel, cut;      // how long its guest code may run, and how long until step() wants to look again
+    u64 timer_ns, timer_tick; // that is what timer_clock says of it
+    struct clock timer_clock;
+    u64 entered;        // machine tick at which its guest code began, or went on behind a call
     bool local_calls;   // its calls that concern nobody else are answered without leaving cpu_run
+    bool calls_inside;  // so are all others, if nothing but the task itself is to go on then
     struct fault fault; // set by tlb_miss / tlb_fetch
     bool code_changed;  // a store hit decoded code: leave the block after it retires
     u64 tick;           // machine tick at entry of cpu_run; rdtime adds what has retired since
@@ -65,7 +71,7 @@ struct hart {
 
     struct report report;
     u32 doorbell;       // [atomic] k_park waits on it
-    u32 in_guest;       // [atomic] 1 while inside cpu_run: shootdowns wait for such harts only
+    u32 in_guest;       // [atomic] 1 while inside cpu_run, and has or does not wait for the kernel lock: shootdowns wait for such harts only
     u32 shootdown_seen; // [atomic] last shootdown generation acknowledged
     u32 stack_top;
     struct tlb pool[TLB_POOL];

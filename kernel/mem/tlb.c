@@ -195,8 +195,7 @@ static void miss_end(struct hart *hart) {
         lock_drop(&host.miss_lock);
         return;
     }
-    atomic_store(&hart->in_guest, 1);
-    kernel_unlock(hart);
+    kernel_unlock_to_guest(hart);
 }
 
 static i64 miss(struct hart *hart, u64 va, enum access access, maddr *page) {

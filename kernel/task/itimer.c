@@ -228,12 +228,6 @@ i32 posix_timer_overrun(const struct posix_timer *timer) {
 }
 
 // ---- Processor time passes ----------------------------------------------------------------------
-static bool has_cpu_timers(const struct process *process) {
-    return process->itimer[ITIMER_VIRTUAL].value_ns || process->itimer[ITIMER_PROF].value_ns ||
-           !list_empty(&process->posix_timers) || process->rlimit[RLIMIT_CPU][0] != RLIM_INFINITY ||
-           process->rlimit[RLIMIT_CPU][1] != RLIM_INFINITY;
-}
-
 // RLIMIT_CPU: SIGXCPU at the soft limit and each second beyond, SIGKILL at the hard one.
 static u64 limit_next_ns(const struct process *process, u64 now) {
     u64 soft = process->rlimit[RLIMIT_CPU][0], hard = process->rlimit[RLIMIT_CPU][1],
@@ -242,10 +236,8 @@ static u64 limit_next_ns(const struct process *process, u64 now) {
     return next >= RLIM_INFINITY / NSEC ? ~0ull : next * NSEC;
 }
 
-u64 itimer_fuel(struct task *task) {
+u64 itimers_fuel(struct task *task) {
     struct process *process = task->process;
-    if (!has_cpu_timers(process))
-        return ~0ull;
     u64 now = process_cputime_ns(process), left = limit_next_ns(process, now) - now;
     for (u32 i = ITIMER_VIRTUAL; i <= ITIMER_PROF; i++)
         if (process->itimer[i].value_ns)
@@ -272,10 +264,8 @@ static void posix_timers_tick(struct process *process) {
     }
 }
 
-void itimer_tick(struct task *task, u64 user_ticks, u64 system_ticks) {
+void itimers_tick(struct task *task, u64 user_ticks, u64 system_ticks) {
     struct process *process = task->process;
-    if (!has_cpu_timers(process))
-        return;
     itimer_use(process, ITIMER_VIRTUAL, cputime_ns(user_ticks));
     itimer_use(process, ITIMER_PROF, cputime_ns(user_ticks + system_ticks));
     posix_timers_tick(process);

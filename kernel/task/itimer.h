@@ -25,8 +25,20 @@ must_check i64 itimer_set(struct process *process, u32 which, u64 value_ns, u64 
 void itimer_get(struct process *process, u32 which, u64 *value_ns, u64 *interval_ns);
 // Timers on processor time. A task may run guest code for itimer_fuel ticks at most, so that they expire at the same tick
 // wherever steps are cut; itimer_tick is told what it used, which its counts include already.
-u64 itimer_fuel(struct task *task); // > 0
-void itimer_tick(struct task *task, u64 user_ticks, u64 system_ticks);
+static inline bool itimers_run(const struct process *process) {
+    return process->itimer[ITIMER_VIRTUAL].value_ns || process->itimer[ITIMER_PROF].value_ns ||
+           !list_empty(&process->posix_timers) || process->rlimit[RLIMIT_CPU][0] != RLIM_INFINITY ||
+           process->rlimit[RLIMIT_CPU][1] != RLIM_INFINITY;
+}
+u64 itimers_fuel(struct task *task);
+void itimers_tick(struct task *task, u64 user_ticks, u64 system_ticks);
+static inline u64 itimer_fuel(struct task *task) { // > 0; ~0 if none runs
+    return itimers_run(task->process) ? itimers_fuel(task) : ~0ull;
+}
+static inline void itimer_tick(struct task *task, u64 user_ticks, u64 system_ticks) {
+    if (itimers_run(task->process))
+        itimers_tick(task, user_ticks, system_ticks);
+}
 
 struct sigevent { // 64 bytes
     u64 value;

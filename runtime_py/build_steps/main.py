@@ -6,6 +6,7 @@ import argparse
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from . import check, dist, kernel, npm, reference, setup, site
 from .common import BUILD, CACHE, ME, ROOT, VENV, Failure, report, say
@@ -73,13 +74,17 @@ def _web(options: argparse.Namespace, rest: list[str]) -> None:
 
 
 def _image(options: argparse.Namespace, rest: list[str]) -> None:
+    names = options.names or ["base"]
+    if not rest:  # arguments may make an image of any name
+        site.images_check(names)  # before anything is built
     setup.venv()
     kernel.kernel()
-    site.images_build(options.names or ["base"], rest)
+    site.images_build(names, rest)
 
 
 def _wheel(options: argparse.Namespace, rest: list[str]) -> None:
     _web(options, rest)
+    site.bench()
     site.wheel()
 
 
@@ -98,11 +103,24 @@ def _dist(options: argparse.Namespace, rest: list[str]) -> None:
 
 
 def _demo(options: argparse.Namespace, rest: list[str]) -> int:
-    _web(options, rest)
-    site.images(["base", "debian"] if options.check else ["base"])
-    if options.check:
-        return site.demo_check()
-    return site.serve([*_port(options), *rest])
+    setup.setup()
+    kernel.kernel()
+    with ThreadPoolExecutor() as pool:
+        # Behind the page: the benchmark's programs want a C library, which takes a minute, once.
+        programs = pool.submit(site.bench)
+        site.pyodide()
+        site.web()
+        site.images(["base", "debian"] if options.check else ["base"])
+        if options.check:
+            programs.result()
+            return site.demo_check()
+        programs.add_done_callback(_told)
+        return site.serve([*_port(options), *rest])
+
+
+def _told(programs: Future[None]) -> None:
+    if failure := programs.exception():
+        say("demo", f"the benchmark has no programs: {failure}")
 
 
 def _serve(options: argparse.Namespace, rest: list[str]) -> int:

@@ -245,8 +245,6 @@ def images_built() -> list[str]:
 
 def images_build(names: Sequence[str], arguments: Sequence[str]) -> None:
     """Build images anew, with arguments of `ebb image build`."""
-    if not arguments:
-        images_check(names)
     for name in names:
         _image(name, [VENV_PYTHON, "-m", "ebbtide.image", "build", name, *arguments])
 
@@ -275,7 +273,7 @@ def wheel(out: Path = BUILD / "wheel") -> Path:
     shutil.rmtree(out, ignore_errors=True)
     _stage(stage, notices.WHEEL)
     built = stage / "runtime_py" / "ebbtide" / "_built"
-    shutil.copytree(WEB, built / "web", ignore=shutil.ignore_patterns("*.map", "bench*"))
+    shutil.copytree(WEB, built / "web", ignore=shutil.ignore_patterns("*.map"))
     shutil.copy(kernel.KERNEL_WASM, built / "kernel.wasm")
     made = _pack(stage, out)
     done("wheel", os.path.relpath(made, ROOT), start, made)

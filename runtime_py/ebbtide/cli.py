@@ -407,12 +407,13 @@ def _add_run_options(run: argparse.ArgumentParser, but: Iterable[str] = ()) -> N
                      help="what chaos and random numbers are drawn from (a random one)")  # fmt: skip
     add("--jit", choices=("on", "off", "verify"),
                      help="compile hot guest code or not; verify: then run all again without, "
-                     "compare the machines, and say so (exit code 4 if they differ)")  # fmt: skip
+                     "compare the machines, and say so (exit code 125 if they differ)")  # fmt: skip
     add("--no-keep-code", action="store_true",
                      help="neither use compiled code of earlier runs nor leave any")  # fmt: skip
     add("--jit-dump", metavar="DIR",
-                     help="write compiled code there, as modules and as text: of each region guest "
-                     "instructions beside the WebAssembly made of them (no kept code is used)")  # fmt: skip
+                     help="write compiled code there (a new or empty folder), as modules and as text: of "
+                     "each region guest instructions beside the WebAssembly made of them (no kept code "
+                     "is used)")  # fmt: skip
     add("--stats", action="store_true",
                      help="at the end, write to stderr what was run and what was compiled")  # fmt: skip
     add("--record", action=argparse.BooleanOptionalAction,

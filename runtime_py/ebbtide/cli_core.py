@@ -9,7 +9,8 @@ from pathlib import Path
 
 from . import assets
 from .cli_output import need_folder, new_file
-from .cli_rewind import cut, open_replay
+from .cli_replay import open_replay
+from .cli_rewind import cut
 from .errors import EbbError
 from .image_store import ImageStore
 from .rewind.core import Signal, libraries, write_core

@@ -18,7 +18,8 @@ from itertools import zip_longest
 
 from .abi import Abi
 from .cli_output import progress
-from .cli_rewind import booted, cut, open_replay
+from .cli_replay import open_replay
+from .cli_rewind import booted, cut
 from .cli_runs import moment
 from .recording import END, EVENT, META, OUTPUT, PROGRAM, Written
 from .rewind.check import first_difference

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from . import assets
 from .cli_output import trouble
-from .cli_rewind import open_replay
+from .cli_replay import open_replay
 from .cli_runs import bundle_run
 from .errors import EbbError
 from .rewind.bundle import Bundle

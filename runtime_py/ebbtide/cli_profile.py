@@ -8,7 +8,8 @@ from pathlib import Path
 
 from . import assets
 from .cli_output import need_folder, new_file, progress
-from .cli_rewind import cut, open_replay, pids_of
+from .cli_replay import open_replay, pids_of
+from .cli_rewind import cut
 from .errors import EbbError
 from .image_store import ImageStore
 from .rewind.http1 import numbered

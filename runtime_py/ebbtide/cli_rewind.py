@@ -1,4 +1,4 @@
-"""The commands about recorded runs; here `ebb replay` and `ebb logs`, the others in modules of their own.
+"""The commands about recorded runs, each in a module of its own: what replays them takes long to import.
 
 Exit codes: 0 fine (a run may still go on), 3 a tape or an object is damaged, 4 the replay diverged, 5 the
 tape was cut short.
@@ -11,30 +11,14 @@ import sqlite3
 import sys
 
 from . import assets
-from .cli_output import progress, trouble
+from .cli_output import trouble
 from .errors import EbbError
-from .port import JIT_THRESHOLD
 from .recording import EVENT, ReplayDiverged
-from .rewind.moment import Moment
-from .rewind.output import Chunk
-from .rewind.processes import PROCESS_TAPS, Processes
-from .rewind.replay import Replay
-from .rewind.stage import Pages
-from .rewind.store import Run, RunBusy, RunStore
+from .rewind.store import Run, RunStore
 from .rewind.tape import TapeDamaged
-from .rewind.taps import watch
-from .rewind.wasmtime_stage import WasmtimeStage
-from .wasmtime_jit import Compiler
-from .wasmtime_kernel import KernelModule
 
 EXIT_DAMAGED, EXIT_DIVERGED, EXIT_CUT = 3, 4, 5
 EXIT_FAILED = 125
-
-
-class RunRedacted(EbbError):
-    """A run lacks what it takes to replay it."""
-
-    code = "run-redacted"
 
 
 def run(options: argparse.Namespace) -> int:
@@ -62,80 +46,19 @@ def run(options: argparse.Namespace) -> int:
             store.close()
 
 
-def open_replay(run: Run, *, jit: bool = True, once: bool = False) -> Replay:
-    """Make a replay of a run at its beginning; raises RunRedacted or RunBusy if it lacks what that takes.
-    `once`: it only goes on, so it needs no checkpoints.
-    """
-    if run.about.get("redacted"):
-        raise RunRedacted(f"run {run.id} was exported with --redact; such a run no longer replays")
-    if run.going and not booted(run):
-        raise RunBusy(f"run {run.id} has only just begun; nothing of it is written yet")
-    kernel = KernelModule(run.kernel)
-    # No kept code: a compiler's records lie in one memory, and a replay goes through several.
-    compiler = Compiler(kernel, threshold=JIT_THRESHOLD) if jit else None
-
-    def new_stage(ram: int, pages: Pages | None) -> WasmtimeStage:
-        return WasmtimeStage(kernel, ram, compiler, pages)
-
-    replay = Replay(kernel.abi, run.entries, new_stage)
-    if once:
-        replay.checkpoint_s = float("inf")
-    return replay
-
-
-def _replay(store: RunStore, options: argparse.Namespace) -> int:
-    run = store.open(options.run)
-    if not booted(run):
-        return cut(run)
-    replay = open_replay(run, once=True)
-    with progress("replaying", replay) as line:
-
-        def write(chunk: Chunk) -> None:
-            line.clear()
-            _write(chunk)
-
-        if not options.quiet:
-            replay.on_chunk = write
-        if options.goto is not None:
-            replay.seek(place(run, replay, options.goto))
-        else:
-            replay.run()
-    if options.goto is None:
-        return cut(run)
-    if not options.quiet:
-        print(f"ebb: {replay.where()}", file=sys.stderr)
-    return 0
-
-
-def place(run: Run, replay: Replay, when: Moment) -> int:
-    """Return the tick of a moment; if it is not there, and only not yet, says so."""
-    try:
-        return replay.place(when)
-    except argparse.ArgumentTypeError:
-        if run.going:
-            cut(run)
-        raise
-
-
-def pids_of(run: Run, words: list[str]) -> frozenset[int]:
-    """Return the pids that are meant: numbers, or names of programs, which takes a replay of its own."""
-    known = Processes()
-    if not all(word.isdecimal() for word in words):
-        replay = open_replay(run, once=True)
-        try:
-            with progress("looking for processes", replay):
-                watch(replay, PROCESS_TAPS, known.see)
-        finally:
-            replay.close()
-    return frozenset(pid for word in words for pid in known.named(word))
-
-
 def booted(run: Run) -> bool:
     """Tell whether there is anything to replay: a recording may have been killed before."""
     return any(entry.kind == EVENT for entry in run.entries)
 
 
+def _replay(store: RunStore, options: argparse.Namespace) -> int:
+    from .cli_replay import run as replay
+
+    return replay(store, options)
+
+
 def _gdb(store: RunStore, options: argparse.Namespace) -> int:
+    from .cli_replay import open_replay
     from .rewind.gdb_command import serve
 
     run = store.open(options.run)
@@ -185,12 +108,6 @@ def cut(run: Run) -> int:
         why += "; no entry is left"
     print(f"ebb: cut short: {why}", file=sys.stderr)
     return EXIT_CUT
-
-
-def _write(chunk: Chunk) -> None:
-    sys.stdout.flush()
-    with open(2 if chunk.stream == "stderr" else 1, "wb", closefd=False) as file:
-        file.write(chunk.data)
 
 
 def _runs(store: RunStore, options: argparse.Namespace) -> int:

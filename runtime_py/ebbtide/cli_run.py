@@ -29,7 +29,7 @@ from . import assets, linux
 from .chaos import chosen
 from .cli_output import LOST, need_folder, trouble
 from .cli_terminal import Screen, printable, raw, window
-from .errors import EbbError, JitDiffers, MachinePanic
+from .errors import EbbError, MachinePanic
 from .events import Log
 from .machine import Machine
 from .meant import meant
@@ -43,7 +43,6 @@ from .stream import READ_SIZE, ByteReader, ByteWriter, Pty
 
 T = TypeVar("T")
 
-EXIT_DIFFERS = 4  # --jit=verify found a difference
 EXIT_TIMEOUT = 124  # as timeout(1) has it
 EXIT_FAILED = 125  # we, not the program, failed; as container tools have it
 EXIT_OUTPUT = 128 + 25  # as SIGXFSZ, which ends who writes too much to a file
@@ -69,9 +68,6 @@ def run(options: argparse.Namespace) -> int:
     except MachinePanic as panic:
         print(f"ebb: {panic}\nebb: the report is in {_save(panic)}", file=sys.stderr)
         return EXIT_FAILED
-    except JitDiffers as error:
-        print(f"ebb: {error}", file=sys.stderr)
-        return EXIT_DIFFERS
     except (EbbError, LookupError, OSError, ValueError, sqlite3.Error) as error:
         print(f"ebb: {trouble(error)}", file=sys.stderr)
         return EXIT_FAILED
@@ -99,7 +95,12 @@ async def _run(options: argparse.Namespace) -> int:
     if options.jit_dump:
         if options.jit == "off":
             raise EbbError("--jit-dump: with --jit=off nothing is compiled")
-        Path(options.jit_dump).mkdir(parents=True, exist_ok=True)
+        folder = Path(options.jit_dump)
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):  # regions of two runs would mix
+            raise EbbError(
+                f"--jit-dump: {folder} is not empty; name a folder that is, or a new one"
+            )
     if options.core:
         need_folder(options.core)
     with contextlib.ExitStack() as held:

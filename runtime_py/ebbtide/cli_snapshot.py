@@ -8,7 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from .cli_output import new_file, progress
-from .cli_rewind import cut, open_replay, place
+from .cli_replay import open_replay, place
+from .cli_rewind import cut
 from .cli_runs import moment
 from .errors import EbbError
 from .events import BlockWanted, Events, HostFs

@@ -7,7 +7,8 @@ import json
 import sys
 
 from .cli_output import Progress, progress
-from .cli_rewind import cut, open_replay, pids_of
+from .cli_replay import open_replay, pids_of
+from .cli_rewind import cut
 from .errors import EbbError
 from .meant import meant
 from .rewind.http_show import Style

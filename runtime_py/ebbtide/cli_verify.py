@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .cli_output import progress
-from .cli_rewind import EXIT_DAMAGED, EXIT_DIVERGED, booted, cut, open_replay
+from .cli_replay import open_replay
+from .cli_rewind import EXIT_DAMAGED, EXIT_DIVERGED, booted, cut
 from .cli_runs import kind_name
 from .errors import EbbError
 from .recording import ReplayDiverged, Written

@@ -4,6 +4,7 @@ import { checkAbortSignal, wantsText, wordsOf } from "./arguments.js";
 import type { Client } from "./client.js";
 import { EbbError } from "./errors.js";
 import { openFiles, type Files, type TextEncoding } from "./fs.js";
+import { parseLimit } from "./memory.js";
 import type { CommandParams, Counters, ExitStatus, Size, Stats } from "./messages.js";
 import { connect, fetchGuest, type Connection } from "./net.js";
 import { refuseUnknown } from "./options.js";
@@ -31,8 +32,8 @@ export interface RunOptions extends CommandOptions {
   timeout?: number;
   /** Aborting ends the command as a timeout does; the promise rejects with the signal's reason. */
   signal?: AbortSignal;
-  /** Bytes of stdout and stderr together; a command that writes more is ended. 64 MiB unless given, here or to `boot`. */
-  maxOutput?: number;
+  /** Bytes of stdout and stderr together, or `"1M"`; a command that writes more is ended. 64 MiB unless given, here or to `boot`. */
+  maxOutput?: number | string;
 }
 
 /** What a finished command leaves. */
@@ -154,7 +155,7 @@ export function openMachine(client: Client, cluster: Cluster, parts: Parts): Ope
     const input = stdin === undefined ? null : copyBuffer(stdin instanceof Blob ? await stdin.arrayBuffer() : stdin);
     const result = await client.request(
       "run",
-      { ...params(command, args, options), stdin: input, timeoutMs: timeout ?? null, maxOutput },
+      { ...params(command, args, options), stdin: input, timeoutMs: timeout ?? null, maxOutput: maxOutput === null ? null : parseLimit("maxOutput", maxOutput) },
       { transfer: input === null ? [] : [input], signal },
     );
     const stdout = new Uint8Array(result.stdout);

@@ -28,7 +28,7 @@ function parseBytes(size: number | string): number {
 /** The same for a limit, which may be 0: there is none. */
 export function parseLimit(name: string, size: number | string): number {
   const bytes = parseBytes(size);
-  if (!(bytes >= 0 && bytes < Infinity)) throw new RangeError(`limits: ${name} must be bytes, or a size such as "1M"; got ${String(size)}`);
+  if (!(bytes >= 0 && bytes < Infinity)) throw new RangeError(`${name} must be bytes, or a size such as "1M"; got ${String(size)}`);
   return bytes;
 }
 

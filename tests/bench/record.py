@@ -17,7 +17,7 @@ from typing import NamedTuple
 from hosts import GUESTS
 
 from ebbtide import Machine
-from ebbtide.cli_rewind import open_replay
+from ebbtide.cli_replay import open_replay
 from ebbtide.rewind.gdb_command import open_timeline
 from ebbtide.rewind.store import RunStore
 

@@ -35,3 +35,13 @@ def test_both_bars_are_drawn(page: Page, watch, root: Path, build_folder: Path) 
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         assert page.evaluate("axe.run().then(({ violations }) => violations)") == []
+
+
+def test_what_cannot_be_run_is_said_at_once(page: Page, base_url: str) -> None:
+    page.goto("/bench.html?only=fib,nosuch")
+    page.get_by_text("There is no program nosuch; there are ").wait_for()
+    assert page.is_disabled("#run")
+    page.route(f"{base_url}bench/programs.json", lambda route: route.fulfill(status=404))
+    page.goto("/bench.html")
+    page.get_by_text("python3 build.py demo").wait_for()
+    assert page.is_disabled("#run")

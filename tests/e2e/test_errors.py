@@ -120,6 +120,15 @@ def test_harts_that_cannot_be_are_refused_with_their_range(
     assert "in the address" in fresh_page.inner_text("#failure-advice")
 
 
+@pytest.mark.parametrize(("jit", "says"), [("verify", "ebb run --jit=verify"), ("fast", '"fast"')])
+def test_jit_that_cannot_be_is_refused(
+    fresh_page: Page, base_url: str, jit: str, says: str
+) -> None:
+    code, message = failure(fresh_page, f"{base_url}?jit={jit}")
+    assert code == "arguments" and says in message
+    assert "in the address" in fresh_page.inner_text("#failure-advice")
+
+
 def test_corrupt_image_names_the_blob(fresh_page: Page, base_url: str) -> None:
     def spoil(route: Route) -> None:
         response = route.fetch()

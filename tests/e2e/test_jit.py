@@ -189,3 +189,15 @@ def test_other_modes_are_refused_by_name(machine: MachinePage, jit, says) -> Non
         'const { boot } = await import("./ebbtide.js"); await boot({ jit: arg });', jit
     )
     assert error["name"] == "RangeError" and says in error["message"]
+
+
+def test_the_address_may_leave_compiling_out_and_a_link_says_so(page: Page) -> None:
+    opened = MachinePage(page, "?jit=off")
+    result = opened.js('return sdk.run("bash", ["-c", arg])', SCRIPT)
+    assert result["exitCode"] == 0 and result["stdout"].count("\n") == 3
+    stats = opened.js("return sdk.stats()")
+    assert stats["instructions"] > 0 and stats["compiledInstructions"] == stats["regions"] == 0
+    page.click("#menu-button")
+    page.get_by_role("menuitem", name="Copy link").click()
+    page.wait_for_selector("#link[open]")
+    assert page.inner_text("#link-url").endswith("?jit=off")

@@ -8,7 +8,7 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urljoin, urlsplit
 
 import pytest
 from playwright.sync_api import Page
@@ -343,6 +343,15 @@ def test_copied_link_holds_directory_and_command(prompt: MachinePage) -> None:
     page.wait_for_function("/^The link is copied/.test(notice.textContent)")  # it goes by itself
     link = page.evaluate("navigator.clipboard.readText()")
     assert parse_qs(urlsplit(link).query) == {"cwd": ["/etc"], "cmd": ["echo $((6*7)) && pwd"]}
+
+
+def test_the_benchmark_opens_in_a_tab_of_its_own(prompt: MachinePage) -> None:
+    page = prompt.page
+    page.evaluate("() => { window.open = (...args) => (window.opened = args); }")
+    choose(page, "Benchmark")
+    opened: list[str] = page.evaluate("opened")
+    assert opened == ["bench.html", "_blank", "noopener"]
+    assert page.request.get(urljoin(page.url, opened[0])).ok
 
 
 LIGHT, DARK = "rgb(251, 250, 247)", "rgb(20, 23, 26)"

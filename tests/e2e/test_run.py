@@ -123,6 +123,13 @@ def test_output_limit_ends_a_runaway_writer(machine: MachinePage) -> None:
     assert len(error["stdout"]) >= 100_000 - 65536 and error["stdout"].startswith("y\ny\n")
 
 
+def test_an_output_limit_may_be_a_size(machine: MachinePage) -> None:
+    error = machine.error('await sdk.run("yes", [], { maxOutput: "1M" })')
+    assert error["code"] == "output-limit" and len(error["stdout"]) >= (1 << 20) - 65536
+    seen = machine.js('return sdk.run("seq", ["20000"], { maxOutput: "1M" })')  # 0.1 MB
+    assert seen["exitCode"] == 0 and seen["stdout"].endswith("20000\n")
+
+
 def test_runs_in_parallel_are_independent(machine: MachinePage) -> None:
     outputs = machine.js(
         """const runs = Array.from({ length: 8 }, (_, i) => sdk.run("sh", ["-c", `sleep 0.0${i}; echo ${i}; exit ${i}`]));
@@ -200,6 +207,7 @@ WRONG = [
     ('sdk.run("true", [], { timeout: -1 })', "RangeError", "timeout"),
     ('sdk.run("true", [], { timeout: "1" })', "TypeError", "timeout"),
     ('sdk.run("true", [], { maxOutput: 1.5 })', "RangeError", "maxOutput"),
+    ('sdk.run("true", [], { maxOutput: "much" })', "RangeError", 'such as "1M"; got much'),
     ('sdk.run("true", [], { env: { A: 1 } })', "TypeError", '"A"'),
     ('sdk.run("true", [], { env: "A=1" })', "TypeError", "env"),
     ('sdk.run("true", [], { env: { "A=B": "1" } })', "RangeError", "A=B"),

@@ -37,6 +37,15 @@ def test_a_folder_that_cannot_be_made_is_said_before_the_run(tmp_path: Path) -> 
         assert done.returncode == 125 and done.stderr == f"ebb: {folder}: {said}\n"
 
 
+def test_regions_of_two_runs_do_not_mix(tmp_path: Path) -> None:
+    (tmp_path / "0-1.wasm").touch()
+    done = ebb("run", "--jit-dump", str(tmp_path), "--", "true")
+    assert done.returncode == 125
+    said = f"{tmp_path} is not empty; name a folder that is, or a new one"
+    assert done.stderr == f"ebb: --jit-dump: {said}\n"
+    assert [file.name for file in tmp_path.iterdir()] == ["0-1.wasm"]
+
+
 def test_nothing_to_dump_is_refused(tmp_path: Path) -> None:
     done = ebb("run", "--jit=off", "--jit-dump", str(tmp_path / "dump"), "--", "true")
     assert done.returncode == 125 and "--jit=off nothing is compiled" in done.stderr

@@ -30,6 +30,7 @@ SAMPLE = {
         "hot/highjump",
         "hot/pointer",
         "hot/frame",
+        "hot/ground",
         "hot/pages",
         "signals/frame",
         "signals/actions",

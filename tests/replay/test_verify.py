@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ebbtide import Machine
+from ebbtide import Machine, cli, cli_run
 from ebbtide.errors import JitDiffers
 from ebbtide.image_store import ImageStore
 from ebbtide.machine_pages import first_difference
@@ -65,6 +65,15 @@ def test_pages_that_only_one_machine_has_differ():
     other = b"".join(n.to_bytes(4, "little") for n in (1, 6, 8)) + bytes(24)
     assert first_difference(one, other) == 6
     assert first_difference(one, one) is None
+
+
+def test_a_difference_is_our_failure_and_no_exit_code_of_the_program(monkeypatch, capsys):
+    async def differs(_):
+        raise JitDiffers("compiled code and interpreter differ: entry 7")
+
+    monkeypatch.setattr(cli_run, "_run", differs)
+    assert cli.main(["run", "--jit=verify", "--", "true"]) == cli_run.EXIT_FAILED == 125
+    assert capsys.readouterr().err == "ebb: compiled code and interpreter differ: entry 7\n"
 
 
 def test_a_verified_run_says_so_and_keeps_the_exit_code(kernel_wasm, base_store):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ebbtide import assets
-from ebbtide.cli_rewind import open_replay
+from ebbtide.cli_replay import open_replay
 from ebbtide.errors import EbbError
 from ebbtide.rewind import checkpoints, replay
 from ebbtide.rewind.gdb_command import open_timeline

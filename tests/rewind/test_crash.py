@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ebbtide import cli_rewind
+from ebbtide import cli_replay, cli_rewind
 from ebbtide.recording import Entry
 from ebbtide.rewind.store import Run, RunStore
 from ebbtide.rewind.tape import TapeReader, TapeWriter, event_heads
@@ -65,7 +65,7 @@ def test_every_prefix_of_a_tape_replays_to_the_cut(ebb, tmp_path: Path, kind: st
         if not cli_rewind.booted(run) or chance.random() < 0.5:
             continue
         out = bytearray()
-        replay = cli_rewind.open_replay(run, jit=False)
+        replay = cli_replay.open_replay(run, jit=False)
         replay.on_chunk = lambda chunk, out=out: out.extend(chunk.data)
         replay.run()
         assert ran.stdout.startswith(out) and replay.tick == run.entries[-1].tick

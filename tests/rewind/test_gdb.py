@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import built
 
 from ebbtide import blocking, host_directories
-from ebbtide.cli_rewind import open_replay
+from ebbtide.cli_replay import open_replay
 from ebbtide.placement import Mount
 from ebbtide.rewind.bundle import Bundle
 from ebbtide.rewind.debug_view import Stop

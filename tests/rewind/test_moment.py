@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ebbtide.cli_rewind import open_replay
+from ebbtide.cli_replay import open_replay
 from ebbtide.recording import EVENT
 from ebbtide.rewind.debug_view import Stop
 from ebbtide.rewind.gdb_command import open_timeline

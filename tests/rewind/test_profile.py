@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ebbtide import assets
-from ebbtide.cli_rewind import open_replay
+from ebbtide.cli_replay import open_replay
 from ebbtide.image_store import ImageStore
 from ebbtide.rewind.cfi import Frames
 from ebbtide.rewind.elf import Elf

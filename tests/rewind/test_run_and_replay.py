@@ -12,7 +12,7 @@ import uuid
 
 import pytest
 
-from ebbtide import cli_rewind
+from ebbtide import cli_replay
 from ebbtide.recording import ReplayDiverged
 from ebbtide.rewind.store import RunStore
 from support.command import recorded
@@ -46,7 +46,7 @@ def test_input_and_files_of_the_host_are_on_the_tape(ebb, tmp_path):
 def test_a_machine_that_differs_is_found_and_its_page_named(ebb, tmp_path):
     ebb("run", "-q", "--", "sh", "-c", SCRIPT)
     store = RunStore(tmp_path / "runs")
-    replay = cli_rewind.open_replay(store.open("last"))
+    replay = cli_replay.open_replay(store.open("last"))
     replay.seek(replay.end)
     stage = replay.stage
     heap, low, end = stage.host.span()

@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import built
 
 from ebbtide import Machine, assets
-from ebbtide.cli_rewind import open_replay
+from ebbtide.cli_replay import open_replay
 from ebbtide.rewind.processes import TICK_NS
 from ebbtide.rewind.store import RunStore
 from support.command import ebb, recorded

@@ -98,7 +98,7 @@ def served(installed: Path, elsewhere: Path, environment: dict[str, str]) -> Ite
 
 
 def test_an_installed_wheel_serves_the_page(served: str) -> None:
-    for name in ("", "ebbtide.js", "worker.js", "kernel.wasm", "pyodide/index.json"):
+    for name in ("", "ebbtide.js", "worker.js", "kernel.wasm", "pyodide/index.json", "bench.html"):
         with urllib.request.urlopen(served + name) as answer:
             assert answer.read()
             for header, value in ISOLATION.items():

@@ -24,16 +24,18 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import EbbError
 from ..meant import meant
 from ..recording import END, META, Written
 from .bundle import Bundle, Signature, is_bundle
-from .mounted import Mounted
 from .snapshots import SCHEMA as SNAPSHOT_SCHEMA
 from .snapshots import SnapshotStore
 from .tape import Objects, TapeDamaged, TapeReader
+
+if TYPE_CHECKING:
+    from .mounted import Mounted
 
 BUSY_S = 10.0
 LAST = "last"
@@ -144,6 +146,8 @@ class Run:
     @property
     def mounted(self) -> Mounted:
         """Directories of the host that it saw, if it was recorded into this store."""
+        from .mounted import Mounted  # late: only commands that replay ask
+
         places = self.row.about.get("mounts", ()) if self.row else ()
         ended = self.row.ended if self.row else None
         return Mounted(tuple((guest, host) for guest, host in places), ended or 0.0)

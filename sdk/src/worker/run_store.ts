@@ -30,9 +30,12 @@ export interface WholeRun {
 
 const LOCK = "ebb-runs";
 const live = (id: string): string => `ebb-run ${id}`;
+const idOf = (file: string): string => file.replace(/\.json$/, "");
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 const FOLDERS = ["runs", "tapes", "uses", "lasts", "objects", "kernels"] as const;
+/** What is there: bytes by folder and name. Right for as long as the lock is held. */
+type Listing = Record<(typeof FOLDERS)[number], Map<string, number>>;
 
 export class RunStore {
   private readonly known = new Set<string>();
@@ -47,9 +50,9 @@ export class RunStore {
   begin(run: Begun, kernel: Uint8Array): Promise<void> {
     return locked(async () => {
       void navigator.locks.request(live(run.id), () => new Promise<void>((end) => this.held.set(run.id, end))).catch(() => undefined);
-      await this.count();
-      await this.makeRoom(run.id);
-      await this.keepKernel(run.kernel, kernel);
+      const there = await this.look();
+      await this.makeRoom(run.id, there);
+      await this.keepKernel(run.kernel, kernel, there);
       await this.info({ ...FRESH, ...run });
     });
   }
@@ -68,7 +71,7 @@ export class RunStore {
       if (last !== null) await this.files.write(`lasts/${id}`, encoder.encode(String(last)));
       if (tape.length > 0) await this.files.append(`tapes/${id}`, tape);
       this.total += tape.length;
-      if (this.total > BYTES_MOST) await this.makeRoom(id);
+      if (this.total > BYTES_MOST) await this.makeRoom(id, await this.look());
       if (this.total > BYTES_MOST) throw new CallError("storage", `this browser keeps ${BYTES_MOST / 1e6} MB of recordings, and they are full`);
     });
   }
@@ -83,10 +86,10 @@ export class RunStore {
     const mine = (await this.list()).find(({ id }) => id === run.id);
     if (mine !== undefined && (mine.live || mine.bytes >= tape.length)) return; // it came from here, or twice
     await locked(async () => {
-      if (mine !== undefined) await this.drop(run.id);
-      await this.count();
-      await this.makeRoom(run.id);
-      await this.keepKernel(run.kernel, kernel);
+      const there = await this.look();
+      if (mine !== undefined) await this.drop(run.id, there);
+      await this.makeRoom(run.id, there);
+      await this.keepKernel(run.kernel, kernel, there);
       await this.info({ ...run, pinned: false });
     });
     await this.append(run.id, tape, objects, run.ended);
@@ -124,28 +127,29 @@ export class RunStore {
 
   /** All runs, the newest first. A file that another worker writes meanwhile could not be read. */
   list(): Promise<RunInfo[]> {
-    return locked(() => this.all());
+    return locked(async () => this.all(await this.look()));
   }
 
   /** Bytes that all of them take. */
   bytes(): Promise<number> {
     return locked(async () => {
-      await this.count();
+      await this.look();
       return this.total;
     });
   }
 
   remove(id: string): Promise<void> {
     return locked(async () => {
-      if (!(await this.has(id))) throw missing(id);
-      await this.drop(id);
+      const there = await this.look();
+      if (!there.runs.has(`${id}.json`)) throw missing(id);
+      await this.drop(id, there);
     });
   }
 
   /** Read a whole run. */
   open(id: string): Promise<WholeRun> {
     return locked(async () => {
-      const info = (await this.all()).find((run) => run.id === id);
+      const info = (await this.all(await this.look())).find((run) => run.id === id);
       const tape = await this.files.read(`tapes/${id}`);
       if (info === undefined || tape === null) throw missing(id);
       const kernel = await this.files.read(`kernels/${info.kernel}`);
@@ -161,14 +165,23 @@ export class RunStore {
 
   // ---- Inside the lock -----------------------------------------------------------------------------------------
 
-  private async all(): Promise<RunInfo[]> {
-    const [runs, tapes, objects, locks] = await Promise.all([
-      this.files.list("runs"), this.files.list("tapes"), this.files.list("objects"), navigator.locks.query(),
-    ]);
-    const held = new Set(locks.held?.map(({ name }) => name));
+  /** Look what is there: other tabs write, too. */
+  private async look(): Promise<Listing> {
+    const found = await Promise.all(FOLDERS.map(async (folder) => [folder, await this.files.list(folder)] as const));
+    const there = Object.fromEntries(found) as Listing;
+    this.known.clear();
+    for (const hash of there.objects.keys()) this.known.add(hash);
+    this.runs = there.runs.size;
+    this.total = 0;
+    for (const files of Object.values(there)) for (const bytes of files.values()) this.total += bytes;
+    return there;
+  }
+
+  private async all({ runs, tapes, objects }: Listing): Promise<RunInfo[]> {
+    const held = new Set((await navigator.locks.query()).held?.map(({ name }) => name));
     const found: RunInfo[] = [];
     for (const name of runs.keys()) {
-      const kept = await this.read(name.replace(/\.json$/, ""));
+      const kept = await this.read(idOf(name));
       if (kept === null) continue;
       const { id } = kept;
       const bytes = tapes.get(id) ?? 0;
@@ -206,51 +219,43 @@ export class RunStore {
     return bytes === null ? [] : decoder.decode(bytes).split("\n").filter((hash) => hash.length === 64);
   }
 
-  private async keepKernel(hash: string, bytes: Uint8Array): Promise<void> {
-    if ((await this.files.list("kernels")).has(hash)) return;
+  private async keepKernel(hash: string, bytes: Uint8Array, there: Listing): Promise<void> {
+    if (there.kernels.has(hash)) return;
     await this.files.write(`kernels/${hash}`, bytes);
     this.total += bytes.length;
   }
 
-  /** Look again at what is there: other tabs write, too. */
-  private async count(): Promise<void> {
-    this.known.clear();
-    this.total = 0;
-    for (const folder of FOLDERS) {
-      const files = await this.files.list(folder);
-      if (folder === "runs") this.runs = files.size;
-      for (const [name, bytes] of files) {
-        this.total += bytes;
-        if (folder === "objects") this.known.add(name);
-      }
-    }
-  }
-
   /** Drop the oldest runs until one more fits; those that are pinned, live or `except` stay. */
-  private async makeRoom(except: string): Promise<void> {
+  private async makeRoom(except: string, there: Listing): Promise<void> {
     if (this.runs < RUNS_MOST && this.total <= BYTES_MOST) return; // to look at all of them takes long
-    const runs = (await this.all()).filter(({ id }) => id !== except);
+    const runs = (await this.all(there)).filter(({ id }) => id !== except);
     const old = runs.filter((run) => !run.pinned && !run.live).reverse();
     let left = runs.length;
     for (const run of old) {
       if (left < RUNS_MOST && this.total <= BYTES_MOST) break;
-      await this.drop(run.id);
+      await this.drop(run.id, there);
       left--;
     }
   }
 
-  private async drop(id: string): Promise<void> {
-    for (const path of [`runs/${id}.json`, `tapes/${id}`, `uses/${id}`, `lasts/${id}`]) await this.files.remove(path);
+  private async drop(id: string, there: Listing): Promise<void> {
+    const remove = async (folder: keyof Listing, name: string): Promise<void> => {
+      await this.files.remove(`${folder}/${name}`);
+      this.total -= there[folder].get(name) ?? 0;
+      there[folder].delete(name);
+    };
+    await remove("runs", `${id}.json`);
+    for (const folder of ["tapes", "uses", "lasts"] as const) await remove(folder, id);
+    this.runs = there.runs.size;
     const used = new Set<string>();
-    for (const other of (await this.files.list("uses")).keys()) for (const hash of await this.uses(other)) used.add(hash);
-    for (const hash of (await this.files.list("objects")).keys()) {
-      if (!used.has(hash)) await this.files.remove(`objects/${hash}`);
+    for (const other of there.uses.keys()) for (const hash of await this.uses(other)) used.add(hash);
+    for (const hash of [...there.objects.keys()].filter((one) => !used.has(one))) {
+      await remove("objects", hash);
+      this.known.delete(hash);
     }
-    const kernels = new Set((await this.all()).map(({ kernel }) => kernel));
-    for (const hash of (await this.files.list("kernels")).keys()) {
-      if (!kernels.has(hash)) await this.files.remove(`kernels/${hash}`);
-    }
-    await this.count();
+    const kernels = new Set<string | undefined>();
+    for (const name of there.runs.keys()) kernels.add((await this.read(idOf(name)))?.kernel);
+    for (const hash of [...there.kernels.keys()].filter((one) => !kernels.has(one))) await remove("kernels", hash);
   }
 }
 

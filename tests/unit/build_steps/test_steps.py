@@ -122,6 +122,15 @@ def test_browsers_are_looked_for_only_where_their_tests_are_asked_for() -> None:
     assert not check.reaches(["tests/unit"], check.E2E)
 
 
+def test_image_knows_its_names_before_it_builds(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(setup, "venv", lambda: pytest.fail("it builds"))
+    assert main.main(["image", "base", "nosuch"]) == 1
+    said = capsys.readouterr().err
+    assert "there is no image nosuch" in said and "known are base, debian" in said
+
+
 def test_dist_knows_its_images_before_it_builds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

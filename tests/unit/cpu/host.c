@@ -130,6 +130,10 @@ bool ecall_local(struct hart *hart, u64 *x) {
     (void)hart, (void)x;
     return false; // every ecall leaves cpu_run
 }
+bool ecall_inside(struct hart *hart, u64 retired) {
+    (void)hart, (void)retired;
+    return false; // hart->calls_inside is not set
+}
 u32 fetch_generation(const struct hart *hart) {
     (void)hart;
     return fetches;

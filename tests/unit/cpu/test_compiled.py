@@ -36,7 +36,7 @@ from .generate import (
 pytestmark = pytest.mark.native
 
 POOL, LEFT, ROUNDS, RETURN = 1016, 1008, 1000, 992  # words behind BASE
-SETS, FUNCTIONS, LOOPS = 160, 8, 8
+SETS, FUNCTIONS, LOOPS = 320, 8, 8
 RECORD = 2048 + 8 * 63
 FLAGS = -1024  # behind BASE: what each loop has raised
 FFLAGS, FCSR = 1, 3
@@ -175,7 +175,8 @@ def run(
             result = machine.run("/program", encoding="bytes", timeout=300)
             stats = machine.stats()
             assert (result.exit_code, stats.refused) == (0, 0)
-            assert other is None or stats.compiled_instructions * 10 > stats.instructions
+            # It is a sixth; how soon code is there depends on the compiler, and on what is kept.
+            assert other is None or stats.compiled_instructions * 25 > stats.instructions
             return result.stdout, stats.instructions
 
     yield run

@@ -11,6 +11,7 @@ pytestmark = [pytest.mark.native, pytest.mark.usefixtures("compiled_at_once")]
 ECALL = u32(0x73)
 EXIT = addi(10, 0, 0) + addi(17, 0, 93) + ECALL
 YIELD = addi(17, 0, 124) + ECALL  # sched_yield, which the kernel answers
+GETPPID = addi(17, 0, 173) + ECALL  # which needs the kernel's lock, and no more
 LONG = u16(0x0405) * 400  # c.addi x8, 1
 PHASE = 1 << 14  # rounds
 
@@ -32,3 +33,9 @@ def test_what_runs_for_longer_then_is_entered_again() -> None:
     stats = run(rounds(6, YIELD + skip + LONG), threshold=1000)
     assert stats.entries < 4 * PHASE
     assert stats.compiled_instructions > 3 * PHASE * 400 * 0.8
+
+
+def test_a_call_behind_which_all_goes_on_leaves_no_compiled_code() -> None:
+    stats = run(rounds(40, GETPPID + addi(9, 9, 1)), threshold=1000)
+    assert stats.entries < 40 * PHASE // 1000  # once a step
+    assert stats.compiled_instructions > 40 * PHASE * 4 * 0.8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
 
@@ -31,3 +32,8 @@ def test_module_imports_the_standard_library_only(path):
 def test_js_is_imported_in_two_modules_at_most() -> None:
     knowing = [path.name for path in PACKAGE.rglob("*.py") if "js" in imported(path)]
     assert len(knowing) <= 2, knowing
+
+
+def test_commands_that_replay_nothing_do_not_import_what_replays() -> None:
+    look = "import sys, ebbtide.cli_rewind, ebbtide.cli_runs; print({'asyncio', 'wasmtime'} & {*sys.modules})"
+    assert subprocess.check_output([sys.executable, "-c", look], text=True) == "set()\n"
