@@ -23,9 +23,10 @@ from typing import Any
 from pyodide.ffi import JsException, to_js
 
 from ..abi import Abi
-from ..recording import END, META, OUTPUT, PAGES, Entry, without_drawn
+from ..recording import END, EVENT, META, OUTPUT, PAGES, Entry, without_drawn
 from ..rewind.output import OutputHash
 from ..rewind.tape import Header, Named, TapeWriter, event_heads
+from .chunk_names import ChunkNames
 from .tape_ring import RingReader
 
 START_S = 1.0  # the page's first second is not ours
@@ -43,10 +44,11 @@ class KeptObjects:
 
     def __init__(self) -> None:
         self.fresh: list[tuple[str, bytes]] = []
+        self.name: bytes | None = None  # of what comes next, if it has one already
         self._known: set[bytes] = set()
 
     def put(self, data: bytes) -> bytes:
-        hash = hashlib.sha256(data).digest()
+        hash = self.name or hashlib.sha256(data).digest()
         if hash not in self._known:
             self._known.add(hash)
             self.fresh.append((hash.hex(), data))
@@ -99,6 +101,7 @@ class PageRecording:
         self._named = False
         self._entries: deque[Entry | Named] = deque([Entry(META, 0, json.dumps(about).encode())])
         self._objects = KeptObjects()
+        self._chunks = ChunkNames(abi)
         self._file = TapeBytes()
         self._writer: TapeWriter | None = None
         self._bytes = 0  # kept, of the tape
@@ -200,7 +203,11 @@ class PageRecording:
             self.mark(self._tick)
         end = time.monotonic() + most_s
         while self._entries and time.monotonic() < end:
-            self._writer.append(self._entries.popleft())
+            entry = self._entries.popleft()
+            self._objects.name = None
+            if isinstance(entry, Entry) and entry.kind == EVENT:
+                self._objects.name = self._chunks.of(entry.data)
+            self._writer.append(entry)
         self._writer.flush()
         if not self._file.data:
             return None
