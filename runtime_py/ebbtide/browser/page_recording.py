@@ -33,6 +33,7 @@ START_S = 1.0  # the page's first second is not ours
 FLUSH_S = 1.0
 QUIET_S = 0.2
 PIECE_S = 0.005  # of work at a time, for the page's messages wait meanwhile
+PIECE_BYTES = 1 << 18  # of objects; whoever keeps them deflates them
 REST = 2  # times as long, before the next piece
 DRAIN_RECORDS = 1024  # the ring is looked at after so many records, too: a busy loop is late
 
@@ -44,6 +45,7 @@ class KeptObjects:
 
     def __init__(self) -> None:
         self.fresh: list[tuple[str, bytes]] = []
+        self.size = 0  # of these
         self.name: bytes | None = None  # of what comes next, if it has one already
         self._known: set[bytes] = set()
 
@@ -52,10 +54,11 @@ class KeptObjects:
         if hash not in self._known:
             self._known.add(hash)
             self.fresh.append((hash.hex(), data))
+            self.size += len(data)
         return hash
 
     def take(self) -> list[tuple[str, bytes]]:
-        fresh, self.fresh = self.fresh, []
+        fresh, self.fresh, self.size = self.fresh, [], 0
         return fresh
 
     def get(self, hash: bytes) -> bytes:
@@ -202,7 +205,8 @@ class PageRecording:
         if self._entries and self._output.count > self._noted:
             self.mark(self._tick)
         end = time.monotonic() + most_s
-        while self._entries and time.monotonic() < end:
+        most = PIECE_BYTES if most_s < math.inf else math.inf
+        while self._entries and time.monotonic() < end and self._objects.size < most:
             entry = self._entries.popleft()
             self._objects.name = None
             if isinstance(entry, Entry) and entry.kind == EVENT:

@@ -13,7 +13,7 @@ import { nameOf } from "../hash.js";
 import type { Joined, MachineCode } from "../messages.js";
 import { FILLERS, recordsOf, regionsOf } from "./join.js";
 import { openActivity } from "./kernel.js";
-import { addresses, drop, maker, stored } from "./parts.js";
+import { addresses, drop, maker, stored, type Stop } from "./parts.js";
 import { stand, wear } from "./stand_in.js";
 
 /** Calls after which V8 has optimised any region. */
@@ -32,7 +32,7 @@ const kept: WebAssembly.Module[] = [];
 /** Making goes on between messages, and begins anew with what has come since. */
 let making = false;
 let again = false;
-let goOn: ((stop: () => boolean) => Promise<void>) | null = null;
+let goOn: ((stop: Stop) => Promise<void>) | null = null;
 
 scope.onmessage = ({ data }: MessageEvent<MachineCode>) => {
   if (data.type === "make") make(data).catch(() => undefined); // no room, or no service worker: then not
@@ -73,30 +73,40 @@ async function make({ joined, packs, base, machine }: MachineCode): Promise<void
   making = true;
   try {
     const [store, cache] = await Promise.all([caches.open(packs), caches.open(joined)]);
-    const running = openActivity(machine.module, machine.memory);
-    goOn ??= maker(store, cache, new URL(`kept-code/${joined}/`, base).href, String(Date.now()), (url) => optimise(cache, url, running));
+    const calm = waiting(openActivity(machine.module, machine.memory));
+    goOn ??= maker(store, cache, new URL(`kept-code/${joined}/`, base).href, String(Date.now()), (url) => optimise(cache, url, calm));
     while (again) {
       again = false;
-      await goOn(() => again);
+      await goOn(async () => {
+        await calm();
+        return again;
+      });
     }
   } finally {
     making = false;
   }
 }
 
-async function optimise(cache: Cache, url: string, running: () => number): Promise<(() => Promise<void>) | null> {
+/** Waits for a moment, and until no hart has run for a while. */
+function waiting(running: () => number): () => Promise<void> {
+  let ran = -Infinity;
+  return async () => {
+    do {
+      await after(REST);
+      if (running() > 0) ran = performance.now();
+    } while (performance.now() < ran + CALM);
+  };
+}
+
+async function optimise(cache: Cache, url: string, calm: () => Promise<void>): Promise<(() => Promise<void>) | null> {
   const part = await open(cache, url);
   if (part === null) return null;
   const { module, regions } = part;
   const slot = stand(module, regions + FILLERS);
   let until = 0;
-  let ran = -Infinity;
   for (let region = 0; region < regions; region++) {
     if (performance.now() >= until) {
-      do {
-        await after(REST);
-        if (running() > 0) ran = performance.now();
-      } while (performance.now() < ran + CALM);
+      await calm();
       until = performance.now() + WORK;
     }
     wear(slot + region, CALLS);

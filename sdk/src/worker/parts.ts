@@ -84,8 +84,11 @@ export async function addresses(cache: Cache): Promise<{ url: string; optimised:
 /** Has V8 optimise the part there. Answers when it has been made to; what it answers with settles when that is written. Null: it cannot. */
 export type Optimise = (url: string) => Promise<(() => Promise<void>) | null>;
 
-/** Make parts of what `packs` hold, in the folder `base`, until all are there or `stop` says so. `visit` names them. */
-export function maker(packs: Cache, cache: Cache, base: string, visit: string, optimise: Optimise): (stop: () => boolean) => Promise<void> {
+/** Waits until nobody is disturbed; says whether there is something new. */
+export type Stop = () => boolean | Promise<boolean>;
+
+/** Make parts of what `packs` hold, in the folder `base`, until all are there or it has to stop. `visit` names them. */
+export function maker(packs: Cache, cache: Cache, base: string, visit: string, optimise: Optimise): (stop: Stop) => Promise<void> {
   const seen = new Map<string, Omit<Part, "url" | "optimised">>();
   const underway = new Set<string>();
   const replaced = new Set<string>();
@@ -116,11 +119,12 @@ export function maker(packs: Cache, cache: Cache, base: string, visit: string, o
       await cache.put(url + OPTIMISED, new Response());
       for (const part of instead) await drop(cache, part.url);
     };
-    note().catch(() => undefined); // no room: then not
+    note().catch(() => drop(cache, url)).catch(() => undefined); // no room, or it is of another kind
   };
   return async (stop) => {
+    if (await stop()) return;
     const modules = await readPacks(packs);
-    while (!stop()) {
+    while (!(await stop())) {
       const there = await parts();
       const begun = there.find(({ url, optimised }) => !optimised && !underway.has(url));
       if (begun !== undefined) {
