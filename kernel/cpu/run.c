@@ -364,18 +364,17 @@ i32 ecall_for(struct cpu_cache *cache, u64 pc, i32 fuel) {
     u64 before = s->left + (u64)(i64)fuel, instret = s->cpu->instret;
     i32 left = fuel;
     bool answered = ecall_answer(cache, pc, &left);
-    cache->run.fuel = fuel + 1;
     if (!answered && s->exit == CPU_ECALL)
         return -1 - fuel;
     if (answered) { // what has been given for it, or taken besides, retires nothing; a pass counts the ecall itself
         jit_retired(cache->jit, (i64)(s->left + (u64)(i64)left - before) - (s->cpu->instret != instret));
         if (!epoch_check(s->hart, cache))
             return left;
-        cache->run.pc = pc + 4;
-        cache->run.fuel = left;
     }
-    s->unwinding = true; // who waits may have been translated from what is no more
+    s->unwinding = true; // cpu_run ends, or who waits may have been translated from what is no more
     s->exits = !answered;
+    cache->run.pc = pc + 4;
+    cache->run.fuel = answered ? left : fuel + 1;
     return -1 - fuel;
 }
 

@@ -92,6 +92,15 @@ void tlb_select(struct hart *hart, struct mm *mm) {
     hart->mm = mm;
 }
 
+maddr tlb_known(const struct mm *mm, u64 va, enum access access) {
+    const struct hart *hart = host.running;
+    struct tlb *tlb = hart ? hart->tlb : NULL;
+    if (!tlb || tlb->mm_id != mm->id || tlb->mm_gen != mm->gen)
+        return 0;
+    const struct tlb_entry *entry = tlb_slot(access == ACCESS_WRITE ? tlb->w : tlb->r, va);
+    return entry->tag == (va & ~PAGE_MASK) ? (u32)entry->tag + entry->delta : 0;
+}
+
 void tlb_flush(struct hart *hart, struct mm *mm, u64 start, u64 end) {
     for (u32 i = 0; i < TLB_POOL; i++) {
         struct tlb *tlb = &hart->pool[i];

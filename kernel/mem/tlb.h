@@ -34,6 +34,9 @@ u32 fetch_generation(const struct hart *hart);
 void code_drop(maddr page);
 u32 code_drops(void); // how often any frame's generation has changed
 
+// The page of `va` if guest code of this hart could have it without a miss, else 0. A pass that is about memory looks here first.
+maddr tlb_known(const struct mm *mm, u64 va, enum access access);
+
 void tlb_select(struct hart *hart, struct mm *mm); // make it the hart's current address space
 void tlb_acknowledge(struct hart *hart);           // at a safepoint with ATTN_SHOOTDOWN set; no lock
 
