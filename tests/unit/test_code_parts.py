@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from build_steps import setup
+from support.node import run_script
 
 HERE = Path(__file__).parent
 
 
 @pytest.fixture
 def node(tmp_path: Path) -> Any:
-    def run(body: str) -> Any:
-        source = HERE / "code_parts.mjs"
-        script = f"{source.read_text()}\nconst say = (value) => console.log(JSON.stringify(value));\n{body}\nprocess.exit(0);"
-        bundled = tmp_path / "test.mjs"
-        esbuild = setup.NODE_PACKAGES / "node_modules" / ".bin" / "esbuild"
-        env = {**os.environ, **setup.node_env()}
-        flags = ["--bundle", "--format=esm", "--log-level=error", f"--outfile={bundled}"]
-        subprocess.run([esbuild, *flags], input=script, cwd=HERE, env=env, text=True, check=True)
-        done = subprocess.run(
-            ["node", bundled], env=env, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    return run
+    return lambda body: run_script(tmp_path, (HERE / "code_parts.mjs").read_text() + body, HERE)
 
 
 def test_the_hottest_module_comes_first(node):

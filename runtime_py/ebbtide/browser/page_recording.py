@@ -23,17 +23,15 @@ from typing import Any
 from pyodide.ffi import JsException, to_js
 
 from ..abi import Abi
-from ..recording import END, EVENT, META, OUTPUT, PAGES, Entry, without_drawn
+from ..recording import END, META, OUTPUT, PAGES, Entry, without_drawn
 from ..rewind.output import OutputHash
 from ..rewind.tape import Header, Named, TapeWriter, event_heads
-from .chunk_names import ChunkNames
 from .tape_ring import RingReader
 
 START_S = 1.0  # the page's first second is not ours
 FLUSH_S = 1.0
 QUIET_S = 0.2
 PIECE_S = 0.005  # of work at a time, for the page's messages wait meanwhile
-PIECE_BYTES = 1 << 18  # of objects; whoever keeps them deflates them
 REST = 2  # times as long, before the next piece
 DRAIN_RECORDS = 1024  # the ring is looked at after so many records, too: a busy loop is late
 
@@ -45,20 +43,17 @@ class KeptObjects:
 
     def __init__(self) -> None:
         self.fresh: list[tuple[str, bytes]] = []
-        self.size = 0  # of these
-        self.name: bytes | None = None  # of what comes next, if it has one already
         self._known: set[bytes] = set()
 
     def put(self, data: bytes) -> bytes:
-        hash = self.name or hashlib.sha256(data).digest()
+        hash = hashlib.sha256(data).digest()
         if hash not in self._known:
             self._known.add(hash)
             self.fresh.append((hash.hex(), data))
-            self.size += len(data)
         return hash
 
     def take(self) -> list[tuple[str, bytes]]:
-        fresh, self.fresh, self.size = self.fresh, [], 0
+        fresh, self.fresh = self.fresh, []
         return fresh
 
     def get(self, hash: bytes) -> bytes:
@@ -104,7 +99,6 @@ class PageRecording:
         self._named = False
         self._entries: deque[Entry | Named] = deque([Entry(META, 0, json.dumps(about).encode())])
         self._objects = KeptObjects()
-        self._chunks = ChunkNames(abi)
         self._file = TapeBytes()
         self._writer: TapeWriter | None = None
         self._bytes = 0  # kept, of the tape
@@ -205,13 +199,8 @@ class PageRecording:
         if self._entries and self._output.count > self._noted:
             self.mark(self._tick)
         end = time.monotonic() + most_s
-        most = PIECE_BYTES if most_s < math.inf else math.inf
-        while self._entries and time.monotonic() < end and self._objects.size < most:
-            entry = self._entries.popleft()
-            self._objects.name = None
-            if isinstance(entry, Entry) and entry.kind == EVENT:
-                self._objects.name = self._chunks.of(entry.data)
-            self._writer.append(entry)
+        while self._entries and time.monotonic() < end:
+            self._writer.append(self._entries.popleft())
         self._writer.flush()
         if not self._file.data:
             return None

@@ -46,9 +46,9 @@ export function privateFiles(root: FileSystemDirectoryHandle): RunFiles {
     const file = await (await folder(parent)).getFileHandle(name, { create: true });
     const handle = await file.createSyncAccessHandle();
     try {
-      if (!append) handle.truncate(0);
-      const written = handle.write(bytes as Uint8Array<ArrayBuffer>, { at: handle.getSize() });
+      const written = handle.write(bytes as Uint8Array<ArrayBuffer>, { at: append ? handle.getSize() : 0 });
       if (written < bytes.length) throw new DOMException("the browser keeps no more for this page", "QuotaExceededError");
+      if (!append) handle.truncate(bytes.length); // not before: a tab that is closed meanwhile would leave nothing
     } finally {
       handle.close();
     }
