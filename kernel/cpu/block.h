@@ -290,11 +290,8 @@ struct op *code_scratch(struct cpu_cache *cache, u32 word, u32 off);
 // Give the branch or jump `op` at `base` its target's op, or mark it as one that leaves the page.
 void code_resolve(struct hart *hart, struct cpu_cache *cache, struct op *op, u64 base);
 
-// run.c. Answer the ecall at pc, whose fuel is paid, with registers and flags in the context; `fuel` is left then. False: it has
-// not retired, or is over and cpu_run is to be left (CPU_PASSED).
-bool ecall_answer(struct cpu_cache *cache, u64 pc, i32 *fuel);
-
-// The same for compiled code. Negative: -1 - fuel; it has not retired, or all that wait return.
+// run.c. Answer the ecall of compiled code at pc, whose fuel is paid, with registers and flags in the context: the fuel left.
+// Negative: -1 - fuel; it has not retired, or all that wait return.
 i32 ecall_for(struct cpu_cache *cache, u64 pc, i32 fuel);
 
 // run.c. Compiled code, which may be deep in calls, cannot go on at pc by itself, or leaves the instruction there

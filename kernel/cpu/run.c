@@ -318,10 +318,11 @@ static void write_back(struct session *s, u64 pc, u64 retired) {
     cpu->instret += retired;
 }
 
-bool ecall_answer(struct cpu_cache *cache, u64 pc, i32 *fuel) {
-    struct session *s = cache->session;
+// The ecall at pc, whose fuel is paid; `fuel` is left then. False: it has not retired, or is over and cpu_run is to be left
+// (CPU_PASSED).
+static bool answer(struct session *s, u64 pc, i32 *fuel) {
     struct hart *hart = s->hart;
-    u64 *x = &REGISTER(cache->registers);
+    u64 *x = &REGISTER(s->cache->registers);
     s->exit = CPU_ECALL;
     if (*fuel < 1)
         return false;
@@ -351,7 +352,7 @@ static enum end execute_ecall(struct session *s, const struct op *op) {
     struct run *run = &s->cache->run;
     u64 pc = run->base + op->off;
     i32 fuel = run->fuel + op->n - 1;
-    if (!ecall_answer(s->cache, pc, &fuel))
+    if (!answer(s, pc, &fuel))
         return s->exit == CPU_PASSED ? END_LEAVING : END_EXIT;
     run->fuel = fuel;
     run->pc = pc + 4;
@@ -363,7 +364,7 @@ i32 ecall_for(struct cpu_cache *cache, u64 pc, i32 fuel) {
     struct session *s = cache->session;
     u64 before = s->left + (u64)(i64)fuel, instret = s->cpu->instret;
     i32 left = fuel;
-    bool answered = ecall_answer(cache, pc, &left);
+    bool answered = answer(s, pc, &left);
     if (!answered && s->exit == CPU_ECALL)
         return -1 - fuel;
     if (answered) { // what has been given for it, or taken besides, retires nothing; a pass counts the ecall itself

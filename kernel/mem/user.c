@@ -6,9 +6,11 @@
 
 static i64 user_fault(struct task *task, u64 va, enum access access, maddr *page) {
     order_pause(task->mm); // a process's memory as another one sees it
-    if (task->mm && (*page = tlb_known(task->mm, va, access)))
+    if (!task->mm)
+        return -EFAULT;
+    if ((*page = tlb_known(task->mm, va, access)))
         return 0;
-    i64 r = task->mm ? mm_fault(task->mm, va, access, task, page) : -EFAULT;
+    i64 r = mm_fault(task->mm, va, access, task, page);
     if (r == -EACCES || r == -EIO)
         r = -EFAULT;
     if (!r && access == ACCESS_WRITE)
