@@ -35,7 +35,7 @@ void cpu_cache_init(struct hart *hart, u32 harts) {
     }
     cache->registers = hart->id * CONTEXT_WORDS * 8;
     cache->context = (struct jit_context *)&REGISTER(cache->registers);
-    cache->run.epoch = 1;
+    cache->here = cache->space;
     insn_index_init(&cache->index);
     cpu_cache_flush(cache);
     hart->cpu = cache;
@@ -50,6 +50,12 @@ void cpu_debug(struct hart *hart, bool breaks, bool watches) {
     cpu_cache_new_epoch(hart->cpu);
 }
 
+static void ways_clear(struct cpu_cache *cache) {
+    for (u32 i = 0; i < TLB_POOL; i++)
+        if (cache->space[i].epoch) // else it was never filled
+            __builtin_memset(cache->space[i].way, 0, sizeof(cache->space[i].way));
+}
+
 void cpu_cache_flush(struct cpu_cache *cache) {
     cache->op_count = 1; // offset 0 means none
     cache->page_count = 0;
@@ -58,19 +64,51 @@ void cpu_cache_flush(struct cpu_cache *cache) {
     if (cache->jit)
         cache->jit->counters.flushes++;
     __builtin_memset(cache->hash, 0, sizeof(cache->hash));
-    __builtin_memset(cache->way, 0, sizeof(cache->way));
+    ways_clear(cache);
+}
+
+// ---- Epochs ------------------------------------------------------------------------------------
+static void epoch_begin(struct cpu_cache *cache) {
+    if (++cache->epoch_last > PAGE_MASK) {
+        ways_clear(cache);
+        for (u32 i = 0; i < TLB_POOL; i++)
+            cache->space[i].epochs = 0;
+        cache->epoch_last = 1;
+    }
+    cache->here->epoch = cache->run.epoch = cache->epoch_last;
+    cache->here->epochs = cache->epochs = ++cache->epochs_begun;
+    if (cache->jit)
+        cache->jit->counters.epochs++;
 }
 
 void cpu_cache_new_epoch(struct cpu_cache *cache) {
-    cache->epochs++;
-    if (cache->jit) {
+    for (u32 i = 0; i < TLB_POOL; i++)
+        cache->space[i].epochs = 0;
+    if (cache->jit)
         jit_forget(cache->jit);
-        cache->jit->counters.epochs++;
+    epoch_begin(cache);
+}
+
+bool cpu_cache_look(struct hart *hart, struct cpu_cache *cache) {
+    struct code_space *space = &cache->space[hart->tlb - hart->pool];
+    u32 fetch = fetch_generation(hart), drops = code_drops();
+    bool stands = space->epochs && space->mm_id == hart->tlb->mm_id && space->fetch_generation == fetch &&
+                  space->drops == drops;
+    if (stands && space == cache->here)
+        return false;
+    if (cache->jit)
+        jit_select(cache->jit, (u32)(cache->here - cache->space), (u32)(space - cache->space), stands);
+    cache->here = space;
+    if (stands) {
+        cache->run.epoch = space->epoch;
+        cache->epochs = space->epochs;
+        return true;
     }
-    if (++cache->run.epoch > PAGE_MASK) {
-        __builtin_memset(cache->way, 0, sizeof(cache->way));
-        cache->run.epoch = 1;
-    }
+    space->mm_id = hart->tlb->mm_id;
+    space->fetch_generation = fetch;
+    space->drops = drops;
+    epoch_begin(cache);
+    return true;
 }
 
 // There is room for one more part.
@@ -129,7 +167,7 @@ static maddr noted(struct cpu_cache *cache, u64 va) {
 }
 
 struct code_page *code_page_at(struct hart *hart, struct cpu_cache *cache, u64 pc) {
-    struct code_way *way = &cache->way[(pc >> PAGE_SHIFT) % CODE_WAYS];
+    struct code_way *way = &cache->here->way[(pc >> PAGE_SHIFT) % CODE_WAYS];
     u64 tag = (pc & ~PAGE_MASK) | cache->run.epoch;
     if (way->tag == tag)
         return way->page;
@@ -147,7 +185,7 @@ struct code_page *code_page_at(struct hart *hart, struct cpu_cache *cache, u64 p
 }
 
 struct code_page *code_page_known(struct hart *hart, struct cpu_cache *cache, u64 va) {
-    const struct code_way *way = &cache->way[(va >> PAGE_SHIFT) % CODE_WAYS];
+    const struct code_way *way = &cache->here->way[(va >> PAGE_SHIFT) % CODE_WAYS];
     if (!cache->resting && way->tag == ((va & ~PAGE_MASK) | cache->run.epoch))
         return way->page;
     maddr frame = cache->resting ? noted(cache, va) : tlb_peek(hart, va);

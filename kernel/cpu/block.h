@@ -161,6 +161,16 @@ struct code_way {
     u32 fetch_generation;
 };
 
+// What is known of one of the address spaces that have run here lately, each of which has a TLB: one that comes back, and in which
+// nothing was changed meanwhile, goes on in its epoch.
+struct code_space {
+    u64 mm_id;
+    u32 fetch_generation, drops;
+    u32 epochs; // as cpu_cache has it; 0: nothing is known
+    u32 epoch;  // as run has it
+    struct code_way way[CODE_WAYS];
+};
+
 // Where a page is that can be executed, decoded or not. As generations of fetches belong to one address space
 // and never come again, this stands through all epochs, and while others run here.
 struct code_seen {
@@ -203,7 +213,9 @@ struct cpu_cache {
     struct jit *jit; // NULL: only interpret
     struct session *session; // the cpu_run under way
     u64 *left;     // its fuel outside the slice
-    u32 epochs;    // how many there have been
+    u32 epochs;    // number of the one that runs
+    u32 epochs_begun;
+    u32 epoch_last; // run.epoch of the last that began
     bool smp;
     bool breaks, watches; // a debugger has some
     u32 op_count, op_max;
@@ -211,11 +223,8 @@ struct cpu_cache {
     u32 part_count, part_max; // the first is empty
     u32 flushes;
     u32 misses; // calls of tlb_miss
-    // What `way` was last known good for: an entry of cpu_run that finds them unchanged keeps its epoch.
-    u64 mm_id;
-    u32 fetch_generation, drops;
     struct op scratch[2]; // one instruction run outside any page
-    struct code_way way[CODE_WAYS];
+    struct code_space space[TLB_POOL], *here; // by TLB; the one that runs
     struct code_seen seen[CODE_SEEN];
     struct code_note note[CODE_NOTES];
     u32 resting; // not 0: nothing runs, and pages are looked for where this address space had them
@@ -236,7 +245,7 @@ static inline u64 *led_slot(struct cpu_cache *cache, u64 pc, u64 target) {
 
 // The op for pc if it is decoded and its page was looked up in this epoch, else NULL.
 static inline struct op *code_known(const struct cpu_cache *cache, u64 pc) {
-    const struct code_way *way = &cache->way[(pc >> PAGE_SHIFT) % CODE_WAYS];
+    const struct code_way *way = &cache->here->way[(pc >> PAGE_SHIFT) % CODE_WAYS];
     if (way->tag != ((pc & ~PAGE_MASK) | cache->run.epoch))
         return NULL;
     u32 at = code_op(way->map, (u32)(pc & PAGE_MASK));
@@ -249,7 +258,11 @@ enum leave interp(struct run *run, const struct tlb *tlb, const struct code_way 
 u32 op_code(const struct op *op);
 
 void cpu_cache_flush(struct cpu_cache *cache);
-void cpu_cache_new_epoch(struct cpu_cache *cache); // look at all generations again
+void cpu_cache_new_epoch(struct cpu_cache *cache); // look at all generations again, in all address spaces
+
+// Is the hart's address space another, or has anything changed of where its code is, or what? Then a new epoch begins, or one
+// goes on.
+bool cpu_cache_look(struct hart *hart, struct cpu_cache *cache);
 
 // The page that holds pc, valid now; 0 with hart->fault set.
 struct code_page *code_page_at(struct hart *hart, struct cpu_cache *cache, u64 pc);

@@ -287,19 +287,6 @@ static bool fetch(struct session *s, u64 pc, u32 *word) {
     return true;
 }
 
-// Has anything changed of where code is, or what? Then a new epoch begins.
-static bool epoch_check(struct hart *hart, struct cpu_cache *cache) {
-    u32 fetch = fetch_generation(hart), drops = code_drops();
-    if (cache->mm_id == hart->tlb->mm_id && cache->fetch_generation == fetch &&
-        cache->drops == drops)
-        return false;
-    cache->mm_id = hart->tlb->mm_id;
-    cache->fetch_generation = fetch;
-    cache->drops = drops;
-    cpu_cache_new_epoch(cache);
-    return true;
-}
-
 // 32 registers. Written out, because a bulk copy is a call of the host's runtime.
 static void registers_copy(u64 *restrict to, const u64 *restrict from) {
     typedef u64 pair __attribute__((vector_size(16), aligned(8), may_alias));
@@ -356,7 +343,7 @@ static enum end execute_ecall(struct session *s, const struct op *op) {
         return s->exit == CPU_PASSED ? END_LEAVING : END_EXIT;
     run->fuel = fuel;
     run->pc = pc + 4;
-    epoch_check(s->hart, s->cache);
+    cpu_cache_look(s->hart, s->cache);
     return END_JUMP;
 }
 
@@ -369,7 +356,7 @@ i32 ecall_for(struct cpu_cache *cache, u64 pc, i32 fuel) {
         return -1 - fuel;
     if (answered) { // what has been given for it, or taken besides, retires nothing; a pass counts the ecall itself
         jit_retired(cache->jit, (i64)(s->left + (u64)(i64)left - before) - (s->cpu->instret != instret));
-        if (!epoch_check(s->hart, cache))
+        if (!cpu_cache_look(s->hart, cache))
             return left;
     }
     s->unwinding = true; // cpu_run ends, or who waits may have been translated from what is no more
@@ -525,7 +512,7 @@ static bool enter(struct session *s, bool first) {
             return false;
         }
         tlb_acknowledge(s->hart);
-        epoch_check(s->hart, s->cache);
+        cpu_cache_look(s->hart, s->cache);
     }
     if (!s->left) {
         s->exit = CPU_FUEL;
@@ -592,7 +579,7 @@ static bool run_slice(struct session *s) {
     for (;;) {
         enum end end = END_JUMP;
         bool compiled = run->ip->code == (OP_COMPILED | OP_SLOW); // nothing for interp.c
-        enum leave leave = compiled ? LEAVE_SLOW : interp(run, hart->tlb, cache->way, (char *)cache->ops);
+        enum leave leave = compiled ? LEAVE_SLOW : interp(run, hart->tlb, cache->here->way, (char *)cache->ops);
         if (leave == LEAVE_FUEL) {
             run->pc = run->base + run->ip->off;
             return true;
@@ -603,7 +590,7 @@ static bool run_slice(struct session *s) {
             u32 misses = cache->misses;
             end = op->code == (OP_COMPILED | OP_SLOW) ? execute_compiled(s, op) : execute(s, op);
             // A miss may have waited for the kernel, and another hart changed what is mapped here meanwhile.
-            if (end == END_NEXT && cache->smp && cache->misses != misses && epoch_check(hart, cache))
+            if (end == END_NEXT && cache->smp && cache->misses != misses && cpu_cache_look(hart, cache))
                 end = END_REFETCH;
             switch (end) {
             case END_NEXT: run->ip++; continue;
@@ -705,7 +692,7 @@ enum cpu_exit cpu_run(struct hart *hart, struct cpu *cpu, u64 fuel, u64 *retired
     registers_copy(registers + REG_F, cpu->f);
     registers[0] = 0;
     fcsr_set(cache, cpu->fcsr);
-    epoch_check(hart, cache);
+    cpu_cache_look(hart, cache);
     run->pc = cpu->pc & ~1ull;
     run->fuel = 0;
     s.expect = NOWHERE;

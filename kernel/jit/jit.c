@@ -370,7 +370,7 @@ void jit_entered(struct jit *jit, u32 index, u64 instructions) {
     code_interpreted(jit->cache, region->frame, region->offset, region->generation);
 }
 
-void jit_forget(struct jit *jit) {
+static void jumps_empty(struct jit *jit) {
     if (jit->jump_count > lengthof(jit->jump_used)) {
         for (u32 i = 0; i < JIT_JUMPS; i++)
             jit->jump[i].pc = JUMP_NONE;
@@ -379,6 +379,12 @@ void jit_forget(struct jit *jit) {
             jit->jump[jit->jump_used[i]].pc = JUMP_NONE;
     }
     jit->jump_count = 0;
+}
+
+void jit_forget(struct jit *jit) {
+    jumps_empty(jit);
+    for (u32 i = 0; i < TLB_POOL; i++)
+        jit->away[i].count = 0;
 }
 
 static void jump_set(struct jit *jit, u64 pc, u32 slot) {
@@ -391,6 +397,18 @@ static void jump_set(struct jit *jit, u64 pc, u32 slot) {
         jit->jump_count++;
     }
     jit->jump[at] = (struct jit_jump){pc, slot, 0};
+}
+
+void jit_select(struct jit *jit, u32 from, u32 to, bool stands) {
+    u32 used = min(jit->jump_count, (u32)lengthof(jit->jump_used));
+    struct jit_away *away = &jit->away[from];
+    away->count = min(used, JIT_AWAY);
+    for (u32 i = 0; i < away->count; i++)
+        away->jump[i] = jit->jump[jit->jump_used[used - away->count + i]];
+    jumps_empty(jit);
+    away = &jit->away[to];
+    for (u32 i = 0; stands && i < away->count; i++)
+        jump_set(jit, away->jump[i].pc, away->jump[i].slot);
 }
 
 u32 jit_slot(struct jit *jit, u32 index, u64 pc) {

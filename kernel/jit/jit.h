@@ -18,6 +18,7 @@ typedef i32 region_fn(struct jit_context *context, i32 fuel, i32 depth, u64 pc);
 #define JIT_QUEUE 256u
 #define JIT_WARM 1024u
 #define JIT_JUMPS 65536u // a power of two; with a quarter of it one in six regions of a large program had to share its entry
+#define JIT_AWAY 128u
 #define JIT_PAGES 24u  // that one region's code may lie in, if it dispatches; else
 #define JIT_PAGES_PLAIN 8u
 #define RENEWALS 4u // of one region
@@ -30,6 +31,12 @@ struct jit_jump {
 };
 
 enum { JUMP_NONE = 1 };
+
+// What was filled in last of an address space that does not run, to be put back.
+struct jit_away {
+    u32 count;
+    struct jit_jump jump[JIT_AWAY];
+};
 
 struct region_page {
     i32 delta; // in pages, from the entry's
@@ -81,6 +88,7 @@ struct jit {
     struct jit_jump *jump;
     u16 jump_used[2048]; // the first that were filled in this epoch
     u32 jump_count;    // how many were
+    struct jit_away away[TLB_POOL];
     u16 hash[8192]; // of regions
     u16 queue[JIT_QUEUE];
     u32 queue_count, queue_age;
@@ -115,7 +123,9 @@ bool jit_attention(struct jit *jit); // between two slices: translate. True: som
 // This entry has been reached often enough. `early`: how often that was said when it was not, because there
 // may be kept code for it. Answers how often it is to be reached until this is said again; 0: it is seen to.
 u32 jit_hot(struct jit *jit, u64 pc, u32 early);
-void jit_forget(struct jit *jit); // a new epoch: no jump's target is known
+void jit_forget(struct jit *jit); // no jump's target is known any more, in any address space
+// From one address space to another, as cpu_cache has them: what was known of that `stands`, or not.
+void jit_select(struct jit *jit, u32 from, u32 to, bool stands);
 // The slot of region `index`, to run it with its entry mapped at pc. 0: it is not what is mapped now.
 u32 jit_slot(struct jit *jit, u32 index, u64 pc);
 // More fuel for compiled code whose slice is nearly spent; none if the hart must look around.
@@ -140,8 +150,7 @@ static inline void jit_retired(struct jit *jit, i64 ticks) { // in compiled code
 static inline u32 jit_slot_known(struct jit *jit, u32 index, u64 pc) {
     const struct region *region = &jit->region[index];
     const struct jit_jump *jump = &jit->jump[(pc >> 1) % JIT_JUMPS];
-    if (jump->pc != pc || jump->slot != region->slot || region->state != REGION_READY || region->pc != pc ||
-        jit->valid[index] != jit->cache->epochs || (!region->careful && !jit->cache->context->nx_near))
+    if (jump->pc != pc || jump->slot != region->slot || region->state != REGION_READY || (!region->careful && !jit->cache->context->nx_near))
         return 0;
     jit->counters.entries++;
     return region->slot;

@@ -105,7 +105,7 @@ static void map_pages(u64 va, u32 frames, bool sparse) {
         u64 at = va + (u64)i * PAGE_SIZE;
         for (u32 k = 0; k < PAGE_SIZE && sparse; k += 2)
             *called_slot(cache, at + k) = (at + k) << 32 | (u32)(va + (below(sizeof code) & ~1ull));
-        cache->way[(at >> PAGE_SHIFT) % CODE_WAYS] =
+        cache->here->way[(at >> PAGE_SHIFT) % CODE_WAYS] =
             (struct code_way){(at & ~(u64)PAGE_MASK) | cache->run.epoch, page->map, page, 0, 0};
     }
 }
