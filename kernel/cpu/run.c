@@ -403,6 +403,8 @@ static enum end execute_compiled(struct session *s, struct op *op) {
     jit_retired(jit, (i64)(before - s->left - (u64)(i64)run->fuel));
     if (s->expect == NOWHERE)
         jit_entered(jit, index, jit->counters.instructions - instructions);
+    if (context->pc == pc && !context->reason && !s->unwinding)
+        jit_circles(jit, index, pc);
     if (s->unwinding) {
         if (s->depth < JIT_DEPTH || s->exits)
             return END_LEAVING;

@@ -12,6 +12,7 @@
 #define NX_MISSES_MAX 32
 #define MISTAKEN_MAX 250u // ways out of a region because what is hardly ever so is
 #define MISTAKEN_TIME 30 // within 2 to the power of so many ticks
+#define CIRCLES_MAX 10000u // of a loop by a way that was not known when it was compiled
 #define STRAYS 1000u // times the threshold
 #define ABSENT_MAX 64u // entries of a region one of whose pages this process has not touched
 #define QUEUE_ENOUGH 32u // for a module; fewer wait for more: an engine takes long to begin with one
@@ -309,15 +310,21 @@ static bool page_stands(struct jit *jit, u64 va, const struct region_page *page)
            code_frame(jit->hart, jit->cache, va) == page->frame;
 }
 
+static void make_anew(struct jit *jit, struct region *region, u64 pc) {
+    region->kept = 0;
+    region->state = REGION_NONE;
+    jit_hot(jit, pc, 0);
+    if (region->state == REGION_READY) // kept code was at hand: who jumps there knows the other
+        jit_forget(jit);
+}
+
 // Compile anew with the pages that are there: a process that never touches the others would always interpret it.
 static void misses_page(struct jit *jit, struct region *region, u64 pc) {
     if (++region->absent < ABSENT_MAX || jit->queue_count == JIT_QUEUE || !jit_can_pay(jit) ||
         !code_page_known(jit->hart, jit->cache, pc))
         return;
     region->absent = 0;
-    region->kept = 0;
-    region->state = REGION_NONE;
-    jit_hot(jit, pc, 0);
+    make_anew(jit, region, pc);
 }
 
 // Whether its pages are decoded here does not matter: their generations say that they are as they were.
@@ -368,6 +375,16 @@ void jit_entered(struct jit *jit, u32 index, u64 instructions) {
         return;
     region->credit = 0;
     code_interpreted(jit->cache, region->frame, region->offset, region->generation);
+}
+
+// What ran when it was compiled, in another process maybe, went another way.
+void jit_circles(struct jit *jit, u32 index, u64 pc) {
+    struct region *region = &jit->region[index];
+    if (region->closed || ++region->circles < CIRCLES_MAX || region->state != REGION_READY || region->whole ||
+        jit->queue_count == JIT_QUEUE || !jit_can_pay(jit) || !code_page_known(jit->hart, jit->cache, pc))
+        return;
+    region->closed = true;
+    make_anew(jit, region, pc);
 }
 
 static void jumps_empty(struct jit *jit) {
@@ -489,11 +506,7 @@ static void mistaken(struct jit *jit, u64 pc, bool moved) {
     if (*times < MISTAKEN_MAX || jit->queue_count == JIT_QUEUE || !jit_can_pay(jit))
         return;
     *known = true;
-    region->kept = 0;
-    region->state = REGION_NONE;
-    jit_hot(jit, pc, 0);
-    if (region->state == REGION_READY) // kept code was at hand
-        jit_forget(jit);
+    make_anew(jit, region, pc);
 }
 
 // The function under way goes on where there is no compiled code.
@@ -578,7 +591,7 @@ __attribute__((export_name("k_jit_done"))) u32 k_jit_done(u32 id, u32 number, u3
         region->state = ok ? REGION_READY : REGION_REFUSED;
         if (!ok)
             continue;
-        if (region->instead || region->crossed || region->moved)
+        if (region->instead || region->crossed || region->moved || region->circles)
             jit_forget(jit); // who jumps there knows the other
         if (region->instead)
             enter(jit, region);

@@ -57,7 +57,9 @@ struct region {
     bool careful; // is, or is to be, right while fcsr.NX is clear, too
     bool crossing; // is, or is to be, as in translation
     bool moving; // the same
+    bool closed; // is, or is to be, made when it was known how it is left for its own entry
     u8 crossed, moved, left_at; // if not: how often it was left for that, since when
+    u16 circles;  // if not: how often it was
     u8 misses;    // of one that is not: entries with NX clear
     u8 asked;     // how often its entry was reached `threshold` times
     bool warm;    // is in jit->warm
@@ -141,6 +143,9 @@ u32 jit_find(struct jit *jit, maddr frame, u32 offset, u32 generation); // 0: no
 
 // Entered by cpu_run, the region ran so many compiled instructions until all returned.
 void jit_entered(struct jit *jit, u32 index, u64 instructions);
+
+// It was left for its own entry: a loop goes round by a way that it does not hold.
+void jit_circles(struct jit *jit, u32 index, u64 pc);
 
 static inline void jit_retired(struct jit *jit, i64 ticks) { // in compiled code
     jit->counters.instructions += (u64)ticks;

@@ -23,7 +23,7 @@ struct kept_region {
     u16 spans; // 0: an entry of the region whose record is the last before that has some
     i32 off;   // and its distance from that one's own
 };
-enum { KIND_CAREFUL = 1, KIND_LOOP = 2, KIND_DISPATCHES = 4, KIND_CROSSING = 8, KIND_MOVING = 16 };
+enum { KIND_CAREFUL = 1, KIND_LOOP = 2, KIND_DISPATCHES = 4, KIND_CROSSING = 8, KIND_MOVING = 16, KIND_CLOSED = 32 };
 enum { KEPT_SMP = 1u << 31, SPANS = 4096, HEADS = 4096, MODULES_MAX = 8192 };
 
 struct load {
@@ -124,7 +124,8 @@ enum kept_answer kept_take(struct jit *jit, struct region *region, u64 pc) {
         if (found->record->key != key || found->record->offset != region->offset ||
             load->state == LOAD_REFUSED || (region->careful && !(found->record->kind & KIND_CAREFUL)) ||
             (region->crossing && !(found->record->kind & KIND_CROSSING)) ||
-            (region->moving && !(found->record->kind & KIND_MOVING)))
+            (region->moving && !(found->record->kind & KIND_MOVING)) ||
+            (region->closed && !(found->record->kind & KIND_CLOSED)))
             continue;
         if (load->state == LOAD_NONE && !load->there && !jit_can_pay(jit)) {
             answer = KEPT_LATER;
@@ -140,6 +141,7 @@ enum kept_answer kept_take(struct jit *jit, struct region *region, u64 pc) {
         region->careful = found->record->kind & KIND_CAREFUL;
         region->crossing = found->record->kind & KIND_CROSSING;
         region->moving = found->record->kind & KIND_MOVING;
+        region->closed = found->record->kind & KIND_CLOSED;
         region->loop = found->record->kind & KIND_LOOP;
         region->whole = found->record->kind & KIND_DISPATCHES ? (u16)(region - jit->region) : 0;
         region->pc = pc;
@@ -203,7 +205,7 @@ void kept_arrived(struct jit *jit, u32 number, bool ok) {
             continue;
         region->slot += load->slot; // was its number in the module
         region->state = ok ? REGION_READY : REGION_NONE;
-        if (region->crossed || region->moved)
+        if (region->crossed || region->moved || region->circles)
             jit_forget(jit); // who jumps there knows the other
         code_compiled(jit->cache, region->frame, region->offset, region->generation, ok ? i : 0);
     }
@@ -279,7 +281,8 @@ static u32 spans_write(const struct parcels *pages, const struct translation *t,
 
 static u8 kind_of(const struct region *region) {
     return (u8)((region->careful ? KIND_CAREFUL : 0) | (region->loop ? KIND_LOOP : 0) |
-                (region->crossing ? KIND_CROSSING : 0) | (region->moving ? KIND_MOVING : 0) | (region->whole ? KIND_DISPATCHES : 0));
+                (region->crossing ? KIND_CROSSING : 0) | (region->moving ? KIND_MOVING : 0) | (region->closed ? KIND_CLOSED : 0) |
+                (region->whole ? KIND_DISPATCHES : 0));
 }
 
 void kept_add_inside(struct jit *jit, const struct region *region, i32 off) {

@@ -153,6 +153,12 @@ static void keep_and_take(struct jit *jit, u64 va, bool sparse) {
     for (u32 i = 1; i < jit->region_count; i++)
         check(jit->region[i].state == REGION_READY && jit->region[i].slot - SLOT < count, "its regions are ready");
     check(taken(jit, entry, count) == count && jit->region[1].slot - SLOT < count, "and later ones");
+    struct region *region = &jit->region[1];
+    for (u32 i = 0; i < 100000 && region->state == REGION_READY && !region->whole; i++)
+        jit_circles(jit, 1, entry[0]);
+    check(region->whole || (region->state == REGION_QUEUED && region->closed && !region->kept),
+          "one whose loop goes round outside it is made anew");
+    jit->queue_count = 0;
     u32 first = (u32)(entry[0] & PAGE_MASK);
     u8 *byte = MPTR(u8, jit->region[1].frame + first);
     *byte ^= 2;
