@@ -230,8 +230,15 @@ class Parser(argparse.ArgumentParser):
             if self.prog == "ebb explore" and one in OF_ONE_RUN:
                 message += f"; {one} is for one run, with `ebb run`"
             else:
-                message += _meant(words[0], self._option_string_actions) if words else ""
+                message += self._meant_option(words[0]) if words else ""
         super().error(message)
+
+    def _meant_option(self, word: str) -> str:
+        from .meant import nearest
+
+        bare = {name.lstrip("-"): name for name in self._option_string_actions}  # all begin alike
+        near = nearest(word.lstrip("-"), bare)
+        return f"; did you mean {bare[near]}?" if near else ""
 
     def chosen(self, words: Sequence[str]) -> Parser:
         """Return the parser of the command that words name."""
@@ -405,7 +412,11 @@ def _add_run_options(run: argparse.ArgumentParser, but: Iterable[str] = ()) -> N
                      "threads, which change at any instruction); by --seed")  # fmt: skip
     add("--seed", type=number, metavar="N",
                      help="what chaos and random numbers are drawn from (a random one)")  # fmt: skip
-    add("--jit", choices=("on", "off", "verify"),
+    if but:  # verify is told apart where it is refused
+        add("--jit", choices=("on", "off", "verify"), metavar="{on,off}",
+                     help="compile hot guest code or not")  # fmt: skip
+    else:
+        add("--jit", choices=("on", "off", "verify"),
                      help="compile hot guest code or not; verify: then run all again without, "
                      "compare the machines, and say so (exit code 125 if they differ)")  # fmt: skip
     add("--no-keep-code", action="store_true",

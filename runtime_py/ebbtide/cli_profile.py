@@ -8,7 +8,7 @@ from pathlib import Path
 
 from . import assets
 from .cli_output import need_folder, new_file, progress
-from .cli_replay import open_replay, pids_of
+from .cli_replay import between, open_replay, pids_of
 from .cli_rewind import cut
 from .errors import EbbError
 from .image_store import ImageStore
@@ -42,7 +42,7 @@ def run(store: RunStore, options: argparse.Namespace) -> int:
     for kind in dict.fromkeys(kind for kind, _ in wanted):
         replay = open_replay(found, once=True)
         files = PastFiles(replay, ImageStore(assets.images_folder()).blob, found.mounted)
-        since, until = (when and replay.known(when) for when in (options.since, options.to))
+        since, until = between(replay, options.since, options.to)
         profiler = Profiler(replay, files.read, since=since, until=until, pids=pids)
         try:
             with progress("profiling", replay):

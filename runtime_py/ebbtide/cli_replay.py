@@ -89,6 +89,15 @@ def place(run: Run, replay: Replay, when: Moment) -> int:
         raise
 
 
+def between(
+    replay: Replay, since: Moment | None, until: Moment | None
+) -> tuple[Moment | None, Moment | None]:
+    """Return --from and --to as `Moment.after` takes them; raises EbbError if nothing can lie between."""
+    if since and until and replay.place(since) >= replay.place(until):
+        raise EbbError(f"--from {since} is not before --to {until}")
+    return (since and replay.known(since), until and replay.known(until))
+
+
 def pids_of(run: Run, words: list[str]) -> frozenset[int]:
     """Return the pids that are meant: numbers, or names of programs, which takes a replay of its own."""
     known = Processes()

@@ -28,6 +28,7 @@ from typing import Any, TypeVar
 from . import assets, linux
 from .chaos import chosen
 from .cli_output import LOST, need_folder, trouble
+from .cli_output import Progress as Line
 from .cli_terminal import Screen, printable, raw, window
 from .errors import EbbError, MachinePanic
 from .events import Log
@@ -90,17 +91,20 @@ async def _run(options: argparse.Namespace) -> int:
             "-it: the input is no terminal; leave -t out, and the program reads what comes there"
         )
     # What can fail for reasons of the host does so before a run begins.
-    if options.id_file and options.record is not False:
+    if options.record is None:
+        options.record = options.jit != "verify"
+    if options.core and not options.record:
+        raise EbbError("--core needs a recording: the core is made from it")
+    if options.id_file and not options.record:
+        raise EbbError("--id-file needs a recording: else there is no id")
+    if options.no_reseed and not options.snapshot:
+        raise EbbError("--no-reseed goes with --snapshot")
+    if options.id_file:
         Path(options.id_file).touch()
     if options.jit_dump:
         if options.jit == "off":
             raise EbbError("--jit-dump: with --jit=off nothing is compiled")
-        folder = Path(options.jit_dump)
-        folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):  # regions of two runs would mix
-            raise EbbError(
-                f"--jit-dump: {folder} is not empty; name a folder that is, or a new one"
-            )
+        _empty_folder(Path(options.jit_dump))
     if options.core:
         need_folder(options.core)
     with contextlib.ExitStack() as held:
@@ -109,26 +113,37 @@ async def _run(options: argparse.Namespace) -> int:
             for host, guest in options.publish
             for door in _doors(host)
         ]
-        return await _booted(options, window() if tty else None, doors)
+        line = Line("comparing with the interpreter")
+        held.callback(line.clear)
+        return await _booted(options, window() if tty else None, doors, line)
+
+
+def _empty_folder(folder: Path) -> None:
+    """Make the folder of --jit-dump, or take one that is empty: regions of two runs would mix."""
+    if folder.exists() and not folder.is_dir():
+        raise EbbError(f"--jit-dump: {folder} is not a folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EbbError(f"--jit-dump: {folder} cannot be made: {error.strerror}") from None
+    if any(folder.iterdir()):
+        raise EbbError(f"--jit-dump: {folder} is not empty; name a folder that is, or a new one")
 
 
 async def _booted(
     options: argparse.Namespace,
     size: tuple[int, int] | None,
     doors: list[tuple[socket.socket, int]],
+    line: Line,
 ) -> int:
-    """Boot a machine and run the program in it, on a terminal of this size if there is one."""
+    """Boot a machine and run the program in it, on a terminal of this size if there is one; `line` is of --jit=verify."""
     args = tuple(options.args)
-    record = options.record
     placement = NativePlacement.beginning(options.snapshot)
-    if record is None:
-        record = options.jit != "verify"
-    if options.core and not record:
-        raise EbbError("--core needs a recording: the core is made from it")
+    placement.on_verify = line.show
     if options.image is not None:
         placement.refuse_other(options.image)
     async with (
-        _begun(options, placement, record, {"args": args, "tty": size}) as machine,
+        _begun(options, placement, options.record, {"args": args, "tty": size}) as machine,
         contextlib.AsyncExitStack() as servers,
     ):
         recorder = placement.recorder
@@ -143,10 +158,11 @@ async def _booted(
             recorder.exit_code = code
         if options.stats:
             print(f"\n{await machine.stats()}", file=sys.stderr)
+    line.clear()
     if placement.verified and not options.quiet:
         ticks, times = placement.verified
         print(f"ebb: verified: in {ticks} ticks the interpreter made the same machine as compiled code, by "
-              f"all pages, compared {times} times", file=sys.stderr)  # fmt: skip
+              f"all pages, compared {'once' if times == 1 else f'{times} times'}", file=sys.stderr)  # fmt: skip
     return code
 
 
@@ -218,7 +234,8 @@ async def _program(
         )
     except OSError as error:
         code, message = await machine.not_started(args, options.workdir, error)
-        print(message + (_meant_run(args[0]) if code == 127 else ""), file=sys.stderr)
+        sought = code == 127 and error.filename != options.workdir
+        print(message + (_meant_run(args[0]) if sought else ""), file=sys.stderr)
         return code
     with raw() if size else contextlib.nullcontext():
         code, said = await _attached(process, options)

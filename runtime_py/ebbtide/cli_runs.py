@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from .abi import Abi
-from .cli_output import new_file
+from .cli_output import need_folder, new_file
 from .errors import EbbError
 from .recording import DIGEST, END, EVENT, META, ORDER, OUTPUT, PAGES, PROGRAM, Written
 from .rewind.bundle import Bundle, write_bundle
 from .rewind.store import Run, RunRow, RunStore
-from .rewind.tape import StoredEntry
+from .rewind.tape import StoredEntry, TapeDamaged
 
 _KINDS = {
     DIGEST: "DIGEST",
@@ -217,6 +217,7 @@ def bundle_run(run: Run, file: IO[bytes], *, redacted: bool = False) -> None:
 
 
 def _export(store: RunStore, options: argparse.Namespace) -> int:
+    need_folder(options.file)
     run = store.open(options.run)
     with new_file(options.file, over=options.force) as file:
         bundle_run(run, file, redacted=options.redact)
@@ -228,7 +229,11 @@ def _export(store: RunStore, options: argparse.Namespace) -> int:
 
 
 def _import(store: RunStore, options: argparse.Namespace) -> int:
-    print(store.add(Bundle(Path(options.file).read_bytes())))
+    try:
+        id = store.add(Bundle(Path(options.file).read_bytes()))
+    except TapeDamaged as error:
+        raise TapeDamaged(f"{options.file}: {error}") from None
+    print(id)
     return 0
 
 

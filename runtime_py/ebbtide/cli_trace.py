@@ -7,7 +7,7 @@ import json
 import sys
 
 from .cli_output import Progress, progress
-from .cli_replay import open_replay, pids_of
+from .cli_replay import between, open_replay, pids_of
 from .cli_rewind import cut
 from .errors import EbbError
 from .meant import meant
@@ -16,14 +16,20 @@ from .rewind.replay import Replay
 from .rewind.store import RunStore
 from .rewind.trace import LAYERS, Requests, Row, Wish
 
+NOTHING = {
+    **dict.fromkeys(LAYERS, "no program was started"),
+    "signals": "there was no signal",
+    "network": "there was no connection",
+    "request": "there was no HTTP/1 request",
+    "chaos": "nothing was injected",
+}
+
 
 def run(store: RunStore, options: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     found = store.open(options.run)
     replay = open_replay(found, once=True)
-    for name in ("since", "to"):
-        if when := getattr(options, name):
-            setattr(options, name, replay.known(when))
+    options.since, options.to = between(replay, options.since, options.to)
     options.pids = pids_of(found, options.pid)
     wish = _wish(options)
     for call in sorted(getattr(wish, "calls", ())):
@@ -43,8 +49,8 @@ def run(store: RunStore, options: argparse.Namespace) -> int:
     filters = [f"-e {call}" for call in sorted(wish.calls)] + [f"-p {word}" for word in options.pid]
     if filters and not put.rows:
         print(f"ebb: nothing in this run matches {' '.join(filters)}", file=sys.stderr)
-    elif options.layer == "process" and not (put.rows or options.since or options.to):
-        print("ebb: no program was started in this run", file=sys.stderr)
+    elif not (put.rows or options.since or options.to or options.output == "har"):
+        print(f"ebb: {NOTHING[options.layer]} in this run", file=sys.stderr)
     return cut(found)
 
 

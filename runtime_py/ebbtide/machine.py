@@ -278,8 +278,8 @@ class Machine(Living, http.Client):
         """Return the exit code and the message for a program that could not be started."""
         if cwd and error.filename == cwd:
             return 127, f"ebb: {cwd}: no such directory"
-        name = args[0]
-        if isinstance(error, FileNotFoundError):
+        name = args[0] or "''"
+        if isinstance(error, FileNotFoundError) or not args[0]:
             if "/" in name:
                 return 127, f"ebb: {name}: no such file or directory"
             hint = await self.placement.hint(name)

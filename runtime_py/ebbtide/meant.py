@@ -15,12 +15,17 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def meant(word: str, known: Iterable[str]) -> str:
-    """Return "did you mean …?" with the nearest known name, or nothing."""
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is most like a word, if one is."""
     import difflib
 
-    near = difflib.get_close_matches(word, list(known), 1)
-    return f"did you mean {near[0]}?" if near else ""
+    return next(iter(difflib.get_close_matches(word, list(known), 1)), None)
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """Return "did you mean …?" with the nearest known name, or nothing."""
+    near = nearest(word, known)
+    return f"did you mean {near}?" if near else ""
 
 
 def refuse_unknown(

@@ -89,6 +89,7 @@ class NativePlacement(Placement):
         self._landmarks = Landmarks()  # for the last one: since when the machine runs
         self._order = threading.Lock()  # of deliveries and of what else is recorded
         self._verify = False
+        self.on_verify: Callable[[int, int], None] = lambda tick, end: None
         self.verified: tuple[int, int] | None = None  # ticks, and how often all pages were compared
         self._panicked = False
         self._watcher: threading.Thread | None = None
@@ -506,6 +507,6 @@ class NativePlacement(Placement):
         if self._verify and isinstance(self.recorder, Tape) and not self._panicked:
             self._note(self.recorder, b"")
             times = await asyncio.to_thread(
-                verify.verify, self.kernel, self.recorder, self.memory_bytes
+                verify.verify, self.kernel, self.recorder, self.memory_bytes, self.on_verify
             )
             self.verified = self.recorder.entries[-1].tick, times

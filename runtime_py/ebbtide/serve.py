@@ -320,7 +320,7 @@ def site(web: Path, images: Path) -> list[Mount]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--port", type=int, help="default: the first free one from 8080")
+    parser.add_argument("--port", help="default: the first free one from 8080")
     parser.add_argument("--host", help="address to listen on (default: 127.0.0.1 and ::1)")
     parser.add_argument(
         "--tls",
@@ -337,7 +337,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def serve(options: argparse.Namespace, mounts: Sequence[Mount]) -> int:
     """Serve until interrupted; print the address."""
-    if options.port is not None and not 0 <= options.port < 1 << 16:
+    port = None if options.port is None else options.port.isdecimal() and int(options.port)
+    if port is False or port is not None and port >> 16:
         print(f"ebb serve: {options.port} is no port: it is 0 to 65535", file=sys.stderr)
         return 2
     if missing := [str(path) for path in options.tls or () if not path.is_file()]:
@@ -347,7 +348,7 @@ def serve(options: argparse.Namespace, mounts: Sequence[Mount]) -> int:
         server = Server(
             mounts,
             host=options.host,
-            port=options.port,
+            port=port,
             tls=tuple(options.tls) if options.tls else None,
             compress=options.compress,
             quiet=not options.verbose,

@@ -7,6 +7,8 @@ tape in a fresh memory and compares.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .abi import Status
 from .errors import InternalError, JitDiffers
 from .recording import Recorder, RecordingPort, ReplayDiverged, ReplayDriver, Tape
@@ -16,6 +18,7 @@ from .wasmtime_port import WasmtimeHostPort, WasmtimePort
 FIRST_TICKS = 1_000_000  # the first look; each next one comes later by a half, for looking costs
 THRESHOLD = 32  # entries: much is compiled, for the sake of what may be wrong in it
 TICKS_MOST = 100_000_000
+SLICE = 1 << 24  # ticks between two words of how far the interpreter is
 
 
 class VerifyPort(RecordingPort):
@@ -43,7 +46,12 @@ class VerifyPort(RecordingPort):
         self._hart.jit_settle()  # much runs compiled, and the same code in each run of a tape
 
 
-def verify(kernel: KernelModule, tape: Tape, ram: int) -> int:
+def verify(
+    kernel: KernelModule,
+    tape: Tape,
+    ram: int,
+    on_progress: Callable[[int, int], None] = lambda tick, end: None,
+) -> int:
     """Replay a tape of VerifyPort with the interpreter; returns how often the pages were compared.
 
     Raises JitDiffers with the tick and the first page that differs.
@@ -58,8 +66,17 @@ def verify(kernel: KernelModule, tape: Tape, ram: int) -> int:
         for _ in host.outbox():
             pass
 
+    def budget() -> int:
+        on_progress(driver.tick, tape.entries[-1].tick)
+        return SLICE
+
     driver = ReplayDriver(
-        port, tape.entries, digest=host.digest, page_hashes=port.page_hashes, drain=drain
+        port,
+        tape.entries,
+        digest=host.digest,
+        page_hashes=port.page_hashes,
+        drain=drain,
+        budget=budget,
     )
     try:
         driver.run()

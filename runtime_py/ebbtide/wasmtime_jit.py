@@ -126,6 +126,19 @@ class Compiler:
         if store is not None and store.modules:
             threading.Thread(target=self._run_ahead, name="ebb-loader", daemon=True).start()
 
+    def write_text(self, name: str, code: bytes, listing: str) -> None:
+        """Write a module into the folder of --jit-dump; if that fails, no more of them."""
+        if self.dump is None:
+            return
+        try:
+            wasmtime_text.write(self.dump, name, code, listing)
+        except OSError as error:
+            self.on_refused(
+                f"--jit-dump: {self.dump} cannot be written: {error.strerror}; "
+                "what is compiled from now on is not in it"
+            )
+            self.dump = None
+
     def submit(self, job: Job) -> None:
         """Compile a module; the answer comes into the job's queue."""
         self._jobs.put(job)
@@ -280,9 +293,9 @@ class CompiledCode:
             return
         code = memory.read(module["bytes"], module["len"])
         record = memory.read(module["record"], module["record_len"])
-        if dump := self._compiler.dump:
+        if self._compiler.dump:
             listing = memory.read(module["listing"], module["listing_len"]).decode()
-            wasmtime_text.write(dump, f"{self._hart}-{module['id']}", code, listing)
+            self._compiler.write_text(f"{self._hart}-{module['id']}", code, listing)
         self.pending += 1
         ready, id = (
             address + self._layout.fields["ready"].offset,

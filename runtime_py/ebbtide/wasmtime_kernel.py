@@ -29,6 +29,7 @@ from .errors import InternalError, KernelMissing, MemoryRefused
 from .port import signed32, unsigned32
 
 WASM_PAGE = 65536
+WASM = b"\0asm"
 STACK_MAX = 2 << 20  # compiled guest code nests 200 calls deep
 TABLE = "__indirect_function_table"
 COMPILER_NICE = 5
@@ -157,7 +158,12 @@ class KernelModule:
         with contextlib.suppress(wasmtime.WasmtimeError, OSError):
             if cached.is_file():
                 return wasmtime.Module.deserialize_file(self.engine, str(cached))
-        module = wasmtime.Module(self.engine, code)
+        if not code.startswith(WASM):  # wasmtime would read it as text
+            raise self._no_kernel()
+        try:
+            module = wasmtime.Module(self.engine, code)
+        except wasmtime.WasmtimeError:
+            raise self._no_kernel() from None
         with contextlib.suppress(OSError):  # a cache that cannot be written only costs time
             cached.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(
@@ -166,6 +172,9 @@ class KernelModule:
                 (made := Path(folder, name)).write_bytes(module.serialize())
                 os.replace(made, cached)
         return module
+
+    def _no_kernel(self) -> KernelMissing:
+        return KernelMissing(f"{self.path} is no kernel; build one with: python3 build.py kernel")
 
     def _read_abi(self) -> Abi:
         memory = SharedMemory(self, self.memory_min)  # for this only: sizes stand in the text

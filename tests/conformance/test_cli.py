@@ -429,6 +429,12 @@ def test_timeout_takes_a_unit() -> None:
         (("replay", "lsat"), "ebb: there is no run lsat; did you mean last?"),
         (("run", "lsat"), "ebb: lsat: command not found; a recorded run is run again by: ebb replay last"),
         (("replay", "/etc/passwd"), "/etc/passwd is neither a run nor an exported one"),
+        (("run", "--", ""), "ebb: '': command not found"),
+        (("run", "--no-record", "--id-file", "id", "--", "true"), "ebb: --id-file needs a recording: else there is no id"),
+        (("run", "--no-reseed", "--", "true"), "ebb: --no-reseed goes with --snapshot"),
+        (("serve", "--port", "first"), "ebb serve: first is no port: it is 0 to 65535"),
+        (("run", "--jit-dump", "/dev/null", "--", "true"), "ebb: --jit-dump: /dev/null is not a folder"),
+        (("run", "--jit-dump", "/dev/null/x", "--", "true"), "ebb: --jit-dump: /dev/null/x cannot be made: Not a directory"),
     ],
 )  # fmt: skip
 def test_a_wrong_command_line_is_told_what_is_right(words: tuple[str, ...], said: str) -> None:
@@ -658,6 +664,40 @@ def test_an_interrupt_ends_us_without_a_word_as_soon_as_we_begin(tmp_path: Path)
     assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, b"", b"")
 
 
+@pytest.mark.parametrize("content", [b"root:x:0:0", b"\0asm\1\0\0\0broken"])
+def test_a_file_that_is_no_kernel_is_named(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "kernel.wasm"
+    file.write_bytes(content)
+    monkeypatch.setenv("EBB_KERNEL", str(file))
+    ended = ebb("run", "--no-record", "--", "true")
+    assert ended.returncode == 125
+    assert ended.stderr.decode() == (
+        f"ebb: {file} is no kernel; build one with: python3 build.py kernel\n"
+    )
+    assert b"is no kernel" in ebb("doctor").stderr
+
+
+def test_what_one_run_alone_can_have_is_not_offered_to_many() -> None:
+    assert b"verify" in ebb("run", "--help").stdout
+    offered = ebb("explore", "--help").stdout
+    assert b"--jit" in offered and b"{on,off}" in offered and b"compare the machines" not in offered
+
+
+def test_a_dump_that_cannot_be_written_ends_and_the_run_goes_on(tmp_path: Path) -> None:
+    script = "i=0; while [ $i -lt 9000 ]; do i=$((i + 1)); done; echo $i; exit 3"
+    folder = tmp_path / "dump"
+    limited = ["sh", "-c", 'ulimit -f 8; exec "$@"', "sh"]  # no file has more than 8 KiB
+    ended = subprocess.run(
+        [*limited, *EBB, "run", "--no-record", "--jit-dump", str(folder), "--", "sh", "-c", script],
+        capture_output=True, timeout=PATIENCE_S,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout) == (3, b"9000\n")
+    said = f"ebb: --jit-dump: {folder} cannot be written: File too large; what is compiled from now on is not in it\n"
+    assert ended.stderr.decode() == said
+
+
 def test_what_was_run_is_told_in_columns() -> None:
     ended = ebb("run", "-q", "--stats", "--", "seq", "3")
     lines = ended.stderr.decode().splitlines()[1:]
@@ -702,6 +742,20 @@ def test_unknown_names_get_a_suggestion() -> None:
     ):
         ended = ebb(*words)
         assert ended.returncode != 0 and meant in ended.stderr, ended.stderr
+
+
+def test_what_nobody_can_have_meant_is_not_suggested() -> None:
+    for words, said in (
+        (["run", "--limits", "--", "true"], "ebb run: error: unrecognized arguments: --limits"),
+        (["run", "-w", "/no/such", "--", "ls"], "ebb: /no/such: no such directory"),
+    ):
+        assert ebb(*words).stderr.decode().splitlines()[-1] == said
+
+
+def test_a_file_that_cannot_be_imported_is_named() -> None:
+    ended = ebb("import", "/etc/passwd")
+    said = "ebb: /etc/passwd: this is no exported run: it does not begin with EBBR, version 1\n"
+    assert (ended.returncode, ended.stderr.decode()) == (3, said)
 
 
 def test_doctor_says_what_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

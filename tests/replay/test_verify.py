@@ -44,7 +44,10 @@ def tape(kernel_wasm: Path, base_store: ImageStore) -> Tape:
 def test_a_run_is_compared_many_times_and_agrees(tape, kernel):
     marks = [entry for entry in tape.entries if entry.kind == DIGEST]
     assert len(marks) >= 5
-    assert verify(kernel, tape, RAM) == len(marks)
+    seen = []
+    assert verify(kernel, tape, RAM, lambda tick, end: seen.append((tick, end))) == len(marks)
+    assert seen == sorted(seen) and len(seen) > len(marks)
+    assert {end for _, end in seen} == {tape.entries[-1].tick}
 
 
 @pytest.mark.parametrize("first", [0, 3])

@@ -138,6 +138,31 @@ def test_a_system_call_that_there_is_not_is_refused(run_id: str) -> None:
     assert done.stderr == "ebb: there is no system call opennat; did you mean openat?\n"
 
 
+def test_a_time_that_ends_before_it_begins_is_refused(run_id: str) -> None:
+    said = "ebb: --from 0.1 s is not before --to 0.05 s\n"
+    for command in (["trace", "files"], ["trace", "request"], ["profile"]):
+        done = ebb(*command, run_id, "--from", "0.1s", "--to", "50ms")
+        assert (done.returncode, done.stdout, done.stderr) == (125, "", said), command
+
+
+def test_a_run_that_has_nothing_of_it_is_told(tmp_path: Path) -> None:
+    quiet = recorded(tmp_path, "--", "true")
+    for layer, said in (
+        ("chaos", "nothing was injected in this run"),
+        ("network", "there was no connection in this run"),
+        ("request", "there was no HTTP/1 request in this run"),
+        ("signals", "there was no signal in this run"),
+    ):
+        done = ebb("trace", layer, quiet)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", f"ebb: {said}\n"), layer
+    assert ebb("trace", "chaos", quiet, "--to", "1ms").stderr == ""
+    none = recorded(tmp_path, "--", "no-such-program", code=127)
+    for words in (["trace", "files"], ["trace", "process"]):
+        assert ebb(*words, none).stderr == "ebb: no program was started in this run\n"
+    said = "ebb: there was no process sh; no program was started in this run\n"
+    assert ebb("trace", "syscalls", none, "-p", "sh").stderr == said
+
+
 def test_straces_of_a_run_and_of_its_replay_are_the_same(tmp_path: Path) -> None:
     ran = ebb("run", "--strace", "--id-file", str(tmp_path / "id"), "--", "ls", "/")
     live = [

@@ -61,13 +61,14 @@ class Moment:
             raise self.behind(f"tick {last}")
         return self.tick
 
+    def __str__(self) -> str:
+        if self.now_ns is not None:
+            return f"{self.now_ns / 1e9:.9f}".rstrip("0").rstrip(".") + " s"
+        return f"e{self.entry}" if self.tick is None else f"tick {self.tick}"
+
     def behind(self, end: str) -> argparse.ArgumentTypeError:
         """Return what is said of a moment that is behind the end."""
-        if self.now_ns is not None:
-            when = f"{self.now_ns / 1e9:.9f}".rstrip("0").rstrip(".") + " s"
-        else:
-            when = f"e{self.entry}" if self.tick is None else f"tick {self.tick}"
-        return argparse.ArgumentTypeError(f"{when} is behind the end of the run, which is at {end}")
+        return argparse.ArgumentTypeError(f"{self} is behind the end of the run, which is at {end}")
 
 
 def now_at(abi: Abi, entries: Sequence[Written], tick: int) -> int:

@@ -19,7 +19,8 @@ TICK_NS = 2  # of processor time that a tick counts as (kernel/task/itimer.h)
 def no_process(word: str, known: Mapping[int, str]) -> EbbError:
     """Return what is said of a process that was not there; `known` are those that were."""
     named = ", ".join(f"{pid} {name}" for pid, name in known.items())
-    return EbbError(f"there was no process {word}; there were: {named}")
+    there = f"there were: {named}" if named else "no program was started in this run"
+    return EbbError(f"there was no process {word}; {there}")
 
 
 @dataclass
