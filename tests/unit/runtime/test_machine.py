@@ -193,6 +193,24 @@ async def test_a_cancelled_read_loses_nothing(m, fake):
 
 
 @machine_test
+async def test_what_a_cancelled_read_of_everything_has_come_by_is_left_to_the_next(m, fake):
+    p = await m.spawn("cat")
+    everything = asyncio.ensure_future(p.stdout.read())
+    await p.stdin.write("hello ")
+    for _ in range(100):
+        await asyncio.sleep(0)
+    everything.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await everything
+    await p.stdin.write("again")
+    assert await p.stdout.read(5) == b"hello"
+    await p.stdin.close()
+    assert await p.stdout.read() == b" again"
+    await p.wait()
+    await p.close()
+
+
+@machine_test
 async def test_a_read_cancelled_just_as_it_ends_loses_nothing(m, fake):
     for turns in range(40):
         p = await m.spawn("cat")
