@@ -26,7 +26,7 @@
     X(CLONE_SPAWN, 11)  /* a clone passed all checks; owner answers with ADMIT; detail: its number */ \
     X(EXECVE_SPAWN, 12) /* the same for an exec: report.detail = its number among all execs asked */ \
     X(JIT_READY, 13)    /* a module waits to be compiled: report.detail = its struct jit_module */ \
-    X(EXITED, 14)       /* a process ended: report.pid, report.detail = wait status */             \
+    X(EXITED, 14)       /* one that the host started ended: report.pid, .detail = wait status */   \
     X(PANIC, 15)        /* our bug: report.detail = address of the message */
 enum {
 #define X(name, value) STATUS_##name = value,
@@ -182,7 +182,7 @@ struct event_chaos {
     X(BLOCK, 2)  /* struct out_block: a chunk of the image is needed */                            \
     X(HOSTFS, 3) /* struct out_hostfs, then data */                                                \
     X(LOG, 4)    /* struct out_log, then text */                                                   \
-    X(NOTICE, 5) /* struct out_notice: a process was made, ran exec, ended, or met a limit */      \
+    X(NOTICE, 5) /* struct out_notice: a process met a limit */                                    \
     X(TAP, 6)    /* struct out_tap, then data: what k_tap asked to see; only a replay does */
 
 enum {
@@ -258,10 +258,10 @@ struct out_notice {
     struct out out;
     u32 what; // NOTICE_*
     u32 pid;
-    u32 ppid;   // of LIMIT: the session
-    u32 status; // wait status of EXITED; LIMIT_* of LIMIT
+    u32 ppid;   // its session
+    u32 status; // LIMIT_*
 };
-enum { NOTICE_SPAWNED = 1, NOTICE_EXEC = 2, NOTICE_EXITED = 3, NOTICE_LIMIT = 4 };
+enum { NOTICE_LIMIT = 4 };
 enum { LIMIT_MEMORY = 1, LIMIT_PIDS = 2, LIMIT_DISK = 3 }; // which a process has met
 
 // What a replay sees of programs. Of a socket, its number is an address: another one may get it when it is gone.

@@ -275,7 +275,7 @@ struct exit_record { // kernel->exited
 void exited_push(u32 pid, u32 status) {
     struct exit_record *record = knew(struct exit_record);
     if (!record)
-        return; // the notice in the outbox says the same
+        return; // nobody is told
     record->pid = pid;
     record->status = status;
     list_push(&kernel->exited, &record->link);

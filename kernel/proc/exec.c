@@ -456,12 +456,6 @@ static void swap(struct task *task, struct exec *exec) {
 
     if (unlikely(host.taps))
         tap_exec(task, exec);
-    struct out_notice *notice = out_begin(OUT_NOTICE, sizeof *notice, 0);
-    notice->what = process->announced ? NOTICE_EXEC : NOTICE_SPAWNED;
-    notice->pid = process->pid;
-    notice->ppid = process->parent->pid;
-    out_send(notice);
-    process->announced = true;
     debug_exec(process);
 }
 

@@ -75,15 +75,8 @@ static void process_end(struct process *process) {
     process_group_leaves(process, process->parent, true);
     wake_all(&process->exit_wait);
     wake_all(&process->signal_wait);
-    if (process->announced) {
-        struct out_notice *notice = out_begin(OUT_NOTICE, sizeof *notice, 0);
-        notice->what = NOTICE_EXITED;
-        notice->pid = process->pid;
-        notice->ppid = process->parent->pid;
-        notice->status = process->exit_status;
-        out_send(notice);
+    if (process->host_child)
         exited_push(process->pid, process->exit_status);
-    }
     process_ended(process);
 }
 

@@ -200,16 +200,9 @@ i64 process_clone(struct task *task, const struct clone_args *args, struct task 
     }
     if (flags & CLONE_PARENT_SETTID)
         (void)!put_user(task, UPTR(args->parent_tid), child->tid);
-    if (!thread) {
+    if (!thread)
         child->process->exit_signal =
             flags & CLONE_PARENT ? process->exit_signal : (u32)args->exit_signal;
-        child->process->announced = true;
-        struct out_notice *notice = out_begin(OUT_NOTICE, sizeof *notice, 0);
-        notice->what = NOTICE_SPAWNED;
-        notice->pid = child->process->pid;
-        notice->ppid = parent->pid;
-        out_send(notice);
-    }
     TAP(CLONE, child, NULL, 0, process->pid, task->tid, (i64)flags);
     kernel->forks++;
     if (flags & CLONE_VFORK) {

@@ -105,7 +105,6 @@ struct process {
     bool stopped, stop_reported, cont_pending;
     u8 stop_signal;
     bool did_exec;     // for setpgid's EACCES
-    bool announced;    // the host was told that it exists
     bool is_agent;     // pid 1: owned by the kernel
     bool host_child;   // spawned by the host: not auto-reaped by the agent
     bool child_subreaper;

@@ -52,9 +52,8 @@ class Log:
 
 @dataclass(frozen=True)
 class Notice:
-    """A process was made, ran exec, ended, or met a limit; `what` is SPAWNED, EXEC, EXITED, LIMIT.
-
-    Of LIMIT, `ppid` is the session and `status` the limit.
+    """A process of session `ppid` met a limit: `what` is LIMIT, `status` which. Of a kernel that has recorded a run it
+    may be something else.
     """
 
     what: str

@@ -39,7 +39,7 @@ class Listener(Protocol):
         """The kernel says something."""
 
     def notice(self, record: Notice) -> None:
-        """A process was made, ran exec, or ended."""
+        """A process met a limit."""
 
     def limit(self, name: str) -> None:
         """The host refused more, for a limit of the machine's."""

@@ -31,7 +31,7 @@ class Watcher(Protocol):
     """Who is told what a hart saw; never answers."""
 
     def exited(self, report: Report) -> None:
-        """A process ended."""
+        """A process that the host started ended."""
 
     def refused(self, report: Report, error: str) -> None:
         """The policy refused a clone or an exec."""

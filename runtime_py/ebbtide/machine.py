@@ -51,7 +51,6 @@ class Machine(Living, http.Client):
         self.owner = OwnerRole(self.agent)
         self.events = Events(placement.abi)
         self.on_log: Callable[[Log], None] | None = None
-        self.on_notice: Callable[[Notice], None] | None = None
         self._users: dict[str, User] = {ROOT.name: ROOT}
         self._closed = False
         self.panic: EbbError | None = None
@@ -357,8 +356,6 @@ class Machine(Living, http.Client):
     def notice(self, record: Notice) -> None:
         if record.what == "LIMIT":
             self._limit_met(record.ppid, self.events.limits_met[record.status].lower())
-        if self.on_notice:
-            self.on_notice(record)
 
     def _limit_met(self, session: int, limit: str) -> None:
         """Remember what a program met, perhaps before it is known that it was started."""

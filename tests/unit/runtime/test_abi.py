@@ -63,8 +63,8 @@ def test_records_are_decoded():
         "WARN", "hi\n"
     )
     assert events.decode(
-        record("NOTICE", "out_notice", what=abi.const["NOTICE_EXITED"], pid=4, ppid=1, status=256)
-    ) == Notice("EXITED", 4, 1, 256)
+        record("NOTICE", "out_notice", what=abi.const["NOTICE_LIMIT"], pid=4, ppid=1, status=2)
+    ) == Notice("LIMIT", 4, 1, 2)
 
 
 @pytest.mark.parametrize("value", [0, 5, 1 << 31, (1 << 32) - 1, (1 << 53) + 1])
