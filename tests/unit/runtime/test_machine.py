@@ -389,7 +389,7 @@ def test_another_event_loop_is_refused_at_once() -> None:
         ({"harts": 0}, ValueError, "from 1 to 5, not 0"),
         ({"harts": 6}, ValueError, "from 1 to 5, not 6"),
         ({"memory": 64}, ValueError, "did you mean 64M"),
-        ({"memory": "much"}, ValueError, "'much' is no size; write 512M or 1G"),
+        ({"memory": "much"}, ValueError, "memory: 'much' is no size; write 512M or 1G"),
         ({"memory": "1M"}, ValueError, "at least 16M"),
         ({"memory": "8G"}, ValueError, "memory is at most 3968M, not 8589934592 bytes"),
         ({"memory": "infG"}, ValueError, "'infG' is no size"),
