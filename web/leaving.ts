@@ -7,11 +7,17 @@
 import type { Sdk } from "ebbtide";
 
 const WAITS_MS = [1000, 4000, 15_000, 60_000] as const;
-/** Changed in the last so many ms: the machine's own clock may show another time than ours. */
-const LEAST_NEW = (ms: number): string[] => [
+const LOOK = [
   "/", "-xdev", "(", "-path", "/usr/lib", "-o", "-path", "/usr/share", ")", "-prune",
-  "-o", "!", "-type", "d", "!", "-name", ".*_history", "-cmin", `-${(ms / 60_000).toFixed(4)}`, "-print", "-quit",
+  "-o", "!", "-type", "d", "!", "-name", ".*_history", "-cmin",
 ];
+/** Changed in the last so many ms: the machine's own clock may show another time than ours. */
+const LEAST_NEW = (ms: number): string[] => [...LOOK, `-${(ms / 60_000).toFixed(4)}`, "-print", "-quit"];
+
+/** Whether a program of a run, by its words, was this page's look and nothing that the visitor has run. */
+export function isLook([program, ...args]: readonly string[]): boolean {
+  return program === "find" && LOOK.every((word, at) => word === args[at]);
+}
 
 const refuse = (event: BeforeUnloadEvent): void => event.preventDefault();
 

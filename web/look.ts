@@ -24,7 +24,13 @@ const LOOKS = {
 } as const;
 type Look = keyof typeof LOOKS;
 
-const STATES = { whole: "It is what was written.", cut: "It ends before its end; all before is what was written.", damaged: "It is damaged.", diverged: "It does something else now." };
+const STATES = {
+  whole: "It is what was written.",
+  cut: "It breaks off; all up to there is what was written.",
+  live: "It is what was written so far; it is still being recorded.",
+  damaged: "It is damaged.",
+  diverged: "It does something else now.",
+};
 
 export interface LookPanel {
   /** The slider has moved. */
@@ -32,7 +38,10 @@ export interface LookPanel {
   close(): void;
 }
 
-export function openLook(runs: Runs, rewind: Rewind, id: string, moveTo: (tick: number) => void): LookPanel {
+/** `without`: processes that are not shown. */
+export function openLook(
+  runs: Runs, rewind: Rewind, id: string, without: readonly number[], moveTo: (tick: number) => void,
+): LookPanel {
   const [panel, choice] = [find("look"), find<HTMLSelectElement>("look-what")];
   const [filter, count, body] = [find<HTMLInputElement>("look-filter"), find("look-count"), find("look-body")];
   const list = find("look-list");
@@ -61,6 +70,7 @@ export function openLook(runs: Runs, rewind: Rewind, id: string, moveTo: (tick: 
     list.setAttribute("aria-label", LOOKS[layer]);
     await rewind.trace(layer, {
       times: true,
+      without,
       onProgress(part, found) {
         if (mine !== asked) return;
         rows.add(found);
@@ -75,7 +85,7 @@ export function openLook(runs: Runs, rewind: Rewind, id: string, moveTo: (tick: 
     const onProgress = (part: number): void => {
       if (mine === asked) say(`${Math.floor(part * 100)} %`);
     };
-    const json = await rewind.profile({ type, onProgress });
+    const json = await rewind.profile({ type, without, onProgress });
     if (mine !== asked) return;
     body.hidden = false;
     flame = makeFlame(body, json);
@@ -89,10 +99,11 @@ export function openLook(runs: Runs, rewind: Rewind, id: string, moveTo: (tick: 
       if (mine === asked) say(`${Math.floor(part * 100)} %`);
     };
     const { state, said, why } = await runs.verify(id, { objects: true, signatures: true, replay: true, onProgress });
+    const live = (await runs.list()).some((run) => run.id === id && run.live);
     if (mine !== asked) return;
     say("");
     const parts = [...said, ...(why ? [why] : [])].map((textContent) => make("li", { textContent }));
-    body.replaceChildren(make("p", { className: "lead", textContent: STATES[state] }), make("ul", {}, ...parts));
+    body.replaceChildren(make("p", { className: "lead", textContent: STATES[state === "cut" && live ? "live" : state] }), make("ul", {}, ...parts));
   }
 
   async function look(what: Look): Promise<void> {

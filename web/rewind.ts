@@ -6,6 +6,7 @@
 import { openScreen, type Branch, type Rewind, type RunEvent, type Runs, type Screen } from "ebbtide";
 import { clock, find, make, save } from "./dom.js";
 import { hideNotice, notifyError, say } from "./failure.js";
+import { isLook } from "./leaving.js";
 import { openLook, type LookPanel } from "./look.js";
 import { settings } from "./settings.js";
 
@@ -75,6 +76,7 @@ export async function openRewind(runs: Runs, id: string, host: RewindHost): Prom
   let look: LookPanel | null = null;
   let open = true;
   const plain = new Map<number, readonly string[]>(); // programs without a terminal
+  const ours = new Set<number>(); // programs of the page, which are not shown
   let pid = -1; // whose screen is shown
   let drawn = 0; // moments on the screen
   let now = -1; // of the slider
@@ -87,6 +89,8 @@ export async function openRewind(runs: Runs, id: string, host: RewindHost): Prom
 
   function take(events: readonly RunEvent[]): void {
     for (const event of events) {
+      if (event.type === "start" && isLook(event.args)) ours.add(event.pid);
+      if (ours.has(event.pid)) continue;
       if (moments.length > 0) total += Math.min(Math.max(event.ms - last, 0), SILENCE_MOST);
       last = event.ms;
       moments.push({ at: total, event });
@@ -273,7 +277,7 @@ export async function openRewind(runs: Runs, id: string, host: RewindHost): Prom
       slider.max = String(Math.ceil(total / stride) * stride); // what is no whole step cannot be reached
       slider.disabled = false;
       section.dataset["state"] = "ready";
-      look = openLook(runs, rewind, id, showTick);
+      look = openLook(runs, rewind, id, [...ours], showTick);
       slider.focus();
       show(total);
     }

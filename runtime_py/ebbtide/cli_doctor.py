@@ -114,10 +114,12 @@ def _folders(problems: list[str]) -> list[dict[str, Any]]:
             place = place.parent
         free = shutil.disk_usage(place).free
         writable = os.access(place, os.W_OK)
+        own = f"EBB_{use.upper()}"  # counts before EBB_HOME
+        name = own if os.environ.get(own) else "EBB_HOME"
         if not writable:
-            problems.append(f"{folder} cannot be written; set EBB_HOME to a folder that can")
+            problems.append(f"{folder} cannot be written; set {name} to a folder that can")
         if free < DISK_LEAST:
-            problems.append(f"{folder} has {free / 1e6:.0f} MB left; set EBB_HOME to another disk")
+            problems.append(f"{folder} has {free / 1e6:.0f} MB left; set {name} to another disk")
         rows.append({"use": use, "path": str(folder), "free": free, "writable": writable})
     return rows
 

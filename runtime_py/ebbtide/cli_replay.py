@@ -94,7 +94,7 @@ def between(
 ) -> tuple[Moment | None, Moment | None]:
     """Return --from and --to as `Moment.after` takes them; raises EbbError if nothing can lie between."""
     if since and until and replay.place(since) >= replay.place(until):
-        raise EbbError(f"--from {since} is not before --to {until}")
+        raise EbbError(f"nothing of this run lies between --from {since} and --to {until}")
     return (since and replay.known(since), until and replay.known(until))
 
 

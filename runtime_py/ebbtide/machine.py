@@ -77,7 +77,7 @@ class Machine(Living, http.Client):
             from .placement_native import NativePlacement
 
             placement = NativePlacement.beginning(options.get("snapshot"))
-        options["memory"] = size(options.get("memory", MEMORY))
+        options["memory"] = size(options.get("memory", MEMORY), "memory")
         options["limits"] = limits_from(options.get("limits"))
         options["chaos"] = chaos_from(options.get("chaos"))
         if type(seed := options.get("seed")) is int:
@@ -186,7 +186,8 @@ class Machine(Living, http.Client):
         limits = self.options.limits
         most = limits.max_output or MAX_OUTPUT
         if max_output is not None:
-            most = min(size(max_output), limits.max_output or size(max_output))
+            asked = size(max_output, "max_output")
+            most = min(asked, limits.max_output or asked)
         encoding = encoding or "bytes"
         if not isinstance(stdin, (str, bytes, bytearray, memoryview, type(None))):
             raise TypeError(f"what the program reads is text or bytes, not {stdin!r}")

@@ -40,8 +40,8 @@ class Policy(Protocol):
 SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
-def size(value: int | str) -> int:
-    """Return a size that may be text such as 512M or 1G, or raise ValueError."""
+def size(value: int | str, of: str = "") -> int:
+    """Return a size that may be text such as 512M or 1G, or raise ValueError; `of`: whose it is."""
     if type(value) is int:
         return value
     text = str(value)
@@ -50,7 +50,8 @@ def size(value: int | str) -> int:
     try:
         return int(float(number.removesuffix(unit)) * SIZES[unit])
     except (ValueError, OverflowError):
-        raise ValueError(f"{text!r} is no size; write 512M or 1G") from None
+        said = f"{text!r} is no size; write 512M or 1G"
+        raise ValueError(f"{of}: {said}" if of else said) from None
 
 
 @dataclass(frozen=True)
@@ -135,10 +136,7 @@ def limits_from(asked: Limits | Mapping[str, Any] | None) -> Limits:
     _known("limits", form, [field.name for field in fields(Limits)])
     for name in BYTES & form.keys():
         if isinstance(form[name], str):
-            try:
-                form[name] = size(form[name])
-            except ValueError as error:
-                raise ValueError(f"limits: {name}: {error}") from None
+            form[name] = size(form[name], f"limits: {name}")
     for name, value in form.items():
         if name == "timeout":
             seconds(f"limits: {name}", value)

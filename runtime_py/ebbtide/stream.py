@@ -77,7 +77,7 @@ class ByteReader(Chunked):
     async def read(self, size: int = -1) -> bytes:
         """Read at most `size` bytes, b"" at the end; without a size, everything up to the end."""
         if size < 0:
-            return b"".join([chunk async for chunk in self])
+            return await self._everything()
         async with self._lock:
             if self._kept:
                 data = bytes(self._kept[:size])
@@ -91,6 +91,16 @@ class ByteReader(Chunked):
                 if self._close_at_end:
                     self._descriptor.close_later()
             return data
+
+    async def _everything(self) -> bytes:
+        chunks: list[bytes] = []
+        try:
+            async for chunk in self:
+                chunks.append(chunk)
+        except asyncio.CancelledError:
+            self._kept[:0] = b"".join(chunks)  # whoever reads next takes it
+            raise
+        return b"".join(chunks)
 
     async def _read(self, size: int) -> bytes:
         # A read whose caller is cancelled goes on; the next one takes what it brings.

@@ -212,5 +212,5 @@ function startError(error: unknown): Error {
   if (error instanceof WebAssembly.CompileError) {
     return new BrowserError("too-old", `This browser is too old: it does not accept kernel.wasm.`, String(error));
   }
-  return new EbbError("network", `A file the machine needs could not be loaded: ${String(error)}`);
+  return new EbbError("network", `A file the machine needs could not be loaded: ${error instanceof Error ? error.message : String(error)}`);
 }

@@ -34,6 +34,8 @@ interface LookOptions {
   to?: When;
   /** Only of these processes. */
   pids?: readonly number[];
+  /** Not of these, unless `pids` names some. */
+  without?: readonly number[];
   /** Called now and then, and at the end. */
   onProgress?: Told;
 }
@@ -68,7 +70,7 @@ export interface VerifyOptions extends VerifyLevels {
   onProgress?: (part: number) => void;
 }
 
-const LOOK_OPTIONS = { from: 0, to: 0, pids: 0, onProgress: 0 } satisfies Record<keyof LookOptions, 0>;
+const LOOK_OPTIONS = { from: 0, to: 0, pids: 0, without: 0, onProgress: 0 } satisfies Record<keyof LookOptions, 0>;
 const TRACE_OPTIONS = {
   ...LOOK_OPTIONS, output: 0, follow: 0, calls: 0, times: 0, verbose: 0, secrets: 0, maxBody: 0,
 } satisfies Record<keyof TraceOptions, 0>;

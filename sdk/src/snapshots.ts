@@ -112,6 +112,9 @@ async function resolve(source: string | URL | Blob): Promise<string | Uint8Array
   const response = await fetch(url).catch((error: unknown) => {
     throw new EbbError("network", `${url.href} could not be fetched: ${String(error)}`);
   });
-  if (!response.ok) throw new EbbError("network", `${url.href} could not be fetched: ${response.status} ${response.statusText}.`);
+  if (!response.ok) {
+    const meant = /^[\w-]+$/.test(String(source)) ? " The id of a snapshot, or its beginning, is at least 4 digits from 0 to f." : "";
+    throw new EbbError("network", `${url.href} could not be fetched: ${response.status} ${response.statusText}.${meant}`);
+  }
   return bytesOf(await response.blob());
 }

@@ -774,6 +774,10 @@ def test_doctor_says_what_is_installed(tmp_path: Path, monkeypatch: pytest.Monke
     assert ended.returncode == 1
     assert b"problem: there is no kernel" in ended.stderr
     assert b"problem: no image is built; build one with: ebb image build base" in ended.stderr
+    monkeypatch.setenv("EBB_RUNS", "/proc/runs")  # a disk without room
+    assert (
+        b"problem: /proc/runs has 0 MB left; set EBB_RUNS to another disk" in ebb("doctor").stderr
+    )
 
 
 def test_listings_come_as_json_and_ids_may_be_shortened() -> None:

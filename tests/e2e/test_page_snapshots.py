@@ -134,10 +134,18 @@ def test_what_is_no_snapshot_is_refused(machine: MachinePage, taken: str) -> Non
         taken,
     )
     assert "does not have its hash" in said["message"]
-    for source, why in (("/nowhere.ebbsnap", "404"), ("abcd1234", "there is no snapshot")):
+    for source, why in (
+        ("/nowhere.ebbsnap", "404 Not Found."),
+        (
+            "my-snapshot",
+            "404 Not Found. The id of a snapshot, or its beginning, is at least 4 digits from 0 to f.",
+        ),
+        ("abcd1234", "there is no snapshot"),
+    ):
         body = 'const { boot } = await import("./ebbtide.js"); await boot({ snapshot: arg });'
         said = machine.error(body, source)
         assert why in said["message"]
+        assert source != "/nowhere.ebbsnap" or said["message"].endswith(why)
 
 
 def test_an_address_boots_a_page_to_a_warm_prompt(

@@ -104,6 +104,25 @@ def test_sdk_runs_trace_takes_the_same_wishes(run: Recorded) -> None:
     assert 0 < part[0] <= 1
 
 
+def test_processes_may_be_left_out(run: Recorded) -> None:
+    whole, less, stacks, requests = run.js(
+        """const lines = async (options) => (await sdk.runs.trace(arg.id, "process", options)).split("\\n");
+        const whole = await lines({});
+        const pid = (word) => Number(whole.find((line) => line.includes(word)).trim().split(" ")[0]);
+        const without = [pid("sort -r"), pid("wget")];
+        return [
+            whole, await lines({ without }),
+            await sdk.runs.profile(arg.id, { format: "collapsed", without, period: 997 }),
+            await sdk.runs.trace(arg.id, "request", { without: [...without, pid("httpd")] }),
+        ];"""
+    )
+    gone = [line for line in whole if line not in less]
+    assert len(gone) == 2 and "sort -r" in gone[0] and "wget" in gone[1]
+    programs = {line.partition(";")[0] for line in stacks.splitlines()}
+    assert {"bash", "seq"} <= programs and "sort" not in programs
+    assert "GET /hostname" in requests  # who answered is not left out
+
+
 def test_a_wish_that_does_not_exist_is_refused(run: Recorded) -> None:
     body = "await sdk.runs.trace(arg, 'files', { pid: 3 })"
     assert "pids" in run.machine.error(body, run.id)["message"]

@@ -418,3 +418,24 @@ def test_a_tab_that_is_closed_leaves_a_run_that_replays(machine: MachinePage) ->
         id,
     )
     assert found["cut"] and "#" in found["shown"]
+
+
+def test_a_run_that_goes_on_says_so_where_it_is_taken(machine: MachinePage) -> None:
+    """Its file ends before its end, and nothing is wrong with that."""
+    early, whole = (
+        machine.blob(
+            """const { boot } = await import("./ebbtide.js");
+            const recorded = await boot({ record: true, memory: "128M" });
+            await recorded.run("true");
+            await recorded.saveRun();
+            const { id } = recorded.recording;
+            if (arg) await recorded.close();
+            const file = await sdk.runs.export(id);
+            if (!arg) await recorded.close();
+            await sdk.runs.remove(id);
+            return file;""",
+            closed,
+        )
+        for closed in (False, True)
+    )
+    assert Bundle(early).info.get("early") and "early" not in Bundle(whole).info

@@ -139,10 +139,12 @@ def test_a_system_call_that_there_is_not_is_refused(run_id: str) -> None:
 
 
 def test_a_time_that_ends_before_it_begins_is_refused(run_id: str) -> None:
-    said = "ebb: --from 0.1 s is not before --to 0.05 s\n"
+    said = "ebb: nothing of this run lies between --from 0.1 s and --to 0.05 s\n"
     for command in (["trace", "files"], ["trace", "request"], ["profile"]):
         done = ebb(*command, run_id, "--from", "0.1s", "--to", "50ms")
         assert (done.returncode, done.stdout, done.stderr) == (125, "", said), command
+    one = ebb("trace", "files", run_id, "--from", "e0", "--to", "e1")  # of one tick
+    assert one.stderr == "ebb: nothing of this run lies between --from e0 and --to e1\n"
 
 
 def test_a_run_that_has_nothing_of_it_is_told(tmp_path: Path) -> None:

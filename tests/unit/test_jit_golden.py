@@ -9,6 +9,7 @@ for a function of a program.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,23 @@ def test_code_generation(golden: Path, build_folder: Path, tmp_path: Path) -> No
         golden.write_text(f"{head.rstrip()}\n\n{text}")
     else:
         assert text == expected
+
+
+def test_what_the_numbers_in_the_text_mean_is_written_down(root: Path) -> None:
+    header = (root / "kernel/cpu/block.h").read_text()
+    fields = re.search(
+        r"struct jit_context \{\n    u64 reg\[REG_SINK \+ 2\];(.*?)\};", header, re.S
+    )
+    assert fields and "REG_F = 32, REG_SINK = 64," in header
+    at, offset = 8 * (64 + 2), {}
+    for type, name in re.findall(r"^    (\w+) (\w+);", fields[1].partition("u64 expect")[0], re.M):
+        offset[name] = at
+        at += {"u64": 8, "u32": 4, "maddr": 4}[type]
+    imports = re.findall(r'\{"(j_\w+)", \d\}', (root / "kernel/jit/module.c").read_text())
+    page = (root / "docs/jit-details.md").read_text()
+    named = ("pc", "reason", "tlb", "jump", "where")
+    assert "offset=" + " ".join(f"{offset[name]}" for name in named).replace(" ", "` `") in page
+    assert re.findall(r"`(j_\w+)`", page.partition("`call 0`")[2])[: len(imports)] == imports
 
 
 def test_a_region_of_a_program_is_shown_with_its_instructions(

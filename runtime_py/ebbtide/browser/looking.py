@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -103,13 +103,29 @@ def _wish(replay: Replay, options: dict[str, Any]) -> Wish:
     return Wish(
         since=_moment(replay, options.get("from")),
         until=_moment(replay, options.get("to")),
-        pids=frozenset(options.get("pids") or ()),
+        pids=_pids(options),
         follow=bool(options.get("follow", True)),
         calls=frozenset(options.get("calls") or ()),
         times=bool(options.get("times")),
         verbose=bool(options.get("verbose")),
         style=Style(bool(options.get("secrets")), int(options.get("maxBody") or BODY_MAX)),
     )
+
+
+class _AllBut(Container[int]):
+    """All processes but these."""
+
+    def __init__(self, pids: Iterable[int]) -> None:
+        self._pids = frozenset(pids)
+
+    def __contains__(self, pid: object) -> bool:
+        return pid not in self._pids
+
+
+def _pids(options: dict[str, Any]) -> Container[int]:
+    """Return which processes are asked for; none: all."""
+    pids, without = options.get("pids"), options.get("without")
+    return frozenset(pids) if pids else _AllBut(without) if without else ()
 
 
 def _moment(replay: Replay, word: Any) -> Moment | None:
@@ -144,8 +160,7 @@ def _profile(
     since, until = (_moment(replay, options.get(name)) for name in ("from", "to"))
     with from_start(replay, told):
         files = PastFiles(replay, chunk)
-        pids = frozenset(options.get("pids") or ())
-        profiler = Profiler(replay, files.read, since=since, until=until, pids=pids)
+        profiler = Profiler(replay, files.read, since=since, until=until, pids=_pids(options))
         try:
             if kind == "cpu":
                 return profiler.cpu(int(options.get("period") or PERIOD))

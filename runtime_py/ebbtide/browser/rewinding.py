@@ -447,6 +447,7 @@ def export_run(info: str, kernel: Any, tape: Any, objects: Any, hashes: list[str
         "exit_code": known["exitCode"],
         "about": known["about"],
         **({"redacted": True} if known["redacted"] else {}),
+        **({"early": True} if known["live"] else {}),
     }
     signatures = [Signature.from_json(one) for one in known["signatures"]]
     kept = MapObjects(objects)

@@ -48,7 +48,11 @@ class Monitor:
                 case ["end"]:
                     return self._go(self._timeline.end_of(self._pid))
                 case ["back"]:
-                    return self._go(self._last) if self._last is not None else "Nowhere yet.\n"
+                    return (
+                        self._go(self._last)
+                        if self._last is not None
+                        else "There was no seek to go back from.\n"
+                    )
                 case ["checkpoint"]:
                     self._timeline.replay.checkpoint()
                     self._marks.append(self._timeline.tick)

@@ -4,7 +4,7 @@ for programs. The same in `ebb trace` and in a page.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +35,7 @@ class Wish:
 
     since: Moment | None = None
     until: Moment | None = None
-    pids: frozenset[int] = frozenset()
+    pids: Container[int] = ()
     follow: bool = False  # system calls of children, too
     calls: frozenset[str] = frozenset()  # system calls; empty: all
     times: bool = False  # before each system call
@@ -227,7 +227,7 @@ class Requests:
         finally:
             found = numbered(self._view.all)
             if wish.pids:
-                found = [one for one in found if not _pids(one).isdisjoint(wish.pids)]
+                found = [one for one in found if any(pid in wish.pids for pid in _pids(one))]
             if wish.since:
                 found = [one for one in found if not wish.since.after(one.request.first)]
             self.found = found

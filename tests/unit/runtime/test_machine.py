@@ -193,6 +193,24 @@ async def test_a_cancelled_read_loses_nothing(m, fake):
 
 
 @machine_test
+async def test_what_a_cancelled_read_of_everything_has_come_by_is_left_to_the_next(m, fake):
+    p = await m.spawn("cat")
+    everything = asyncio.ensure_future(p.stdout.read())
+    await p.stdin.write("hello ")
+    for _ in range(100):
+        await asyncio.sleep(0)
+    everything.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await everything
+    await p.stdin.write("again")
+    assert await p.stdout.read(5) == b"hello"
+    await p.stdin.close()
+    assert await p.stdout.read() == b" again"
+    await p.wait()
+    await p.close()
+
+
+@machine_test
 async def test_a_read_cancelled_just_as_it_ends_loses_nothing(m, fake):
     for turns in range(40):
         p = await m.spawn("cat")
@@ -371,7 +389,7 @@ def test_another_event_loop_is_refused_at_once() -> None:
         ({"harts": 0}, ValueError, "from 1 to 5, not 0"),
         ({"harts": 6}, ValueError, "from 1 to 5, not 6"),
         ({"memory": 64}, ValueError, "did you mean 64M"),
-        ({"memory": "much"}, ValueError, "'much' is no size; write 512M or 1G"),
+        ({"memory": "much"}, ValueError, "memory: 'much' is no size; write 512M or 1G"),
         ({"memory": "1M"}, ValueError, "at least 16M"),
         ({"memory": "8G"}, ValueError, "memory is at most 3968M, not 8589934592 bytes"),
         ({"memory": "infG"}, ValueError, "'infG' is no size"),
