@@ -33,9 +33,9 @@ def test_a_folder_that_cannot_be_made_is_said_before_the_run(tmp_path: Path) -> 
     file = tmp_path / "file"
     file.touch()
     beneath = file / "dump"
-    for folder, said in ((file, f"--jit-dump: {file} is not a folder"), (beneath, f"{beneath}: Not a directory")):
+    for folder, why in ((file, "is not a folder"), (beneath, "cannot be made: Not a directory")):
         done = ebb("run", "--jit-dump", str(folder), "--", "true")
-        assert done.returncode == 125 and done.stderr == f"ebb: {said}\n"
+        assert done.returncode == 125 and done.stderr == f"ebb: --jit-dump: {folder} {why}\n"
 
 
 def test_regions_of_two_runs_do_not_mix(tmp_path: Path) -> None:
