@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import random
@@ -11,12 +12,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from ebbtide import cli_replay, cli_rewind
 from ebbtide.recording import Entry
+from ebbtide.rewind.recorder import RunRecorder
 from ebbtide.rewind.store import Run, RunStore
 from ebbtide.rewind.tape import TapeReader, TapeWriter, event_heads
 from ebbtide.wasmtime_kernel import KernelModule
@@ -122,6 +125,44 @@ def test_a_full_disk_keeps_the_recording_away_and_not_the_run(ebb, tmp_path: Pat
     assert ran.stderr.count(b"\n") == 1
     said = ran.stderr.decode()
     assert said.startswith(f"ebb: {tmp_path / 'runs'}: ") and ": the run is not recorded; " in said
+
+
+FULL = sqlite3.OperationalError("database or disk is full")
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "error"),
+    [
+        (TapeWriter, "flush", OSError(errno.ENOSPC, "No space left on device")),
+        (RunStore, "finish", FULL),
+        (RunStore, "retain", FULL),
+    ],
+)
+def test_a_recording_that_fails_at_its_end_lets_the_run_end(
+    owner: type, name: str, error: Exception, tmp_path: Path, kernel_wasm: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def fails(*unused: object) -> None:
+        raise error
+
+    kernel, said = KernelModule(kernel_wasm), list[str]()
+    recorder = RunRecorder(
+        tmp_path / "runs", kernel.abi, (kernel.hash, kernel_wasm), {}, said.append
+    )
+    monkeypatch.setattr(owner, name, fails)
+    closing = threading.Thread(target=recorder.close, args=(1, {}), daemon=True)
+    closing.start()
+    closing.join(60)
+    assert not closing.is_alive()
+    assert len(said) == 1 and said[0].startswith("the recording ends here, the run goes on: ")
+
+
+def test_a_transaction_that_the_disk_has_ended_says_why(tmp_path: Path) -> None:
+    store = RunStore(tmp_path / "runs")
+    with pytest.raises(sqlite3.OperationalError, match="disk is full"), store.transaction():
+        store.database.execute("ROLLBACK")  # as SQLite does then
+        raise FULL
+    store.close()
 
 
 def test_a_locked_store_keeps_the_recording_away_and_not_the_run(ebb, tmp_path: Path) -> None:

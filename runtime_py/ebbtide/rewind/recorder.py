@@ -57,6 +57,7 @@ class RunRecorder:
         self._named = 0  # programs that the store knows
         self._tick = 0  # of the last entry that was written
         self._began = False
+        self._last = False  # nothing more comes
         self._settled = threading.Event()  # it has begun, or it never will
         self._queue: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
         self._queue.put(Entry(META, 0, json.dumps(about).encode()))
@@ -99,7 +100,7 @@ class RunRecorder:
             else:
                 self._trouble(f"{self._root}: {why}: the run is not recorded; EBB_RUNS names another "
                               "folder, --no-record asks for none")  # fmt: skip
-            while self._queue.get() is not None:
+            while not self._last and self._queue.get() is not None:
                 pass
 
     def _write(self) -> None:
@@ -136,6 +137,7 @@ class RunRecorder:
                 entries.append(self._queue.get(timeout=left))
             except queue.Empty:
                 break
+        self._last = entries[-1] is None
         big = any(entry is not None and len(entry.data) >= OBJECT_LEAST for entry in entries)
         with store.transaction() if big else contextlib.nullcontext():
             for entry in filter(None, entries):
@@ -146,4 +148,4 @@ class RunRecorder:
                     self._noted = self._output.count
                     writer.append(Entry(OUTPUT, self._tick, self._output.entry()))
         writer.flush()  # the objects are there before the leaf that names them
-        return entries[-1] is None
+        return self._last

@@ -187,7 +187,8 @@ class RunStore:
         try:
             yield
         except BaseException:
-            self.database.execute("ROLLBACK")
+            if self.database.in_transaction:  # a full disk has ended it
+                self.database.execute("ROLLBACK")
             raise
         self.database.execute("COMMIT")
 
