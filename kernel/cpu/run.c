@@ -630,6 +630,11 @@ i32 interpret_for(struct cpu_cache *cache, i32 fuel, u64 pc, u64 expect, i32 dep
     struct jit_context *context = cache->context;
     struct session *s = cache->session, before = *s;
     struct run *run = &cache->run;
+    if (depth < 0 && !s->unwinding) { // too many wait, some maybe for good, as who was called has jumped away: begin again
+        s->unwinding = true;
+        run->pc = pc;
+        run->fuel = fuel;
+    }
     if (s->unwinding) { // in a call of the kernel's
         context->slot = 0;
         context->pc = NOWHERE;

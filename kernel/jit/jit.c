@@ -469,9 +469,6 @@ __attribute__((export_name("j_ecall"))) i32 j_ecall(struct jit_context *context,
 // A call of what has no compiled code, or one that has come back elsewhere.
 __attribute__((export_name("j_call"))) i32 j_call(struct jit_context *context, i32 fuel, i32 depth,
                                                   u64 pc) {
-    context->pc = pc;
-    if (depth < 1)
-        return fuel;
     return interpret_for(hart_of(context)->cpu, fuel, pc, context->expect[depth], depth - 1, false);
 }
 

@@ -32,9 +32,10 @@ def test_each_region_is_written_beside_its_instructions(tmp_path: Path, base_sto
 def test_a_folder_that_cannot_be_made_is_said_before_the_run(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
-    for folder, said in ((file, "File exists"), (file / "dump", "Not a directory")):
+    beneath = file / "dump"
+    for folder, why in ((file, "is not a folder"), (beneath, "cannot be made: Not a directory")):
         done = ebb("run", "--jit-dump", str(folder), "--", "true")
-        assert done.returncode == 125 and done.stderr == f"ebb: {folder}: {said}\n"
+        assert done.returncode == 125 and done.stderr == f"ebb: --jit-dump: {folder} {why}\n"
 
 
 def test_regions_of_two_runs_do_not_mix(tmp_path: Path) -> None:

@@ -168,6 +168,7 @@ u32 jit_slot(struct jit *jit, u32 index, u64 pc) {
 void jit_entered(struct jit *jit, u32 index, u64 instructions) { (void)jit, (void)index, (void)instructions; }
 void jit_forget(struct jit *jit) { (void)jit; }
 void jit_select(struct jit *jit, u32 from, u32 to, bool stands) { (void)jit, (void)from, (void)to, (void)stands; }
+void jit_circles(struct jit *jit, u32 index, u64 pc) { (void)jit, (void)index, (void)pc; }
 u32 jit_find(struct jit *jit, maddr frame, u32 offset, u32 generation) {
     (void)jit, (void)frame, (void)offset, (void)generation;
     return 0;
