@@ -121,10 +121,12 @@ static void queue_add(struct jit *jit, struct region *region) {
 
 // Later runs profit from this one.
 static void warm_add(struct jit *jit, struct region *region) {
-    if (jit->hot == 1 || region->warm || jit->warm_count == JIT_WARM || region->mm == ~0u)
+    if (jit->hot == 1)
         return;
-    region->warm = true;
-    jit->warm[jit->warm_count++] = (u16)(region - jit->region);
+    if (!region->warm && jit->warm_count < JIT_WARM && region->mm != ~0u) {
+        region->warm = true;
+        jit->warm[jit->warm_count++] = (u16)(region - jit->region);
+    }
     if (jit->region_count > JIT_REGIONS / 2) { // the rest is for what is hot
         jit->threshold *= jit->hot;
         jit->hot = 1;
