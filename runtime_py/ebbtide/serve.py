@@ -337,8 +337,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def serve(options: argparse.Namespace, mounts: Sequence[Mount]) -> int:
     """Serve until interrupted; print the address."""
-    port = None if options.port is None else options.port.isdecimal() and int(options.port)
-    if port is False or port is not None and port >> 16:
+    port = int(options.port) if (options.port or "").isdecimal() else None
+    if options.port is not None and (port is None or port >> 16):
         print(f"ebb serve: {options.port} is no port: it is 0 to 65535", file=sys.stderr)
         return 2
     if missing := [str(path) for path in options.tls or () if not path.is_file()]:

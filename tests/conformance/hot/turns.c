@@ -68,13 +68,14 @@ static void turn(struct token *token, int me, struct mine *mine) {
     }
     if (token->turn % 7 == me % 7)
         own(mine->own = (mine->own + 100) % 1500);
-    if (token->turn % 5 == 2)
+    if (token->turn % 5 == 2) {
         map_shared(mine->mapped = !mine->mapped);
+        mine->held = -1; // looks when it is back
+    }
     if (token->turn % 11 == 4) {
         int page = token->turn & 1;
         put(shared + page * (PAGE / 4), token->holds[page] = (token->holds[page] + 7) % 1500);
     }
-    mine->held = token->turn % 5 == 2 ? -1 : mine->held; // looks when it is back
     token->turn++;
 }
 
