@@ -120,7 +120,7 @@ struct jit_context {
     u64 expect[JIT_DEPTH + 2]; // where a call returns to that was made when so many could still be nested
     maddr led;     // cpu_cache.led
     u32 strays;    // jumps through registers that have left a region, and the last one's entry
-    u64 strayed;
+    u64 strayed, strayed_to; // and to where
     u64 left; // entry of the region that was left last to have an instruction interpreted
 };
 #define REGISTER(offset) (*(u64 *)((char *)register_file + (offset)))

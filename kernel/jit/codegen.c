@@ -702,6 +702,9 @@ static void stray(struct translation *t, i32 off) {
     get(t, L_CONTEXT);
     get(t, L_PC);
     mem(t, W_I64_STORE, 3, CONTEXT(strayed));
+    get(t, L_CONTEXT);
+    get(t, temp(t, TEMP_A));
+    mem(t, W_I64_STORE, 3, CONTEXT(strayed_to));
     get_pc(t, off);
     tee(t, temp(t, TEMP_B));
     op(t, W_I32_WRAP_I64); // as led_slot
@@ -828,8 +831,8 @@ static void unless_kept(struct translation *t, const struct block *block) {
 // it: registers are in the context, TEMP_A is the pc.
 struct buckets {
     u32 bits, factor;
-    u16 first[2 * TARGETS * 2]; // target + 1
-    u16 next[TARGETS];
+    u16 first[2 * JIT_TARGETS * 2]; // target + 1
+    u16 next[JIT_TARGETS];
 };
 
 // How many targets share a bucket with another.

@@ -71,7 +71,7 @@ struct region *jit_region(struct jit *jit, const struct code_page *page, u32 off
 struct region *jit_region_instead(struct jit *jit, const struct code_page *page, u32 index) {
     struct region *region = region_make(jit, page, jit->region[index].offset);
     if (region)
-        region->instead = (u16)index;
+        region->instead = region->before = (u16)index;
     return region;
 }
 
@@ -83,9 +83,24 @@ struct region_page *region_page(struct region *region, u32 i) {
     return region->more ? &region->more[i - JIT_PAGES_PLAIN] : NULL;
 }
 
+bool region_leads(struct region *region, i32 off) {
+    struct region_targets *targets = region->targets;
+    if (!targets && (targets = region->targets = palloc(sizeof *targets)))
+        targets->count = 0;
+    for (u32 i = 0; targets && i < targets->count; i++)
+        if (targets->off[i] == off)
+            return true;
+    if (!targets || targets->count == JIT_TARGETS)
+        return false;
+    targets->off[targets->count++] = off;
+    return true;
+}
+
 static void evict_all(struct jit *jit) {
-    for (u32 i = 1; i < jit->region_count; i++)
+    for (u32 i = 1; i < jit->region_count; i++) {
         pfree(jit->region[i].more);
+        pfree(jit->region[i].targets);
+    }
     jit->region_count = 1;
     jit->slot_next = jit->slot_first;
     jit->queue_count = jit->warm_count = 0;
@@ -213,28 +228,80 @@ static u32 patience(const struct jit *jit) {
     return min(QUEUE_PATIENCE, jit->threshold * jit->hot / 8) + QUEUE_MODULE * jit_modules(jit);
 }
 
-// Regions are left by jumps through registers often: the one that was left last is made anew, with what such jumps lead to. So is that,
-// if it was made when few of these places were known. The old one runs until the new one is ready.
+// ---- Dispatches --------------------------------------------------------------------------------
+static struct region *region_at(struct jit *jit, u64 pc) {
+    const struct code_page *page = code_page_known(jit->hart, jit->cache, pc);
+    u32 index = page ? jit_find(jit, page->frame, pc & PAGE_MASK, page->generation) : 0;
+    return index ? &jit->region[index] : NULL;
+}
+
+// The region whose dispatch leads to pc, or NULL; pc is its own, then.
+static struct region *whole_at(struct jit *jit, u64 *pc) {
+    struct region *region = region_at(jit, *pc), *whole = region ? &jit->region[region->whole] : jit->region;
+    for (u32 i = 0; region && region->whole && i < region->page_count; i++) {
+        const struct region_page *page = region_page(region, i);
+        if (page->frame != whole->frame || page->generation != whole->generation)
+            continue;
+        *pc = (((*pc >> PAGE_SHIFT) + (u64)(i64)page->delta) << PAGE_SHIFT) | whole->offset;
+        if (whole->state == REGION_NONE)
+            kept_take(jit, whole, *pc);
+        return whole;
+    }
+    return NULL;
+}
+
+// Could it be made with more targets than it has?
+static bool can_lead(const struct region *region) {
+    return region->state == REGION_READY && region->renewals < RENEWALS && !(region->kept && region->kind & KIND_FULL);
+}
+
+// What `other`, which begins `off` bytes behind the region, leads to, and that itself.
+static void leads_as(struct region *region, const struct region *other, i64 off) {
+    if (off > (i64)REACH || off < -(i64)REACH)
+        return;
+    region_leads(region, (i32)off);
+    for (u32 i = 0; i < region_targets(other); i++) {
+        i64 at = off + other->targets->off[i];
+        if (at <= (i64)REACH && at >= -(i64)REACH)
+            region_leads(region, (i32)at);
+    }
+}
+
+// Regions are left by jumps through registers often: the one that was left last is made anew, with what such jumps lead to; or, if that
+// is where another dispatch leads, a larger one, that with this region. The old ones run until the new one is ready.
 static void renew(struct jit *jit) {
     struct jit_context *context = jit->cache->context;
     if (context->strays < jit->stray_max || jit->queue_count == JIT_QUEUE || !jit_can_pay(jit))
         return;
     context->strays = 0;
-    const struct code_page *page = code_page_known(jit->hart, jit->cache, context->strayed);
-    u32 index = page ? jit_find(jit, page->frame, context->strayed & PAGE_MASK, page->generation) : 0;
-    struct region *old = &jit->region[index];
-    if (old->state != REGION_READY || (old->whole && old->kept) || old->renewals == RENEWALS)
-        return;
-    struct region *region = jit_region_instead(jit, page, index);
+    u64 pc = context->strayed, other_pc = context->strayed_to;
+    struct region *old = region_at(jit, pc), *other = whole_at(jit, &other_pc);
+    if (other && (!can_lead(other) || other->kind & KIND_FULL))
+        other = NULL;
+    if (old && other && region_targets(other) > region_targets(old)) {
+        struct region *larger = other;
+        u64 at = other_pc;
+        other = old, other_pc = pc;
+        old = larger, pc = at;
+    }
+    const struct code_page *page = old && can_lead(old) ? code_page_known(jit->hart, jit->cache, pc) : NULL;
+    struct region *region = page ? jit_region_instead(jit, page, (u32)(old - jit->region)) : NULL;
     if (!region)
         return;
+    if (!(old->kind & KIND_FULL)) { // else it is made of what leads on now
+        leads_as(region, old, 0);
+        if (other && other != old)
+            leads_as(region, other, (i64)(other_pc - pc));
+    }
     region->renewals = old->renewals + 1;
-    region->moving = old->moving;
+    region->kind = old->kind & KIND_WANTED;
     old->renewals = RENEWALS;
     jit->stray_max *= 2;
-    hot_at(jit, region, context->strayed);
+    hot_at(jit, region, pc);
     queue_add(jit, region);
 }
+
+// ---- Looking after it --------------------------------------------------------------------------
 
 // Between two slices: is what is queued to be translated now?
 static bool queue_due(struct jit *jit) {
@@ -312,21 +379,25 @@ static bool page_stands(struct jit *jit, u64 va, const struct region_page *page)
            code_frame(jit->hart, jit->cache, va) == page->frame;
 }
 
-static void make_anew(struct jit *jit, struct region *region, u64 pc) {
+// `kind`: what it is to be then. False: it is not the time for it.
+static bool make_anew(struct jit *jit, struct region *region, u64 pc, u8 kind) {
+    if (jit->queue_count == JIT_QUEUE || !jit_can_pay(jit) || !code_page_known(jit->hart, jit->cache, pc))
+        return false;
+    region->kind |= kind;
     region->kept = 0;
     region->state = REGION_NONE;
     jit_hot(jit, pc, 0);
     if (region->state == REGION_READY) // kept code was at hand: who jumps there knows the other
         jit_forget(jit);
+    return true;
 }
 
 // Compile anew with the pages that are there: a process that never touches the others would always interpret it.
 static void misses_page(struct jit *jit, struct region *region, u64 pc) {
-    if (++region->absent < ABSENT_MAX || jit->queue_count == JIT_QUEUE || !jit_can_pay(jit) ||
-        !code_page_known(jit->hart, jit->cache, pc))
-        return;
-    region->absent = 0;
-    make_anew(jit, region, pc);
+    if (region->absent < ABSENT_MAX)
+        region->absent++;
+    else if (make_anew(jit, region, pc, 0))
+        region->absent = 0;
 }
 
 // Whether its pages are decoded here does not matter: their generations say that they are as they were.
@@ -357,14 +428,12 @@ static bool stands(struct jit *jit, u32 index, u64 pc) {
 // A region with floating point that was compiled when fcsr.NX was set, as it soon is in most
 // programs: where it is clear often, it is compiled anew for both.
 static bool misses_nx(struct jit *jit, struct region *region, u64 pc) {
-    if (region->careful || jit->cache->context->nx_near)
+    if (region->kind & KIND_CAREFUL || jit->cache->context->nx_near)
         return false;
-    if (++region->misses < NX_MISSES_MAX || jit->queue_count == JIT_QUEUE ||
-        !code_page_known(jit->hart, jit->cache, pc))
-        return true;
-    region->careful = true;
-    region->state = REGION_NONE;
-    jit_hot(jit, pc, 0);
+    if (region->misses < NX_MISSES_MAX)
+        region->misses++;
+    else
+        make_anew(jit, region, pc, KIND_CAREFUL);
     return true;
 }
 
@@ -382,11 +451,12 @@ void jit_entered(struct jit *jit, u32 index, u64 instructions) {
 // What ran when it was compiled, in another process maybe, went another way.
 void jit_circles(struct jit *jit, u32 index, u64 pc) {
     struct region *region = &jit->region[index];
-    if (region->closed || ++region->circles < CIRCLES_MAX || region->state != REGION_READY || region->whole ||
-        jit->queue_count == JIT_QUEUE || !jit_can_pay(jit) || !code_page_known(jit->hart, jit->cache, pc))
+    if (region->kind & (KIND_CLOSED | KIND_DISPATCHES) || region->state != REGION_READY)
         return;
-    region->closed = true;
-    make_anew(jit, region, pc);
+    if (region->circles < CIRCLES_MAX)
+        region->circles++;
+    else
+        make_anew(jit, region, pc, KIND_CLOSED);
 }
 
 static void jumps_empty(struct jit *jit) {
@@ -490,11 +560,9 @@ static bool begins_again(struct hart *hart, struct jit_context *context, i32 *fu
 // The region whose entry is mapped at pc was left because several accesses cross pages, or miss the TLB; or because behind a call the
 // stack is elsewhere, or what the TLB had may be gone. If that is often so it is compiled anew.
 static void mistaken(struct jit *jit, u64 pc, bool moved) {
-    const struct code_page *page = code_page_known(jit->hart, jit->cache, pc);
-    u32 index = page ? jit_find(jit, page->frame, pc & PAGE_MASK, page->generation) : 0;
-    struct region *region = &jit->region[index];
-    bool *known = moved ? &region->moving : &region->crossing;
-    if (!index || *known || region->state != REGION_READY)
+    struct region *region = region_at(jit, pc);
+    u8 kind = moved ? KIND_MOVING : KIND_CROSSING;
+    if (!region || region->kind & kind || region->state != REGION_READY)
         return;
     u8 now = (u8)(jit->ticks >> MISTAKEN_TIME), *times = moved ? &region->moved : &region->crossed;
     if (region->left_at != now)
@@ -502,10 +570,8 @@ static void mistaken(struct jit *jit, u64 pc, bool moved) {
     region->left_at = now;
     if (*times < MISTAKEN_MAX)
         ++*times;
-    if (*times < MISTAKEN_MAX || jit->queue_count == JIT_QUEUE || !jit_can_pay(jit))
-        return;
-    *known = true;
-    make_anew(jit, region, pc);
+    else
+        make_anew(jit, region, pc, kind);
 }
 
 // The function under way goes on where there is no compiled code.
@@ -590,8 +656,8 @@ __attribute__((export_name("k_jit_done"))) u32 k_jit_done(u32 id, u32 number, u3
         region->state = ok ? REGION_READY : REGION_REFUSED;
         if (!ok)
             continue;
-        if (region->instead || region->crossed || region->moved || region->circles)
-            jit_forget(jit); // who jumps there knows the other
+        if (region->instead || region_is_anew(region))
+            jit_forget(jit);
         if (region->instead)
             enter(jit, region);
         region->instead = 0;

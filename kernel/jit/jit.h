@@ -22,6 +22,7 @@ typedef i32 region_fn(struct jit_context *context, i32 fuel, i32 depth, u64 pc);
 #define JIT_PAGES 24u  // that one region's code may lie in, if it dispatches; else
 #define JIT_PAGES_PLAIN 8u
 #define RENEWALS 4u // of one region
+#define JIT_TARGETS 200u // of its dispatch
 
 // Where an indirect jump leads: to the region at this pc, in this epoch. Empty again when it ends.
 struct jit_jump {
@@ -44,6 +45,24 @@ struct region_page {
     u32 generation;
 };
 
+// Where the dispatch of a region leads, from its entry: there first of all.
+struct region_targets {
+    u32 count;
+    i32 off[JIT_TARGETS];
+};
+
+// What a region is; the wanted ones also what it is to be.
+enum {
+    KIND_CAREFUL = 1,     // right while fcsr.NX is clear, too
+    KIND_LOOP = 2,        // holds nothing else
+    KIND_DISPATCHES = 4,  // jumps through registers stay inside
+    KIND_CROSSING = 8,    // as in translation
+    KIND_MOVING = 16,     // the same
+    KIND_CLOSED = 32,     // made when it was known how it is left for its own entry
+    KIND_FULL = 64,       // dispatches, and holds not all that this leads to
+    KIND_WANTED = KIND_CAREFUL | KIND_CROSSING | KIND_MOVING | KIND_CLOSED,
+};
+
 struct region {
     maddr frame; // of its entry, and where in it
     u32 offset, generation;
@@ -53,22 +72,20 @@ struct region {
     u32 mm; // and in which address space, if in a file that cannot be written there; else ~0
     u8 state; // REGION_*
     u8 page_count;
-    bool loop; // holds nothing else
-    bool careful; // is, or is to be, right while fcsr.NX is clear, too
-    bool crossing; // is, or is to be, as in translation
-    bool moving; // the same
-    bool closed; // is, or is to be, made when it was known how it is left for its own entry
-    u8 crossed, moved, left_at; // if not: how often it was left for that, since when
-    u16 circles;  // if not: how often it was
-    u8 misses;    // of one that is not: entries with NX clear
+    u8 kind; // KIND_*
+    u8 crossed, moved, left_at; // of one that is neither crossing nor moving: how often it was left for that, since when
+    u16 circles;  // of one that is not closed: how often it was left for its own entry
+    u8 misses;    // of one that is not careful: entries with NX clear
     u8 asked;     // how often its entry was reached `threshold` times
     bool warm;    // is in jit->warm
     u8 renewals; // how often it was made anew, with more targets
     u8 absent;    // entries for which a page was not there
     i16 credit;   // what entering it has saved, in instructions that would have been interpreted
     u16 kept; // of whose modules the host has kept: number + 1
-    u16 whole; // region that holds where jumps through registers lead, and this is one of these places
+    u16 whole; // region whose dispatch leads here: may be itself, or not be there yet
     u16 instead; // of that region, once it is ready
+    u16 before; // region that it was instead of
+    struct region_targets *targets; // of its dispatch; NULL: it has none
     struct region_page page[JIT_PAGES_PLAIN];
     struct region_page *more; // JIT_PAGES - JIT_PAGES_PLAIN, if there are so many
 };
@@ -116,6 +133,13 @@ struct jit {
     struct translation *translation; // scratch
 };
 
+// It was made anew, so whoever jumps there knows the other.
+static inline bool region_is_anew(const struct region *region) { return region->crossed || region->moved || region->circles; }
+static inline u32 region_targets(const struct region *region) { return region->targets ? region->targets->count : 0; }
+
+// Its dispatch leads there, too. False: no room.
+bool region_leads(struct region *region, i32 off);
+
 // Page `i` of the region, which may be written if it is the next: NULL if there is no memory for it.
 struct region_page *region_page(struct region *region, u32 i);
 
@@ -155,7 +179,7 @@ static inline void jit_retired(struct jit *jit, i64 ticks) { // in compiled code
 static inline u32 jit_slot_known(struct jit *jit, u32 index, u64 pc) {
     const struct region *region = &jit->region[index];
     const struct jit_jump *jump = &jit->jump[(pc >> 1) % JIT_JUMPS];
-    if (jump->pc != pc || jump->slot != region->slot || region->state != REGION_READY || (!region->careful && !jit->cache->context->nx_near))
+    if (jump->pc != pc || jump->slot != region->slot || region->state != REGION_READY || (!(region->kind & KIND_CAREFUL) && !jit->cache->context->nx_near))
         return 0;
     jit->counters.entries++;
     return region->slot;

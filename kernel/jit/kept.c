@@ -19,11 +19,10 @@ struct kept_region {
     u32 len;
     u32 key;
     u16 offset; // of the entry in its page
-    u8 kind; // KIND_*
+    u8 kind; // of the region
     u16 spans; // 0: an entry of the region whose record is the last before that has some
     i32 off;   // and its distance from that one's own
 };
-enum { KIND_CAREFUL = 1, KIND_LOOP = 2, KIND_DISPATCHES = 4, KIND_CROSSING = 8, KIND_MOVING = 16, KIND_CLOSED = 32 };
 enum { KEPT_SMP = 1u << 31, SPANS = 4096, HEADS = 4096, MODULES_MAX = 8192 };
 
 struct load {
@@ -36,8 +35,9 @@ enum { LOAD_NONE, LOAD_WANTED, LOAD_DONE, LOAD_REFUSED };
 
 struct found {
     const struct kept_region *record, *whole; // with its bytes
-    u32 next; // with the same head
+    u32 next; // with the same head: of fewer places, or named before
     u16 module, member;
+    u16 leads; // to so many places, by its dispatch
 };
 
 struct kept {
@@ -112,6 +112,20 @@ static enum kept_answer matches(struct jit *jit, const struct found *found, stru
     return region->page_count ? KEPT_TAKEN : KEPT_NONE;
 }
 
+// The region that holds the dispatch which leads to this one at pc. It need not be taken itself.
+static u16 whole_of(struct jit *jit, const struct found *found, u64 pc) {
+    u64 at = pc - (u64)(i64)found->record->off;
+    const struct code_page *page = code_page_there(jit->hart, jit->cache, at);
+    struct region *whole = page ? jit_region(jit, page, at & PAGE_MASK) : NULL;
+    if (!whole || whole->targets)
+        return whole ? (u16)(whole - jit->region) : 0;
+    const struct found *first = found - found->member, *end = first + jit->kept->load[found->module].count;
+    for (const struct found *f = first; f < end; f++)
+        if (f->whole == found->whole)
+            region_leads(whole, f->record->off);
+    return (u16)(whole - jit->region);
+}
+
 enum kept_answer kept_take(struct jit *jit, struct region *region, u64 pc) {
     struct kept *kept = jit->kept;
     if (!kept)
@@ -122,10 +136,7 @@ enum kept_answer kept_take(struct jit *jit, struct region *region, u64 pc) {
         const struct found *found = &kept->found[i];
         struct load *load = &kept->load[found->module];
         if (found->record->key != key || found->record->offset != region->offset ||
-            load->state == LOAD_REFUSED || (region->careful && !(found->record->kind & KIND_CAREFUL)) ||
-            (region->crossing && !(found->record->kind & KIND_CROSSING)) ||
-            (region->moving && !(found->record->kind & KIND_MOVING)) ||
-            (region->closed && !(found->record->kind & KIND_CLOSED)))
+            load->state == LOAD_REFUSED || region->kind & KIND_WANTED & ~found->record->kind)
             continue;
         if (load->state == LOAD_NONE && !load->there && !jit_can_pay(jit)) {
             answer = KEPT_LATER;
@@ -135,15 +146,13 @@ enum kept_answer kept_take(struct jit *jit, struct region *region, u64 pc) {
         if (this == KEPT_LATER)
             answer = this;
         if (this == KEPT_LATER && found->record->kind & KIND_DISPATCHES)
-            break; // older ones lead to fewer places
+            break; // others lead to fewer places
         if (this != KEPT_TAKEN)
             continue;
-        region->careful = found->record->kind & KIND_CAREFUL;
-        region->crossing = found->record->kind & KIND_CROSSING;
-        region->moving = found->record->kind & KIND_MOVING;
-        region->closed = found->record->kind & KIND_CLOSED;
-        region->loop = found->record->kind & KIND_LOOP;
-        region->whole = found->record->kind & KIND_DISPATCHES ? (u16)(region - jit->region) : 0;
+        region->kind = found->record->kind;
+        pfree(region->targets); // of another one, that was not taken
+        region->targets = NULL;
+        region->whole = region->kind & KIND_DISPATCHES ? whole_of(jit, found, pc) : 0;
         region->pc = pc;
         region->kept = found->module + 1;
         if (load->state == LOAD_NONE && load->there) {
@@ -205,8 +214,8 @@ void kept_arrived(struct jit *jit, u32 number, bool ok) {
             continue;
         region->slot += load->slot; // was its number in the module
         region->state = ok ? REGION_READY : REGION_NONE;
-        if (region->crossed || region->moved || region->circles)
-            jit_forget(jit); // who jumps there knows the other
+        if (region_is_anew(region))
+            jit_forget(jit);
         code_compiled(jit->cache, region->frame, region->offset, region->generation, ok ? i : 0);
     }
 }
@@ -279,12 +288,6 @@ static u32 spans_write(const struct parcels *pages, const struct translation *t,
     return count * (u32)sizeof *spans + align_up(bytes, 4u);
 }
 
-static u8 kind_of(const struct region *region) {
-    return (u8)((region->careful ? KIND_CAREFUL : 0) | (region->loop ? KIND_LOOP : 0) |
-                (region->crossing ? KIND_CROSSING : 0) | (region->moving ? KIND_MOVING : 0) | (region->closed ? KIND_CLOSED : 0) |
-                (region->whole ? KIND_DISPATCHES : 0));
-}
-
 void kept_add_inside(struct jit *jit, const struct region *region, i32 off) {
     struct kept_module *head = (struct kept_module *)jit->record;
     struct kept_region *record = (struct kept_region *)(jit->record + head->len);
@@ -295,7 +298,7 @@ void kept_add_inside(struct jit *jit, const struct region *region, i32 off) {
     *record = (struct kept_region){.len = sizeof *record,
                                    .key = key_of(region->frame, region->offset),
                                    .offset = (u16)region->offset,
-                                   .kind = kind_of(region),
+                                   .kind = region->kind,
                                    .off = off};
     head->len += record->len;
     head->count++;
@@ -319,7 +322,7 @@ void kept_add(struct jit *jit, const struct translation *t, const struct region 
     if ((u8 *)(record + 1) <= end) {
         *record = (struct kept_region){.key = key_of(region->frame, region->offset),
                                        .offset = (u16)region->offset,
-                                       .kind = kind_of(region)};
+                                       .kind = region->kind};
         length = spans_write(pages, t, record, end);
     }
     if (!length || !(jit->rests || tlb_is_text(jit->hart, region->pc))) { // this module is not kept
@@ -368,15 +371,25 @@ static const struct kept_module *module_at(const u8 *bytes, u32 at, u32 len) {
 }
 
 static void module_enter(struct kept *kept, const struct kept_module *head, u16 number) {
-    const struct kept_region *whole = NULL;
-    u32 at = sizeof *head;
+    struct found *first = &kept->found[kept->found_count];
+    u32 at = sizeof *head, whole = 0;
     for (u32 member = 0; member < head->count; member++) {
         const struct kept_region *record = (const struct kept_region *)((const u8 *)head + at);
-        u32 *first = &kept->head[record->key % HEADS];
-        whole = record->spans ? record : whole;
-        kept->found[kept->found_count] = (struct found){record, whole, *first, number, (u16)member};
-        *first = kept->found_count++;
+        whole = record->spans ? member : whole;
+        first[member] = (struct found){.record = record, .module = number, .member = (u16)member};
+        first[member].whole = first[whole].record;
+        first[whole].leads += record->kind & KIND_DISPATCHES ? 1 : 0;
         at += record->len;
+    }
+    for (u32 member = 0; member < head->count; member++) {
+        struct found *found = &first[member];
+        whole = found->record->spans ? member : whole;
+        found->leads = first[whole].leads;
+        u32 *next = &kept->head[found->record->key % HEADS];
+        while (kept->found[*next].leads > found->leads)
+            next = &kept->found[*next].next;
+        found->next = *next;
+        *next = kept->found_count++;
     }
 }
 

@@ -169,11 +169,12 @@ static bool member_write(struct translation *t, u32 index) {
     struct code before = t->code;
     t->pc = region->pc;
     t->instead = region->instead;
-    t->moving = region->moving;
-    if (!region_find(t) || (t->instead && !dispatches(t)))
+    t->target_most = region_targets(&jit->region[t->instead]);
+    t->moving = region->kind & KIND_MOVING;
+    if (!region_find(t, region->targets) || (t->instead && !dispatches(t)))
         return false;
-    t->crossing = region->crossing || dispatches(t);
-    t->careful = region->careful || !jit->cache->run.nx_near || dispatches(t);
+    t->crossing = region->kind & KIND_CROSSING || dispatches(t);
+    t->careful = region->kind & KIND_CAREFUL || !jit->cache->run.nx_near || dispatches(t);
     u8 *length = length_begin(&t->code);
     u32 hints = t->hint_count, self_calls = t->self_call_count, listed = jit->listing_len;
     t->body = t->code.at;
@@ -186,10 +187,14 @@ static bool member_write(struct translation *t, u32 index) {
         return false;
     }
     length_end(&t->code, length);
-    region->careful = t->careful || !t->floats;
-    region->crossing = t->crossing;
-    region->loop = t->loop;
+    region->kind &= KIND_MOVING | KIND_CLOSED;
+    region->kind |= (t->careful || !t->floats ? KIND_CAREFUL : 0) | (t->crossing ? KIND_CROSSING : 0) | (t->loop ? KIND_LOOP : 0) |
+                    (dispatches(t) ? KIND_DISPATCHES : 0) | (dispatches(t) && t->full ? KIND_FULL : 0);
     region->whole = dispatches(t) ? (u16)index : 0;
+    pfree(region->targets);
+    region->targets = NULL;
+    for (u32 i = 0; dispatches(t) && i < t->target_count; i++)
+        region_leads(region, t->target[i]);
     jit->counters.region_instructions += t->row_count;
     kept_add(jit, t, region);
     covers(t, index);
@@ -228,10 +233,7 @@ static void targets_write(struct translation *t, u32 index, u32 member) {
         region->pc = va;
         region->kept = 0;
         region->renewals = RENEWALS;
-        region->careful = whole->careful;
-        region->crossing = whole->crossing;
-        region->moving = whole->moving;
-        region->loop = false;
+        region->kind = whole->kind;
         region->whole = (u16)index;
         region->state = REGION_WAITING;
         kept_add_inside(jit, region, off);

@@ -48,19 +48,26 @@ static u8 *seen_at(struct translation *t, i32 off, u8 *bit) {
     return &t->seen[i].bit[parcel / 8];
 }
 
+// What the region at `off` was made from counts as seen, if it was kept. False: it was not.
+static bool see(struct translation *t, const struct region *region, i32 off) {
+    u32 count;
+    const struct kept_span *span = kept_spans(t->jit, region, &count);
+    for (u32 i = 0; i < count; i++)
+        for (u32 k = 0; k < span[i].len; k += 2) {
+            u8 bit, *seen = seen_at(t, off + span[i].off + (i32)k, &bit);
+            if (seen)
+                *seen |= bit;
+        }
+    return count;
+}
+
 // Has a region that was kept been made from what is there? Then it was never decoded here, but would have been.
 static bool is_seen(struct translation *t, const struct code_page *page, i32 off) {
     u8 bit, *seen = seen_at(t, off, &bit);
     if (!t->instead || !seen || *seen & bit)
         return t->instead && seen;
-    u32 in = (u32)(t->pc + (u64)(i64)off) & PAGE_MASK, count;
-    u32 index = jit_find(t->jit, page->frame, in, page->generation);
-    const struct kept_span *span = kept_spans(t->jit, &t->jit->region[index], &count);
-    for (u32 i = 0; i < count; i++)
-        for (u32 k = 0; k < span[i].len; k += 2)
-            if ((seen = seen_at(t, off + span[i].off + (i32)k, &bit)))
-                *seen |= bit;
-    return count;
+    u32 in = (u32)(t->pc + (u64)(i64)off) & PAGE_MASK;
+    return see(t, &t->jit->region[jit_find(t->jit, page->frame, in, page->generation)], off);
 }
 
 // Decode the instruction at `off`; false if it was never executed or near such, or cannot be seen.
@@ -171,7 +178,7 @@ static bool is_elsewhere(struct translation *t, i32 from, i32 target) {
     const struct code_page *page = code_page_known(t->jit->hart, t->jit->cache, va);
     u32 index = page ? jit_find(t->jit, page->frame, va & PAGE_MASK, page->generation) : 0;
     const struct region *region = &t->jit->region[index];
-    return index && target && !region->loop &&
+    return index && target && !(region->kind & KIND_LOOP) &&
            (region->state == REGION_READY || region->state == REGION_WAITING);
 }
 
@@ -180,13 +187,14 @@ static void todo_add(struct translation *t, struct place at) {
         t->todo[t->todo_count++] = at;
 }
 
-// Where another region's dispatch leads is left to that one.
+// Where the dispatch of another region leads, a larger one than this, is left to that one.
 static bool is_dispatched(const struct translation *t, i32 target) {
     u64 va = t->pc + (u64)(i64)target;
     const struct code_page *page = code_page_known(t->jit->hart, t->jit->cache, va);
     u32 index = page ? jit_find(t->jit, page->frame, va & PAGE_MASK, page->generation) : 0;
     const struct region *region = &t->jit->region[index];
     return region->whole && region->whole != t->instead &&
+           region_targets(&t->jit->region[region->whole]) > t->target_most &&
            (region->state == REGION_READY || region->state == REGION_WAITING);
 }
 
@@ -194,7 +202,7 @@ static void target_add(struct translation *t, i32 off) {
     for (u32 i = 0; i < t->target_count; i++)
         if (t->target[i] == off)
             return;
-    if (t->target_count == TARGETS || is_dispatched(t, off))
+    if (t->target_count == JIT_TARGETS || is_dispatched(t, off))
         return;
     t->target[t->target_count++] = off;
     todo_add(t, (struct place){off, 0});
@@ -478,7 +486,7 @@ static bool cut(struct translation *t) {
             if (*to != NO_BLOCK && back(t, from, *to) && !dominates(t, *to, from)) {
                 struct block *block = &t->block[*to];
                 const struct jit_insn *row = &t->row[block->first];
-                if (dispatches(t) && !block->target && !block->apart && !row->context && t->target_count < TARGETS) {
+                if (dispatches(t) && !block->target && !block->apart && !row->context && t->target_count < JIT_TARGETS) {
                     block->target = true;
                     t->target[t->target_count] = row->off;
                     t->target_block[t->target_count++] = *to;
@@ -757,13 +765,17 @@ static void dispatch_make(struct translation *t) {
         .first = (u16)t->row_count, .succ = {NO_BLOCK, NO_BLOCK}, .term = TERM_DISPATCH, .apart = true};
 }
 
-bool region_find(struct translation *t) {
+bool region_find(struct translation *t, const struct region_targets *known) {
     t->todo_count = t->target_count = 1;
     t->todo[0] = (struct place){0, 0};
     t->target[0] = 0;
+    t->insn_count = t->row_count = t->block_count = t->page_count = t->seen_count = 0;
+    for (u32 i = t->instead; i; i = t->jit->region[i].before)
+        see(t, &t->jit->region[i], 0);
+    for (u32 i = 1; known && i < known->count; i++)
+        target_add(t, known->off[i]);
     if (t->instead)
         targets_add(t, 0);
-    t->insn_count = t->row_count = t->block_count = t->page_count = t->seen_count = 0;
     t->context_count = 1;
     t->guesses = 0;
     t->context[0] = (struct context){0};
@@ -791,6 +803,7 @@ bool region_find(struct translation *t) {
         if (block->term == TERM_BRANCH)
             block->succ[1] = block_of(t, block->exit[1]);
     }
+    t->full = t->insn_count >= (dispatches(t) ? REGION_INSNS : PLAIN_INSNS) || t->block_count >= limit || t->target_count == JIT_TARGETS;
     dispatch_make(t);
     keep_loop(t);
     do {

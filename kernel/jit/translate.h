@@ -16,7 +16,6 @@
 #define HINTS 4096u
 #define SELF_CALLS 512u
 #define GROUPS 512u // of memory accesses
-#define TARGETS 200u // of jumps through registers
 #define LAST_PAGES 16u
 #define FIXED 64u
 #define WAYS_OUT 64u
@@ -116,9 +115,10 @@ struct translation {
     struct place todo[1024]; // what is still to be walked
     u32 todo_count;
     // Where jumps through registers have led, and the entry: in the region, if there are more than one.
-    i32 target[TARGETS];
-    u16 target_block[TARGETS];
+    i32 target[JIT_TARGETS];
+    u16 target_block[JIT_TARGETS];
     u32 target_count;
+    u32 target_most; // of the dispatch it is made instead of: larger ones keep what they lead to
     struct block block[REGION_BLOCKS];
     u32 block_count;
     u16 order[REGION_BLOCKS]; // blocks in reverse postorder
@@ -128,6 +128,7 @@ struct translation {
     bool floats;   // assumes what float_begin tests
     bool crowded;  // more registers than hosts have
     u32 instead;   // of this region: with what jumps through registers lead to
+    bool full;     // so many instructions that others found no room
     bool loop;     // begins with one, and ends with it
     bool careful;  // right while fcsr.NX is clear, too
     bool moving; // calls return with another stack pointer than they were made with
@@ -190,7 +191,7 @@ struct translation {
         u16 users;
     } way_out[WAYS_OUT];
     u32 way_out_count;
-    u16 label[REGION_BLOCKS * 3 + 2 * BLOCK_INSNS + WAYS_OUT + 2 * TARGETS]; // open blocks, outermost first: what a branch to each means
+    u16 label[REGION_BLOCKS * 3 + 2 * BLOCK_INSNS + WAYS_OUT + 2 * JIT_TARGETS]; // open blocks, outermost first: what a branch to each means
     u32 label_count;
     // Branches that hardly ever, or nearly always, are taken: for the engine. In order.
     struct hint {
@@ -223,8 +224,9 @@ static inline u16 succ_at(const struct translation *t, const struct block *block
 u32 translation_size(void);
 bool translate_module(struct jit *jit); // into jit->module; false: nothing came of it
 
-// Find the blocks reachable from t->pc and what is known of them. False: nothing worth compiling.
-bool region_find(struct translation *t);
+// Find the blocks reachable from t->pc and what is known of them. `known`: where its dispatch is to lead in any case, or NULL.
+// False: nothing worth compiling.
+bool region_find(struct translation *t, const struct region_targets *known);
 
 // Ticks for which no fuel has been taken, at the block's end.
 u32 owes_after(const struct block *block);

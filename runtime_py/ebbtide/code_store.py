@@ -14,6 +14,7 @@ import itertools
 import os
 import struct
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +86,8 @@ def _write(folder: Path, modules: Iterable[tuple[bytes, bytes]]) -> None:
             for code in codes:
                 file.write(code)
             file.flush()
-            os.replace(file.name, file.name.removesuffix(PART) + PACK)
+            name = f"{time.time_ns():020}-{Path(file.name).stem}{PACK}"  # in the order of time
+            os.replace(file.name, folder / name)
         except OSError:
             Path(file.name).unlink(missing_ok=True)
             raise
@@ -123,10 +125,10 @@ class CodeStore:
         self.modules = self._read()
 
     def _read(self) -> list[Kept]:
-        packs: list[list[Kept]] = []
+        packs: dict[str, list[Kept]] = {}
         room, places, seen = RECORDS_MOST, MODULES_MOST, set()
         for _, _, path in _found(self.folder, "*" + PACK):
-            pack = []
+            pack = packs[path.name] = []
             with contextlib.suppress(OSError, struct.error):
                 for kept in _read_head(path):
                     if kept.record in seen or len(kept.record) > room or not places:
@@ -135,8 +137,8 @@ class CodeStore:
                     room -= len(kept.record)
                     places -= 1
                     pack.append(kept)
-            packs.append(pack)
-        return [kept for pack in reversed(packs) for kept in pack]  # of two, the last one counts
+        # By when they were written: of two of one place the kernel asks the last one first.
+        return [kept for name in sorted(packs) for kept in packs[name]]
 
     def records(self) -> bytes:
         """Return what the kernel is told: one record behind the other."""
@@ -177,12 +179,13 @@ class CodeStore:
 
 
 def _merged(packs: list[Path], modules: dict[bytes, bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """Give what is in the packs, then the modules."""
+    """Give what is in the packs, then the modules; of two with one record, the last."""
     old: dict[bytes, Kept] = {}
-    for path in packs:
+    for path in sorted(packs, key=lambda path: path.name):
         with contextlib.suppress(OSError, struct.error):
             for kept in _read_head(path):
-                old.setdefault(kept.record, kept)
+                old.pop(kept.record, None)
+                old[kept.record] = kept
     for record, kept in old.items():
         if record not in modules and (code := kept.code()) is not None:
             yield record, code

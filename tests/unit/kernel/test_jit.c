@@ -134,9 +134,10 @@ static u32 taken(struct jit *jit, const u64 *entry, u32 count) {
 // What was just translated is known again by its bytes, and by no others; damaged records do no harm.
 static void keep_and_take(struct jit *jit, u64 va, bool sparse) {
     u32 len = jit->module.record_len, count = jit->module.count;
-    if (!len)
+    if (len)
+        __builtin_memcpy(record, MPTR(void, jit->module.record), len);
+    if (!len || record[0] != len) // another one was begun, of which nothing came
         return;
-    __builtin_memcpy(record, MPTR(void, jit->module.record), len);
     u64 entry[JIT_QUEUE];
     for (u32 i = 0; i < count; i++)
         entry[i] = jit->region[jit->pending_region[i]].pc;
@@ -156,7 +157,7 @@ static void keep_and_take(struct jit *jit, u64 va, bool sparse) {
     struct region *region = &jit->region[1];
     for (u32 i = 0; i < 100000 && region->state == REGION_READY && !region->whole; i++)
         jit_circles(jit, 1, entry[0]);
-    check(region->whole || (region->state == REGION_QUEUED && region->closed && !region->kept),
+    check(region->whole || (region->state == REGION_QUEUED && region->kind & KIND_CLOSED && !region->kept),
           "one whose loop goes round outside it is made anew");
     jit->queue_count = 0;
     u32 first = (u32)(entry[0] & PAGE_MASK);
@@ -202,26 +203,89 @@ static void module_check(FILE *out) {
     check(!k_jit_done(0, module->id, 1) && !jit_arrived(jit), "the module is taken");
 }
 
-// This region is left by jumps through registers often.
-
-static bool renew(u64 entry) {
+// This region is left by jumps through registers often, the last time for `to`.
+static bool renew(u64 entry, u64 to) {
     cache->context->strays = ~0u;
     cache->context->strayed = entry;
+    cache->context->strayed_to = to;
     cache->jit->queue_age = 1u << 30; // it need not wait, however many modules there are
     return jit_attention(cache->jit);
 }
 
-static u32 dispatching;
+static u32 dispatching, joined;
+
+// Records of a dispatch, and of one that leads to more.
+static struct {
+    u32 bytes[RECORD_BYTES / 4], len, count;
+} smaller, larger;
+static u32 larger_count;
+static u64 led_from; // entry of both; 0: there are none
+
+static void save(const struct jit *jit, const struct region *region, u32 *to, u32 *len, u32 *count) {
+    *len = jit->module.record_len;
+    *count = region->targets->count;
+    __builtin_memcpy(to, MPTR(void, jit->module.record), *len);
+}
+
+// Both are kept: the one whose record leads to more is taken, whichever is named last.
+static bool larger_taken(struct jit *jit, u64 va, bool sparse) {
+    u64 pc = led_from;
+    u32 leads = 0;
+    led_from = 0;
+    if (!pc || !smaller.len || !larger.len || larger.count <= smaller.count)
+        return false;
+    for (u32 last = 0; last < 2; last++) {
+        jit->kept = NULL;
+        for (u32 i = 0; i < 2; i++) {
+            u32 *record = i == last ? larger.bytes : smaller.bytes, len = i == last ? larger.len : smaller.len;
+            check(!k_jit_keep(0, MADDR(record), len, 1, 0), "both are taken back");
+        }
+        map_pages(va, MADDR(code), false);
+        check(taken(jit, &pc, 1) == 1 && jit->region[1].targets, "one of them is taken");
+        check(!last || jit->region[1].targets->count == leads, "the same, whatever the order");
+        leads = jit->region[1].targets->count;
+    }
+    jit->kept = NULL;
+    map_pages(va, MADDR(code), sparse);
+    larger_count++;
+    return true;
+}
+
+// The one at `from`, which leads to few places or none, is left for a place where the larger dispatch of `whole` leads: that is made anew
+// with it. Is it?
+static bool join(FILE *out, u64 from, u32 whole) {
+    struct jit *jit = cache->jit;
+    const struct region *old = &jit->region[whole];
+    i32 place = old->targets->off[below(old->targets->count)];
+    u64 pc = old->pc;
+    if (old->kind & KIND_FULL || !renew(from, pc + (u64)(i64)place))
+        return false;
+    module_check(out);
+    u32 now = jit_find(jit, old->frame, old->offset, 1);
+    if (now == whole || jit->region[now].whole != now) // that cannot be, but this dispatches now, and leads there
+        return false;
+    const struct region_targets *targets = jit->region[now].targets;
+    save(jit, &jit->region[now], larger.bytes, &larger.len, &larger.count);
+    led_from = jit->region[now].pc;
+    check(targets && !targets->off[0], "it leads to its own entry first");
+    for (u32 i = 0; i < old->targets->count && !(jit->region[now].kind & KIND_FULL); i++) {
+        u32 at = 0;
+        while (at < targets->count && targets->off[at] != old->targets->off[i])
+            at++;
+        check(at < targets->count, "and to where the old one did");
+    }
+    return true;
+}
 
 static void renew_some(FILE *out, u64 va) {
     struct jit *jit = cache->jit;
     for (u32 i = 1, count = jit->region_count; i < count && i < 4; i++) {
         u64 pc = jit->region[i].pc;
-        for (u32 k = 0; k < below(2 * TARGETS); k++) {
+        for (u32 k = 0; k < below(2 * JIT_TARGETS); k++) {
             u64 to = va + below(sizeof code / 2) * 2;
             *led_slot(cache, pc, to) = pc << 32 | (u32)to;
         }
-        if (!renew(pc))
+        if (!renew(pc, va + below(sizeof code / 2) * 2))
             continue;
         module_check(out);
         u32 now = jit_find(jit, jit->region[i].frame, jit->region[i].offset, 1);
@@ -229,6 +293,13 @@ static void renew_some(FILE *out, u64 va) {
             continue;
         check(jit->region[now].whole && jit->region[now].state == REGION_READY, "what takes its place dispatches");
         dispatching++;
+        if (jit->region[now].whole == now)
+            save(jit, &jit->region[now], smaller.bytes, &smaller.len, &smaller.count);
+        u32 other = 1 + (u32)below(count - 1);
+        if (jit->region[other].state == REGION_READY && !jit->region[other].whole && jit->region[now].whole == now)
+            joined += join(out, jit->region[other].pc, now);
+        if (led_from) // `smaller` is of the same
+            break;
     }
 }
 
@@ -245,7 +316,7 @@ static void translate_some(FILE *out, u64 va, u32 entries, bool sparse) {
         return;
     module_check(out);
     renew_some(out, va);
-    if (!out)
+    if (!out && !larger_taken(jit, va, sparse))
         keep_and_take(jit, va, sparse);
 }
 
@@ -277,7 +348,7 @@ static void translate_given(FILE *out, const char *hex, u32 offset, u64 va, char
     cache->jit->pending = translate_module(cache->jit);
     check(cache->jit->pending, "a module is made");
     if (dispatch)
-        check(!k_jit_done(0, cache->jit->module.id, 1) && renew(va + offset), "and another one");
+        check(!k_jit_done(0, cache->jit->module.id, 1) && renew(va + offset, va + offset), "and another one");
     printf("%.*s", (int)cache->jit->listing_len, cache->jit->listing);
     fwrite(&cache->jit->module.len, 4, 1, out);
     fwrite(MPTR(void, cache->jit->module.bytes), 1, cache->jit->module.len, out);
@@ -329,8 +400,10 @@ int main(int argc, char **argv) {
         fclose(out);
     check(made > count, "modules were made");
     check(dispatching > count / 4, "regions that dispatch were made");
+    check(joined > count / 8, "and joined with others");
+    check(out || larger_count > count / 8, "one that is kept was preferred");
     check(out || kept_regions > count, "regions were kept");
-    printf("%llu modules, %llu bytes, %llu regions kept\n", (unsigned long long)made, (unsigned long long)bytes,
+    printf("%u of %u joined; %llu modules, %llu bytes, %llu regions kept\n", joined, dispatching, (unsigned long long)made, (unsigned long long)bytes,
            (unsigned long long)kept_regions);
     return 0;
 }

@@ -206,3 +206,17 @@ def test_a_machine_is_told_of_no_more_than_it_has_room_for(folder, monkeypatch):
     assert 0 < len(records) <= 100
     monkeypatch.setattr(code_store, "MODULES_MOST", 1)
     assert len(CodeStore(folder).modules) == 1
+
+
+def test_what_was_written_last_comes_last_whatever_was_used_or_joined(tmp_path, monkeypatch):
+    folder, records = tmp_path / "code", [bytes([n]) * 8 for n in range(4)]
+    for n, record in enumerate(records):
+        CodeStore(folder).save({record: bytes([n])})
+    store = CodeStore(folder)
+    assert store.code(0) == bytes([0])
+    store.save({})
+    assert CodeStore(folder).records() == b"".join(records)
+    monkeypatch.setattr(code_store, "PACKS_MOST", 4)
+    store.save({b"newer...": b"code"})
+    assert len([*folder.glob("*.pack")]) == 1
+    assert CodeStore(folder).records() == b"".join(records) + b"newer..."
