@@ -68,22 +68,22 @@ void cpu_cache_flush(struct cpu_cache *cache) {
 }
 
 // ---- Epochs ------------------------------------------------------------------------------------
+// Tags have room for so much of an epoch's number.
+static u32 tag_of(u32 epoch) { return (epoch - 1) % PAGE_MASK + 1; }
+
 static void epoch_begin(struct cpu_cache *cache) {
-    if (++cache->epoch_last > PAGE_MASK) {
+    cache->here->epoch = ++cache->epochs;
+    cache->run.epoch = tag_of(cache->epochs);
+    if (cache->run.epoch == 1) { // once more
         ways_clear(cache);
-        for (u32 i = 0; i < TLB_POOL; i++)
-            cache->space[i].epochs = 0;
-        cache->epoch_last = 1;
+        cache->forgotten = cache->epochs - 1;
     }
-    cache->here->epoch = cache->run.epoch = cache->epoch_last;
-    cache->here->epochs = cache->epochs = ++cache->epochs_begun;
     if (cache->jit)
         cache->jit->counters.epochs++;
 }
 
 void cpu_cache_new_epoch(struct cpu_cache *cache) {
-    for (u32 i = 0; i < TLB_POOL; i++)
-        cache->space[i].epochs = 0;
+    cache->forgotten = cache->epochs;
     if (cache->jit)
         jit_forget(cache->jit);
     epoch_begin(cache);
@@ -92,16 +92,15 @@ void cpu_cache_new_epoch(struct cpu_cache *cache) {
 bool cpu_cache_look(struct hart *hart, struct cpu_cache *cache) {
     struct code_space *space = &cache->space[hart->tlb - hart->pool];
     u32 fetch = fetch_generation(hart), drops = code_drops();
-    bool stands = space->epochs && space->mm_id == hart->tlb->mm_id && space->fetch_generation == fetch &&
-                  space->drops == drops;
+    bool stands = space->epoch > cache->forgotten && space->mm_id == hart->tlb->mm_id &&
+                  space->fetch_generation == fetch && space->drops == drops;
     if (stands && space == cache->here)
         return false;
     if (cache->jit)
         jit_select(cache->jit, (u32)(cache->here - cache->space), (u32)(space - cache->space), stands);
     cache->here = space;
     if (stands) {
-        cache->run.epoch = space->epoch;
-        cache->epochs = space->epochs;
+        cache->run.epoch = tag_of(space->epoch);
         return true;
     }
     space->mm_id = hart->tlb->mm_id;

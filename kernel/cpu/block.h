@@ -166,8 +166,7 @@ struct code_way {
 struct code_space {
     u64 mm_id;
     u32 fetch_generation, drops;
-    u32 epochs; // as cpu_cache has it; 0: nothing is known
-    u32 epoch;  // as run has it
+    u32 epoch; // its number; 0: none yet
     struct code_way way[CODE_WAYS];
 };
 
@@ -213,9 +212,8 @@ struct cpu_cache {
     struct jit *jit; // NULL: only interpret
     struct session *session; // the cpu_run under way
     u64 *left;     // its fuel outside the slice
-    u32 epochs;    // number of the one that runs
-    u32 epochs_begun;
-    u32 epoch_last; // run.epoch of the last that began
+    u32 epochs;    // how many there have been, which is the last one's number
+    u32 forgotten; // those up to this one are over
     bool smp;
     bool breaks, watches; // a debugger has some
     u32 op_count, op_max;

@@ -640,7 +640,7 @@ i32 interpret_for(struct cpu_cache *cache, i32 fuel, u64 pc, u64 expect, i32 dep
         context->pc = NOWHERE;
         return fuel;
     }
-    u32 epochs = cache->epochs;
+    u32 epoch = cache->here->epoch;
     u64 fuel_before = s->left + (u64)(i64)fuel;
     enum end end = context->reason == REASON_NONE ? END_ENTRY : END_INTERPRET;
     if (context->reason == REASON_FUEL) {
@@ -680,7 +680,7 @@ i32 interpret_for(struct cpu_cache *cache, i32 fuel, u64 pc, u64 expect, i32 dep
     s->stops = before.stops;
     if (!stands && !s->unwinding) // what ended it is for who called cpu_run
         s->unwinding = s->exits = true;
-    if (cache->epochs != epochs) // those who wait may have been translated from what is no more
+    if (cache->here->epoch != epoch) // those who wait may have been translated from what is no more
         s->unwinding = true;
     context->pc = run->pc;
     if (s->unwinding) {

@@ -403,7 +403,7 @@ static void misses_page(struct jit *jit, struct region *region, u64 pc) {
 // Whether its pages are decoded here does not matter: their generations say that they are as they were.
 static bool stands(struct jit *jit, u32 index, u64 pc) {
     struct region *region = &jit->region[index];
-    u32 epoch = jit->cache->epochs, fetch = fetch_generation(jit->hart);
+    u32 epoch = jit->cache->here->epoch, fetch = fetch_generation(jit->hart);
     if (jit->valid[index] == epoch && region->pc == pc)
         return true;
     for (u32 i = 0; i < region->page_count; i++) {
@@ -421,7 +421,7 @@ static bool stands(struct jit *jit, u32 index, u64 pc) {
         epoch) // now at another address: whoever knows the old one must look again
         cpu_cache_new_epoch(jit->cache);
     region->pc = pc;
-    jit->valid[index] = jit->cache->epochs;
+    jit->valid[index] = jit->cache->here->epoch;
     return true;
 }
 

@@ -13,7 +13,8 @@
 enum { NO_GROUP = 0xffff, GROUP_SPAN = 512, OBJECT = 16 };
 // Roots of values (see below): what instructions have left in registers, what was in them when a block began, pages that
 // addresses made of constants lie in.
-enum { ROOT_BLOCKS = 8192, ROOT_FIXED = ROOT_BLOCKS + REGION_BLOCKS * REG_F };
+enum { ROOT_BLOCKS = REGION_ROWS + 1, ROOT_FIXED = ROOT_BLOCKS + REGION_BLOCKS * REG_F };
+static_assert(ROOT_FIXED + FIXED <= 0x10000);
 
 static bool is_fixed(u32 root) { return root >= ROOT_FIXED; }
 
