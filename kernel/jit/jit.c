@@ -96,6 +96,16 @@ bool region_leads(struct region *region, i32 off) {
     return true;
 }
 
+void jit_ready(struct jit *jit, struct region *region) {
+    region->state = REGION_READY;
+    if (region->instead || region_is_anew(region))
+        jit_forget(jit);
+    if (region->instead)
+        enter(jit, region);
+    region->instead = 0;
+    code_compiled(jit->cache, region->frame, region->offset, region->generation, (u32)(region - jit->region));
+}
+
 static void evict_all(struct jit *jit) {
     for (u32 i = 1; i < jit->region_count; i++) {
         pfree(jit->region[i].more);
@@ -186,11 +196,10 @@ u32 jit_hot(struct jit *jit, u64 pc, u32 early) {
     }
     if (region->state != REGION_NONE)
         return 0;
-    enum kept_answer kept = kept_take(jit, region, pc);
+    enum kept_answer kept = kept_take(jit, region, pc, 0);
     if (kept == KEPT_TAKEN) {
         if (region->state == REGION_READY)
-            code_compiled(jit->cache, region->frame, region->offset, region->generation,
-                          (u32)(region - jit->region));
+            jit_ready(jit, region);
         return 0;
     }
     if (early) // its pages come one by one, as they are executed
@@ -235,19 +244,31 @@ static struct region *region_at(struct jit *jit, u64 pc) {
     return index ? &jit->region[index] : NULL;
 }
 
-// The region whose dispatch leads to pc, or NULL; pc is its own, then.
-static struct region *whole_at(struct jit *jit, u64 *pc) {
-    struct region *region = region_at(jit, *pc), *whole = region ? &jit->region[region->whole] : jit->region;
-    for (u32 i = 0; region && region->whole && i < region->page_count; i++) {
+// From where the region begins to where `whole` does, which lies in its pages. False: it does not.
+static bool place_of(struct region *region, const struct region *whole, u64 *pc) {
+    for (u32 i = 0; i < region->page_count; i++) {
         const struct region_page *page = region_page(region, i);
         if (page->frame != whole->frame || page->generation != whole->generation)
             continue;
         *pc = (((*pc >> PAGE_SHIFT) + (u64)(i64)page->delta) << PAGE_SHIFT) | whole->offset;
-        if (whole->state == REGION_NONE)
-            kept_take(jit, whole, *pc);
-        return whole;
+        return true;
     }
-    return NULL;
+    return false;
+}
+
+// The region at pc; if nobody came there by its own entry, what is kept for that is taken.
+static struct region *taken_at(struct jit *jit, u64 pc) {
+    struct region *region = region_at(jit, pc);
+    if (region && region->state == REGION_NONE)
+        kept_take(jit, region, pc, 0);
+    return region;
+}
+
+// The region whose dispatch leads to pc, the last that was made for it, or NULL; pc is its own, then.
+static struct region *whole_at(struct jit *jit, u64 *pc) {
+    struct region *region = region_at(jit, *pc);
+    bool leads = region && region->whole && place_of(region, &jit->region[region->whole], pc);
+    return leads ? taken_at(jit, *pc) : NULL;
 }
 
 // Could it be made with more targets than it has?
@@ -267,6 +288,40 @@ static void leads_as(struct region *region, const struct region *other, i64 off)
     }
 }
 
+// Instead of the region at pc, one that is kept and whose dispatch leads to more places, if there is one. NULL: there is none.
+static struct region *take_instead(struct jit *jit, u64 pc, struct region *old) {
+    const struct code_page *page = code_page_known(jit->hart, jit->cache, pc);
+    struct region *region = page && old->state == REGION_READY ? jit_region_instead(jit, page, (u32)(old - jit->region)) : NULL;
+    if (!region)
+        return NULL;
+    region->kind = old->kind & KIND_WANTED;
+    u32 leads = region_targets(&jit->region[old->whole]);
+    if (kept_take(jit, region, pc, max(leads, 1u)) != KEPT_TAKEN) {
+        pfree(region->more);
+        jit->region_count--;
+        return NULL;
+    }
+    if (region->state == REGION_READY)
+        jit_ready(jit, region);
+    return region;
+}
+
+// The same, and with it the others that it leads to.
+static bool take_larger(struct jit *jit, u64 pc, struct region *old) {
+    struct region *region = take_instead(jit, pc, old);
+    const struct region *whole = region ? &jit->region[region->whole] : NULL;
+    u64 at = pc;
+    if (!whole || !place_of(region, whole, &at))
+        return region;
+    for (u32 i = 0; i < region_targets(whole); i++) {
+        u64 to = at + (u64)(i64)whole->targets->off[i];
+        struct region *other = region_at(jit, to);
+        if (other)
+            take_instead(jit, to, other);
+    }
+    return true;
+}
+
 // Regions are left by jumps through registers often: the one that was left last is made anew, with what such jumps lead to; or, if that
 // is where another dispatch leads, a larger one, that with this region. The old ones run until the new one is ready.
 static void renew(struct jit *jit) {
@@ -275,7 +330,9 @@ static void renew(struct jit *jit) {
         return;
     context->strays = 0;
     u64 pc = context->strayed, other_pc = context->strayed_to;
-    struct region *old = region_at(jit, pc), *other = whole_at(jit, &other_pc);
+    struct region *old = taken_at(jit, pc), *other = whole_at(jit, &other_pc);
+    if (old && take_larger(jit, pc, old))
+        return;
     if (other && (!can_lead(other) || other->kind & KIND_FULL))
         other = NULL;
     if (old && other && region_targets(other) > region_targets(old)) {
@@ -387,8 +444,6 @@ static bool make_anew(struct jit *jit, struct region *region, u64 pc, u8 kind) {
     region->kept = 0;
     region->state = REGION_NONE;
     jit_hot(jit, pc, 0);
-    if (region->state == REGION_READY) // kept code was at hand: who jumps there knows the other
-        jit_forget(jit);
     return true;
 }
 
@@ -656,12 +711,7 @@ __attribute__((export_name("k_jit_done"))) u32 k_jit_done(u32 id, u32 number, u3
         region->state = ok ? REGION_READY : REGION_REFUSED;
         if (!ok)
             continue;
-        if (region->instead || region_is_anew(region))
-            jit_forget(jit);
-        if (region->instead)
-            enter(jit, region);
-        region->instead = 0;
-        code_compiled(jit->cache, region->frame, region->offset, region->generation, index);
+        jit_ready(jit, region);
     }
     return 0;
 }

@@ -159,6 +159,8 @@ i32 jit_refill(struct hart *hart, i32 fuel);
 // The region that begins there, made if need be, or one to be instead of it. NULL: there are too many.
 struct region *jit_region(struct jit *jit, const struct code_page *page, u32 offset);
 struct region *jit_region_instead(struct jit *jit, const struct code_page *page, u32 index);
+// It can run from now on, and whoever jumped to the one that it is instead of comes here.
+void jit_ready(struct jit *jit, struct region *region);
 // Is its entry's page there, as it was? From then on pages are looked for where its address space had them, if nothing runs,
 // until cache->resting is 0 again.
 bool jit_is_here(struct jit *jit, const struct region *region);

@@ -113,10 +113,10 @@ static enum kept_answer matches(struct jit *jit, const struct found *found, stru
 }
 
 // The region that holds the dispatch which leads to this one at pc. It need not be taken itself.
-static u16 whole_of(struct jit *jit, const struct found *found, u64 pc) {
+static u16 whole_of(struct jit *jit, const struct found *found, struct region *region, u64 pc) {
     u64 at = pc - (u64)(i64)found->record->off;
     const struct code_page *page = code_page_there(jit->hart, jit->cache, at);
-    struct region *whole = page ? jit_region(jit, page, at & PAGE_MASK) : NULL;
+    struct region *whole = !found->record->off ? region : page ? jit_region(jit, page, at & PAGE_MASK) : NULL;
     if (!whole || whole->targets)
         return whole ? (u16)(whole - jit->region) : 0;
     const struct found *first = found - found->member, *end = first + jit->kept->load[found->module].count;
@@ -126,7 +126,7 @@ static u16 whole_of(struct jit *jit, const struct found *found, u64 pc) {
     return (u16)(whole - jit->region);
 }
 
-enum kept_answer kept_take(struct jit *jit, struct region *region, u64 pc) {
+enum kept_answer kept_take(struct jit *jit, struct region *region, u64 pc, u32 beyond) {
     struct kept *kept = jit->kept;
     if (!kept)
         return KEPT_NONE;
@@ -135,6 +135,8 @@ enum kept_answer kept_take(struct jit *jit, struct region *region, u64 pc) {
     for (u32 i = kept->head[key % HEADS]; i; i = kept->found[i].next) {
         const struct found *found = &kept->found[i];
         struct load *load = &kept->load[found->module];
+        if (beyond && found->leads <= beyond)
+            break;
         if (found->record->key != key || found->record->offset != region->offset ||
             load->state == LOAD_REFUSED || region->kind & KIND_WANTED & ~found->record->kind)
             continue;
@@ -152,7 +154,7 @@ enum kept_answer kept_take(struct jit *jit, struct region *region, u64 pc) {
         region->kind = found->record->kind;
         pfree(region->targets); // of another one, that was not taken
         region->targets = NULL;
-        region->whole = region->kind & KIND_DISPATCHES ? whole_of(jit, found, pc) : 0;
+        region->whole = region->kind & KIND_DISPATCHES ? whole_of(jit, found, region, pc) : 0;
         region->pc = pc;
         region->kept = found->module + 1;
         if (load->state == LOAD_NONE && load->there) {
@@ -213,10 +215,11 @@ void kept_arrived(struct jit *jit, u32 number, bool ok) {
         if (region->state != REGION_WAITING || region->kept != number)
             continue;
         region->slot += load->slot; // was its number in the module
-        region->state = ok ? REGION_READY : REGION_NONE;
-        if (region_is_anew(region))
-            jit_forget(jit);
-        code_compiled(jit->cache, region->frame, region->offset, region->generation, ok ? i : 0);
+        region->state = REGION_NONE;
+        if (ok)
+            jit_ready(jit, region);
+        else if (!region->instead)
+            code_compiled(jit->cache, region->frame, region->offset, region->generation, 0);
     }
 }
 

@@ -15,8 +15,9 @@ enum kept_answer {
 
 // Is it worth asking about the code at this place? By the first of its bytes, so it may be in vain.
 bool kept_likely(const struct jit *jit, maddr frame, u32 offset);
-// Take the one for `region`, whose entry is mapped at pc; its state and all that belongs to it are set.
-enum kept_answer kept_take(struct jit *jit, struct region *region, u64 pc);
+// Take the one for `region`, whose entry is mapped at pc; its state and all that belongs to it are set. `beyond`: not 0: only one whose
+// dispatch leads to more places.
+enum kept_answer kept_take(struct jit *jit, struct region *region, u64 pc, u32 beyond);
 bool kept_waits(const struct jit *jit); // a module is wanted from the host
 // The next wanted one, with slots from `slot` on, or false.
 bool kept_next(struct jit *jit, struct jit_module *module, u32 slot, u32 room);

@@ -227,6 +227,24 @@ static void save(const struct jit *jit, const struct region *region, u32 *to, u3
     __builtin_memcpy(to, MPTR(void, jit->module.record), *len);
 }
 
+// The smaller one runs when the other one is heard of: when it is left often, that takes its place.
+static void larger_comes_late(struct jit *jit, u64 va, u64 pc, u32 leads) {
+    jit->kept = NULL;
+    check(!k_jit_keep(0, MADDR(smaller.bytes), smaller.len, 1, 0), "one is taken back");
+    map_pages(va, MADDR(code), false);
+    struct jit_module module;
+    check(taken(jit, &pc, 1) == 1 && kept_next(jit, &module, SLOT, JIT_QUEUE), "and asked for");
+    kept_arrived(jit, 1, true);
+    check(!k_jit_keep(0, MADDR(larger.bytes), larger.len, 1, 0), "another one is there now");
+    if (region_targets(&jit->region[1]) == leads)
+        return;
+    renew(pc, pc);
+    check(kept_next(jit, &module, SLOT, JIT_QUEUE) && module.kept == 2, "which is asked for, too");
+    kept_arrived(jit, 2, true);
+    const struct region *now = &jit->region[jit_find(jit, jit->region[1].frame, jit->region[1].offset, 1)];
+    check(now != &jit->region[1] && now->state == REGION_READY && region_targets(now) == leads, "it takes the other's place");
+}
+
 // Both are kept: the one whose record leads to more is taken, whichever is named last.
 static bool larger_taken(struct jit *jit, u64 va, bool sparse) {
     u64 pc = led_from;
@@ -245,6 +263,9 @@ static bool larger_taken(struct jit *jit, u64 va, bool sparse) {
         check(!last || jit->region[1].targets->count == leads, "the same, whatever the order");
         leads = jit->region[1].targets->count;
     }
+    larger_comes_late(jit, va, pc, leads);
+    jit->queue_count = 0;
+    forget_regions(jit);
     jit->kept = NULL;
     map_pages(va, MADDR(code), sparse);
     larger_count++;
