@@ -326,8 +326,6 @@ static bool take_larger(struct jit *jit, u64 pc, struct region *old) {
 // is where another dispatch leads, a larger one, that with this region. The old ones run until the new one is ready.
 static void renew(struct jit *jit) {
     struct jit_context *context = jit->cache->context;
-    if (context->strays < jit->stray_max || jit->queue_count == JIT_QUEUE || !jit_can_pay(jit))
-        return;
     context->strays = 0;
     u64 pc = context->strayed, other_pc = context->strayed_to;
     struct region *old = taken_at(jit, pc), *other = whole_at(jit, &other_pc);
@@ -360,9 +358,14 @@ static void renew(struct jit *jit) {
 
 // ---- Looking after it --------------------------------------------------------------------------
 
-// Between two slices: is what is queued to be translated now?
+// Are regions left so often that one is to be made anew? Only between two slices: who looks for pages may wait for another hart, and
+// what compiled code knows of the TLB is then untrue.
+static bool renew_due(const struct jit *jit) {
+    return jit->cache->context->strays >= jit->stray_max && jit->queue_count < JIT_QUEUE && jit_can_pay(jit);
+}
+
+// Is what is queued to be translated now?
 static bool queue_due(struct jit *jit) {
-    renew(jit);
     if (jit->pending)
         return false;
     if (!jit->queue_count) {
@@ -381,6 +384,8 @@ bool jit_attention(struct jit *jit) {
         return true;
     if (jit->pending)
         return !jit->raised;
+    if (renew_due(jit))
+        renew(jit);
     if (!queue_due(jit))
         return false;
     if (is_full(jit, JIT_QUEUE)) {
@@ -577,7 +582,7 @@ static struct hart *hart_of(const struct jit_context *context) {
 i32 jit_refill(struct hart *hart, i32 fuel) {
     struct jit *jit = hart->cpu->jit;
     jit->ticks += SLICE;
-    if (atomic_load(&hart->attn) || queue_due(jit) ||
+    if (atomic_load(&hart->attn) || (renew_due(jit) && !jit->pending) || queue_due(jit) ||
         (kept_waits(jit) && !jit->loading) || jit_arrived(jit))
         return fuel;
     i32 slice = (i32)min(*hart->cpu->left, (u64)SLICE);
