@@ -83,17 +83,15 @@ struct region_page *region_page(struct region *region, u32 i) {
     return region->more ? &region->more[i - JIT_PAGES_PLAIN] : NULL;
 }
 
-bool region_leads(struct region *region, i32 off) {
+void region_leads(struct region *region, i32 off) {
     struct region_targets *targets = region->targets;
     if (!targets && (targets = region->targets = palloc(sizeof *targets)))
         targets->count = 0;
     for (u32 i = 0; targets && i < targets->count; i++)
         if (targets->off[i] == off)
-            return true;
-    if (!targets || targets->count == JIT_TARGETS)
-        return false;
-    targets->off[targets->count++] = off;
-    return true;
+            return;
+    if (targets && targets->count < JIT_TARGETS)
+        targets->off[targets->count++] = off;
 }
 
 void jit_ready(struct jit *jit, struct region *region) {

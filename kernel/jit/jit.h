@@ -137,8 +137,8 @@ struct jit {
 static inline bool region_is_anew(const struct region *region) { return region->crossed || region->moved || region->circles; }
 static inline u32 region_targets(const struct region *region) { return region->targets ? region->targets->count : 0; }
 
-// Its dispatch leads there, too. False: no room.
-bool region_leads(struct region *region, i32 off);
+// Its dispatch leads there, too, if there is room.
+void region_leads(struct region *region, i32 off);
 
 // Page `i` of the region, which may be written if it is the next: NULL if there is no memory for it.
 struct region_page *region_page(struct region *region, u32 i);
